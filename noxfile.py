@@ -1,0 +1,156 @@
+"""Every chore of the project, for a machine that has nothing but git and Python 3.11 or newer.
+
+`python3 noxfile.py ARGS` is `nox ARGS` without having nox: it puts nox into `.nox/bootstrap`, inside the checkout, and runs it from there.
+It leaves the system's Python alone and needs neither pip nor Debian's `python3-venv`.  Who has nox just says `nox`.
+
+Owns how the checks are run; what they demand stands in pyproject.toml and in tests/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import os
+import re
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+NOX_VERSIONS = ">=2026.8.10"
+"""The first one that runs an interpreter before it believes in it: pyenv leaves a failing `python3.12` on PATH for every other version."""
+
+PIP_WHEEL = "pip-25.3-py3-none-any.whl"
+PIP_SHA256 = "9655943313a94722b7774661c21049070f6bbb0a1516bf02f7c8d5d9201514cd"
+
+
+def download_pip(folder: Path) -> Path:
+    """Fetch pip's wheel from the package index (PyPI, or `PIP_INDEX_URL`) into `folder`; it runs as it is, without being installed."""
+    index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/pip/"
+    with urllib.request.urlopen(index, timeout=60) as page:
+        link = re.search(rf'href="([^"#]*{re.escape(PIP_WHEEL)})', page.read().decode())
+    if link is None:
+        sys.exit(f"{index} does not offer {PIP_WHEEL}: install Python's venv module (Debian: python3-venv) or set PIP_INDEX_URL")
+    with urllib.request.urlopen(urllib.parse.urljoin(index, html.unescape(link[1])), timeout=60) as answer:
+        content = answer.read()
+    if hashlib.sha256(content).hexdigest() != PIP_SHA256:
+        sys.exit(f"{PIP_WHEEL} from {index} is not the file that was expected")
+    wheel = folder / PIP_WHEEL
+    wheel.write_bytes(content)
+    return wheel
+
+
+def bootstrap() -> Path:
+    """Return the Python of `.nox/bootstrap`, which has nox; make it first unless it works already."""
+    folder = ROOT / ".nox" / "bootstrap"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if python.exists() and subprocess.run([python, "-c", "import nox"], capture_output=True).returncode == 0:
+        return python
+    print("Setting up nox in .nox/bootstrap ...", flush=True)
+    create = [sys.executable, "-m", "venv", "--clear", str(folder)]
+    if subprocess.run(create, capture_output=True).returncode == 0:
+        pip = [str(python), "-m", "pip"]
+    else:  # Debian ships ensurepip, which puts pip into an environment, in a package of its own
+        subprocess.run([*create, "--without-pip"], check=True)
+        pip = [str(python), str(download_pip(folder) / "pip")]
+    subprocess.run([*pip, "install", "--quiet", "--disable-pip-version-check", f"nox{NOX_VERSIONS}"], check=True)
+    return python
+
+
+if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036 - before anything is installed, nobody else has looked
+        sys.exit(f"Python 3.11 or newer is needed; {sys.executable} is {sys.version.split()[0]}")
+    try:
+        sys.exit(subprocess.run([bootstrap(), "-m", "nox", "--noxfile", __file__, *sys.argv[1:]]).returncode)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{' '.join(map(str, error.cmd))} failed with exit code {error.returncode}")
+    except OSError as error:
+        sys.exit(f"nox could not be set up: {error}")
+
+import nox  # noqa: E402 - above, the script gets by without it
+from packaging.requirements import Requirement  # noqa: E402 - comes with nox
+
+nox.needs_version = NOX_VERSIONS
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False  # not even where CI is set: what is there is tested, the rest is reported as skipped
+
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+SUPPORTED = nox.project.python_versions(PYPROJECT)
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+TEST, LINT, BENCH = (nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench"))
+CODE = ["realtime_trio", "tests", "benchmarks", "examples", "noxfile.py"]
+
+
+# The running interpreter is always found, so at least one of these is never skipped.
+@nox.session(python=SUPPORTED if RUNNING in SUPPORTED else [*SUPPORTED, RUNNING])
+def tests(session: nox.Session) -> None:
+    """Run the tests on the installed package: `nox -s tests -- -k barge_in`."""
+    session.install(".[cli,proxy]", *TEST)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format, style, trio's rules and types of everything."""
+    session.install("-e", ".[cli,proxy]", *LINT, *BENCH)
+    session.run("ruff", "format", "--check", *CODE)
+    session.run("ruff", "check", *CODE)
+    session.run("flake8", "--select=ASYNC", *CODE)
+    session.run("mypy", "--strict", *CODE)
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Demand 95 % branch coverage overall, and 100 % of every pure module by its own test file."""
+    session.install("-e", ".[cli,proxy]", *TEST)
+    session.run("python", "tests/maxi_cov.py")
+
+
+@nox.session(default=False)
+def demo(session: nox.Session) -> None:
+    """Ask a recorded spoken question: `nox -s demo -- OTHER.wav --out answer.wav`."""
+    session.install(".[cli]")
+    answer = Path(session.create_tmp()) / "answer.wav"
+    session.run("realtime-trio", "say", *(session.posargs or ["examples/question.wav", "--out", str(answer)]))
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Run every benchmark and keep the numbers in benchmarks/results: `nox -s bench -- --quick`."""
+    session.install(".", *BENCH)
+    results = ROOT / "benchmarks" / "results"
+    results.mkdir(exist_ok=True)
+    for script in sorted((ROOT / "benchmarks").glob("bench_*.py")):
+        session.run("python", str(script.relative_to(ROOT)), "--json", str(results), *session.posargs)
+
+
+@nox.session(default=False)
+def conformance(session: nox.Session) -> None:
+    """Hold the event classes against a JSON Schema of the protocol: `nox -s conformance -- SCHEMA.json`."""
+    if len(session.posargs) != 1:
+        session.error("say which JSON Schema to hold the events against: nox -s conformance -- SCHEMA.json")
+    schema = Path(session.invoked_from, session.posargs[0])
+    session.install(".", *TEST)
+    session.run("python", "tests/conformance.py", str(schema))
+
+
+@nox.session(python=SUPPORTED[0], default=False)
+def minimums(session: nox.Session) -> None:
+    """Run the tests on the oldest Python with the oldest dependencies that pyproject.toml admits."""
+    project = PYPROJECT["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["cli"], *project["optional-dependencies"]["proxy"]]
+    pins = [
+        f"{required.name}=={bound.version}"
+        for required in map(Requirement, declared)
+        for bound in required.specifier
+        if bound.operator == ">="
+    ]
+    constraints = Path(session.create_tmp()) / "minimums.txt"
+    constraints.write_text("\n".join(pins) + "\n")
+    session.install("--constraint", str(constraints), ".[cli,proxy]", *TEST)
+    session.run("pytest", *session.posargs)

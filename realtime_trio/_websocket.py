@@ -1,0 +1,600 @@
+"""The transport that runs over a WebSocket, as a client and as a server.
+
+Owns everything trio-websocket needs around it to keep the promises of `Transport`: the keep-alive, the inbox, the way a connection ends,
+and what a failed handshake is called.  No other module imports trio_websocket.  permessage-deflate is never offered nor accepted: speech
+in base64 does not shrink enough to pay for it.
+
+Theory of operation.  One service task per connection (`WebSocketTransport.run`) outlives any cancellation of its user and owns the stream:
+it ends only by itself or through `drop`, and closes the socket last.  Inside are trio-websocket's reader, the pump that moves messages
+into the inbox, and the keep-alive.  Under trio-websocket lies a `Tap` that notices what it hides: a reader that stops quietly when the
+stream ends leaves its handshake waiting forever, and an HTTP answer whose body ends with the connection is never reported.
+
+Three ways to end, and only the first change of `closed` counts: the peer closes or vanishes (the pump notices), `aclose` asks for a
+farewell (the service task says it), or the connection is given up (`drop`: no pong, a send cancelled half way).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from http import HTTPStatus
+from typing import cast
+
+import attrs
+import trio
+from trio_websocket import CloseReason, ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream, wrap_server_stream
+
+from realtime_trio._dial import PROXY_FROM_ENVIRONMENT, open_stream, parse_url
+from realtime_trio._nursery import open_service_nursery
+from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
+from realtime_trio.transport import ABNORMAL_CLOSURE, GOING_AWAY, NORMAL_CLOSURE, Close, Inbox, Transport, check_close_code
+
+MAX_MESSAGE_SIZE = 64 * 2**20
+"""A minute of retrieved audio is 4 MiB of base64; trio-websocket's own 1 MiB would end the session."""
+RECEIVE_BUFFER_SIZE = 64 * 2**10
+"""trio-websocket's own 4 KiB costs nearly twice the time per message."""
+_MAX_HANDSHAKE_SIZE = 2**20
+_INTERNAL_ERROR = 1011
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FIELD_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+_OWN_HEADERS = re.compile(r"(?i:host|upgrade|connection|sec-websocket-.*)")
+_HTTP_RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3})\b[^\n]*\n.*?\r?\n\r?\n(.*)", re.DOTALL)
+
+_transport_logger = logging.getLogger("realtime_trio.transport")
+_server_logger = logging.getLogger("realtime_trio.simulator")
+
+_Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+
+
+@attrs.frozen(kw_only=True)
+class _Settings:
+    connect_timeout: float
+    close_timeout: float
+    ping_interval: float | None
+    ping_timeout: float
+    max_message_size: int
+    receive_buffer_size: int
+
+
+class Tap(trio.abc.Stream):
+    """The stream under trio-websocket: passes everything through, and remembers how it ended and what the peer said first."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+        self.ended = trio.Event()
+        self.ending = ""
+        self.opening: bytearray | None = bytearray()
+        """What was received during the handshake; None stops the recording."""
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError as error:
+            self._end(_breakage(error))
+            raise
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError as error:
+            self._end(_breakage(error))
+            raise
+        if self.opening is not None:
+            self.opening += data
+            if len(self.opening) > _MAX_HANDSHAKE_SIZE:
+                data = b""
+        if not data:
+            self._end("the peer hung up without a close frame")
+        return data
+
+    def send_fin(self) -> None:
+        """Tell the peer's TCP that nothing more will come, if anybody is still there to be told."""
+        stream = self._stream.transport_stream if isinstance(self._stream, trio.SSLStream) else self._stream
+        with suppress(OSError):
+            stream.socket.shutdown(trio.socket.SHUT_WR)
+
+    async def aclose(self) -> None:
+        self._end("closed here")
+        await self._stream.aclose()
+
+    def _end(self, how: str) -> None:
+        self.ending = self.ending or how
+        self.ended.set()
+
+
+def _breakage(error: trio.BrokenResourceError) -> str:
+    return f"the connection broke: {getattr(error.__cause__, 'strerror', None) or 'the peer is gone'}"
+
+
+_Handshake = Callable[[trio.Nursery, Tap], Awaitable[WebSocketConnection]]
+
+
+class WebSocketTransport:
+    """A `Transport` over a WebSocket; see there for its methods.  Made by `open_websocket` and `serve_websocket`.
+
+    Received messages wait in an inbox for `receive`.  When nobody calls that and `max_message_size` bytes have piled up, reading stops:
+    the peer cannot send any more, its pings stay unanswered, and its pongs to ours unseen, so that the keep-alive gives the connection up
+    after `ping_timeout`.  Until then, and as long as `receive` is called now and then, pings are answered in the background.
+    """
+
+    def __init__(self, stream: _Stream, settings: _Settings) -> None:
+        self._tap = Tap(stream)
+        self._settings = settings
+        self._connection: WebSocketConnection | None = None
+        self._inbox = Inbox(settings.max_message_size)
+        self._closed: Close | None = None
+        self._farewell: Close | None = None
+        self._handshake_error: Exception | None = None
+        self._scope = trio.CancelScope()
+        self._opened = trio.Event()
+        self._ending = trio.Event()
+        self._pumped = trio.Event()
+        self._done = trio.Event()
+
+    @property
+    def closed(self) -> Close | None:
+        """How the connection ended, or None while it is open."""
+        return self._closed
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol the server selected, or None."""
+        return self._open_connection.subprotocol
+
+    async def receive(self) -> tuple[str | bytes, ...]:
+        """Wait for messages and return all that have arrived; `()` after the end.  Cancel-safe: nothing is lost."""
+        return await self._inbox.take()
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one message; return when it has been handed to the network.
+
+        A cancelled send breaks the connection for good, unless it was cancelled on entry: trio-websocket does not notice a half-written
+        frame and would put the next one behind it.
+
+        Raises:
+            ConnectionLost: The connection has ended.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._closed is None:
+            try:
+                await self._open_connection.send_message(message)
+            except ConnectionClosed as ended:
+                self._close_as(ended.reason)
+            except (trio.Cancelled, KeyboardInterrupt):
+                self._close(Close(ABNORMAL_CLOSURE, "a send was cancelled half way"))
+                self.drop()
+                raise
+            else:
+                return
+        assert self._closed is not None
+        raise ConnectionLost(self._closed.code, self._closed.reason)
+
+    async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """Do the closing handshake within the close timeout, then close the socket in any case.  Idempotent, never cancelled.
+
+        Raises:
+            LocalProtocolError: The code may not appear on the wire.
+        """
+        check_close_code(code)
+        if self._closed is None:
+            self._closed = self._farewell = Close(code, reason)
+            self._ending.set()
+        self._inbox.end()
+        with trio.move_on_after(self._settings.close_timeout, shield=True):
+            await self._done.wait()
+        self.drop()
+        with trio.CancelScope(shield=True):  # needs no limit: a dropped service task does not wait for anything
+            await self._done.wait()
+
+    def drop(self) -> None:
+        """End the service task, and with it the socket, without another word to the peer."""
+        self._scope.cancel()
+
+    async def wait_opened(self, peer: str) -> None:
+        """Wait for the handshake.
+
+        Raises:
+            ConnectionFailed: There was no handshake; the message calls the other side `peer`.
+        """
+        await self._opened.wait()
+        if self._connection is None:
+            raise _handshake_failure(peer, self._handshake_error, bytes(self._tap.opening or b""))
+
+    async def run(self, handshake: _Handshake) -> None:
+        """Be the connection's service task, from the handshake to the closed socket.  Raises nothing the peer can cause."""
+        try:
+            with trio.CancelScope(shield=True):
+                with self._scope:
+                    try:
+                        await self._serve(handshake)
+                    except ExceptionGroup as group:
+                        self._reader_failed(group)
+                    if self._connection is not None:
+                        await self._linger()
+                await trio.aclose_forcefully(self._tap)
+        finally:
+            self._close_as(None)
+            self._inbox.end()
+            self._opened.set()
+            self._done.set()
+
+    async def _serve(self, handshake: _Handshake) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_handshake, nursery.cancel_scope)
+            self._connection = await handshake(nursery, self._tap)
+            self._tap.opening = None
+            self._opened.set()
+            nursery.start_soon(self._pump_loop)
+            if self._settings.ping_interval is not None:
+                nursery.start_soon(self._keep_alive_loop, self._settings.ping_interval)
+            await self._ending.wait()
+            if self._farewell is not None:
+                await self._connection.aclose(self._farewell.code, self._farewell.reason or None)
+            await self._pumped.wait()  # if the peer's close frame came first, aclose() returned at once and the reader is still answering
+            nursery.cancel_scope.cancel()
+
+    def _reader_failed(self, group: ExceptionGroup[Exception]) -> None:
+        """Note what trio-websocket's reader died of: a rejected handshake, an answer that is not HTTP, a ping behind a close frame, ..."""
+        if self._connection is None:
+            self._handshake_error = group.exceptions[0]
+        else:
+            _transport_logger.debug("the WebSocket reader failed", exc_info=group)
+            self._close_as(self._connection.closed)
+
+    async def _watch_handshake(self, cancel_scope: trio.CancelScope) -> None:
+        await self._tap.ended.wait()
+        if self._connection is None:
+            cancel_scope.cancel()
+
+    async def _pump_loop(self) -> None:
+        await trio.lowlevel.checkpoint()
+        try:
+            while True:
+                message = await self._open_connection.get_message()
+                self._inbox.add(message, len(message))
+                if self._inbox.is_full:
+                    await self._inbox.wait_for_room()
+        except ConnectionClosed as ended:
+            self._close_as(ended.reason)
+            self._inbox.end()
+            self._ending.set()
+            self._pumped.set()
+
+    async def _keep_alive_loop(self, interval: float) -> None:
+        timeout = self._settings.ping_timeout
+        while True:
+            await trio.sleep(interval)
+            with trio.move_on_after(timeout) as patience:
+                try:
+                    await self._open_connection.ping()
+                except ConnectionClosed:  # the peer's close frame is being answered, which may take as long as a pong
+                    await trio.sleep_forever()
+            if patience.cancelled_caught:
+                self._close_as(self._open_connection.closed or CloseReason(ABNORMAL_CLOSURE, f"no pong within {timeout:g} s"))
+                self.drop()
+
+    async def _linger(self) -> None:
+        """Read on until the peer hangs up: closing a socket with unread data resets it, and may cost the peer our close frame."""
+        await trio.lowlevel.checkpoint()
+        self._tap.send_fin()
+        with trio.move_on_after(self._settings.close_timeout), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while await self._tap.receive_some():
+                pass
+
+    @property
+    def _open_connection(self) -> WebSocketConnection:
+        assert self._connection is not None, "nobody sees the transport before its handshake"
+        return self._connection
+
+    def _close(self, close: Close) -> None:
+        if self._closed is None:
+            self._closed = close
+
+    def _close_as(self, reason: CloseReason | None) -> None:
+        if reason is None or (reason.code == ABNORMAL_CLOSURE and not reason.reason):
+            self._close(Close(ABNORMAL_CLOSURE, self._tap.ending or "the connection broke"))
+        else:
+            self._close(Close(int(reason.code), reason.reason or ""))
+
+
+@asynccontextmanager
+async def open_websocket(
+    url: str,
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    subprotocols: Iterable[str] = (),
+    ssl_context: ssl.SSLContext | None = None,
+    proxy: str | None = PROXY_FROM_ENVIRONMENT,
+    connect_timeout: float = 10.0,
+    close_timeout: float = 2.0,
+    ping_interval: float | None = 20.0,
+    ping_timeout: float = 20.0,
+    max_message_size: int = MAX_MESSAGE_SIZE,
+    receive_buffer_size: int = RECEIVE_BUFFER_SIZE,
+) -> AsyncIterator[WebSocketTransport]:
+    """Connect to a WebSocket server; leaving the block closes the connection, with code 1000, or 1001 if the block raised.
+
+    An exception of the block leaves unchanged, and the end of the connection never raises here: `closed` tells.  After the block no task
+    and no socket is left, at the latest `close_timeout` after leaving it.
+
+    Args:
+        url: `ws://` or `wss://`.  A user name and password in it become an Authorization header.
+        headers: More headers for the handshake.
+        subprotocols: To offer, the preferred one first; `WebSocketTransport.subprotocol` is the selected one.
+        ssl_context: For `wss://`; by default certificates are checked against the system's authorities.
+        proxy: `http://` (CONNECT), `socks4://`, `socks4a://` or `socks5://`, with `user:password@` if need be; None connects directly.
+            By default `https_proxy` (for wss), `http_proxy` (for ws), `all_proxy` and `no_proxy` of the environment decide, except for
+            loopback hosts.  Needs the extra `realtime-trio[proxy]`.
+        connect_timeout: Seconds for everything up to the finished handshake.
+        close_timeout: Seconds the peer gets to answer our close frame.
+        ping_interval: Seconds between pings, None for none.  They find peers that vanished and keep middleboxes from forgetting us.
+        ping_timeout: Seconds without an answer to a ping after which the connection is given up as `Close(1006)`.
+        max_message_size: A longer message, in bytes or characters, ends the connection as `Close(1009)`; also limits the inbox.
+        receive_buffer_size: Bytes per read from the network.
+
+    Raises:
+        ConnectionFailed: Not connected, for whatever reason; `status` and `body` are the server's if it refused by HTTP.
+        LocalProtocolError: An argument is unusable; nothing was sent.
+
+    Cancellation: safe while connecting.
+    """
+    target = parse_url(url)
+    if ssl_context is not None and target.scheme == "ws":
+        raise LocalProtocolError("an SSL context was given for a ws:// URL; use wss://")
+    offered = list(subprotocols)
+    if not all(_TOKEN.fullmatch(name) for name in offered):
+        raise LocalProtocolError("a subprotocol name may only have letters, digits and !#$%&'*+-.^_`|~")
+    extra_headers = _encode_headers(headers)
+    if target.authorization is not None and all(name.lower() != b"authorization" for name, _ in extra_headers):
+        extra_headers.append((b"Authorization", target.authorization.encode("ascii")))
+    settings = _Settings(
+        connect_timeout=connect_timeout,
+        close_timeout=close_timeout,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        max_message_size=max_message_size,
+        receive_buffer_size=receive_buffer_size,
+    )
+
+    async def handshake(nursery: trio.Nursery, tap: Tap) -> WebSocketConnection:
+        return await wrap_client_stream(
+            nursery,
+            cast("trio.SocketStream", tap),  # documented as "an arbitrary stream", annotated more narrowly
+            target.host_header,
+            target.path + target.query,
+            subprotocols=offered,
+            extra_headers=extra_headers,
+            message_queue_size=0,
+            max_message_size=max_message_size,
+            receive_buffer_size=receive_buffer_size,
+        )
+
+    start = trio.current_time()
+    with _connect_limit(settings, start, str(target)):
+        stream = await open_stream(target, ssl_context=ssl_context, proxy=proxy)
+    async with _open(stream, handshake, settings, start, str(target)) as transport:
+        yield transport
+
+
+@contextmanager
+def _connect_limit(settings: _Settings, start: float, peer: str) -> Iterator[None]:
+    try:
+        with trio.fail_at(start + settings.connect_timeout):
+            yield
+    except trio.TooSlowError:
+        raise ConnectionFailed(f"cannot connect to {peer}: no answer within {settings.connect_timeout:g} s") from None
+
+
+@asynccontextmanager
+async def _open(stream: _Stream, handshake: _Handshake, settings: _Settings, start: float, peer: str) -> AsyncIterator[WebSocketTransport]:
+    """Run a transport on a connected stream, which it owns from here on."""
+    async with open_service_nursery() as nursery:
+        transport = WebSocketTransport(stream, settings)
+        nursery.start_soon(transport.run, handshake)
+        try:
+            with _connect_limit(settings, start, peer):
+                await transport.wait_opened(peer)
+        except BaseException:
+            transport.drop()
+            raise
+        farewell = GOING_AWAY
+        try:
+            yield transport
+            farewell = NORMAL_CLOSURE
+        finally:
+            with trio.move_on_after(settings.close_timeout, shield=True):
+                await transport.aclose(farewell)
+
+
+def _handshake_failure(peer: str, error: Exception | None, received: bytes) -> ConnectionFailed:
+    if isinstance(error, ConnectionFailed):
+        return error
+    if isinstance(error, ConnectionRejected):
+        return _rejection(peer, error.status_code, error.body or b"")
+    if error is not None:
+        return ConnectionFailed(f"{peer} did not answer as a WebSocket server ({type(error).__name__})")
+    if response := _HTTP_RESPONSE.fullmatch(received):  # a body that ends with the connection, and not by its announced length
+        return _rejection(peer, int(response[1]), response[2])
+    return ConnectionFailed(f"{peer} closed the connection during the WebSocket handshake")
+
+
+def _rejection(peer: str, status: int, body: bytes) -> ConnectionFailed:
+    phrase = f" {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else ""
+    return ConnectionFailed(f"{peer} rejected the WebSocket handshake with HTTP {status}{phrase}", status=status, body=bytes(body))
+
+
+def _encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    encoded = []
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name) or _OWN_HEADERS.fullmatch(name):
+            raise LocalProtocolError("a header has a name that is not allowed here; host, upgrade, connection and sec-websocket-* are ours")
+        if not _FIELD_VALUE.fullmatch(value):  # never quoted: a key read from a file with its line break is the usual reason
+            raise LocalProtocolError(f"the value of header {name!r} has a line break, spaces around it or characters beyond Latin-1")
+        encoded.append((name.encode("ascii"), value.encode("latin-1")))
+    return encoded
+
+
+def _path_without_query(path: str) -> str:
+    return repr(path.partition("?")[0])
+
+
+@attrs.frozen(kw_only=True)
+class HandshakeRequest:
+    """What a client asked for when it connected.  Its repr hides what may hold a key: query, headers and subprotocols."""
+
+    path: str = attrs.field(repr=_path_without_query)
+    """Path and query as sent, e.g. `/v1/realtime?model=x`."""
+    headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
+    """Names in lower case, in the order sent; without host, sec-websocket-protocol and sec-websocket-extensions."""
+    subprotocols: tuple[str, ...] = attrs.field(repr=False)
+    """As offered, the preferred one first."""
+    peer: tuple[str, int]
+    """IP address and port of the client."""
+
+    def header(self, name: str) -> str | None:
+        """The value of the first header of this name, in any case; None if there is none."""
+        return next((value for key, value in self.headers if key == name.lower()), None)
+
+
+@attrs.frozen(kw_only=True)
+class Accept:
+    """Let a client in."""
+
+    subprotocol: str | None = None
+    """One of those offered, or None."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """More headers for the response."""
+
+
+@attrs.frozen(kw_only=True)
+class Reject:
+    """Refuse a client with an HTTP response."""
+
+    status: int
+    """300-599."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """More headers for the response; content-length comes by itself."""
+    body: bytes = b""
+
+
+def _admit_everybody(_request: HandshakeRequest) -> Accept | Reject:
+    return Accept()
+
+
+async def serve_websocket(
+    handler: Callable[[Transport, HandshakeRequest], Awaitable[None]],
+    host: str,
+    port: int,
+    *,
+    admit: Callable[[HandshakeRequest], Accept | Reject] = _admit_everybody,
+    ssl_context: ssl.SSLContext | None = None,
+    connect_timeout: float = 10.0,
+    close_timeout: float = 2.0,
+    ping_interval: float | None = 20.0,
+    ping_timeout: float = 20.0,
+    max_message_size: int = MAX_MESSAGE_SIZE,
+    receive_buffer_size: int = RECEIVE_BUFFER_SIZE,
+    task_status: trio.TaskStatus[tuple[str, int]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve WebSocket clients until cancelled; `await nursery.start(...)` returns the bound `(host, port)`.
+
+    Every client gets a task.  When its handler returns, the connection is closed with 1000; when the handler raises, that is logged and
+    the connection is closed with 1011, which concerns no other client.  A handler that only fails to send to a client who has gone has
+    done its work.  Cancelling the server closes every connection with 1001, within `close_timeout`.
+
+    Args:
+        handler: Called as `handler(transport, request)` once per accepted client.
+        host: Address to bind; a name that stands for several addresses binds them all, and the first is returned.
+        port: Port to bind, 0 for any free one.
+        admit: Looks at the request before it is answered.  If it raises, that is logged and the client gets an HTTP 500.
+        ssl_context: Serve `wss://` with this certificate.
+        connect_timeout: Seconds a client has for TLS and handshake.
+        close_timeout: As for `open_websocket`.
+        ping_interval: As for `open_websocket`.
+        ping_timeout: As for `open_websocket`.
+        max_message_size: As for `open_websocket`.
+        receive_buffer_size: As for `open_websocket`.
+        task_status: For `nursery.start`.
+
+    Raises:
+        OSError: The address cannot be bound.
+    """
+    settings = _Settings(
+        connect_timeout=connect_timeout,
+        close_timeout=close_timeout,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        max_message_size=max_message_size,
+        receive_buffer_size=receive_buffer_size,
+    )
+
+    async def serve_client(stream: trio.SocketStream) -> None:
+        await trio.lowlevel.checkpoint()
+        try:
+            peer = stream.socket.getpeername()[:2]
+        except OSError:  # gone before we looked
+            stream.socket.close()
+            return
+        requests: list[HandshakeRequest] = []
+
+        async def handshake(nursery: trio.Nursery, tap: Tap) -> WebSocketConnection:
+            proposal = await wrap_server_stream(
+                nursery, tap, message_queue_size=0, max_message_size=max_message_size, receive_buffer_size=receive_buffer_size
+            )
+            request = HandshakeRequest(
+                path=proposal.path,
+                headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in proposal.headers),
+                subprotocols=proposal.proposed_subprotocols,
+                peer=peer,
+            )
+            requests.append(request)
+            match _decide(admit, request):
+                case Accept(subprotocol=subprotocol, headers=headers):
+                    return await proposal.accept(subprotocol=subprotocol, extra_headers=_encode_headers(headers))
+                case Reject(status=status, headers=headers, body=body):
+                    await proposal.reject(status, extra_headers=_encode_headers(headers), body=body)
+                    raise ConnectionFailed(f"refused with HTTP {status}", status=status)
+
+        secured = stream if ssl_context is None else trio.SSLStream(stream, ssl_context, server_side=True, https_compatible=True)
+        try:
+            async with _open(secured, handshake, settings, trio.current_time(), f"client {peer[0]}:{peer[1]}") as transport:
+                await _handle(handler, transport, requests[0])
+        except ConnectionFailed as error:
+            _server_logger.debug("%s", error)
+
+    listeners = await trio.open_tcp_listeners(port, host=host)
+    address: tuple[str, int] = listeners[0].socket.getsockname()[:2]
+    task_status.started(address)
+    await trio.serve_listeners(serve_client, listeners)
+
+
+def _decide(admit: Callable[[HandshakeRequest], Accept | Reject], request: HandshakeRequest) -> Accept | Reject:
+    try:
+        answer = admit(request)
+        if isinstance(answer, Accept) and answer.subprotocol is not None and answer.subprotocol not in request.subprotocols:
+            raise LocalProtocolError("the selected subprotocol was not offered by the client")
+        _encode_headers(answer.headers)
+    except Exception:
+        _server_logger.exception("refusing a client because it could not be decided whether to admit it")
+        return Reject(status=500)
+    return answer
+
+
+async def _handle(
+    handler: Callable[[Transport, HandshakeRequest], Awaitable[None]], transport: WebSocketTransport, request: HandshakeRequest
+) -> None:
+    try:
+        await handler(transport, request)
+    except Exception as error:
+        if isinstance(error, ConnectionLost) and transport.closed is not None:
+            _server_logger.debug("the client has gone: %s", error)
+        else:
+            _server_logger.exception("the handler of a connection failed; closing it")
+        await transport.aclose(_INTERNAL_ERROR, "internal error")

@@ -1,0 +1,130 @@
+"""Every exception of the library.
+
+The tree::
+
+    RealtimeError
+    ├─ ConnectionFailed        never got a session          (.status, .code, .body)
+    ├─ ConnectionLost          had one, lost it             (.code, .reason)
+    ├─ SessionClosed           you used a session that has ended
+    ├─ ProtocolError           abstract
+    │   ├─ LocalProtocolError  you asked for something that is illegal here
+    │   └─ RemoteProtocolError the server sent something undecodable
+    ├─ ServerError             an `error` event answered your request
+    ├─ SlowConsumer            this stream overflowed; the others are fine
+    ├─ ToolDefinitionError     this annotation has no JSON schema
+    └─ InternalError           a bug in realtime_trio
+
+Owns the wording of what users catch.  Foreign exceptions (cattrs, orjson, trio-websocket, ssl) are translated where they enter,
+in the codec and in the transport; none of them leaves the library.  No message ever contains a key, audio or a whole payload.
+"""
+
+from __future__ import annotations
+
+
+class RealtimeError(Exception):
+    """Base of everything this library raises on purpose."""
+
+
+class ConnectionFailed(RealtimeError):  # noqa: N818 - the plan's vocabulary: what happened, not "Error"
+    """A session or connection could not be established.
+
+    Raised by `open_session` and `open_connection` for a refused or unreachable server, a TLS failure, a rejected WebSocket handshake, and
+    for an admission error: the live service accepts every handshake and reports a wrong key or model afterwards, as an `error` event
+    followed by a close.
+    """
+
+    status: int | None
+    """HTTP status of the rejected handshake (401, 404, ...), or None when it never came to an HTTP answer."""
+    code: str | None
+    """The service's error code (`invalid_api_key`, `invalid_model`, ...), or None."""
+    body: bytes
+    """Body of the rejected handshake's HTTP response, `b""` when there was none."""
+
+    def __init__(self, message: str, *, status: int | None = None, code: str | None = None, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.body = body
+
+
+class ConnectionLost(RealtimeError):  # noqa: N818
+    """An established connection ended in any other way than a clean close (1000)."""
+
+    code: int
+    """WebSocket close code; 1006 when the peer went away without a close frame."""
+    reason: str
+    """Close reason as sent by the peer, or our own words for 1006."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"connection lost: {code}" + (f" {reason}" if reason else ""))
+        self.code = code
+        self.reason = reason
+
+
+class SessionClosed(RealtimeError):  # noqa: N818
+    """A session or connection was used after it had ended."""
+
+
+class ProtocolError(RealtimeError):
+    """Abstract: one of the two sides did something the protocol does not allow."""
+
+
+class LocalProtocolError(ProtocolError):
+    """You asked for something illegal here; the message names the state and what would be allowed.  Nothing was sent."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The other side sent something undecodable.  Raised by strict codecs, and where an event's bad audio is read."""
+
+
+class ServerError(RealtimeError):
+    """The service answered a request with an `error` event.  The session usually goes on."""
+
+    type: str
+    """`invalid_request_error`, `server_error`, ..."""
+    code: str | None
+    """Machine-readable code such as `unknown_parameter`, if the service gave one."""
+    param: str | None
+    """Dotted path of the offending parameter, e.g. `session.audio.input.format.rate`."""
+    message: str
+    """The service's own explanation."""
+    event_id: str | None
+    """Id of the client event that caused it, if the service said."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: str = "invalid_request_error",  # noqa: A002 - the protocol's own name
+        code: str | None = None,
+        param: str | None = None,
+        event_id: str | None = None,
+    ) -> None:
+        super().__init__(f"{code or type}: {message}" + (f" (param {param})" if param else ""))
+        self.type = type
+        self.code = code
+        self.param = param
+        self.message = message
+        self.event_id = event_id
+
+
+class SlowConsumer(RealtimeError):  # noqa: N818
+    """An event stream was not read fast enough and its bound was reached.
+
+    Raised once, after everything that was buffered has been delivered; then the stream goes on with what arrives from now on.
+    """
+
+    dropped: int
+    """How many events this stream missed."""
+
+    def __init__(self, dropped: int) -> None:
+        super().__init__(f"this event stream fell behind and missed {dropped} event(s); read faster or raise its capacity")
+        self.dropped = dropped
+
+
+class ToolDefinitionError(RealtimeError):
+    """A function cannot be offered as a tool; the message names the parameter and what would be allowed."""
+
+
+class InternalError(RealtimeError):
+    """A bug in realtime_trio.  Please report it with its traceback."""

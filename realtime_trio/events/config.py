@@ -1,0 +1,536 @@
+"""How a session or a single response is configured: formats, voices, turn detection, tools, limits.
+
+Two families.  `...Config` classes are what a client asks for; there a field can be `UNSET` (leave it), `None` (send null, which clears it)
+or a value.  `...Session` classes are what the server reports; there absent and null both read as None.  The small objects they share
+(`ServerVad`, `AudioFormat`, `FunctionTool`, ...) leave out what is None.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, TypedDict
+
+from attrs import field, frozen
+
+from realtime_trio.events._base import UNSET, WRITE_NULL, JsonObject, UnknownObject, Unset
+
+Modality = Literal["text", "audio"]
+"""What a response is made of.  Spoken output always comes with a transcript."""
+NoiseReductionType = Literal["near_field", "far_field"]
+"""`near_field` for headsets, `far_field` for laptop and conference microphones."""
+Eagerness = Literal["low", "medium", "high", "auto"]
+"""How readily semantic turn detection takes a pause for the end of a turn: it waits at most 8, 4 or 2 s; `auto` is `medium`."""
+ReasoningEffort = Literal["minimal", "low", "medium", "high", "xhigh"]
+"""How much a reasoning model thinks before it speaks."""
+Include = Literal["item.input_audio_transcription.logprobs"]
+"""Extra fields a server event can carry."""
+
+
+@frozen(kw_only=True)
+class AudioFormat:
+    """How audio is encoded on the wire."""
+
+    type: Literal["audio/pcm", "audio/pcmu", "audio/pcma"] | str | None = None
+    """`audio/pcm` is 16-bit little-endian mono; `audio/pcmu` and `audio/pcma` are G.711 mu-law and A-law at 8 kHz."""
+    rate: int | None = None
+    """Sample rate in Hz; only for PCM, and there only 24000."""
+
+    @classmethod
+    def pcm(cls) -> AudioFormat:
+        """16-bit little-endian mono PCM at 24 kHz, the default."""
+        return cls(type="audio/pcm", rate=24_000)
+
+    @classmethod
+    def pcmu(cls) -> AudioFormat:
+        """G.711 mu-law at 8 kHz, as telephony in America and Japan uses it."""
+        return cls(type="audio/pcmu")
+
+    @classmethod
+    def pcma(cls) -> AudioFormat:
+        """G.711 A-law at 8 kHz, as telephony elsewhere uses it."""
+        return cls(type="audio/pcma")
+
+
+@frozen(kw_only=True)
+class NoiseReduction:
+    """Noise reduction of the input, applied before turn detection and before the model hears it."""
+
+    type: NoiseReductionType | None = None
+    """Which kind of microphone to expect."""
+    strength: float | None = None
+    """How strongly, 1 being the default."""
+
+
+@frozen(kw_only=True)
+class Transcription:
+    """Transcription of the user's audio by a separate model; it does not change what the voice model hears."""
+
+    model: str | None = None
+    """Transcription model, e.g. `gpt-4o-transcribe`."""
+    language: str | None = None
+    """ISO 639-1 code of the spoken language; improves accuracy and latency."""
+    languages: tuple[str, ...] | None = None
+    """Languages to expect, for models that take several."""
+    keywords: tuple[str, ...] | None = None
+    """Words to expect, such as names."""
+    prompt: str | None = None
+    """Free text that guides the style of the transcript, or goes on from an earlier one."""
+    delay: Literal["minimal", "low", "medium", "high", "xhigh"] | str | None = None
+    """How long a streaming model may wait for more context."""
+
+
+@frozen(kw_only=True)
+class ServerVad:
+    """Turn detection by loudness: a turn ends after a stretch of silence."""
+
+    type: ClassVar[Literal["server_vad"]] = "server_vad"
+    """Tells it from semantic turn detection."""
+
+    threshold: float | None = None
+    """Activation threshold, 0 to 1; higher needs louder speech.  The server's default is 0.5."""
+    prefix_padding_ms: int | None = None
+    """Milliseconds of audio from before the detected start that count as speech.  Default 300."""
+    silence_duration_ms: int | None = None
+    """Milliseconds of silence that end a turn.  Documented default 500, observed 200."""
+    create_response: bool | None = None
+    """Whether the end of a turn starts a response by itself.  Default true."""
+    interrupt_response: bool | None = None
+    """Whether the start of speech cancels the running response.  Default true."""
+    idle_timeout_ms: int | Unset | None = UNSET
+    """Milliseconds of silence after a response, 5000 to 30000, upon which the server speaks up by itself; null turns that off."""
+
+
+@frozen(kw_only=True)
+class SemanticVad:
+    """Turn detection by meaning: a model decides whether the user has finished."""
+
+    type: ClassVar[Literal["semantic_vad"]] = "semantic_vad"
+    """Tells it from turn detection by loudness."""
+
+    eagerness: Eagerness | None = None
+    """How readily a pause is taken for the end of the turn.  Default `auto`."""
+    create_response: bool | None = None
+    """Whether the end of a turn starts a response by itself.  Default true."""
+    interrupt_response: bool | None = None
+    """Whether the start of speech cancels the running response.  Default true."""
+
+
+TurnDetection = ServerVad | SemanticVad | UnknownObject
+"""Who decides that the user's turn is over; None stands for push to talk, where the client commits."""
+
+
+@frozen(kw_only=True)
+class CustomVoice:
+    """A voice made for your organisation."""
+
+    id: str
+    """Its id, `voice_...`."""
+
+
+Voice = str | CustomVoice
+"""A built-in voice (`marin`, `cedar`, `alloy`, ash, ballad, coral, echo, sage, shimmer, verse) or a custom one."""
+
+
+@frozen(kw_only=True)
+class FunctionTool:
+    """A function the model may call; the client runs it and sends back its output."""
+
+    type: ClassVar[Literal["function"]] = "function"
+    """Tells it from a hosted tool."""
+
+    name: str
+    """Name the model calls it by."""
+    description: str | None = None
+    """When and how to call it, and what to tell the user meanwhile; up to 1024 characters."""
+    parameters: JsonObject | None = None
+    """JSON Schema of its arguments (an object schema)."""
+
+
+@frozen(kw_only=True)
+class McpToolFilter:
+    """Picks tools of an MCP server."""
+
+    tool_names: tuple[str, ...] | None = None
+    """By name."""
+    read_only: bool | None = None
+    """By whether they declare to change nothing."""
+
+
+@frozen(kw_only=True)
+class McpApprovalFilter:
+    """Which tools of an MCP server need approval for a call, and which do not."""
+
+    always: McpToolFilter | None = None
+    """These always do."""
+    never: McpToolFilter | None = None
+    """These never do."""
+
+
+@frozen(kw_only=True)
+class McpTool:
+    """A remote MCP server whose tools the service calls by itself.  Exactly one of url, connector and tunnel names it."""
+
+    type: ClassVar[Literal["mcp"]] = "mcp"
+    """Tells it from a function."""
+
+    server_label: str
+    """Your name for the server, unique within the session."""
+    server_url: str | None = None
+    """URL of the server."""
+    connector_id: str | None = None
+    """Id of a connector the service offers, e.g. `connector_gmail`."""
+    tunnel_id: str | None = None
+    """Id of a tunnel to a private server."""
+    authorization: str | None = field(default=None, repr=False)
+    """OAuth token for the server or connector; never shown."""
+    server_description: str | None = None
+    """What the server is for, in words for the model."""
+    headers: JsonObject | None = field(default=None, repr=False)
+    """HTTP headers sent to the server; never shown, since they often hold a key."""
+    allowed_tools: tuple[str, ...] | McpToolFilter | None = None
+    """Which of its tools the model may use; all of them when None."""
+    allowed_callers: tuple[Literal["direct", "programmatic"] | str, ...] | None = None
+    """Who may call them."""
+    require_approval: Literal["always", "never"] | str | McpApprovalFilter | None = None
+    """Which calls need an approval; the service's default is `always`."""
+    defer_loading: bool | None = None
+    """Whether its tools are loaded only when they are needed."""
+
+
+Tool = FunctionTool | McpTool | UnknownObject
+"""Something the model can call."""
+
+
+@frozen(kw_only=True)
+class ToolChoiceFunction:
+    """The model must call this function."""
+
+    type: ClassVar[Literal["function"]] = "function"
+    """Tells it from a hosted tool."""
+
+    name: str
+    """Its name."""
+
+
+@frozen(kw_only=True)
+class ToolChoiceMcp:
+    """The model must call this server's tools."""
+
+    type: ClassVar[Literal["mcp"]] = "mcp"
+    """Tells it from a function."""
+
+    server_label: str
+    """Label of the MCP server."""
+    name: str | None = None
+    """One tool of it; any when None."""
+
+
+ToolChoice = str | ToolChoiceFunction | ToolChoiceMcp | UnknownObject
+"""`none`, `auto`, `required`, or one particular tool."""
+
+
+@frozen(kw_only=True)
+class Tracing:
+    """How the session appears in the service's traces dashboard.  Once on, it cannot be changed."""
+
+    workflow_name: str | None = None
+    """Name of the workflow."""
+    group_id: str | None = None
+    """Groups several sessions."""
+    metadata: JsonObject | None = None
+    """Your own data, shown with the trace."""
+
+
+@frozen(kw_only=True)
+class TokenLimits:
+    """Bounds on what a truncated context may hold."""
+
+    post_instructions: int | None = None
+    """Most tokens in the conversation, instructions and tools not counted."""
+
+
+@frozen(kw_only=True)
+class RetentionRatio:
+    """When the context is full, drop its oldest part down to this share in one go, so that the prompt cache survives longer."""
+
+    type: ClassVar[Literal["retention_ratio"]] = "retention_ratio"
+    """Wire tag."""
+
+    retention_ratio: float
+    """Share to keep, 0 to 1."""
+    token_limits: TokenLimits | None = None
+    """Limits that replace the model's own."""
+
+
+Truncation = Literal["auto", "disabled"] | str | RetentionRatio | UnknownObject
+"""What happens when the conversation outgrows the model's context."""
+
+
+@frozen(kw_only=True)
+class Prompt:
+    """A stored prompt; settings given directly win over those of the prompt."""
+
+    id: str
+    """Its id, `pmpt_...`."""
+    version: str | None = None
+    """Which version; the newest when None."""
+    variables: JsonObject | None = None
+    """Values for its variables: strings, or content objects as the service documents them."""
+
+
+@frozen(kw_only=True)
+class Reasoning:
+    """Settings of reasoning models; other models refuse them."""
+
+    effort: ReasoningEffort | str | None = None
+    """How much to think."""
+
+
+MaxOutputTokens = int | Literal["inf"]
+"""Most tokens one response may generate, calls included: 1 to 4096 on most models, or no limit of your own."""
+
+
+# --- what a client asks for ---------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class AudioInputConfig:
+    """Settings of the audio you send."""
+
+    format: AudioFormat | Unset = UNSET
+    """Encoding of the audio."""
+    transcription: Transcription | Unset | None = UNSET
+    """Transcribe the user's speech; None turns it off."""
+    noise_reduction: NoiseReduction | Unset | None = UNSET
+    """Reduce noise; None turns it off."""
+    turn_detection: TurnDetection | Unset | None = UNSET
+    """Detect the user's turns; None turns it off, for push to talk."""
+
+
+@frozen(kw_only=True)
+class AudioOutputConfig:
+    """Settings of the audio you receive."""
+
+    format: AudioFormat | Unset = UNSET
+    """Encoding of the audio."""
+    voice: Voice | Unset = UNSET
+    """Voice that speaks; cannot change once the model has spoken."""
+    speed: float | Unset = UNSET
+    """Pace of speech, 0.25 to 1.5, 1 being natural; changes only between turns."""
+
+
+@frozen(kw_only=True)
+class AudioConfig:
+    """Both directions of audio."""
+
+    input: AudioInputConfig | Unset = UNSET
+    """What you send."""
+    output: AudioOutputConfig | Unset = UNSET
+    """What you receive."""
+
+
+class SessionSettings(TypedDict, total=False):
+    """A voice session's settings as flat keywords, the everyday way to give them; see `SessionConfig` for what each means."""
+
+    output_modalities: tuple[Modality, ...]
+    instructions: str
+    voice: Voice
+    speed: float
+    input_format: AudioFormat
+    output_format: AudioFormat
+    transcription: Transcription | None
+    noise_reduction: NoiseReduction | None
+    turn_detection: TurnDetection | None
+    include: tuple[Include | str, ...] | None
+    tracing: Literal["auto"] | Tracing | None
+    tools: tuple[Tool, ...]
+    tool_choice: ToolChoice
+    parallel_tool_calls: bool
+    reasoning: Reasoning
+    max_output_tokens: MaxOutputTokens
+    truncation: Truncation
+    prompt: Prompt | None
+
+
+@frozen(kw_only=True)
+class SessionConfig:
+    """Configuration of a voice session: what `session.update` carries.
+
+    Only what is set is sent, and only what is sent changes.  `SessionConfig.of(voice="marin", turn_detection=None)` spares you the nesting.
+    """
+
+    type: ClassVar[Literal["realtime"]] = "realtime"
+    """Kind of session; the server insists on it."""
+
+    output_modalities: tuple[Modality, ...] | Unset = UNSET
+    """Exactly one: `("audio",)`, the default, or `("text",)`."""
+    model: str | Unset = UNSET
+    """Model; fixed by the connection, so it can only be repeated."""
+    instructions: str | Unset = UNSET
+    """System instructions; `""` clears them."""
+    audio: AudioConfig | Unset = UNSET
+    """Audio settings."""
+    include: tuple[Include | str, ...] | Unset | None = UNSET
+    """Extra fields the server's events should carry."""
+    tracing: Literal["auto"] | Tracing | Unset | None = UNSET
+    """Traces in the service's dashboard; None turns them off."""
+    tools: tuple[Tool, ...] | Unset = UNSET
+    """Every tool of the session: the list replaces the previous one, `()` clears it."""
+    tool_choice: ToolChoice | Unset = UNSET
+    """Whether and which tool to call."""
+    parallel_tool_calls: bool | Unset = UNSET
+    """Whether one response may call several tools; reasoning models only."""
+    reasoning: Reasoning | Unset = UNSET
+    """Settings of reasoning models."""
+    max_output_tokens: MaxOutputTokens | Unset = UNSET
+    """Most tokens per response."""
+    truncation: Truncation | Unset = UNSET
+    """What to do with a conversation that outgrows the context."""
+    prompt: Prompt | Unset | None = UNSET
+    """Stored prompt to use."""
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        voice: Voice | Unset = UNSET,
+        speed: float | Unset = UNSET,
+        input_format: AudioFormat | Unset = UNSET,
+        output_format: AudioFormat | Unset = UNSET,
+        transcription: Transcription | Unset | None = UNSET,
+        noise_reduction: NoiseReduction | Unset | None = UNSET,
+        turn_detection: TurnDetection | Unset | None = UNSET,
+        output_modalities: tuple[Modality, ...] | Unset = UNSET,
+        model: str | Unset = UNSET,
+        instructions: str | Unset = UNSET,
+        include: tuple[Include | str, ...] | Unset | None = UNSET,
+        tracing: Literal["auto"] | Tracing | Unset | None = UNSET,
+        tools: tuple[Tool, ...] | Unset = UNSET,
+        tool_choice: ToolChoice | Unset = UNSET,
+        parallel_tool_calls: bool | Unset = UNSET,
+        reasoning: Reasoning | Unset = UNSET,
+        max_output_tokens: MaxOutputTokens | Unset = UNSET,
+        truncation: Truncation | Unset = UNSET,
+        prompt: Prompt | Unset | None = UNSET,
+    ) -> SessionConfig:
+        """Build a configuration from flat keywords: the audio settings by their own names, without the nesting."""
+        audio_in = AudioInputConfig(
+            format=input_format, transcription=transcription, noise_reduction=noise_reduction, turn_detection=turn_detection
+        )
+        audio_out = AudioOutputConfig(format=output_format, voice=voice, speed=speed)
+        audio = AudioConfig(
+            input=UNSET if audio_in == AudioInputConfig() else audio_in,
+            output=UNSET if audio_out == AudioOutputConfig() else audio_out,
+        )
+        return cls(
+            output_modalities=output_modalities,
+            model=model,
+            instructions=instructions,
+            audio=UNSET if audio == AudioConfig() else audio,
+            include=include,
+            tracing=tracing,
+            tools=tools,
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            reasoning=reasoning,
+            max_output_tokens=max_output_tokens,
+            truncation=truncation,
+            prompt=prompt,
+        )
+
+
+@frozen(kw_only=True)
+class ResponseAudioOutputConfig:
+    """Audio settings of one response."""
+
+    format: AudioFormat | None = None
+    """Encoding; the session's when None."""
+    voice: Voice | None = None
+    """Voice; the session's when None, and fixed once the model has spoken."""
+
+
+@frozen(kw_only=True)
+class ResponseAudioConfig:
+    """Audio settings of one response."""
+
+    output: ResponseAudioOutputConfig | None = None
+    """What you receive."""
+
+
+# --- what the server reports --------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class SessionAudioInput:
+    """Settings of the audio the server expects."""
+
+    format: AudioFormat | None = None
+    """Encoding of the audio."""
+    transcription: Transcription | None = field(default=None, metadata=WRITE_NULL)
+    """Transcription of the user's speech; None means off."""
+    noise_reduction: NoiseReduction | None = None
+    """Noise reduction; None means off."""
+    turn_detection: TurnDetection | None = field(default=None, metadata=WRITE_NULL)
+    """Turn detection; None means off: the client commits."""
+
+
+@frozen(kw_only=True)
+class SessionAudioOutput:
+    """Settings of the audio the server sends."""
+
+    format: AudioFormat | None = None
+    """Encoding of the audio."""
+    voice: Voice | None = None
+    """Voice that speaks."""
+    speed: float | None = None
+    """Pace of speech, 1 being natural."""
+
+
+@frozen(kw_only=True)
+class SessionAudio:
+    """Both directions of audio."""
+
+    input: SessionAudioInput | None = None
+    """What the server expects."""
+    output: SessionAudioOutput | None = None
+    """What the server sends."""
+
+
+@frozen(kw_only=True)
+class RealtimeSession:
+    """The effective configuration of a voice session, as the server reports it."""
+
+    type: ClassVar[Literal["realtime"]] = "realtime"
+    """Kind of session."""
+
+    id: str = ""
+    """`sess_...`."""
+    object: str | None = None
+    """Always `realtime.session`."""
+    expires_at: int | None = None
+    """When the server will end the session, in seconds since the epoch; an hour after its start."""
+    output_modalities: tuple[Modality | str, ...] | None = None
+    """What responses are made of."""
+    model: str | None = None
+    """Model that answers."""
+    instructions: str | None = None
+    """System instructions; the service has some of its own when you give none."""
+    audio: SessionAudio | None = None
+    """Audio settings."""
+    include: tuple[Include | str, ...] | None = None
+    """Extra fields the server's events carry."""
+    tracing: Literal["auto"] | str | Tracing | None = None
+    """Traces in the service's dashboard; None means off."""
+    tools: tuple[Tool, ...] | None = None
+    """Tools of the session."""
+    tool_choice: ToolChoice | None = None
+    """Whether and which tool to call."""
+    parallel_tool_calls: bool | None = None
+    """Whether one response may call several tools."""
+    reasoning: Reasoning | None = None
+    """Settings of reasoning models."""
+    max_output_tokens: MaxOutputTokens | str | None = None
+    """Most tokens per response."""
+    truncation: Truncation | None = None
+    """What happens with a conversation that outgrows the context."""
+    prompt: Prompt | None = None
+    """Stored prompt in use."""

@@ -1,0 +1,157 @@
+"""Conversation events: items are created, finished, deleted, retrieved and truncated."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from attrs import field, frozen
+
+from realtime_trio.events._base import WRITE_NULL, ClientEvent, ServerEvent
+from realtime_trio.events.items import Item
+
+
+@frozen(kw_only=True)
+class ConversationItemCreate(ClientEvent):
+    """Add an item.  Answered by `ConversationItemAdded` and `ConversationItemDone`; starts no response."""
+
+    type: ClassVar[Literal["conversation.item.create"]] = "conversation.item.create"
+    """Wire name."""
+
+    item: Item
+    """The item."""
+    previous_item_id: str | None = None
+    """Insert after this item; `root` inserts at the front; None appends."""
+
+
+@frozen(kw_only=True)
+class ConversationItemDelete(ClientEvent):
+    """Remove an item.  Answered by `ConversationItemDeleted`."""
+
+    type: ClassVar[Literal["conversation.item.delete"]] = "conversation.item.delete"
+    """Wire name."""
+
+    item_id: str
+    """Which item."""
+
+
+@frozen(kw_only=True)
+class ConversationItemRetrieve(ClientEvent):
+    """Ask for an item as the server keeps it, audio included.  Answered by `ConversationItemRetrieved`."""
+
+    type: ClassVar[Literal["conversation.item.retrieve"]] = "conversation.item.retrieve"
+    """Wire name."""
+
+    item_id: str
+    """Which item."""
+
+
+@frozen(kw_only=True)
+class ConversationItemTruncate(ClientEvent):
+    """Cut an assistant's audio to what the user heard.  Answered by `ConversationItemTruncated`."""
+
+    type: ClassVar[Literal["conversation.item.truncate"]] = "conversation.item.truncate"
+    """Wire name."""
+
+    item_id: str
+    """Which assistant message."""
+    content_index: int
+    """Which of its parts; 0."""
+    audio_end_ms: int
+    """Milliseconds of audio to keep; more than there are is an error."""
+
+
+@frozen(kw_only=True)
+class ConversationInfo:
+    """A conversation."""
+
+    id: str | None = None
+    """`conv_...`."""
+    object: str | None = None
+    """Always `realtime.conversation`."""
+
+
+@frozen(kw_only=True)
+class ConversationCreated(ServerEvent):
+    """A conversation was created: sent by older servers right after the session, never by today's service."""
+
+    type: ClassVar[Literal["conversation.created"]] = "conversation.created"
+    """Wire name."""
+
+    conversation: ConversationInfo
+    """The conversation."""
+
+
+@frozen(kw_only=True)
+class ConversationItemCreated(ServerEvent):
+    """An item was created: the older protocol's single event where today's has `ConversationItemAdded` and `ConversationItemDone`."""
+
+    type: ClassVar[Literal["conversation.item.created"]] = "conversation.item.created"
+    """Wire name."""
+
+    item: Item
+    """The item as far as it is known."""
+    previous_item_id: str | None = field(default=None, metadata=WRITE_NULL)
+    """Item before it; None for the first."""
+
+
+@frozen(kw_only=True)
+class ConversationItemAdded(ServerEvent):
+    """An item entered the conversation.  A user's item is complete; an item of a response is empty and grows."""
+
+    type: ClassVar[Literal["conversation.item.added"]] = "conversation.item.added"
+    """Wire name."""
+
+    item: Item
+    """The item; its audio, transcript or arguments may still be missing."""
+    previous_item_id: str | None = field(default=None, metadata=WRITE_NULL)
+    """Item before it; None for the first."""
+
+
+@frozen(kw_only=True)
+class ConversationItemDone(ServerEvent):
+    """An item has its final form."""
+
+    type: ClassVar[Literal["conversation.item.done"]] = "conversation.item.done"
+    """Wire name."""
+
+    item: Item
+    """The item, without audio."""
+    previous_item_id: str | None = field(default=None, metadata=WRITE_NULL)
+    """Item before it; None for the first."""
+
+
+@frozen(kw_only=True)
+class ConversationItemDeleted(ServerEvent):
+    """An item was removed."""
+
+    type: ClassVar[Literal["conversation.item.deleted"]] = "conversation.item.deleted"
+    """Wire name."""
+
+    item_id: str
+    """Which item."""
+
+
+@frozen(kw_only=True)
+class ConversationItemRetrieved(ServerEvent):
+    """The answer to `ConversationItemRetrieve`."""
+
+    type: ClassVar[Literal["conversation.item.retrieved"]] = "conversation.item.retrieved"
+    """Wire name."""
+
+    item: Item
+    """The item, audio included."""
+
+
+@frozen(kw_only=True)
+class ConversationItemTruncated(ServerEvent):
+    """An assistant's audio was cut; its transcript is gone from the server's context."""
+
+    type: ClassVar[Literal["conversation.item.truncated"]] = "conversation.item.truncated"
+    """Wire name."""
+
+    item_id: str
+    """Which item."""
+    content_index: int
+    """Which of its parts."""
+    audio_end_ms: int
+    """Milliseconds of audio that are left."""

@@ -1,0 +1,345 @@
+"""Response events: the model's answer from the request to the last token."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from attrs import field, frozen
+
+from realtime_trio.audio.data import AudioData
+from realtime_trio.events._base import WRITE_NULL, ClientEvent, JsonObject, ServerEvent, to_audio
+from realtime_trio.events.config import (
+    AudioFormat,
+    MaxOutputTokens,
+    Modality,
+    Prompt,
+    Reasoning,
+    ResponseAudioConfig,
+    Tool,
+    ToolChoice,
+    Voice,
+)
+from realtime_trio.events.items import ContentPart, InputItem, Item
+from realtime_trio.events.usage import ResponseUsage
+
+ResponseStatus = Literal["in_progress", "completed", "cancelled", "incomplete", "failed"]
+"""How a response stands; all but the first are final."""
+
+
+@frozen(kw_only=True)
+class ResponseConfig:
+    """Settings of one response; what is None is taken from the session.  Given instructions replace the session's for this response."""
+
+    output_modalities: tuple[Modality, ...] | None = None
+    """Exactly one of `text` and `audio`."""
+    instructions: str | None = None
+    """Instructions for this response alone."""
+    audio: ResponseAudioConfig | None = None
+    """Voice and encoding."""
+    tools: tuple[Tool, ...] | None = None
+    """Tools for this response alone."""
+    tool_choice: ToolChoice | None = None
+    """Whether and which tool to call."""
+    parallel_tool_calls: bool | None = None
+    """Whether several tools may be called; reasoning models only."""
+    reasoning: Reasoning | None = None
+    """Settings of reasoning models."""
+    max_output_tokens: MaxOutputTokens | None = None
+    """Most tokens to generate."""
+    conversation: Literal["auto", "none"] | str | None = None
+    """`none` makes it out of band: it reads `input` instead, writes nothing to the conversation and needs no free turn."""
+    metadata: JsonObject | None = None
+    """Up to 16 pairs of strings (64 and 512 characters), repeated in the response's events."""
+    prompt: Prompt | None = None
+    """Stored prompt."""
+    input: tuple[InputItem, ...] | None = None
+    """Context that replaces the conversation; `()` is none at all."""
+
+
+@frozen(kw_only=True)
+class ResponseCreate(ClientEvent):
+    """Ask for a response.  Refused while one is active, unless it is out of band."""
+
+    type: ClassVar[Literal["response.create"]] = "response.create"
+    """Wire name."""
+
+    response: ResponseConfig | None = None
+    """Settings for this response."""
+
+
+@frozen(kw_only=True)
+class ResponseCancel(ClientEvent):
+    """Stop a response.  `ResponseDone` with status `cancelled` follows; deltas already under way still arrive before it."""
+
+    type: ClassVar[Literal["response.cancel"]] = "response.cancel"
+    """Wire name."""
+
+    response_id: str | None = None
+    """Which one; the conversation's active response when None."""
+
+
+@frozen(kw_only=True)
+class ResponseErrorDetail:
+    """Why a response failed."""
+
+    type: str | None = None
+    """Kind of error."""
+    code: str | None = None
+    """Code for programs, e.g. `insufficient_quota`."""
+    message: str | None = None
+    """Explanation for people."""
+
+
+@frozen(kw_only=True)
+class ResponseStatusDetails:
+    """Why a response ended as it did."""
+
+    type: str | None = None
+    """The status again."""
+    reason: Literal["turn_detected", "client_cancelled", "max_output_tokens", "content_filter"] | str | None = None
+    """Cancelled because the user spoke or you asked; incomplete because of the token limit or the content filter."""
+    error: ResponseErrorDetail | None = None
+    """Why it failed."""
+
+
+@frozen(kw_only=True)
+class ResponseAudioOutput:
+    """The audio of a response."""
+
+    format: AudioFormat | None = None
+    """Encoding."""
+    voice: Voice | None = None
+    """Voice."""
+
+
+@frozen(kw_only=True)
+class ResponseAudio:
+    """The audio settings a response was made with."""
+
+    output: ResponseAudioOutput | None = None
+    """What was sent."""
+
+
+@frozen(kw_only=True)
+class Response:
+    """The model's answer: its items, how it ended and what it cost."""
+
+    id: str = ""
+    """`resp_...`; `""` if the server gave none."""
+    object: str | None = None
+    """Always `realtime.response`."""
+    status: ResponseStatus | str | None = None
+    """How it stands."""
+    status_details: ResponseStatusDetails | None = None
+    """Why it ended so; None when completed."""
+    output: tuple[Item, ...] = ()
+    """Its items: none at the start, all of them when done, without audio."""
+    metadata: JsonObject | None = None
+    """The metadata of its request."""
+    audio: ResponseAudio | None = None
+    """Audio settings."""
+    usage: ResponseUsage | None = None
+    """What it cost; None until it is done, and sometimes then."""
+    conversation_id: str | None = field(default=None, metadata=WRITE_NULL)
+    """Conversation it belongs to; None when out of band."""
+    output_modalities: tuple[Modality | str, ...] | None = None
+    """What it is made of."""
+    max_output_tokens: MaxOutputTokens | str | None = None
+    """The limit it was given."""
+
+
+@frozen(kw_only=True)
+class ResponseCreated(ServerEvent):
+    """A response began."""
+
+    type: ClassVar[Literal["response.created"]] = "response.created"
+    """Wire name."""
+
+    response: Response
+    """The response, in progress and empty."""
+
+
+@frozen(kw_only=True)
+class ResponseDone(ServerEvent):
+    """A response ended, whatever the outcome: always its last event."""
+
+    type: ClassVar[Literal["response.done"]] = "response.done"
+    """Wire name."""
+
+    response: Response
+    """The response, with all its items but without audio."""
+
+
+@frozen(kw_only=True)
+class ResponseOutputItemAdded(ServerEvent):
+    """The response starts a new item."""
+
+    type: ClassVar[Literal["response.output_item.added"]] = "response.output_item.added"
+    """Wire name."""
+
+    response_id: str
+    """Which response."""
+    output_index: int
+    """Position among its items, from 0."""
+    item: Item
+    """The item, in progress and empty."""
+
+
+@frozen(kw_only=True)
+class ResponseOutputItemDone(ServerEvent):
+    """An item of the response ended, also when it was interrupted."""
+
+    type: ClassVar[Literal["response.output_item.done"]] = "response.output_item.done"
+    """Wire name."""
+
+    response_id: str
+    """Which response."""
+    output_index: int
+    """Position among its items, from 0."""
+    item: Item
+    """The item; a call is to be run only if its status is `completed`."""
+
+
+@frozen(kw_only=True)
+class ContentEvent(ServerEvent):
+    """What the events about one part of one item have in common."""
+
+    response_id: str
+    """Which response."""
+    item_id: str
+    """Which item."""
+    output_index: int
+    """The item's position in the response, from 0."""
+    content_index: int
+    """The part's position in the item, from 0."""
+
+
+@frozen(kw_only=True)
+class ResponseContentPartAdded(ContentEvent):
+    """The item starts a new part."""
+
+    type: ClassVar[Literal["response.content_part.added"]] = "response.content_part.added"
+    """Wire name."""
+
+    part: ContentPart
+    """The part, empty."""
+
+
+@frozen(kw_only=True)
+class ResponseContentPartDone(ContentEvent):
+    """A part ended, also when it was interrupted."""
+
+    type: ClassVar[Literal["response.content_part.done"]] = "response.content_part.done"
+    """Wire name."""
+
+    part: ContentPart
+    """The part, with its text or transcript but without audio."""
+
+
+@frozen(kw_only=True)
+class ResponseOutputTextDelta(ContentEvent):
+    """More text."""
+
+    type: ClassVar[Literal["response.output_text.delta"]] = "response.output_text.delta"
+    """Wire name."""
+
+    delta: str
+    """Text to append."""
+    obfuscation: str | None = None
+    """Random padding that hides the length of the text; ignore it."""
+
+
+@frozen(kw_only=True)
+class ResponseOutputTextDone(ContentEvent):
+    """The text is final, also when it was interrupted."""
+
+    type: ClassVar[Literal["response.output_text.done"]] = "response.output_text.done"
+    """Wire name."""
+
+    text: str
+    """The whole text."""
+
+
+@frozen(kw_only=True)
+class ResponseOutputAudioDelta(ContentEvent):
+    """More speech.  It comes faster than it is spoken: buffer what you cannot play yet."""
+
+    type: ClassVar[Literal["response.output_audio.delta"]] = "response.output_audio.delta"
+    """Wire name."""
+
+    delta: AudioData = field(converter=to_audio)
+    """Audio to append, in the session's output format (24 kHz mono PCM by default): `.samples` or `.data`."""
+
+
+@frozen(kw_only=True)
+class ResponseOutputAudioDone(ContentEvent):
+    """The speech is final, also when it was interrupted."""
+
+    type: ClassVar[Literal["response.output_audio.done"]] = "response.output_audio.done"
+    """Wire name."""
+
+
+@frozen(kw_only=True)
+class ResponseOutputAudioTranscriptDelta(ContentEvent):
+    """More of what the speech says, usually a little ahead of it."""
+
+    type: ClassVar[Literal["response.output_audio_transcript.delta"]] = "response.output_audio_transcript.delta"
+    """Wire name."""
+
+    delta: str
+    """Text to append."""
+    obfuscation: str | None = None
+    """Random padding that hides the length of the text; ignore it."""
+
+
+@frozen(kw_only=True)
+class ResponseOutputAudioTranscriptDone(ContentEvent):
+    """The transcript is final, also when it was interrupted."""
+
+    type: ClassVar[Literal["response.output_audio_transcript.done"]] = "response.output_audio_transcript.done"
+    """Wire name."""
+
+    transcript: str
+    """All that was generated, which may be more than the user heard."""
+
+
+@frozen(kw_only=True)
+class ResponseFunctionCallArgumentsDelta(ServerEvent):
+    """More of a call's arguments."""
+
+    type: ClassVar[Literal["response.function_call_arguments.delta"]] = "response.function_call_arguments.delta"
+    """Wire name."""
+
+    response_id: str
+    """Which response."""
+    item_id: str
+    """Which item."""
+    output_index: int
+    """The item's position in the response, from 0."""
+    call_id: str
+    """Which call."""
+    delta: str
+    """JSON text to append."""
+    obfuscation: str | None = None
+    """Random padding that hides the length of the text; ignore it."""
+
+
+@frozen(kw_only=True)
+class ResponseFunctionCallArgumentsDone(ServerEvent):
+    """A call's arguments are final, also when it was interrupted: wait for `ResponseOutputItemDone` before you run it."""
+
+    type: ClassVar[Literal["response.function_call_arguments.done"]] = "response.function_call_arguments.done"
+    """Wire name."""
+
+    response_id: str
+    """Which response."""
+    item_id: str
+    """Which item."""
+    output_index: int
+    """The item's position in the response, from 0."""
+    call_id: str
+    """Which call."""
+    name: str
+    """Which function."""
+    arguments: str
+    """JSON text of the arguments."""

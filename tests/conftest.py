@@ -1,0 +1,28 @@
+"""Settings that every test shares: how hard hypothesis tries, and `--log-wire`."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+from hypothesis import settings
+
+# No deadlines: a shared machine is slow at times, and that is no bug.  On CI the examples are the same in every run, so that its
+# verdict is about the change and not about luck; everywhere else they differ, and a failure prints how to have it again.
+settings.register_profile("default", deadline=None, max_examples=60, derandomize="CI" in os.environ, print_blob=True)
+settings.register_profile("thorough", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--log-wire",
+        action="store_true",
+        help="log every event: in the report of a failing test, or at once with `-o log_cli=true`",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--log-wire"):
+        logging.getLogger("realtime_trio").setLevel(logging.DEBUG)
