@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import ipaddress
+import os
 import re
 import ssl
 import urllib.parse
@@ -190,9 +191,10 @@ def _bracketed(host: str) -> str:
 
 
 def _os_reason(error: OSError) -> str:
-    """Say what the operating system said; trio wraps the reasons of all connection attempts in a group, of which the first is shown."""
-    reason: BaseException = error.__cause__.exceptions[0] if isinstance(error.__cause__, ExceptionGroup) else error
-    return getattr(reason, "strerror", None) or str(reason)
+    attempts = error.__cause__
+    if isinstance(attempts, ExceptionGroup) and isinstance(first := attempts.exceptions[0], OSError) and first.errno is not None:
+        return os.strerror(first.errno)  # of several addresses the first one's; trio's own text repeats the address
+    return error.strerror or str(error)
 
 
 def _tls_reason(error: BaseException | None) -> str:

@@ -115,6 +115,7 @@ async def open_service_nursery() -> AsyncIterator[ServiceNursery]:
             nursery.cancel_scope.cancel()
 
     user_error = body.error
+    # Ordinary errors of tasks were recorded; what came out here is Ctrl-C and its like, or trio's own complaint about misnested scopes.
     interrupts = _errors(tasks.error)
     if interrupts and all(isinstance(error, Exception) for error in _errors(user_error)):
         _raise(interrupts[0], instead_of=user_error)
@@ -163,7 +164,7 @@ def _raise(error: BaseException | None, *, instead_of: BaseException | None = No
     """Raise `error`, if there is one, with the context it had and a note about the error it displaces."""
     if error is None:
         return
-    if instead_of is not None and _errors(instead_of) and _errors(error) and all(leaf is not instead_of for leaf in _leaves(error)):
+    if instead_of is not None and _errors(instead_of) and all(leaf is not instead_of for leaf in _leaves(error)):
         error.add_note(f"meanwhile {_describe(instead_of)}")
     # This runs while Python handles the body's exception, and would put that there as the context.
     context = error.__context__

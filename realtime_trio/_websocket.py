@@ -42,7 +42,7 @@ _INTERNAL_ERROR = 1011
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIELD_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
 _OWN_HEADERS = re.compile(r"(?i:host|upgrade|connection|sec-websocket-.*)")
-_HTTP_RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3})\b[^\n]*\n.*?\r?\n\r?\n(.*)", re.DOTALL)
+_HTTP_RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3})\b.*?\r?\n\r?\n(.*)", re.DOTALL)
 
 _transport_logger = logging.getLogger("realtime_trio.transport")
 _server_logger = logging.getLogger("realtime_trio.simulator")
@@ -418,8 +418,8 @@ def _handshake_failure(peer: str, error: Exception | None, received: bytes) -> C
         return error
     if isinstance(error, ConnectionRejected):
         return _rejection(peer, error.status_code, error.body or b"")
-    if error is not None:
-        return ConnectionFailed(f"{peer} did not answer as a WebSocket server ({type(error).__name__})")
+    if error is not None or (received and not received.startswith(b"HTTP/")):
+        return ConnectionFailed(f"{peer} did not answer as a WebSocket server")
     if response := _HTTP_RESPONSE.fullmatch(received):  # a body that ends with the connection, and not by its announced length
         return _rejection(peer, int(response[1]), response[2])
     return ConnectionFailed(f"{peer} closed the connection during the WebSocket handshake")
@@ -555,12 +555,12 @@ async def serve_websocket(
                 peer=peer,
             )
             requests.append(request)
-            match _decide(admit, request):
-                case Accept(subprotocol=subprotocol, headers=headers):
-                    return await proposal.accept(subprotocol=subprotocol, extra_headers=_encode_headers(headers))
-                case Reject(status=status, headers=headers, body=body):
-                    await proposal.reject(status, extra_headers=_encode_headers(headers), body=body)
-                    raise ConnectionFailed(f"refused with HTTP {status}", status=status)
+            answer = _decide(admit, request)
+            extra_headers = _encode_headers(answer.headers)
+            if isinstance(answer, Reject):
+                await proposal.reject(answer.status, extra_headers=extra_headers, body=answer.body)
+                raise ConnectionFailed(f"refused with HTTP {answer.status}", status=answer.status)
+            return await proposal.accept(subprotocol=answer.subprotocol, extra_headers=extra_headers)
 
         secured = stream if ssl_context is None else trio.SSLStream(stream, ssl_context, server_side=True, https_compatible=True)
         try:

@@ -1,7 +1,7 @@
 """JSON text <-> typed events, in either role, for every kind of session, in today's dialect and the older one.
 
-Owns the wire format.  Nothing from orjson or cattrs leaves this room: what cannot be decoded becomes an `UnknownEvent` (or, in strict codecs,
-a `RemoteProtocolError`), what cannot be encoded is a `LocalProtocolError` that names the place.
+Owns the wire format.  Nothing from orjson or cattrs leaves this room: what cannot be decoded becomes an `UnknownEvent` (in strict codecs a
+`RemoteProtocolError`), what cannot be encoded is a `LocalProtocolError` that names the place.
 
 Theory of operation
 -------------------
@@ -19,7 +19,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
@@ -127,10 +127,10 @@ class Codec:
                 f"a {self.role.value} cannot send {type(event).__name__} in a {self.kind.value} session; allowed: {allowed}"
             )
         try:
-            payload: _Json = _unstructure_hook(known)(event)
+            payload: _Json = _fast_converter.get_unstructure_hook(known)(event)
             if isinstance(event, ClientEvent):
                 # What users build is checked the way a server would check it; what our own server builds is checked by our tests.
-                _structure_hook(known)(payload, None)
+                _fast_converter.get_structure_hook(known)(payload, None)
         except (KeyError, TypeError, ValueError, AttributeError, RealtimeError):
             raise LocalProtocolError(f"cannot encode {wire_type}: {_explain_unencodable(known, event)}") from None
         if self.dialect is Dialect.BETA:
@@ -143,6 +143,19 @@ class Codec:
         except TypeError as exc:  # includes orjson.JSONEncodeError; its text names types, never values
             raise LocalProtocolError(f"cannot encode {wire_type}: {exc}") from None
 
+    def encode_raw(self, payload: Mapping[str, object] | str) -> str:
+        """Turn a JSON object into the text of a message, unchecked and in no dialect; a text is passed on as it is.
+
+        Raises:
+            LocalProtocolError: The object holds something that JSON does not have.
+        """
+        if isinstance(payload, str):
+            return payload
+        try:
+            return orjson.dumps(payload if type(payload) is dict else dict(payload)).decode()
+        except (TypeError, ValueError) as exc:
+            raise LocalProtocolError(f"cannot encode the message: {exc}") from None
+
     def _untyped(self, payload: Any) -> UnknownEvent:
         if type(payload) is not dict:
             return self._unknown("", payload, f"expected an object, got {_name_of(payload)}")
@@ -154,7 +167,7 @@ class Codec:
     def _misfit(self, payload: _Json) -> Event:
         cls = self._incoming.classes[payload["type"]]
         try:
-            event: Event = _explaining_hook(cls)(payload, None)
+            event: Event = _explaining_converter.get_structure_hook(cls)(payload, None)
         except Exception as exc:
             return self._unknown(cls.type, payload, _explain(exc))
         return event  # pragma: no cover - the two converters agree; if they ever do not, the event is worth more than the doubt
@@ -179,7 +192,7 @@ def _parse(data: str | bytes) -> Any:
     memory speed: inside a JSON string a quote is always escaped, so `"delta":` can only be a key, and base64 has no escapes, so its value
     ends at the next quote.  If the cut was not a top-level string free of escapes, nothing was lost: the whole message is parsed.
     """
-    text = data if type(data) is str else str(data, "utf-8")
+    text = data if isinstance(data, str) else str(data, "utf-8")
     start = text.find('"delta":')
     if start < 0:
         return orjson.loads(text)
@@ -198,7 +211,7 @@ def _parse(data: str | bytes) -> Any:
 # --- structuring: JSON values -> events ---------------------------------------------------------------------------------------------
 
 
-class _Misfit(TypeError):
+class _MisfitError(TypeError):
     """A JSON value that does not fit a field; the text says what was expected."""
 
 
@@ -232,12 +245,12 @@ def _exact(expected: type) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
         if type(value) is expected:
             return value
-        raise _Misfit(f"expected {_EXPECTED[expected]}, got {_name_of(value)}")
+        raise _MisfitError(f"expected {_EXPECTED[expected]}, got {_name_of(value)}")
 
     def number(value: Any, _: Any) -> Any:
         if type(value) is int or (type(value) is float and math.isfinite(value)):
             return value
-        raise _Misfit(f"expected a number, got {_name_of(value)}")
+        raise _MisfitError(f"expected a number, got {_name_of(value)}")
 
     return number if expected is float else hook
 
@@ -247,7 +260,9 @@ def _literal(values: tuple[object, ...]) -> _Hook:
         if type(value) is str and value in values:
             return value
         allowed = ", ".join(map(repr, values))
-        raise _Misfit(f"expected {'one of ' if len(values) > 1 else ''}{allowed}, got {value if type(value) is str else _name_of(value)!r}")
+        raise _MisfitError(
+            f"expected {'one of ' if len(values) > 1 else ''}{allowed}, got {value if type(value) is str else _name_of(value)!r}"
+        )
 
     return hook
 
@@ -255,7 +270,7 @@ def _literal(values: tuple[object, ...]) -> _Hook:
 def _sequence(element: _Hook, explaining: bool) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
         if type(value) is not list:
-            raise _Misfit(f"expected a list, got {_name_of(value)}")
+            raise _MisfitError(f"expected a list, got {_name_of(value)}")
         if not explaining:
             return tuple([element(v, None) for v in value])
         for index, v in enumerate(value):
@@ -283,7 +298,7 @@ def _tagged(classes: tuple[type, ...], converter: Converter) -> _Hook:
 
     def hook_for_object(value: Any, _: Any) -> Any:
         if type(value) is not dict:
-            raise _Misfit(f"expected an object, got {_name_of(value)}")
+            raise _MisfitError(f"expected an object, got {_name_of(value)}")
         tag = value.get("type")
         key = (tag, value.get("role")) if tag == "message" else tag
         try:
@@ -294,8 +309,8 @@ def _tagged(classes: tuple[type, ...], converter: Converter) -> _Hook:
             return hook(value, None)
         if tolerant:
             return UnknownObject(tag if type(tag) is str else None, value)
-        allowed = ", ".join(repr(cls.type) for cls in members)
-        raise _Misfit(f"expected an object of type {allowed}, got {tag if type(tag) is str else _name_of(tag)!r}")
+        allowed = ", ".join(repr(getattr(cls, "type", None)) for cls in members)
+        raise _MisfitError(f"expected an object of type {allowed}, got {tag if type(tag) is str else _name_of(tag)!r}")
 
     return hook_for_object
 
@@ -329,7 +344,7 @@ def _union(members: tuple[Any, ...], converter: Converter, explaining: bool) -> 
     def hook(value: Any, _: Any) -> Any:
         chosen = by_json_type.get(type(value))
         if chosen is None:
-            raise _Misfit(f"expected {allowed}, got {_name_of(value)}")
+            raise _MisfitError(f"expected {allowed}, got {_name_of(value)}")
         return chosen(value, None)
 
     return hook
@@ -337,7 +352,7 @@ def _union(members: tuple[Any, ...], converter: Converter, explaining: bool) -> 
 
 def _audio(value: Any, _: Any) -> AudioData:
     if type(value) is not str:
-        raise _Misfit(f"expected base64 text, got {_name_of(value)}")
+        raise _MisfitError(f"expected base64 text, got {_name_of(value)}")
     return AudioData.from_base64(value)
 
 
@@ -377,12 +392,12 @@ def _simplify(annotation: Any) -> tuple[Any, bool]:
 def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
     """Generate the structure function of one class.
 
-    It fills the slots directly: an attrs `__init__` with its keyword arguments and its bypass of the frozen `__setattr__` costs more than the
-    rest of decoding together.  The instance is born as a subclass of the same layout that can be written to, and becomes the real, frozen
+    It fills the slots directly: an attrs `__init__`, with its keyword arguments and its bypass of the frozen `__setattr__`, costs more than
+    the rest of decoding together.  The instance is born as a subclass of the same layout that can be written to, and becomes the real, frozen
     thing by a change of class.  Field converters are not run, because the hooks already produce what they would.
     """
     thawed = type(cls.__name__, (cls,), {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__})
-    names: dict[str, Any] = {"cls": cls, "new": partial(object.__new__, thawed), "Misfit": _Misfit, "UNSET": UNSET}
+    names: dict[str, Any] = {"cls": cls, "new": partial(object.__new__, thawed), "Misfit": _MisfitError, "UNSET": UNSET}
     lines = ["def structure(o, _=None):", " e = new()"]
     for a in attrs.fields(attrs.resolve_types(cls)):
         if not a.init:
@@ -418,13 +433,13 @@ def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
 
 def _explaining_class_hook(cls: type, converter: Converter) -> _Hook:
     """The same function as cattrs makes it: it visits every field and remembers where it was."""
-    overrides = {}
+    overrides: dict[str, Any] = {}
     for a in attrs.fields(attrs.resolve_types(cls)):
         hook = _hook(a.type, converter, explaining=True)
         if a.default is not attrs.NOTHING and not _simplify(a.type)[1]:
             hook = _null_is_absent(hook, a.default)
         overrides[a.name] = override(struct_hook=hook)
-    structure = make_dict_structure_fn(cls, converter, **overrides)
+    structure: _Hook = make_dict_structure_fn(cls, converter, **overrides)
 
     def explained(value: Any, _: Any) -> Any:
         return structure(_exact(dict)(value, None), cls)
@@ -434,45 +449,6 @@ def _explaining_class_hook(cls: type, converter: Converter) -> _Hook:
 
 def _null_is_absent(hook: _Hook, default: object) -> _Hook:
     return lambda value, _: default if value is None else hook(value, None)
-
-
-def _make_converter(explaining: bool) -> Converter:
-    converter = Converter(detailed_validation=explaining)
-    make = _explaining_class_hook if explaining else _fast_class_hook
-    converter.register_structure_hook_factory(attrs.has, lambda cls: make(cls, converter))
-    return converter
-
-
-_fast_converter: Final = _make_converter(explaining=False)
-_explaining_converter: Final = _make_converter(explaining=True)
-
-
-@cache
-def _structure_hook(cls: type[Event]) -> _Hook:
-    return _fast_converter.get_structure_hook(cls)
-
-
-@cache
-def _explaining_hook(cls: type[Event]) -> _Hook:
-    return _explaining_converter.get_structure_hook(cls)
-
-
-class _Table(dict[str, _Hook]):
-    """Wire type -> structure function, filled as types are met, so that a cold start builds nothing it does not use."""
-
-    def __init__(self, classes: tuple[type[Event], ...]) -> None:
-        super().__init__()
-        self.classes: dict[str, type[Event]] = {cls.type: cls for cls in classes}
-
-    def __missing__(self, wire_type: str) -> _Hook:
-        hook = self[wire_type] = _structure_hook(self.classes[wire_type])
-        return hook
-
-
-_CLIENT_TABLE: Final = _Table(events.CLIENT_EVENTS)
-_SERVER_TABLE: Final = _Table(events.SERVER_EVENTS)
-_TRANSLATION_CLIENT_TABLE: Final = _Table(events.TRANSLATION_CLIENT_EVENTS)
-_TRANSLATION_SERVER_TABLE: Final = _Table(events.TRANSLATION_SERVER_EVENTS)
 
 
 def _explain(exc: Exception) -> str:
@@ -502,7 +478,7 @@ def _dump(value: Any) -> Any:
     if cls is UnknownObject:
         return value.raw
     if attrs.has(cls):
-        return _unstructure_hook(cls)(value)
+        return _fast_converter.get_unstructure_hook(cls)(value)
     if isinstance(value, Mapping):
         return {k: _dump(v) for k, v in value.items()}
     if hasattr(value, "dtype") and not getattr(value, "shape", None):  # a numpy scalar is as good as a number
@@ -510,16 +486,13 @@ def _dump(value: Any) -> Any:
     return value
 
 
-@cache
-def _unstructure_hook(cls: type) -> Callable[[Any], _Json]:
+def _unstructure_class_hook(cls: type) -> Callable[[Any], _Json]:
     attrs.resolve_types(cls)
-    overrides = {
-        a.name: override(
-            unstruct_hook=_dump, omit_if_default=a.default in (None, UNSET) and WRITE_NULL.items() - a.metadata.items() != set()
-        )
-        for a in attrs.fields(cls)
-    }
-    unstructure = make_dict_unstructure_fn(cls, _fast_converter, **overrides)
+    overrides: dict[str, Any] = {}
+    for a in attrs.fields(cls):
+        omit = a.default in (None, UNSET) and not WRITE_NULL.keys() <= a.metadata.keys()
+        overrides[a.name] = override(unstruct_hook=_dump, omit_if_default=omit)
+    unstructure: Callable[[Any], _Json] = make_dict_unstructure_fn(cls, _fast_converter, **overrides)
     tags = {name: value for name in ("type", "role") if type(value := getattr(cls, name, None)) is str and value}
     if not tags:
         return unstructure
@@ -530,9 +503,42 @@ def _with_tags(tags: dict[str, str], unstructure: Callable[[Any], _Json], value:
     return {**tags, **unstructure(value)}
 
 
+# --- one table per kind of session and direction --------------------------------------------------------------------------------------
+
+
+def _make_converter(explaining: bool) -> Converter:
+    converter = Converter(detailed_validation=explaining)
+    make = _explaining_class_hook if explaining else _fast_class_hook
+    converter.register_structure_hook_factory(attrs.has, lambda cls: make(cls, converter))
+    converter.register_unstructure_hook_factory(attrs.has, _unstructure_class_hook)
+    return converter
+
+
+_fast_converter: Final = _make_converter(explaining=False)
+_explaining_converter: Final = _make_converter(explaining=True)
+
+
+class _Table(dict[str, _Hook]):
+    """Wire type -> structure function, filled as types are met, so that a cold start builds nothing it does not use."""
+
+    def __init__(self, classes: tuple[type[Event], ...]) -> None:
+        super().__init__()
+        self.classes: dict[str, type[Event]] = {cls.type: cls for cls in classes}
+
+    def __missing__(self, wire_type: str) -> _Hook:
+        hook = self[wire_type] = _fast_converter.get_structure_hook(self.classes[wire_type])
+        return hook
+
+
+_CLIENT_TABLE: Final = _Table(events.CLIENT_EVENTS)
+_SERVER_TABLE: Final = _Table(events.SERVER_EVENTS)
+_TRANSLATION_CLIENT_TABLE: Final = _Table(events.TRANSLATION_CLIENT_EVENTS)
+_TRANSLATION_SERVER_TABLE: Final = _Table(events.TRANSLATION_SERVER_EVENTS)
+
+
 def _explain_unencodable(cls: type[Event], event: Event) -> str:
     try:
-        _explaining_hook(cls)(_unstructure_hook(cls)(event), None)
+        _explaining_converter.get_structure_hook(cls)(_fast_converter.get_unstructure_hook(cls)(event), None)
     except Exception as exc:
         return _explain(exc)
     raise InternalError(f"{cls.__name__} cannot be encoded, but nothing is wrong with it")

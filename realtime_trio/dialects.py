@@ -1,15 +1,15 @@
 """GA <-> beta: the two spellings of the protocol, as functions from payload to payload.
 
-Owns what changed between the beta protocol, which older deployments and local servers still speak, and today's: event names, the flat session,
-the names of assistant content.  Knows nothing of event classes, JSON text or sockets, and judges nothing: whatever has an unexpected type
-or an unknown name is passed on as it is, for the codec to explain.
+Owns what changed between the beta protocol, which older deployments and local servers still speak, and today's: event names, the flat
+session, the names of assistant content.  Knows nothing of event classes, JSON text or sockets, and judges nothing: whatever has an
+unexpected type or an unknown name is passed on as it is, for the codec to explain.
 
 Theory of operation
 -------------------
 A *row* pairs the names of one event and says which of its members has another shape.  A *shape* lists the *places* of an object's members:
 a flat beta key on one side, a path into the GA object on the other.  Members move one by one and only if they are there, because a session
-update is a merge: an absent member leaves a setting alone and null clears it, so neither may turn into the other.  Everything below the
-tables merely follows them, in one direction or the other.
+update is a merge: an absent member leaves a setting alone and null clears it, so neither may turn into the other.  The functions merely
+follow the tables, in one direction or the other.
 
 Not everything survives.  Beta has no word for the GA settings in `ga_only`, and a server that checks its input refuses the whole update for
 one unknown key, so these are left out; GA has no place for those in `beta_only`.
@@ -172,7 +172,7 @@ _FORMATS: Final[Mapping[str, tuple[str, int]]] = {
 """Beta's name of an audio format -> GA's type and the rate in Hz that goes without saying; GA writes it for PCM only."""
 
 _ASSISTANT_CONTENT: Final[Mapping[str, str]] = {"text": "output_text", "audio": "output_audio"}
-"""Types of the parts of assistant items, beta -> GA.  User items, and the parts in `response.content_part.*`, have the same names in both."""
+"""Types of the parts of assistant items, beta -> GA.  Those of user items and in `response.content_part.*` are the same in both."""
 
 _SAME: Final = _Reshape(_same, _same)
 _FORMAT: Final = _Reshape(_format_from_beta, _format_to_beta)

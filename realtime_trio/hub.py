@@ -87,29 +87,32 @@ class EventHub(Generic[E]):
         kind = type(event)
         route = self._routes.get(kind)
         if route is None:
-            if self._kept is not None:
+            route = tuple(buffer for buffer in self._buffers if not buffer.types or issubclass(kind, buffer.types))
+            if self._kept is None:
+                self._routes[kind] = route
+            else:
                 self._keep(self._kept, event)
-                return
-            route = self._routes[kind] = tuple(buffer for buffer in self._buffers if not buffer.types or issubclass(kind, buffer.types))
         for buffer in route:
             buffer.put(event)
 
     @overload
-    def subscribe(self, *, capacity: int | None = None) -> EventStream[E]: ...
+    def subscribe(self, *, capacity: int | None = None, kept: bool = True) -> EventStream[E]: ...
     @overload
-    def subscribe(self, a: type[A], /, *, capacity: int | None = None) -> EventStream[A]: ...
+    def subscribe(self, a: type[A], /, *, capacity: int | None = None, kept: bool = True) -> EventStream[A]: ...
     @overload
-    def subscribe(self, a: type[A], b: type[B], /, *, capacity: int | None = None) -> EventStream[A | B]: ...
-    @overload
-    def subscribe(self, a: type[A], b: type[B], c: type[C], /, *, capacity: int | None = None) -> EventStream[A | B | C]: ...
+    def subscribe(self, a: type[A], b: type[B], /, *, capacity: int | None = None, kept: bool = True) -> EventStream[A | B]: ...
     @overload
     def subscribe(
-        self, a: type[A], b: type[B], c: type[C], d: type[D], /, *, capacity: int | None = None
+        self, a: type[A], b: type[B], c: type[C], /, *, capacity: int | None = None, kept: bool = True
+    ) -> EventStream[A | B | C]: ...
+    @overload
+    def subscribe(
+        self, a: type[A], b: type[B], c: type[C], d: type[D], /, *, capacity: int | None = None, kept: bool = True
     ) -> EventStream[A | B | C | D]: ...
     @overload
-    def subscribe(self, *types: type[E], capacity: int | None = None) -> EventStream[E]: ...
+    def subscribe(self, *types: type[E], capacity: int | None = None, kept: bool = True) -> EventStream[E]: ...
 
-    def subscribe(self, *types: type, capacity: int | None = None) -> EventStream[object]:
+    def subscribe(self, *types: type, capacity: int | None = None, kept: bool = True) -> EventStream[object]:
         """Open a stream of what is published from now on, and of what was kept if this is the first subscription.
 
         After `close` the stream has ended already, but still delivers what was kept if nobody had subscribed before.
@@ -117,6 +120,7 @@ class EventHub(Generic[E]):
         Args:
             types: Only instances of these types, or of their subclasses, are delivered.  None given: everything.
             capacity: Bound of this stream's buffer in events, at least 1; the hub's default if None.  Kept events are delivered beyond it.
+            kept: Take what was kept.  False leaves it for the next subscription, and begins at the call in any case.
 
         Raises:
             TypeError: One of `types` is not a class.
@@ -125,9 +129,10 @@ class EventHub(Generic[E]):
         for kind in types:
             if not isinstance(kind, type):
                 raise TypeError(f"a stream is narrowed by classes of events, not by {kind!r}")
-        self._drop_abandoned()
+        if self._has_abandoned:
+            self._drop_abandoned()
         buffer: _Buffer[E] = _Buffer(types, self._capacity if capacity is None else _checked(capacity))
-        if self._kept is not None:
+        if self._kept is not None and kept:
             buffer.events.extend(event for event in self._kept if not types or isinstance(event, types))
             buffer.dropped = sum(count for kind, count in self._kept_out.items() if not types or issubclass(kind, types))
             self._kept = None

@@ -7,11 +7,14 @@ or a value.  `...Session` classes are what the server reports; there absent and 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypedDict
+from collections.abc import Iterable
+from typing import ClassVar, Literal, TypedDict, TypeVar
 
 from attrs import field, frozen
 
 from realtime_trio.events._base import UNSET, WRITE_NULL, JsonObject, UnknownObject, Unset
+
+T = TypeVar("T")
 
 Modality = Literal["text", "audio"]
 """What a response is made of.  Spoken output always comes with a transcript."""
@@ -328,10 +331,14 @@ class AudioConfig:
     """What you receive."""
 
 
+def _tuple(values: Iterable[T] | Unset) -> tuple[T, ...] | Unset:
+    return values if isinstance(values, Unset) else tuple(values)
+
+
 class SessionSettings(TypedDict, total=False):
     """A voice session's settings as flat keywords, the everyday way to give them; see `SessionConfig` for what each means."""
 
-    output_modalities: tuple[Modality, ...]
+    output_modalities: Iterable[Modality]
     instructions: str
     voice: Voice
     speed: float
@@ -340,9 +347,9 @@ class SessionSettings(TypedDict, total=False):
     transcription: Transcription | None
     noise_reduction: NoiseReduction | None
     turn_detection: TurnDetection | None
-    include: tuple[Include | str, ...] | None
+    include: Iterable[Include | str] | None
     tracing: Literal["auto"] | Tracing | None
-    tools: tuple[Tool, ...]
+    tools: Iterable[Tool]
     tool_choice: ToolChoice
     parallel_tool_calls: bool
     reasoning: Reasoning
@@ -399,12 +406,12 @@ class SessionConfig:
         transcription: Transcription | Unset | None = UNSET,
         noise_reduction: NoiseReduction | Unset | None = UNSET,
         turn_detection: TurnDetection | Unset | None = UNSET,
-        output_modalities: tuple[Modality, ...] | Unset = UNSET,
+        output_modalities: Iterable[Modality] | Unset = UNSET,
         model: str | Unset = UNSET,
         instructions: str | Unset = UNSET,
-        include: tuple[Include | str, ...] | Unset | None = UNSET,
+        include: Iterable[Include | str] | Unset | None = UNSET,
         tracing: Literal["auto"] | Tracing | Unset | None = UNSET,
-        tools: tuple[Tool, ...] | Unset = UNSET,
+        tools: Iterable[Tool] | Unset = UNSET,
         tool_choice: ToolChoice | Unset = UNSET,
         parallel_tool_calls: bool | Unset = UNSET,
         reasoning: Reasoning | Unset = UNSET,
@@ -422,13 +429,13 @@ class SessionConfig:
             output=UNSET if audio_out == AudioOutputConfig() else audio_out,
         )
         return cls(
-            output_modalities=output_modalities,
+            output_modalities=_tuple(output_modalities),
             model=model,
             instructions=instructions,
             audio=UNSET if audio == AudioConfig() else audio,
-            include=include,
+            include=None if include is None else _tuple(include),
             tracing=tracing,
-            tools=tools,
+            tools=_tuple(tools),
             tool_choice=tool_choice,
             parallel_tool_calls=parallel_tool_calls,
             reasoning=reasoning,

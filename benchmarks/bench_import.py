@@ -1,0 +1,74 @@
+"""Import the package: fresh processes, taking turns, files in the system's cache.
+
+Measured inside each process, from just before the import to just after, so that starting Python itself does not count.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+from harness import CLOCK, Comparison, Report, interleave
+
+OURS, OPENAI, OPENAI_REALTIME = "realtime_trio", "openai", "openai + its realtime client"
+
+STATEMENTS = {
+    OURS: "import realtime_trio",
+    OPENAI: "import openai",
+    # `import openai` leaves the realtime part for later; this is what a session needs before it can parse an event.
+    OPENAI_REALTIME: "import openai, openai.resources.realtime.realtime",
+}
+
+TIMED = """
+import time
+started = time.{clock}()
+{statement}
+print(time.{clock}() - started)
+"""
+
+# Functions made by exec say so in their file name, "<...>"; those that cattrs or the codec make are called structure or unstructure.
+COUNTED = """
+import json, sys
+made = []
+def watch(event, arguments):
+    if event == "exec" and arguments[0].co_filename.startswith("<"):
+        made.extend(c.co_name for c in arguments[0].co_consts if hasattr(c, "co_name") and "structure" in c.co_name)
+sys.addaudithook(watch)
+import realtime_trio
+from realtime_trio.codec import Codec
+at_import = len(made)
+Codec(strict=True).decode({message!r})
+print(json.dumps([at_import, len(made)]))
+"""
+
+MESSAGE = json.dumps({"type": "input_audio_buffer.cleared", "event_id": "event_1"})
+
+
+def main() -> int:
+    report = Report("bench_import", __doc__)
+    samplers = {name: _sampler(statement) for name, statement in STATEMENTS.items()}
+    interleave(samplers, 1)  # byte code gets compiled, files get cached
+    rounds = interleave(samplers, 5 if report.quick else 15)
+    imports = report.add("import in a fresh process", Comparison(rounds=rounds, peer=OPENAI, unit="ms"))
+    at_import, after_one_event = json.loads(_run(COUNTED.format(message=MESSAGE)))
+    assert after_one_event > at_import, "the functions are not counted: they are made in another way than this script watches for"
+    print(f"\nstructure functions made by the import: {at_import}; by decoding the first event: {after_one_event - at_import}\n")
+    report.at_most("import, times the time of openai-python", imports.ratio(OURS, OPENAI), 1 / 2)
+    report.at_most("structure functions made by the import", at_import, 0)
+    return report.finish()
+
+
+def _sampler(statement: str) -> Callable[[], float]:
+    program = TIMED.format(clock=CLOCK, statement=statement)
+    return lambda: float(_run(program)) * 1e3
+
+
+def _run(program: str) -> str:
+    # -I: the installed package, whatever the working directory and the environment are.
+    return subprocess.run([sys.executable, "-I", "-c", program], check=True, capture_output=True, text=True).stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""One WebSocket life with typed events: the thin primitive under a session, and a tool of its own for those who want no more.
+
+Owns the way from an address and a key to an open connection, and the translation of messages to events on it.  Refuses to know what the
+events mean: no conversation, no tools, no reflexes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, Literal, Self, TypedDict, Unpack
+
+import trio
+from attrs import evolve
+
+from realtime_trio._websocket import open_websocket
+from realtime_trio.codec import Codec, Role, SessionKind
+from realtime_trio.dialects import Dialect
+from realtime_trio.endpoint import OPENAI_URL, ApiKey, Endpoint
+from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError, SessionClosed
+from realtime_trio.events import ClientEvent, ServerEvent, UnknownEvent
+from realtime_trio.transport import Close, Transport
+
+CONNECT_TIMEOUT: Final = 10.0
+CLOSE_TIMEOUT: Final = 2.0
+
+_logger = logging.getLogger("realtime_trio")
+
+
+class ConnectOptions(TypedDict, total=False):
+    """How to reach a service and how to behave on the wire; every `open_...` function takes these keywords.
+
+    Attributes:
+        api_key: Key, or an async function that returns one.  Default: the environment variable `OPENAI_API_KEY`, unless the service was
+            given as an `Endpoint`.
+        auth: How the key travels: `bearer`, `api-key` or `subprotocol`.
+        call_id: Join this WebRTC or SIP call instead of starting a session.
+        organization: Organization to bill.
+        project: Project to bill.
+        safety_identifier: A hash that stands for your end user.
+        headers: More headers for the handshake.
+        dialect: `Dialect.BETA` for servers that still speak the older protocol.
+        ssl_context: For `wss://`; by default certificates are checked against the system's authorities.
+        proxy: `http://`, `socks4://` or `socks5://` URL, None for none.  By default the environment decides, as it does for curl.  Needs
+            the extra `realtime-trio[proxy]`.
+        connect_timeout: Seconds until the session must be ready.  Default 10.
+        close_timeout: Seconds that leaving may take, to write what was sent and to say goodbye.  Default 2.
+        ping_interval: Seconds between keep-alive pings, None for none.  Default 20.
+        ping_timeout: Seconds without an answer to a ping after which the connection counts as lost.  Default 20.
+        max_message_size: Longest message to accept, in bytes.  Default 64 MiB: a minute of retrieved audio is 4 MiB.
+        receive_buffer_size: Bytes per read from the network.  Default 64 KiB.
+        strict: Raise `RemoteProtocolError` on what cannot be decoded instead of delivering it as `UnknownEvent`.  For tests.
+    """
+
+    api_key: ApiKey | None
+    auth: Literal["bearer", "api-key", "subprotocol"]
+    call_id: str
+    organization: str
+    project: str
+    safety_identifier: str
+    headers: Iterable[tuple[str, str]]
+    dialect: Dialect
+    ssl_context: ssl.SSLContext | None
+    proxy: str | None
+    connect_timeout: float
+    close_timeout: float
+    ping_interval: float | None
+    ping_timeout: float
+    max_message_size: int
+    receive_buffer_size: int
+    strict: bool
+
+
+_ENDPOINT_OPTIONS: Final = ("api_key", "auth", "call_id", "organization", "project", "safety_identifier", "headers", "dialect")
+_WEBSOCKET_OPTIONS: Final = (
+    "ssl_context",
+    "proxy",
+    "close_timeout",
+    "ping_interval",
+    "ping_timeout",
+    "max_message_size",
+    "receive_buffer_size",
+)
+
+
+def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> Endpoint:
+    """Work out which service is meant, from the arguments and the environment.
+
+    Args:
+        url: An endpoint, taken as it is; a URL; or None for `OPENAI_BASE_URL` and, without that, OpenAI's own service.
+        options: May override parts of the endpoint.
+
+    Raises:
+        LocalProtocolError: OpenAI's own service needs a key and there is none.
+    """
+    given: dict[str, Any] = {name: value for name, value in options.items() if name in _ENDPOINT_OPTIONS}
+    if isinstance(url, Endpoint):
+        return evolve(url, **given)
+    given.setdefault("api_key", os.environ.get("OPENAI_API_KEY"))
+    endpoint = Endpoint(url=url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, **given)
+    if endpoint.api_key is None and endpoint.url.partition("://")[2].startswith("api.openai.com"):
+        raise LocalProtocolError("no API key: pass api_key=, or set OPENAI_API_KEY, or name another service with url=")
+    return endpoint
+
+
+@asynccontextmanager
+async def open_transport(endpoint: Endpoint, kind: SessionKind, model: str | None, options: ConnectOptions) -> AsyncIterator[Transport]:
+    """Connect to a service and let messages through as they are; the ground that connections and sessions stand on.
+
+    Raises:
+        ConnectionFailed: Not connected, for whatever reason.
+        LocalProtocolError: An argument is unusable; nothing was sent.
+    """
+    timeout = options.get("connect_timeout", CONNECT_TIMEOUT)
+    start = trio.current_time()
+    url = endpoint.target(kind, model)
+    key = endpoint.api_key
+    if callable(key):
+        key = await _fetch_key(key, start + timeout)
+    headers, subprotocols = endpoint.credentials(key)
+    websocket_options: Any = {name: value for name, value in options.items() if name in _WEBSOCKET_OPTIONS}
+    async with open_websocket(
+        url,
+        headers=headers,
+        subprotocols=subprotocols,
+        connect_timeout=max(0.0, start + timeout - trio.current_time()),
+        **websocket_options,
+    ) as transport:
+        yield transport
+
+
+async def _fetch_key(fetch: Callable[[], Awaitable[str]], deadline: float) -> str:
+    with trio.move_on_at(deadline):
+        key = await fetch()
+        if not isinstance(key, str):
+            raise LocalProtocolError(f"the api_key function returned {type(key).__name__}, not a str")
+        return key
+    raise ConnectionFailed("the api_key function did not return within the connect timeout")
+
+
+def check_options(options: Mapping[str, object], *allowed: type) -> None:
+    """Raise TypeError for a keyword that none of the `allowed` typed dictionaries has, as Python does for a misspelt argument."""
+    names = {name for group in allowed for name in group.__annotations__}
+    if unknown := options.keys() - names:
+        raise TypeError(f"unexpected keyword {', '.join(map(repr, sorted(unknown)))}; allowed are {', '.join(sorted(names))}")
+
+
+class Connection:
+    """Typed events over one open connection.  Made by `open_connection`.
+
+    One task receives and one task sends.  Nothing is done on its own but answering and sending pings, and that only while `receive` is
+    called now and then: a connection nobody reads from is given up by both sides.
+    """
+
+    def __init__(self, transport: Transport, codec: Codec) -> None:
+        self._transport = transport
+        self._codec = codec
+        self._arrived: deque[str | bytes] = deque()
+
+    @property
+    def closed(self) -> Close | None:
+        """How the connection ended, with the WebSocket close code and reason; None while it is open."""
+        return self._transport.closed
+
+    async def send(self, event: ClientEvent) -> None:
+        """Send one event; return when it has been handed to the network.
+
+        Cancelling is *not* safe: a send that was cancelled half way ends the connection.  Sessions have a queue for that.
+
+        Raises:
+            LocalProtocolError: The event does not fit the protocol; nothing was sent.
+            ConnectionLost: The connection has ended.
+        """
+        await self._transport.send(self._codec.encode(event))
+
+    async def send_raw(self, payload: Mapping[str, object] | str) -> None:
+        """Send one message that is not checked, for what this version of the library does not know.
+
+        Args:
+            payload: A JSON object, or the text of a message as it is.
+
+        Raises:
+            LocalProtocolError: The object holds something that JSON does not have; nothing was sent.
+            ConnectionLost: The connection has ended.
+        """
+        await self._transport.send(self._codec.encode_raw(payload))
+
+    async def receive(self) -> ServerEvent:
+        """Wait for the next event.
+
+        Cancel-safe: nothing is lost.
+
+        Raises:
+            SessionClosed: The connection was closed in the normal way, by either side.
+            ConnectionLost: The connection ended in any other way.
+            RemoteProtocolError: Only if strict: the message cannot be decoded.
+        """
+        if self._arrived:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._arrived.extend(await self._transport.receive())
+        if not self._arrived:
+            close = self._transport.closed
+            assert close is not None
+            if close.is_clean:
+                raise SessionClosed("the connection was closed")
+            raise ConnectionLost(close.code, close.reason)
+        return decode(self._codec, self._arrived.popleft())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ServerEvent:
+        """Wait for the next event; a normal close ends the iteration, any other end raises `ConnectionLost`."""
+        try:
+            return await self.receive()
+        except SessionClosed:
+            raise StopAsyncIteration from None
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection with this code and reason; leaving the block does it with 1000.  Idempotent, bounded, never cancelled."""
+        await self._transport.aclose(code, reason)
+
+
+def decode(codec: Codec, message: str | bytes) -> ServerEvent:
+    """Decode one message from the server and log what deserves it: sizes and types always, problems once they occur, never content.
+
+    Binary messages have no place in the protocol; they are decoded all the same, since some servers send text that way.
+    """
+    event = codec.decode(message)
+    assert isinstance(event, ServerEvent), "a client's codec decodes server events"
+    if _logger.isEnabledFor(logging.DEBUG):
+        _logger.debug("received %s (%d characters)", event.type or "something", len(message))
+    if isinstance(event, UnknownEvent) and event.problem is not None:
+        _logger.warning("cannot decode %s: %s; it is delivered as an UnknownEvent", event.type or "a message", event.problem)
+    return event
+
+
+@asynccontextmanager
+async def open_connection(
+    url: str | Endpoint | None = None,
+    *,
+    model: str | None = None,
+    kind: SessionKind = SessionKind.REALTIME,
+    **options: Unpack[ConnectOptions],
+) -> AsyncIterator[Connection]:
+    """Connect to a Realtime service: typed events and nothing else.  The block owns the connection and closes it.
+
+    The connection is open when the block is entered, but the service may still refuse it: it answers every handshake, and reports a wrong
+    key or model as an `ErrorEvent` followed by a close.  `open_session` waits for that; here you see it as it comes.
+
+    Args:
+        url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL` and then OpenAI's own.
+        model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
+        kind: Kind of session, which decides on the address and on the event classes.
+        **options: See `ConnectOptions`.
+
+    Raises:
+        ConnectionFailed: Not connected; `status` and `body` are the server's answer if it refused by HTTP.
+        LocalProtocolError: An argument is unusable; nothing was sent.
+        TypeError: There is no such option.
+    """
+    check_options(options, ConnectOptions)
+    endpoint = resolve_endpoint(url, options)
+    codec = Codec(Role.CLIENT, endpoint.dialect, kind=kind, strict=options.get("strict", False))
+    async with open_transport(endpoint, kind, model, options) as transport:
+        yield Connection(transport, codec)
