@@ -48,6 +48,7 @@ LEVELS = {
     "_websocket": 3,
     "connection": 3,
     "hub": 3,
+    "outbox": 3,
     "_nursery": 3,
     "tools.executor": 3,
     "session": 3,
