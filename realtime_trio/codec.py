@@ -24,6 +24,7 @@ from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import attrs
+import numpy as np
 import orjson
 from cattrs import ClassValidationError, Converter, IterableValidationError, IterableValidationNote, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
@@ -139,7 +140,7 @@ class Codec:
                 raise LocalProtocolError(f"the beta dialect has no event for {wire_type}")
             payload = reshaped
         try:
-            return orjson.dumps(payload).decode()
+            return orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY).decode()
         except TypeError as exc:  # includes orjson.JSONEncodeError; its text names types, never values
             raise LocalProtocolError(f"cannot encode {wire_type}: {exc}") from None
 
@@ -183,6 +184,8 @@ class Codec:
 
 _AUDIO_THRESHOLD: Final = 1024
 """Messages shorter than this (characters) go to the JSON parser whole: cutting only pays for real audio."""
+_CUT: Final = "<cut>"
+"""Stands in for what was cut out; not base64, so no server sends it as audio."""
 
 
 def _parse(data: str | bytes) -> Any:
@@ -201,8 +204,10 @@ def _parse(data: str | bytes) -> Any:
     if start == 0 or end - start < _AUDIO_THRESHOLD // 2:
         return orjson.loads(text)
     audio = text[start:end]
-    payload = orjson.loads(text[:start] + text[end:]) if "\\" not in audio and audio.isascii() else None
-    if type(payload) is not dict or payload.get("delta") != "" or not str(payload.get("type")).endswith("audio.delta"):
+    if "\\" in audio or not audio.isascii():
+        return orjson.loads(text)
+    payload = orjson.loads(text[:start] + _CUT + text[end:])
+    if type(payload) is not dict or payload.get("delta") != _CUT or not str(payload.get("type")).endswith("audio.delta"):
         return orjson.loads(text)
     payload["delta"] = audio
     return payload
@@ -393,8 +398,8 @@ def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
     """Generate the structure function of one class.
 
     It fills the slots directly: an attrs `__init__`, with its keyword arguments and its bypass of the frozen `__setattr__`, costs more than
-    the rest of decoding together.  The instance is born as a subclass of the same layout that can be written to, and becomes the real, frozen
-    thing by a change of class.  Field converters are not run, because the hooks already produce what they would.
+    the rest of decoding together.  The instance is born as a subclass of the same layout that can be written to, and becomes the real,
+    frozen thing by a change of class.  Field converters are not run: the hooks already produce what they would.
     """
     thawed = type(cls.__name__, (cls,), {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__})
     names: dict[str, Any] = {"cls": cls, "new": partial(object.__new__, thawed), "Misfit": _MisfitError, "UNSET": UNSET}
@@ -479,10 +484,10 @@ def _dump(value: Any) -> Any:
         return value.raw
     if attrs.has(cls):
         return _fast_converter.get_unstructure_hook(cls)(value)
-    if isinstance(value, Mapping):
-        return {k: _dump(v) for k, v in value.items()}
-    if hasattr(value, "dtype") and not getattr(value, "shape", None):  # a numpy scalar is as good as a number
+    if isinstance(value, np.generic):  # a numpy scalar is as good as a number
         return value.item()
+    if isinstance(value, Mapping) and cls is not dict:
+        return dict(value)
     return value
 
 
