@@ -88,7 +88,7 @@ def check_nothing_is_lost(messages: Sequence[str]) -> None:
         rewritten = {
             OURS: server.encode(ours),
             OPENAI: theirs.to_json(exclude_unset=False, warnings=False),
-            MSGSPEC: msgspec.json.encode(_msgspec.decode(message)),
+            MSGSPEC: msgspec.json.encode(_msgspec.decode(message)).decode(),
         }
         for name, text in rewritten.items():
             assert _without_nulls(json.loads(text)) == expected, f"{name} loses something of {message[:60]}"

@@ -1,7 +1,7 @@
 """The events of one spoken turn, as a server sends them: the input of every decoding benchmark.
 
-Seeded, so that every run and every peer sees the same bytes.  Proportions follow a ten-second spoken answer with one function call before it:
-audio deltas of 4 to 20 kB, transcript and argument deltas of a word each, the lifecycle of items and responses, one session.created.
+Seeded, so that every run and every peer sees the same bytes.  Proportions follow a ten-second spoken answer with one function call before
+it: audio deltas of 4 to 20 kB, transcript and argument deltas of a word each, the lifecycle of items and responses, one session.created.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ class Report:
         self._judge(what, value, "<=", bound, value <= bound)
 
     def _judge(self, what: str, value: float, sign: str, bound: float, met: bool) -> None:
-        print(f"  {'PASS' if met else 'FAIL'}  {what}: {value:.3g} (target {sign} {bound:.3g})", flush=True)
+        print(f"  {'PASS' if met else 'FAIL'}  {what}: {value:.4g} (target {sign} {bound:.4g})", flush=True)
         self._missed |= not met
         self._targets.append({"what": what, "value": value, "target": f"{sign} {bound:g}", "met": met})
 

@@ -81,8 +81,11 @@ class Codec:
         self._server_table = _TRANSLATION_SERVER_TABLE if translating else _SERVER_TABLE
         self._incoming = self._server_table if role is Role.CLIENT else self._client_table
         self._outgoing = self._client_table if role is Role.CLIENT else self._server_table
-        self._from_beta = server_from_beta if role is Role.CLIENT else client_from_beta
-        self._to_beta = client_to_beta if role is Role.CLIENT else server_to_beta
+        self._reshape_incoming: Callable[[_Json], _Json] | None = None
+        self._reshape_outgoing: Callable[[_Json], _Json | None] | None = None
+        if dialect is Dialect.BETA:
+            self._reshape_incoming = server_from_beta if role is Role.CLIENT else client_from_beta
+            self._reshape_outgoing = client_to_beta if role is Role.CLIENT else server_to_beta
 
     def decode(self, data: str | bytes) -> Event:
         """Turn one message into an event.
@@ -101,8 +104,8 @@ class Codec:
             payload = orjson.loads(data) if len(data) < _AUDIO_THRESHOLD else _parse(data)
         except ValueError as exc:
             return self._unknown("", data, f"not JSON: {exc}")
-        if self.dialect is Dialect.BETA and type(payload) is dict:
-            payload = self._from_beta(payload)
+        if self._reshape_incoming is not None and type(payload) is dict:
+            payload = self._reshape_incoming(payload)
         try:
             structure = self._incoming[payload["type"]]
         except (KeyError, TypeError):
@@ -134,8 +137,8 @@ class Codec:
                 _fast_converter.get_structure_hook(known)(payload, None)
         except (KeyError, TypeError, ValueError, AttributeError, RealtimeError):
             raise LocalProtocolError(f"cannot encode {wire_type}: {_explain_unencodable(known, event)}") from None
-        if self.dialect is Dialect.BETA:
-            reshaped = self._to_beta(payload)
+        if self._reshape_outgoing is not None:
+            reshaped = self._reshape_outgoing(payload)
             if reshaped is None:
                 raise LocalProtocolError(f"the beta dialect has no event for {wire_type}")
             payload = reshaped

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from realtime_trio.audio.pcm import pcm16_from_float
 from realtime_trio.errors import LocalProtocolError, RemoteProtocolError
 
+_INT16 = np.dtype("<i2")
 _ALLOWED = "bytes, bytearray, memoryview, or a numpy array of shape (n,) with dtype int16, float16, float32 or float64"
 
 
@@ -95,8 +96,10 @@ class AudioData:
         Raises:
             RemoteProtocolError: It came as base64 that is not valid.
         """
-        data = self.data
-        return np.frombuffer(data, "<i2", len(data) // 2)
+        data = self._data
+        if data is None:
+            data = self.data
+        return np.frombuffer(data, _INT16, len(data) // 2)
 
     @property
     def nbytes(self) -> int:
@@ -142,7 +145,7 @@ def _encode(data: object) -> bytes:
 
 def _decode(text: str) -> bytes:
     try:
-        return pybase64.b64decode(text, validate=True)
+        return pybase64.b64decode(text, None, True)  # altchars, validate: by keyword it takes half as long again
     except ValueError:
         # The cause may quote the payload; the message must not.
         raise RemoteProtocolError(f"audio is not valid base64 ({len(text)} characters)") from None
