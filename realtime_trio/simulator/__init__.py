@@ -1,0 +1,27 @@
+"""A Realtime server to develop and test against: it speaks the protocol faithfully, and says what a script tells it to.
+
+`open_simulator_transport` for tests in memory, `serve_simulator` for any client over a real WebSocket, `SimulatedServer` for the machine
+itself, without network and clock.
+"""
+
+from realtime_trio.simulator.script import (
+    INSTANT as INSTANT,
+    LIFELIKE as LIFELIKE,
+    Call as Call,
+    Failure as Failure,
+    Message as Message,
+    Output as Output,
+    Pacing as Pacing,
+    Performance as Performance,
+    Predicate as Predicate,
+    Reply as Reply,
+    Script as Script,
+    Turn as Turn,
+)
+from realtime_trio.simulator.serve import (
+    open_simulator_transport as open_simulator_transport,
+    run_server as run_server,
+    serve_simulator as serve_simulator,
+)
+from realtime_trio.simulator.server import SimulatedServer as SimulatedServer, sequential_ids as sequential_ids
+from realtime_trio.simulator.speech import synthesize_speech as synthesize_speech

@@ -1,0 +1,338 @@
+"""One response under way: its events in the protocol's order, and the way it ends when it is stopped half way.
+
+Theory of operation.  A response is a generator that sends its events to the outbox and yields the time before which it must not go on.
+The server lets it run when that time has come.  Stopping it notes how it ends and lets it run to its end regardless of times: every loop
+over deltas looks at the note and falls through to the lines that close the part, the item and the response.  So what is open is closed in
+the same order and by the same code, interrupted or not, and what was not said yet is never said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from operator import itemgetter
+from typing import TypedDict
+
+import attrs
+from attrs import define, field
+
+from realtime_trio.audio import AudioData
+from realtime_trio.events import (
+    AssistantMessage,
+    ContentPart,
+    ConversationItemAdded,
+    ConversationItemDone,
+    FunctionCall,
+    ItemStatus,
+    OutputAudio,
+    OutputText,
+    RateLimitsUpdated,
+    Response,
+    ResponseAudio,
+    ResponseAudioOutput,
+    ResponseContentPartAdded,
+    ResponseContentPartDone,
+    ResponseCreated,
+    ResponseDone,
+    ResponseErrorDetail,
+    ResponseFunctionCallArgumentsDelta,
+    ResponseFunctionCallArgumentsDone,
+    ResponseOutputAudioDelta,
+    ResponseOutputAudioDone,
+    ResponseOutputAudioTranscriptDelta,
+    ResponseOutputAudioTranscriptDone,
+    ResponseOutputItemAdded,
+    ResponseOutputItemDone,
+    ResponseOutputTextDelta,
+    ResponseOutputTextDone,
+    ResponseStatus,
+    ResponseStatusDetails,
+    ResponseUsage,
+    ServerEvent,
+)
+from realtime_trio.simulator._conversation import Conversation, Entry, KnownItem
+from realtime_trio.simulator._session import ResponseSettings
+from realtime_trio.simulator._usage import (
+    ASSISTANT_MS_PER_TOKEN,
+    InputTokens,
+    audio_tokens,
+    bytes_per_ms,
+    duration_ms,
+    encode_audio,
+    make_rate_limits,
+    make_usage,
+    tokenize,
+)
+from realtime_trio.simulator.script import Call, Message, Pacing, Reply
+from realtime_trio.simulator.speech import synthesize_speech
+
+CHUNK_MS = 200
+"""Milliseconds of speech in one delta."""
+_LEAD = 0.4
+"""Seconds a transcript is ahead of its speech."""
+_PADDING = "Kq3vTz8LmXw1RbYf"
+
+Clock = Generator[float, None, float]
+"""Yields the times it waits for; returns the time it ended."""
+
+
+@define(eq=False)
+class Outbox:
+    """Where events wait to be taken, and where new ones get their ids."""
+
+    new_id: Callable[[str], str]
+    """Makes an id with a prefix, e.g. `item_`."""
+    events: list[ServerEvent] = field(factory=list)
+    """What has been said and not been taken yet."""
+
+    def event_id(self) -> str:
+        """An id for an event."""
+        return self.new_id("event_")
+
+    def send(self, event: ServerEvent) -> None:
+        """Say something."""
+        self.events.append(event)
+
+
+class RunningResponse:
+    """A response from its creation to `response.done`.
+
+    Args:
+        reply: What it says.
+        settings: How.
+        pacing: How fast.
+        read: What it had to read.
+        conversation: Where its items go, None if out of band.
+        outbox: Where its events go.
+        now: Time of its creation.
+    """
+
+    def __init__(
+        self,
+        reply: Reply,
+        settings: ResponseSettings,
+        pacing: Pacing,
+        *,
+        read: InputTokens,
+        conversation: Conversation | None,
+        outbox: Outbox,
+        now: float,
+    ) -> None:
+        self.id = outbox.new_id("resp_")
+        self._reply = reply
+        self._settings = settings
+        self._pacing = pacing
+        self._read = read
+        self._conversation = conversation
+        self._out = outbox
+        self._entries: list[Entry] = []
+        self._text_tokens = 0
+        self._audio_tokens = 0
+        self._ending: tuple[ResponseStatus, ResponseStatusDetails] | None = None
+        self._steps = self._perform(now)
+        self.due = next(self._steps, None)
+
+    due: float | None
+    """When it goes on; None when it is done."""
+
+    def advance(self) -> None:
+        """Take the step that is due."""
+        self.due = next(self._steps, None)
+
+    def cancel(self, reason: str) -> None:
+        """Stop it: what is open is closed, unsaid things stay unsaid, and `response.done` follows.  For `reason`, see the protocol."""
+        self._ending = "cancelled", ResponseStatusDetails(type="cancelled", reason=reason)
+        self.advance()
+        assert self.due is None, "a response that is ending waits for nothing"
+
+    # --- the lifecycle --------------------------------------------------------------------------------------------------------------
+
+    def _perform(self, now: float) -> Iterator[float]:
+        self._out.send(ResponseCreated(event_id=self._out.event_id(), response=self._report("in_progress")))
+        now += self._pacing.time_to_first_event
+        yield now
+        for index, output in enumerate(self._reply.outputs):
+            if self._ending is not None:
+                break
+            if isinstance(output, Call):
+                now = yield from self._call(index, output, now)
+            elif self._settings.modality == "audio":
+                now = yield from self._speak(index, output, now)
+            else:
+                now = yield from self._write(index, output, now)
+        failure = self._reply.failure
+        if self._ending is None and failure is not None:
+            error = ResponseErrorDetail(type=failure.type, code=failure.code, message=failure.message)
+            self._ending = "failed", ResponseStatusDetails(type="failed", error=error)
+        status, details = self._ending or ("completed", None)
+        usage = make_usage(self._read, text=self._text_tokens, audio=self._audio_tokens)
+        self._out.send(ResponseDone(event_id=self._out.event_id(), response=self._report(status, details, usage)))
+        self._out.send(RateLimitsUpdated(event_id=self._out.event_id(), rate_limits=make_rate_limits(usage)))
+
+    def _report(self, status: ResponseStatus, details: ResponseStatusDetails | None = None, usage: ResponseUsage | None = None) -> Response:
+        return Response(
+            id=self.id,
+            object="realtime.response",
+            status=status,
+            status_details=details,
+            output=tuple(entry.shown for entry in self._entries),
+            metadata=self._settings.metadata,
+            audio=ResponseAudio(output=ResponseAudioOutput(format=self._settings.format, voice=self._settings.voice)),
+            usage=usage,
+            conversation_id=None if self._conversation is None else self._conversation.id,
+            output_modalities=(self._settings.modality,),
+            max_output_tokens=self._settings.max_output_tokens,
+        )
+
+    def _open(self, index: int, item: KnownItem) -> tuple[Entry, str | None]:
+        entry = Entry(str(item.id), item, self._settings.format)
+        self._entries.append(entry)
+        self._out.send(ResponseOutputItemAdded(event_id=self._out.event_id(), response_id=self.id, output_index=index, item=entry.shown))
+        if self._conversation is None:
+            return entry, None
+        previous = self._conversation.insert(entry)
+        self._out.send(ConversationItemAdded(event_id=self._out.event_id(), item=entry.shown, previous_item_id=previous))
+        return entry, previous
+
+    def _close(self, index: int, entry: Entry, previous: str | None, item: KnownItem) -> None:
+        entry.item = item
+        if self._conversation is not None:
+            self._out.send(ConversationItemDone(event_id=self._out.event_id(), item=entry.shown, previous_item_id=previous))
+        self._out.send(ResponseOutputItemDone(event_id=self._out.event_id(), response_id=self.id, output_index=index, item=entry.shown))
+
+    def _may_say(self, *, text: int = 0, audio: int = 0) -> bool:
+        """Spend tokens, unless the response is stopped or that would be more than it was allowed."""
+        if self._ending is None and self._text_tokens + self._audio_tokens + text + audio > _limit(self._settings):
+            self._ending = "incomplete", ResponseStatusDetails(type="incomplete", reason="max_output_tokens")
+        if self._ending is not None:
+            return False
+        self._text_tokens += text
+        self._audio_tokens += audio
+        return True
+
+    @property
+    def _item_status(self) -> ItemStatus:
+        return "completed" if self._ending is None else "incomplete"
+
+    # --- outputs --------------------------------------------------------------------------------------------------------------------
+
+    def _write(self, index: int, output: Message, now: float) -> Clock:
+        entry, previous = self._open(index, AssistantMessage(id=self._out.new_id("item_"), status="in_progress", content=()))
+        place = self._start_part(entry, index, OutputText(), ContentPart(type="text", text=""))
+        said = ""
+        for token in tokenize(output.text):
+            yield now
+            if not self._may_say(text=1):
+                break
+            said += token
+            self._out.send(ResponseOutputTextDelta(event_id=self._out.event_id(), **place, delta=token, obfuscation=_padding(token)))
+            now += 1 / self._pacing.tokens_per_second
+        self._out.send(ResponseOutputTextDone(event_id=self._out.event_id(), **place, text=said))
+        self._out.send(ResponseContentPartDone(event_id=self._out.event_id(), **place, part=ContentPart(type="text", text=said)))
+        self._close(index, entry, previous, AssistantMessage(id=entry.id, status=self._item_status, content=(OutputText(said),)))
+        return now
+
+    def _speak(self, index: int, output: Message, now: float) -> Clock:
+        entry, previous = self._open(index, AssistantMessage(id=self._out.new_id("item_"), status="in_progress", content=()))
+        place = self._start_part(entry, index, OutputAudio(transcript=""), ContentPart(type="audio", transcript=""))
+        said = ""
+        start = now
+        for offset, piece in _interleave(tokenize(output.text), self._chunks(output)):
+            now = start + offset / self._pacing.audio_speed
+            yield now
+            if isinstance(piece, str):
+                if not self._may_say(text=1):
+                    break
+                said += piece
+                self._out.send(
+                    ResponseOutputAudioTranscriptDelta(event_id=self._out.event_id(), **place, delta=piece, obfuscation=_padding(piece))
+                )
+            else:
+                if not self._may_say(audio=audio_tokens(duration_ms(len(piece), entry.format), ASSISTANT_MS_PER_TOKEN)):
+                    break
+                entry.spoken += piece
+                self._out.send(ResponseOutputAudioDelta(event_id=self._out.event_id(), **place, delta=AudioData(piece)))
+        self._out.send(ResponseOutputAudioDone(event_id=self._out.event_id(), **place))
+        self._out.send(ResponseOutputAudioTranscriptDone(event_id=self._out.event_id(), **place, transcript=said))
+        self._out.send(ResponseContentPartDone(event_id=self._out.event_id(), **place, part=ContentPart(type="audio", transcript=said)))
+        content = (OutputAudio(transcript=said),)
+        self._close(index, entry, previous, AssistantMessage(id=entry.id, status=self._item_status, content=content))
+        return now
+
+    def _call(self, index: int, output: Call, now: float) -> Clock:
+        call_id = output.call_id or self._out.new_id("call_")
+        item = FunctionCall(id=self._out.new_id("item_"), status="in_progress", name=output.name, call_id=call_id, arguments="")
+        entry, previous = self._open(index, item)
+        said = ""
+        for token in tokenize(output.arguments):
+            yield now
+            if not self._may_say(text=1):
+                break
+            said += token
+            self._out.send(
+                ResponseFunctionCallArgumentsDelta(
+                    event_id=self._out.event_id(),
+                    response_id=self.id,
+                    item_id=entry.id,
+                    output_index=index,
+                    call_id=call_id,
+                    delta=token,
+                    obfuscation=_padding(token),
+                )
+            )
+            now += 1 / self._pacing.tokens_per_second
+        self._out.send(
+            ResponseFunctionCallArgumentsDone(
+                event_id=self._out.event_id(),
+                response_id=self.id,
+                item_id=entry.id,
+                output_index=index,
+                call_id=call_id,
+                name=output.name,
+                arguments=said,
+            )
+        )
+        self._close(index, entry, previous, attrs.evolve(item, status=self._item_status, arguments=said))
+        return now
+
+    def _start_part(self, entry: Entry, index: int, content: OutputText | OutputAudio, part: ContentPart) -> _Place:
+        entry.item = AssistantMessage(id=entry.id, status="in_progress", content=(content,))
+        place = _Place(response_id=self.id, item_id=entry.id, output_index=index, content_index=0)
+        self._out.send(ResponseContentPartAdded(event_id=self._out.event_id(), **place, part=part))
+        return place
+
+    def _chunks(self, output: Message) -> list[bytes]:
+        settings = self._settings
+        audio = output.audio
+        if audio is None:
+            audio = AudioData(synthesize_speech(output.text, voice=str(settings.voice), speed=settings.speed))
+        data = encode_audio(audio, settings.format)
+        size = CHUNK_MS * bytes_per_ms(settings.format)
+        return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+class _Place(TypedDict):
+    response_id: str
+    item_id: str
+    output_index: int
+    content_index: int
+
+
+def _interleave(tokens: Sequence[str], chunks: Sequence[bytes]) -> list[tuple[float, str | bytes]]:
+    """Tokens of a transcript among the chunks of its speech, each with its time in it: a token a little ahead of where it is spoken."""
+    duration = len(chunks) * CHUNK_MS / 1000
+    timeline: list[tuple[float, str | bytes]] = [
+        (max(0.0, index * duration / len(tokens) - _LEAD), token) for index, token in enumerate(tokens)
+    ]
+    timeline += [(index * CHUNK_MS / 1000, chunk) for index, chunk in enumerate(chunks)]
+    timeline.sort(key=itemgetter(0))  # stable: of two things at the same time the transcript comes first
+    return timeline
+
+
+def _limit(settings: ResponseSettings) -> float:
+    return settings.max_output_tokens if isinstance(settings.max_output_tokens, int) else math.inf
+
+
+def _padding(delta: str) -> str:
+    """What the service sends along to hide how long a delta is."""
+    return _PADDING[: 16 - len(delta) % 16]

@@ -1,0 +1,259 @@
+"""What the simulated model says: replies in order, or picked by what the conversation is about, and how fast they come.
+
+Owns the words and nothing of the protocol.  Everything here is a value: one script can serve any number of connections, each of which has
+a `Performance` of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import attrs
+from attrs import define, field, frozen
+
+from realtime_trio.audio import AudioData, AudioLike
+from realtime_trio.codec import Codec, Role
+from realtime_trio.errors import LocalProtocolError
+from realtime_trio.events import FunctionCallOutput, InputAudio, InputItem, InputText, JsonObject, Modality, Tool, UserMessage
+
+
+@frozen(kw_only=True)
+class Pacing:
+    """How fast a reply comes.  The default is all at once, so that tests take no time."""
+
+    time_to_first_event: float = field(default=0.0)
+    """Seconds between `response.created` and the first event of the first output."""
+    tokens_per_second: float = field(default=math.inf)
+    """Deltas per second of written text and of a call's arguments."""
+    audio_speed: float = field(default=math.inf)
+    """How many seconds of speech come in a second; a transcript keeps a little ahead of its speech."""
+
+    @time_to_first_event.validator
+    def _check_delay(self, attribute: attrs.Attribute[float], value: float) -> None:
+        if not 0 <= value < math.inf:
+            raise LocalProtocolError(f"{attribute.name} is {value}; it must be a number of seconds, 0 or more")
+
+    @tokens_per_second.validator
+    @audio_speed.validator
+    def _check_speed(self, attribute: attrs.Attribute[float], value: float) -> None:
+        if not value > 0:
+            raise LocalProtocolError(f"{attribute.name} is {value}; it must be greater than 0, and is infinite by default")
+
+
+INSTANT = Pacing()
+"""Everything at once."""
+LIFELIKE = Pacing(time_to_first_event=0.35, tokens_per_second=40.0, audio_speed=4.0)
+"""About as the service does it: a short wait, then speech several times faster than it is played."""
+
+
+@frozen(kw_only=True)
+class Turn:
+    """What the model would have before it when it answers; given to predicates."""
+
+    items: tuple[InputItem, ...]
+    """The conversation so far, or the `input` of the response; speech of the assistant as its transcript."""
+    modality: Modality
+    """What the answer will be made of."""
+    instructions: str = ""
+    """The effective instructions."""
+    tools: tuple[Tool, ...] = ()
+    """The tools on offer."""
+    metadata: JsonObject | None = None
+    """The metadata of the request."""
+    heard_seconds: float = 0.0
+    """Seconds of audio in the last user message."""
+
+    @property
+    def user_text(self) -> str:
+        """What the user last wrote or, as far as it was transcribed, said; `""` if nothing."""
+        message = next((item for item in reversed(self.items) if isinstance(item, UserMessage)), None)
+        return "" if message is None else " ".join(filter(None, map(_text_of, message.content)))
+
+    @property
+    def tool_output(self) -> str | None:
+        """The output of a function if that is the last item, else None."""
+        last = self.items[-1] if self.items else None
+        return last.output if isinstance(last, FunctionCallOutput) else None
+
+
+def _text_of(part: object) -> str | None:
+    match part:
+        case InputText(text=text):
+            return text
+        case InputAudio(transcript=transcript):
+            return transcript
+    return None
+
+
+_JSON = Codec(Role.SERVER)
+
+Predicate = Callable[[Turn], bool]
+"""Decides whether a reply fits."""
+
+
+def _to_optional_audio(audio: AudioLike | None) -> AudioData | None:
+    return None if audio is None else AudioData.of(audio)
+
+
+def _to_json(arguments: str | Mapping[str, object]) -> str:
+    return _JSON.encode_raw(arguments)
+
+
+@frozen
+class Message:
+    """Something to say: spoken or written as the response's modality wants it."""
+
+    text: str
+    """The words."""
+    audio: AudioData | None = field(default=None, converter=_to_optional_audio, kw_only=True)
+    """How they are spoken: samples at 24 kHz.  None: by the synthetic voice, if they are spoken at all."""
+
+
+@frozen
+class Call:
+    """A function call."""
+
+    name: str
+    """Which function; nobody checks that it was offered."""
+    arguments: str = field(default="{}", converter=_to_json)
+    """A mapping, or JSON text, which may be broken if that is what you want to test."""
+    call_id: str | None = None
+    """Id of the call; the server makes one when None."""
+
+
+@frozen
+class Failure:
+    """How a response fails."""
+
+    code: str | None
+    """Code for programs, e.g. `insufficient_quota`."""
+    message: str
+    """Explanation for people."""
+    type: str = "server_error"
+    """Kind of error."""
+
+
+Output = Message | Call
+"""One item of a reply."""
+
+
+@frozen(kw_only=True)
+class Reply:
+    """One response: its outputs in order, and how it ends.  Made by the constructors below."""
+
+    outputs: tuple[Output, ...] = ()
+    """What it says and calls, each an item."""
+    failure: Failure | None = None
+    """Why the response fails after these outputs; None: it completes."""
+    when: Predicate | None = None
+    """A reply with a predicate waits in the script until a turn fits."""
+    pacing: Pacing | None = None
+    """How fast it comes; as the script says when None."""
+
+    @classmethod
+    def text(cls, text: str, *, when: Predicate | None = None, pacing: Pacing | None = None) -> Reply:
+        """Say something; in a session with audio output it is spoken by the synthetic voice."""
+        return cls(outputs=(Message(text),), when=when, pacing=pacing)
+
+    @classmethod
+    def speech(cls, text: str, audio: AudioLike | None = None, *, when: Predicate | None = None, pacing: Pacing | None = None) -> Reply:
+        """Say something with a voice of your own; in a session with text output only the words are used.
+
+        Args:
+            text: The transcript.
+            audio: int16 samples of shape (n,) at 24 kHz mono, float samples in [-1, 1], or PCM bytes; the synthetic voice when None.
+            when: Use this reply only for a turn for which this is true.
+            pacing: How fast it comes.
+        """
+        return cls(outputs=(Message(text, audio=audio),), when=when, pacing=pacing)
+
+    @classmethod
+    def call(cls, name: str, /, **arguments: object) -> Reply:
+        """Call one function; every keyword is an argument of the call.  For a call id or a predicate, see `calls`."""
+        return cls.calls(Call(name, arguments))
+
+    @classmethod
+    def calls(cls, *calls: Call, when: Predicate | None = None, pacing: Pacing | None = None) -> Reply:
+        """Call several functions in one response."""
+        return cls(outputs=calls, when=when, pacing=pacing)
+
+    @classmethod
+    def fail(cls, code: str | None, message: str, *, type: str = "server_error", when: Predicate | None = None) -> Reply:  # noqa: A002
+        """Let the response fail, e.g. `Reply.fail("inference_rate_limit_exceeded", "Try again later.")`."""
+        return cls(failure=Failure(code, message, type), when=when)
+
+    def then(self, other: Reply) -> Reply:
+        """Put another reply's outputs, and its failure, after this one's, in the same response.
+
+        `Reply.text("Let me look.").then(Reply.call("get_weather", city="Paris"))`.  Predicate and pacing are this one's, else the other's.
+        """
+        return Reply(
+            outputs=self.outputs + other.outputs,
+            failure=self.failure or other.failure,
+            when=self.when or other.when,
+            pacing=self.pacing or other.pacing,
+        )
+
+
+@frozen
+class Script:
+    """Everything the simulated model will say.
+
+    For each response the first unused reply is taken whose predicate, if it has one, is true.  When none is left the simulator answers for
+    itself: it repeats what it was told and says so.
+    """
+
+    replies: tuple[Reply, ...] = field(default=(), converter=tuple[Reply, ...])
+    """The replies, each used once per connection."""
+    transcripts: tuple[str | None, ...] = field(default=(), converter=tuple["str | None", ...], kw_only=True)
+    """What the user is understood to say, one for each committed piece of audio; None is audio that cannot be transcribed.  When they are
+    used up the length of the audio is given instead, in brackets: the simulator has no ears."""
+    pacing: Pacing = field(default=INSTANT, kw_only=True)
+    """How fast replies come that have no pacing of their own."""
+
+    def perform(self) -> Performance:
+        """Start from the beginning, for one connection."""
+        return Performance(self.pacing, list(self.replies), list(self.transcripts))
+
+
+@define
+class Performance:
+    """One connection's way through a script."""
+
+    pacing: Pacing
+    """How fast replies come that have no pacing of their own."""
+    _replies: list[Reply]
+    _transcripts: list[str | None]
+
+    def answer(self, turn: Turn) -> Reply:
+        """Take the reply for this turn.
+
+        Raises:
+            LocalProtocolError: A predicate failed; its exception is the cause.
+        """
+        for index, reply in enumerate(self._replies):
+            if _fits(reply, turn):
+                return self._replies.pop(index)
+        return Reply.text(_own_words(turn))
+
+    def transcribe(self, seconds: float) -> str | None:
+        """The transcript of the next piece of audio, None if there can be none."""
+        return self._transcripts.pop(0) if self._transcripts else f"[{seconds:.1f} seconds of audio]"
+
+
+def _fits(reply: Reply, turn: Turn) -> bool:
+    try:
+        return reply.when is None or reply.when(turn)
+    except Exception as error:  # somebody else's code
+        raise LocalProtocolError(f"the predicate of a reply failed with {type(error).__name__}") from error
+
+
+def _own_words(turn: Turn) -> str:
+    if turn.tool_output is not None:
+        return f"The function returned: {turn.tool_output}"
+    if turn.user_text:
+        return f"You said: {turn.user_text}"
+    if turn.heard_seconds:
+        return f"I received {turn.heard_seconds:.1f} seconds of audio, but I am a simulator and cannot hear."
+    return "Hello! I am a simulator, so I can only repeat what you tell me."
