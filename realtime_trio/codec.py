@@ -104,16 +104,17 @@ class Codec:
             payload = orjson.loads(data) if len(data) < _AUDIO_THRESHOLD else _parse(data)
         except ValueError as exc:
             return self._unknown("", data, f"not JSON: {exc}")
+        arrived = payload
         if self._reshape_incoming is not None and type(payload) is dict:
             payload = self._reshape_incoming(payload)
         try:
             structure = self._incoming[payload["type"]]
         except (KeyError, TypeError):
-            return self._untyped(payload)
+            return self._untyped(arrived)
         try:
             event: Event = structure(payload, None)
         except (KeyError, TypeError, ValueError, AttributeError, RealtimeError):
-            return self._misfit(payload)
+            return self._misfit(payload, arrived)
         return event
 
     def encode(self, event: Event) -> str:
@@ -168,12 +169,12 @@ class Codec:
             return self._unknown("", payload, "required field missing @ $.type" if wire_type is None else "expected a string @ $.type")
         return self._unknown(wire_type, payload, None)
 
-    def _misfit(self, payload: _Json) -> Event:
+    def _misfit(self, payload: _Json, arrived: _Json) -> Event:
         cls = self._incoming.classes[payload["type"]]
         try:
             event: Event = _explaining_converter.get_structure_hook(cls)(payload, None)
         except Exception as exc:
-            return self._unknown(cls.type, payload, _explain(exc))
+            return self._unknown(arrived["type"], arrived, _explain(exc))
         return event  # pragma: no cover - the two converters agree; if they ever do not, the event is worth more than the doubt
 
     def _unknown(self, wire_type: str, raw: object, problem: str | None) -> UnknownEvent:
@@ -247,6 +248,11 @@ def _name_of(value: object) -> str:
     return _EXPECTED.get(type(value), type(value).__name__)
 
 
+def _quote(value: object) -> str:
+    """A short string as it is, of anything else what it is: a problem must be readable, and quotes no content."""
+    return repr(value) if type(value) is str and len(value) <= 40 else _name_of(value)
+
+
 def _exact(expected: type) -> _Hook:
     """A hook that admits exactly this JSON type.  An integer is a number; true is not an integer; what is not finite is neither."""
 
@@ -258,7 +264,7 @@ def _exact(expected: type) -> _Hook:
     def number(value: Any, _: Any) -> Any:
         if type(value) is int or (type(value) is float and math.isfinite(value)):
             return value
-        raise _MisfitError(f"expected a number, got {_name_of(value)}")
+        raise _MisfitError(f"expected a number, got {value if type(value) is float else _name_of(value)}")
 
     return number if expected is float else hook
 
@@ -268,9 +274,7 @@ def _literal(values: tuple[object, ...]) -> _Hook:
         if type(value) is str and value in values:
             return value
         allowed = ", ".join(map(repr, values))
-        raise _MisfitError(
-            f"expected {'one of ' if len(values) > 1 else ''}{allowed}, got {value if type(value) is str else _name_of(value)!r}"
-        )
+        raise _MisfitError(f"expected {'one of ' if len(values) > 1 else ''}{allowed}, got {_quote(value)}")
 
     return hook
 
@@ -318,7 +322,7 @@ def _tagged(classes: tuple[type, ...], converter: Converter) -> _Hook:
         if tolerant:
             return UnknownObject(tag if type(tag) is str else None, value)
         allowed = ", ".join(repr(getattr(cls, "type", None)) for cls in members)
-        raise _MisfitError(f"expected an object of type {allowed}, got {tag if type(tag) is str else _name_of(tag)!r}")
+        raise _MisfitError(f"expected an object of type {allowed}, got {_quote(tag)}")
 
     return hook_for_object
 
@@ -408,8 +412,6 @@ def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
     names: dict[str, Any] = {"cls": cls, "new": partial(object.__new__, thawed), "Misfit": _MisfitError, "UNSET": UNSET}
     lines = ["def structure(o, _=None):", " e = new()"]
     for a in attrs.fields(attrs.resolve_types(cls)):
-        if not a.init:
-            continue
         core, nullable = _simplify(a.type)
         key, default = repr(a.name), f"default_{a.name}"
         names[default] = a.default
@@ -484,7 +486,7 @@ def _dump(value: Any) -> Any:
     if cls is tuple or cls is list:
         return [_dump(v) for v in value]
     if cls is UnknownObject:
-        return value.raw
+        return dict(value.raw)
     if attrs.has(cls):
         return _fast_converter.get_unstructure_hook(cls)(value)
     if isinstance(value, np.generic):  # a numpy scalar is as good as a number

@@ -115,7 +115,7 @@ def _format_from_beta(value: object) -> object:
     if isinstance(value, str) and value in _FORMATS:
         wire_type, rate = _FORMATS[value]
         return {"type": wire_type, "rate": rate} if wire_type == "audio/pcm" else {"type": wire_type}
-    return value
+    return {"type": value} if isinstance(value, str) else value  # a format of tomorrow
 
 
 def _format_to_beta(value: object) -> object:
@@ -124,6 +124,9 @@ def _format_to_beta(value: object) -> object:
             # A rate that beta cannot express is passed on: better a refusal than audio at the wrong speed.
             if value.get("type") == wire_type and value.get("rate") in (None, rate):
                 return name
+        known = {wire_type for wire_type, _ in _FORMATS.values()}
+        if isinstance(value.get("type"), str) and len(value) == 1 and value["type"] not in known:
+            return value["type"]
     return value
 
 

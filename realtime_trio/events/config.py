@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from realtime_trio.events._base import UNSET, WRITE_NULL, JsonObject, UnknownObject, Unset
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 Modality = Literal["text", "audio"]
 """What a response is made of.  Spoken output always comes with a transcript."""
@@ -227,7 +227,7 @@ class ToolChoiceMcp:
     """One tool of it; any when None."""
 
 
-ToolChoice = str | ToolChoiceFunction | ToolChoiceMcp | UnknownObject
+ToolChoice = Literal["none", "auto", "required"] | str | ToolChoiceFunction | ToolChoiceMcp | UnknownObject
 """`none`, `auto`, `required`, or one particular tool."""
 
 
@@ -331,7 +331,7 @@ class AudioConfig:
     """What you receive."""
 
 
-def _tuple(values: Iterable[T] | Unset) -> tuple[T, ...] | Unset:
+def _tuple(values: Iterable[_T] | Unset) -> tuple[_T, ...] | Unset:
     return values if isinstance(values, Unset) else tuple(values)
 
 
@@ -347,7 +347,7 @@ class SessionSettings(TypedDict, total=False):
     transcription: Transcription | None
     noise_reduction: NoiseReduction | None
     turn_detection: TurnDetection | None
-    include: Iterable[Include | str] | None
+    include: Iterable[Include | str]
     tracing: Literal["auto"] | Tracing | None
     tools: Iterable[Tool]
     tool_choice: ToolChoice
@@ -376,8 +376,8 @@ class SessionConfig:
     """System instructions; `""` clears them."""
     audio: AudioConfig | Unset = UNSET
     """Audio settings."""
-    include: tuple[Include | str, ...] | Unset | None = UNSET
-    """Extra fields the server's events should carry."""
+    include: tuple[Include | str, ...] | Unset = UNSET
+    """Extra fields the server's events should carry; `()` for none."""
     tracing: Literal["auto"] | Tracing | Unset | None = UNSET
     """Traces in the service's dashboard; None turns them off."""
     tools: tuple[Tool, ...] | Unset = UNSET
@@ -409,7 +409,7 @@ class SessionConfig:
         output_modalities: Iterable[Modality] | Unset = UNSET,
         model: str | Unset = UNSET,
         instructions: str | Unset = UNSET,
-        include: Iterable[Include | str] | Unset | None = UNSET,
+        include: Iterable[Include | str] | Unset = UNSET,
         tracing: Literal["auto"] | Tracing | Unset | None = UNSET,
         tools: Iterable[Tool] | Unset = UNSET,
         tool_choice: ToolChoice | Unset = UNSET,
@@ -433,7 +433,7 @@ class SessionConfig:
             model=model,
             instructions=instructions,
             audio=UNSET if audio == AudioConfig() else audio,
-            include=None if include is None else _tuple(include),
+            include=_tuple(include),
             tracing=tracing,
             tools=_tuple(tools),
             tool_choice=tool_choice,
@@ -511,7 +511,7 @@ class RealtimeSession:
 
     id: str = ""
     """`sess_...`."""
-    object: str | None = None
+    object: str = "realtime.session"
     """Always `realtime.session`."""
     expires_at: int | None = None
     """When the server will end the session, in seconds since the epoch; an hour after its start."""

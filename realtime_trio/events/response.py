@@ -94,7 +94,7 @@ class ResponseErrorDetail:
 class ResponseStatusDetails:
     """Why a response ended as it did."""
 
-    type: str | None = None
+    type: ResponseStatus | str | None = None
     """The status again."""
     reason: Literal["turn_detected", "client_cancelled", "max_output_tokens", "content_filter"] | str | None = None
     """Cancelled because the user spoke or you asked; incomplete because of the token limit or the content filter."""

@@ -28,8 +28,8 @@ class TranscriptionSessionConfig:
 
     audio: TranscriptionAudioConfig | Unset = UNSET
     """Audio settings."""
-    include: tuple[Include | str, ...] | Unset | None = UNSET
-    """Extra fields the server's events should carry."""
+    include: tuple[Include | str, ...] | Unset = UNSET
+    """Extra fields the server's events should carry; `()` for none."""
 
     @classmethod
     def of(
@@ -39,7 +39,7 @@ class TranscriptionSessionConfig:
         transcription: Transcription | Unset | None = UNSET,
         noise_reduction: NoiseReduction | Unset | None = UNSET,
         turn_detection: TurnDetection | Unset | None = UNSET,
-        include: tuple[Include | str, ...] | Unset | None = UNSET,
+        include: tuple[Include | str, ...] | Unset = UNSET,
     ) -> TranscriptionSessionConfig:
         """Build a configuration from flat keywords, without the nesting."""
         audio_in = AudioInputConfig(
@@ -57,7 +57,7 @@ class TranscriptionSession:
 
     id: str = ""
     """`sess_...`."""
-    object: str | None = None
+    object: str = "realtime.transcription_session"
     """Always `realtime.transcription_session`."""
     expires_at: int | None = None
     """When the server will end the session, in seconds since the epoch."""
