@@ -100,7 +100,7 @@ def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> End
     given: dict[str, Any] = {name: value for name, value in options.items() if name in _ENDPOINT_OPTIONS}
     if isinstance(url, Endpoint):
         return evolve(url, **given)
-    given.setdefault("api_key", os.environ.get("OPENAI_API_KEY"))
+    given.setdefault("api_key", os.environ.get("OPENAI_API_KEY") or None)
     endpoint = Endpoint(url=url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, **given)
     if endpoint.api_key is None and endpoint.url.partition("://")[2].startswith("api.openai.com"):
         raise LocalProtocolError("no API key: pass api_key=, or set OPENAI_API_KEY, or name another service with url=")

@@ -19,10 +19,16 @@ from realtime_trio.errors import LocalProtocolError
 ApiKey = str | Callable[[], Awaitable[str]]
 """A key, or an async function that fetches one: it is called for every connection, so keys may expire."""
 
-OPENAI_URL: Final = "wss://api.openai.com/v1/realtime"
+OPENAI_URL: Final = "wss://api.openai.com/v1"
 DEFAULT_MODEL: Final = "gpt-realtime"
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _PATHS: Final = ("/realtime", "/realtime/translations")
+
+
+def _public_part(url: str) -> str:
+    """What may be shown of a URL: neither its user name and password nor its query."""
+    shown = url.partition("?")[0]
+    return repr(f"...@{shown.rpartition('@')[2]}" if "@" in shown else shown)
 
 
 @frozen(kw_only=True)
@@ -33,7 +39,7 @@ class Endpoint:
     here is taken from the arguments of `open_session` and `open_connection`.
     """
 
-    url: str = OPENAI_URL
+    url: str = field(default=OPENAI_URL, repr=_public_part)
     """`wss://`, `ws://`, `https://` or `http://`, as given for an API base (`https://api.openai.com/v1`) or for the WebSocket itself."""
     api_key: ApiKey | None = field(default=None, repr=False)
     """Key, ephemeral key, or an async function returning one; None sends no credentials."""
@@ -66,7 +72,10 @@ class Endpoint:
         Raises:
             LocalProtocolError: The URL has no usable scheme or host.
         """
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+        except ValueError:  # its text may quote the URL
+            raise LocalProtocolError("the service URL has an invalid host") from None
         scheme = _SCHEMES.get(parts.scheme)
         if scheme is None or not parts.netloc:
             raise LocalProtocolError("a service URL starts with wss://, ws://, https:// or http:// and names a host")

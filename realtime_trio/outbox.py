@@ -28,12 +28,13 @@ class Outbox(Generic[T]):
         self._entries: deque[T] = deque()
         self._closed = False
         self._in_hand = False
+        self._promised = 0
         self._putters = trio.lowlevel.ParkingLot()
         self._taker = trio.lowlevel.ParkingLot()
         self._idle = trio.lowlevel.ParkingLot()
 
     async def put(self, entry: T) -> None:
-        """Wait for a free slot and enqueue.
+        """Wait for a free slot and enqueue.  Who came first is first.
 
         Cancel-safe: nothing was enqueued.
 
@@ -41,8 +42,11 @@ class Outbox(Generic[T]):
             SessionClosed: The outbox is closed, or was while this waited; nothing was enqueued.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        while not self._closed and len(self._entries) >= self._capacity:
+        if not self._closed and not self._has_room:
             await self._putters.park()
+            self._promised -= 1  # from waking up to running the slot was ours, or somebody who came later would have taken it
+        if self._closed:
+            await trio.lowlevel.checkpoint()  # whoever was cancelled by the failure that closed this is told that, and not the consequence
         self.post(entry)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
@@ -71,14 +75,14 @@ class Outbox(Generic[T]):
             await self._taker.park()
         entry = self._entries.popleft()
         self._in_hand = True
-        if len(self._entries) < self._capacity:
-            self._putters.unpark()
+        if self._has_room:
+            self._promised += len(self._putters.unpark())
         return entry
 
     def close(self) -> None:
         """Take no more entries; those who wait in `put` get `SessionClosed`, what is enqueued can still be taken.  Idempotent."""
         self._closed = True
-        self._putters.unpark_all()
+        self._promised += len(self._putters.unpark_all())
         self._taker.unpark_all()
 
     def discard(self) -> None:
@@ -93,3 +97,7 @@ class Outbox(Generic[T]):
         while self._entries or self._in_hand:
             await self._idle.park()
         await trio.lowlevel.checkpoint()
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._entries) + self._promised < self._capacity

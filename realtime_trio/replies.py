@@ -19,6 +19,7 @@ from realtime_trio.errors import ServerError
 from realtime_trio.events import (
     ClientEvent,
     ErrorEvent,
+    Event,
     ServerEvent,
     SessionUpdate,
     SessionUpdated,
@@ -26,7 +27,7 @@ from realtime_trio.events import (
     TranslationSessionUpdated,
 )
 
-_ACKNOWLEDGED_BY: Final[dict[type[ClientEvent], type[ServerEvent]]] = {
+_ACKNOWLEDGED_BY: Final[dict[type[Event], type[ServerEvent]]] = {
     SessionUpdate: SessionUpdated,
     TranslationSessionUpdate: TranslationSessionUpdated,
 }
@@ -56,13 +57,16 @@ class Replies:
     def __init__(self) -> None:
         self._waiting: dict[type[ServerEvent], deque[Request]] = {}
 
-    def expect(self, event: ClientEvent, event_id: str, on_settled: Callable[[], None]) -> Request:
-        """Note that `event` is about to be sent and will be acknowledged.
+    def expect(self, event: Event, on_settled: Callable[[], None]) -> Request | None:
+        """Note that `event` is about to be sent; None if its answer could not be told: its kind has none, or it has no id to be refused by.
 
         A request stays here until it is settled even if nobody waits for it any more, because the next one's answer comes after its own.
         """
-        request = Request(event_id, on_settled)
-        self._waiting.setdefault(_ACKNOWLEDGED_BY[type(event)], deque()).append(request)
+        answer = _ACKNOWLEDGED_BY.get(type(event))
+        if answer is None or not isinstance(event, ClientEvent) or not event.event_id:
+            return None
+        request = Request(event.event_id, on_settled)
+        self._waiting.setdefault(answer, deque()).append(request)
         return request
 
     def withdraw(self, request: Request) -> None:

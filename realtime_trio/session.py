@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Literal, TypeVar, Unpack, overload
 
 import trio
@@ -39,7 +39,7 @@ from realtime_trio.events import (
 )
 from realtime_trio.hub import EventHub, EventStream
 from realtime_trio.outbox import Outbox
-from realtime_trio.replies import Replies
+from realtime_trio.replies import Replies, Request
 from realtime_trio.transport import Close, Transport
 
 A = TypeVar("A", bound=Event)
@@ -177,8 +177,8 @@ class Session:
             LocalProtocolError: The event does not fit the protocol; nothing was sent.
             SessionClosed: The session has ended; nothing was sent.
         """
-        event, event_id, text = self._prepare(event)
-        await self._outbox.put((event, text))
+        event, event_id = self._named(event)
+        await self._queue(event, self._codec.encode(event), _nobody_waits)
         return event_id
 
     async def send_raw(self, payload: Mapping[str, object] | str) -> None:
@@ -188,7 +188,7 @@ class Session:
             payload: A JSON object, or the text of a message as it is.
         """
         text = self._codec.encode_raw(payload)
-        await self._outbox.put((self._echo_codec.decode(text), text))
+        await self._queue(self._echo_codec.decode(text), text, _nobody_waits)
 
     async def update(self, config: SessionConfig | None = None, **settings: Unpack[SessionSettings]) -> RealtimeSession:
         """Change the configuration and wait until the server has taken it.
@@ -216,28 +216,36 @@ class Session:
             raise TypeError("update() takes either a SessionConfig or keywords, not both")
         answer = await self._request(SessionUpdate(session=config))
         assert isinstance(answer, SessionUpdated)
-        return self.config
+        return answer.session if isinstance(answer.session, RealtimeSession) else self.config
 
     async def _request(self, event: ClientEvent) -> ServerEvent:
         """Send an event and wait for the server event that acknowledges it."""
-        event, event_id, text = self._prepare(event)
+        event, _ = self._named(event)
         settled = trio.Event()
-        request = self._replies.expect(event, event_id, settled.set)
-        try:
-            await self._outbox.put((event, text))
-        except BaseException:
-            self._replies.withdraw(request)
-            raise
+        request = await self._queue(event, self._codec.encode(event), settled.set)
+        assert request is not None, "only events that are acknowledged are requests"
         await settled.wait()
         if request.error is not None:
             raise request.error
         assert request.answer is not None
         return request.answer
 
-    def _prepare(self, event: ClientEvent) -> tuple[ClientEvent, str, str]:
-        event_id = event.event_id or self._new_id("evt_")
-        event = event if event.event_id else evolve(event, event_id=event_id)
-        return event, event_id, self._codec.encode(event)
+    async def _queue(self, event: Event, text: str, on_settled: Callable[[], None]) -> Request | None:
+        """Note that the event will be answered, whether somebody waits for that or not, and queue it."""
+        request = self._replies.expect(event, on_settled)
+        try:
+            await self._outbox.put((event, text))
+        except BaseException:
+            if request is not None:
+                self._replies.withdraw(request)
+            raise
+        return request
+
+    def _named(self, event: ClientEvent) -> tuple[ClientEvent, str]:
+        if event.event_id:
+            return event, event.event_id
+        event_id = self._new_id("evt_")
+        return evolve(event, event_id=event_id), event_id
 
     # --- serving ------------------------------------------------------------------------------------------------------------------
 
@@ -264,16 +272,20 @@ class Session:
         self._hub.publish(event)
 
     async def _send_loop(self) -> None:
-        while (entry := await self._outbox.take()) is not None:
-            event, text = entry
-            self._wire.publish(WireRecord(trio.current_time(), "client", event))
-            if _logger.isEnabledFor(logging.DEBUG):
-                _logger.debug("sending %s (%d characters)", event.type, len(text))
-            try:
-                await self._transport.send(text)
-            except ConnectionLost:
-                break  # the receive loop sees the same end and knows what it means
-        self._outbox.discard()
+        # The receive loop sees the end of the connection too, and knows what it means.  Until it has closed the outbox nobody is told to
+        # stop: whoever is sending would get a SessionClosed of their own instead of the ConnectionLost.
+        try:
+            while (entry := await self._outbox.take()) is not None:
+                event, text = entry
+                if self._transport.closed is not None:
+                    continue
+                self._wire.publish(WireRecord(trio.current_time(), "client", event))
+                if _logger.isEnabledFor(logging.DEBUG):
+                    _logger.debug("sending %s (%d characters)", event.type, len(text))
+                with suppress(ConnectionLost):
+                    await self._transport.send(text)
+        finally:
+            self._outbox.discard()
 
     def _ended(self) -> None:
         """The connection is over, whoever ended it."""
@@ -307,9 +319,9 @@ class Session:
 
     async def _drain(self) -> None:
         """Write what was sent, then say goodbye."""
-        self._leaving = True
         self._outbox.close()
         await self._outbox.wait_drained()
+        self._leaving = True
         await self._transport.aclose()
 
     def _close(self) -> None:
@@ -318,6 +330,9 @@ class Session:
         self._replies.close(SessionClosed("the session ended before the server answered"))
         self._hub.close()
         self._wire.close()
+
+
+def _nobody_waits() -> None: ...
 
 
 @asynccontextmanager
@@ -355,6 +370,8 @@ async def open_session(
     config = SessionConfig.of(**settings)
     endpoint = Endpoint() if transport is not None else resolve_endpoint(url, connecting)
     codec = Codec(Role.CLIENT, options.get("dialect", endpoint.dialect), strict=options.get("strict", False))
+    if config != SessionConfig():
+        codec.encode(SessionUpdate(session=config))  # an unusable setting is found here, before anything is sent
     timeout = options.get("connect_timeout", CONNECT_TIMEOUT)
     deadline = trio.current_time() + timeout
     opening = _own(transport) if transport is not None else open_transport(endpoint, SessionKind.REALTIME, model, connecting)

@@ -316,7 +316,7 @@ def test_a_flat_configuration_takes_every_setting() -> None:
 
 def test_a_transcription_configuration_can_be_written_flat() -> None:
     assert TranscriptionSessionConfig.of() == TranscriptionSessionConfig()
-    assert TranscriptionSessionConfig.of(include=None) == TranscriptionSessionConfig(include=None)
+    assert TranscriptionSessionConfig.of(include=()) == TranscriptionSessionConfig(include=())
     assert TranscriptionSessionConfig.of(noise_reduction=None) == TranscriptionSessionConfig(
         audio=TranscriptionAudioConfig(input=AudioInputConfig(noise_reduction=None))
     )
