@@ -212,6 +212,7 @@ async def _chat(service: Service, modality: Modality) -> bool:
 
 async def _serve(host: str, port: int) -> None:
     logger, printer = logging.getLogger("realtime_trio.simulator"), _LogPrinter()
+    level_before = logger.level
     logger.setLevel(logging.DEBUG)
     logger.addHandler(printer)
     try:
@@ -220,6 +221,7 @@ async def _serve(host: str, port: int) -> None:
             _OUTPUT.out(f"the simulator listens at {url} until Ctrl-C", highlight=False)
     finally:
         logger.removeHandler(printer)
+        logger.setLevel(level_before)
 
 
 # --- the service --------------------------------------------------------------------------------------------------------------------
