@@ -80,8 +80,7 @@ class Endpoint:
         if scheme is None or not parts.netloc:
             raise LocalProtocolError("a service URL starts with wss://, ws://, https:// or http:// and names a host")
         path = parts.path.rstrip("/")
-        if not path.endswith(_PATHS):
-            path += _PATHS[kind is SessionKind.TRANSLATION]
+        path = path.removesuffix("/translations").removesuffix("/realtime") + _PATHS[kind is SessionKind.TRANSLATION]
         query = parse_qsl(parts.query, keep_blank_values=True)
         given = {name for name, _ in query}
         if self.call_id is not None:

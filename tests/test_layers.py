@@ -38,7 +38,8 @@ LEVELS = {
     "tools.schema": 1,
     "tools.registry": 1,
     # Pure machines.
-    "conversation": 2,
+    "conversation.*": 2,
+    "ledger": 2,
     "turns": 2,
     "replies": 2,
     # Everything that awaits.

@@ -130,8 +130,27 @@ def test_transcripts_come_in_order_and_then_tell_only_the_length() -> None:
     assert [performance.transcribe(1.26) for _ in range(3)] == ["What is the weather?", None, "[1.3 seconds of audio]"]
 
 
+def test_phrases_come_in_order_and_then_there_is_silence() -> None:
+    performance = Script(translations=[("Hallo.", "Hello."), ("Ja.", "Yes.")]).perform()
+    assert [performance.translate() for _ in range(3)] == [("Hallo.", "Hello."), ("Ja.", "Yes."), None]
+
+
+def test_without_phrases_it_admits_that_it_hears_nothing_as_long_as_it_is_asked() -> None:
+    performance = Script().perform()
+    first, second = performance.translate(), performance.translate()
+    assert first is not None
+    assert first == second
+    assert "simulator" in first[1]
+
+
+def test_phrases_are_pairs_and_a_script_with_them_is_a_value() -> None:
+    assert Script(translations=[("a", "b")]).translations == (("a", "b"),)
+    assert Script(translations=iter([("a", "b")])) == Script(translations=(("a", "b"),))
+
+
 def test_by_default_everything_comes_at_once() -> None:
     assert Script().pacing is INSTANT
+    assert Script().transcription_delay == 0.0
     assert Pacing(time_to_first_event=0.0, tokens_per_second=math.inf, audio_speed=math.inf) == INSTANT
     assert LIFELIKE.audio_speed > 1
 
@@ -140,6 +159,8 @@ def test_by_default_everything_comes_at_once() -> None:
 def test_a_delay_that_is_none_is_refused(wrong: float) -> None:
     with pytest.raises(LocalProtocolError, match="time_to_first_event"):
         Pacing(time_to_first_event=wrong)
+    with pytest.raises(LocalProtocolError, match="transcription_delay"):
+        Script(transcription_delay=wrong)
 
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, math.nan])

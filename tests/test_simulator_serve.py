@@ -25,16 +25,34 @@ from realtime_trio.events import (
     ResponseCancel,
     ResponseCreate,
     ResponseDone,
+    ServerEvent,
     SessionConfig,
     SessionCreated,
     SessionUpdate,
     TranscriptionSession,
+    TranslationSessionClose,
+    TranslationSessionClosed,
+    TranslationSessionCreated,
+    TranslationSessionInputAudioBufferAppend,
+    TranslationSessionOutputTranscriptDelta,
     UserMessage,
 )
-from realtime_trio.simulator import Pacing, Reply, Script, SimulatedServer, Turn, open_simulator_transport, run_server, serve_simulator
+from realtime_trio.simulator import (
+    Pacing,
+    Reply,
+    Script,
+    SimulatedServer,
+    SimulatedTranslator,
+    Turn,
+    open_simulator_transport,
+    run_server,
+    serve_simulator,
+    synthesize_speech,
+)
 from realtime_trio.transport import Close, Transport, memory_transport_pair
 
 CODEC = Codec(strict=True)
+TRANSLATION = Codec(kind=SessionKind.TRANSLATION, strict=True)
 TEXT = SessionUpdate(session=SessionConfig(output_modalities=("text",)))
 
 
@@ -44,7 +62,7 @@ async def send(transport: Transport, *events: ClientEvent) -> None:
         await transport.send(CODEC.encode(event))
 
 
-async def receive_until(transport: Transport, last: type[Event]) -> list[Event]:
+async def receive_until(transport: Transport, last: type[Event], codec: Codec = CODEC) -> list[Event]:
     """Everything up to an event of this type, or to the end."""
     events: list[Event] = []
     with trio.fail_after(5):
@@ -53,7 +71,7 @@ async def receive_until(transport: Transport, last: type[Event]) -> list[Event]:
             batch = await transport.receive()
             if not batch:
                 break
-            events += [CODEC.decode(message) for message in batch]
+            events += [codec.decode(message) for message in batch]
     return events
 
 
@@ -114,6 +132,37 @@ async def test_a_server_of_ones_own_can_be_used(autojump_clock: MockClock) -> No
         (created,) = await receive_until(transport, SessionCreated)
     assert isinstance(created, SessionCreated)
     assert isinstance(created.session, TranscriptionSession)
+
+
+async def test_a_translation_in_memory_takes_its_time_and_ends_with_the_session(autojump_clock: MockClock) -> None:
+    script = Script(translations=[("Hallo.", "Hello.")], pacing=Pacing(time_to_first_event=1.0, audio_speed=1.0))
+    async with open_simulator_transport(SimulatedTranslator(script)) as transport:
+        for event in (TranslationSessionInputAudioBufferAppend(audio=bytes(9600)), TranslationSessionClose()):
+            await transport.send(TRANSLATION.encode(event))
+        events = await receive_until(transport, TranslationSessionClosed, TRANSLATION)
+        assert await transport.receive() == ()
+        assert transport.closed == Close(1000)
+    assert isinstance(events[0], TranslationSessionCreated)
+    speech = synthesize_speech("Hello.")
+    assert trio.current_time() == pytest.approx(1.0 + (len(speech) - 1) // 4800 * 0.2)
+
+
+async def test_anything_that_can_be_driven_is_served(autojump_clock: MockClock) -> None:
+    class Busy:
+        kind = SessionKind.REALTIME
+        close = Close(4001, "busy")
+        next_due = None
+
+        def connect(self, now: float) -> None: ...
+
+        def receive(self, event: Event, now: float) -> None: ...
+
+        def take_due(self, now: float) -> tuple[ServerEvent, ...]:
+            return ()
+
+    async with open_simulator_transport(Busy()) as transport:
+        assert await transport.receive() == ()
+        assert transport.closed == Close(4001, "busy")
 
 
 async def test_the_server_closes_when_the_session_expires(autojump_clock: MockClock) -> None:
@@ -248,15 +297,44 @@ async def test_a_transcription_session_needs_no_model(query: str) -> None:
 
 
 @pytest.mark.socket
-async def test_only_realtime_is_served() -> None:
+async def test_only_realtime_and_translations_are_served() -> None:
     async with serving() as url:
-        for path in ("/v1/chat", "/v1/realtime/translations?model=x"):
+        for path in ("/v1/chat", "/v1/translations?model=x", "/v1/realtime/other?model=x"):
             with pytest.raises(ConnectionFailed) as info:
                 async with open_websocket(url.replace("/v1/realtime", path)):
                     raise AssertionError
             assert info.value.status == 404
         async with open_websocket(url.replace("/v1/realtime", "/openai/realtime?model=x")) as transport:
             assert len(await receive_until(transport, SessionCreated)) == 1
+
+
+@pytest.mark.socket
+async def test_a_translation_over_a_websocket() -> None:
+    async with (
+        serving(Script(translations=[("Hallo.", "Hello.")])) as url,
+        open_websocket(f"{url}/translations?model=gpt-realtime-translate") as transport,
+    ):
+        for event in (TranslationSessionInputAudioBufferAppend(audio=bytes(9600)), TranslationSessionClose()):
+            await transport.send(TRANSLATION.encode(event))
+        events = await receive_until(transport, TranslationSessionClosed, TRANSLATION)
+        assert await receive_until(transport, TranslationSessionClosed, TRANSLATION) == []
+        assert transport.closed == Close(1000)
+    created = events[0]
+    assert isinstance(created, TranslationSessionCreated)
+    assert created.session.model == "gpt-realtime-translate"
+    assert created.session.expires_at > 1_700_000_000
+    assert "".join(event.delta for event in events if isinstance(event, TranslationSessionOutputTranscriptDelta)) == "Hello."
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize(
+    ("query", "code"), [("", "missing_model"), ("?model=x&intent=transcription", "invalid_intent"), ("?intent=x", "invalid_intent")]
+)
+async def test_a_translation_session_needs_a_model_and_refuses_an_intent(query: str, code: str) -> None:
+    async with serving() as url:
+        event, close = await turned_away(f"{url}/translations{query}")
+    assert event.error.code == code
+    assert close == Close(4000, f"invalid_request_error.{code}")
 
 
 @pytest.mark.socket

@@ -5,6 +5,7 @@ Everything it says goes through a codec and a strict client's codec, so each of 
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -76,6 +77,7 @@ from realtime_trio.events import (
     ResponseOutputItemAdded,
     ResponseOutputItemDone,
     ResponseOutputTextDelta,
+    ResponseOutputTextDone,
     ResponseStatusDetails,
     ResponseUsage,
     RetentionRatio,
@@ -97,7 +99,7 @@ from realtime_trio.events import (
     UnknownObject,
     UserMessage,
 )
-from realtime_trio.simulator import Call, Pacing, Reply, Script, SimulatedServer, Turn, sequential_ids, synthesize_speech
+from realtime_trio.simulator import INSTANT, Call, Pacing, Reply, Script, SimulatedServer, Turn, sequential_ids, synthesize_speech
 from realtime_trio.transport import Close
 
 E = TypeVar("E", bound=Event)
@@ -240,8 +242,8 @@ def test_a_transcription_session_has_fewer_settings() -> None:
     assert session.audio.input.turn_detection == ServerVad(threshold=0.5, prefix_padding_ms=300, silence_duration_ms=200)
 
 
-def test_translation_sessions_are_not_simulated() -> None:
-    with pytest.raises(LocalProtocolError, match="realtime and transcription"):
+def test_translation_sessions_have_a_server_of_their_own() -> None:
+    with pytest.raises(LocalProtocolError, match="SimulatedTranslator"):
         SimulatedServer(Script(), kind=SessionKind.TRANSLATION)
 
 
@@ -294,6 +296,23 @@ def test_another_turn_detection_starts_from_its_own_defaults() -> None:
     assert session.audio is not None
     assert session.audio.input is not None
     assert session.audio.input.turn_detection == SemanticVad(eagerness="low", create_response=True, interrupt_response=True)
+
+
+@pytest.mark.parametrize("kind", [SessionKind.REALTIME, SessionKind.TRANSCRIPTION])
+def test_turn_detection_that_is_off_is_reported_as_null_and_can_be_turned_on_again(kind: SessionKind) -> None:
+    server = SimulatedServer(Script(), kind=kind)
+    server.connect(0)
+    codec = Codec(Role.SERVER, kind=kind)
+    config = SessionConfig if kind is SessionKind.REALTIME else TranscriptionSessionConfig
+    changes = (config(), config.of(turn_detection=None), config.of(transcription=None), config.of(turn_detection=ServerVad(threshold=0.9)))
+    for change in changes:
+        server.receive(SessionUpdate(session=change), 0)
+    reported = [json.loads(codec.encode(event))["session"]["audio"]["input"]["turn_detection"] for event in server.take_due(0)]
+    created, unchanged, off, still_off, on = reported
+    assert created == unchanged
+    assert created["type"] == "server_vad"
+    assert (off, still_off) == (None, None)
+    assert on == created | {"threshold": 0.9}
 
 
 def test_formats_are_reported_in_full() -> None:
@@ -806,6 +825,82 @@ def test_a_transcription_can_fail() -> None:
     failed = only(events, ConversationItemInputAudioTranscriptionFailed)
     assert failed.error.code == "audio_unintelligible"
     assert types(events)[-1] == failed.type
+
+
+def listening(*replies: Reply, delay: float, pacing: Pacing = INSTANT, text: bool = True, model: str = "gpt-4o-transcribe") -> Client:
+    """A client whose speech is transcribed, but late."""
+    script = Script(replies, transcripts=["What is the weather?", None], transcription_delay=delay, pacing=pacing)
+    client = Client(text=text, server=SimulatedServer(script))
+    client.send(SessionUpdate(session=SessionConfig.of(transcription=Transcription(model=model))))
+    return client
+
+
+SPEAK = (InputAudioBufferAppend(audio=audio(1500)), InputAudioBufferCommit())
+
+
+def test_a_transcript_can_come_after_the_answer() -> None:
+    client = listening(Reply.text("Sunny."), delay=2.0)
+    answered = client.send(*SPEAK, ResponseCreate())
+    item_id = only(answered, InputAudioBufferCommitted).item_id
+    assert types(answered)[-1] == "rate_limits.updated"
+    assert not any("transcription" in name for name in types(answered))
+    assert client.item(item_id).content[0].transcript is None
+    assert client.server.next_due == 2.0
+    assert client.take(1.9) == []
+    assert types(client.take(2.0)) == [
+        "conversation.item.input_audio_transcription.delta*",
+        "conversation.item.input_audio_transcription.completed",
+    ]
+    assert client.item(item_id).content[0].transcript == "What is the weather?"
+
+
+def test_a_transcript_can_come_in_the_middle_of_the_answer() -> None:
+    client = listening(Reply.text("one two three", pacing=Pacing(tokens_per_second=1.0)), delay=0.25, pacing=Pacing(tokens_per_second=2.0))
+    events = client.send(*SPEAK, ResponseCreate())
+    while (due := client.server.next_due) is not None and due < 3600:
+        events += client.take(due)
+    names = [name for name in types(events) if name.endswith(("delta", "delta*", "completed", "response.done"))]
+    transcript = "conversation.item.input_audio_transcription"
+    assert names == [
+        "response.output_text.delta",
+        f"{transcript}.delta*",
+        "response.output_text.delta",
+        f"{transcript}.delta*",
+        "response.output_text.delta",
+        "response.done",
+        f"{transcript}.delta*",
+        f"{transcript}.completed",
+    ]
+
+
+def test_transcripts_are_in_order_each_for_itself_and_may_overlap() -> None:
+    client = listening(delay=1.0)
+    events = client.send(*SPEAK)
+    events += client.send(*SPEAK, now=0.9)
+    first, second = (event.item_id for event in of_type(events, InputAudioBufferCommitted))
+    assert {getattr(event, "item_id", None) for event in client.take(1.0)} == {first}
+    (failed,) = client.take(1.9)
+    assert isinstance(failed, ConversationItemInputAudioTranscriptionFailed)
+    assert failed.item_id == second
+
+
+def test_the_model_understands_the_user_before_the_transcript_is_out() -> None:
+    client = listening(Reply.text("Sunny.", when=lambda turn: "weather" in turn.user_text), delay=60.0)
+    assert only(client.send(*SPEAK, ResponseCreate()), ResponseOutputTextDone).text == "Sunny."
+
+
+def test_a_transcript_comes_although_its_item_is_gone() -> None:
+    client = listening(delay=1.0, model="whisper-1")
+    item_id = only(client.send(*SPEAK), InputAudioBufferCommitted).item_id
+    client.send(ConversationItemDelete(item_id=item_id))
+    assert only(client.take(1.0), ConversationItemInputAudioTranscriptionCompleted).item_id == item_id
+
+
+def test_a_session_can_expire_before_its_transcripts_are_out() -> None:
+    script = Script(transcription_delay=100.0)
+    client = Client(server=SimulatedServer(script, expires_after=60.0))
+    client.send(SessionUpdate(session=SessionConfig.of(transcription=Transcription(model="whisper-1"))), *SPEAK)
+    assert types(client.take(200)) == ["error"]
 
 
 def test_a_transcription_session_gives_no_answers() -> None:
@@ -1431,17 +1526,20 @@ def check_order(events: Sequence[Event]) -> None:
 @given(
     kind=st.sampled_from([SessionKind.REALTIME, SessionKind.REALTIME, SessionKind.TRANSCRIPTION]),
     replies=st.lists(REPLIES, max_size=4),
+    delay=st.sampled_from([0.0, 0.3, 100.0]),
     steps=st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.6]), CLIENT_EVENTS), max_size=25),
 )
-def test_nothing_a_client_sends_breaks_the_server(kind: SessionKind, replies: list[Reply], steps: list[tuple[float, Event]]) -> None:
-    client = Client(server=SimulatedServer(Script(replies, transcripts=["x", None]), kind=kind))
+def test_nothing_a_client_sends_breaks_the_server(
+    kind: SessionKind, replies: list[Reply], delay: float, steps: list[tuple[float, Event]]
+) -> None:
+    client = Client(server=SimulatedServer(Script(replies, transcripts=["x", None], transcription_delay=delay), kind=kind))
     theirs = client._theirs
     said: list[Event] = []
     now = 0.0
-    for delay, event in steps:
-        now += delay
+    for pause, event in steps:
+        now += pause
         client.server.receive(event, now)
-        if delay:
+        if pause:
             said += client.take(now)
     while (due := client.server.next_due) is not None and due < 3600:
         said += client.take(due)

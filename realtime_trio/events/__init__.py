@@ -149,6 +149,7 @@ from realtime_trio.events.response import (
     ResponseOutputItemDone as ResponseOutputItemDone,
     ResponseOutputTextDelta as ResponseOutputTextDelta,
     ResponseOutputTextDone as ResponseOutputTextDone,
+    ResponseSettings as ResponseSettings,
     ResponseStatus as ResponseStatus,
     ResponseStatusDetails as ResponseStatusDetails,
 )

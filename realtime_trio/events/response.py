@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Iterable
+from typing import ClassVar, Literal, TypedDict
 
 from attrs import field, frozen
 
@@ -15,6 +16,7 @@ from realtime_trio.events.config import (
     Prompt,
     Reasoning,
     ResponseAudioConfig,
+    ResponseAudioOutputConfig,
     Tool,
     ToolChoice,
     Voice,
@@ -24,6 +26,24 @@ from realtime_trio.events.usage import ResponseUsage
 
 ResponseStatus = Literal["in_progress", "completed", "cancelled", "incomplete", "failed"]
 """How a response stands; all but the first are final."""
+
+
+class ResponseSettings(TypedDict, total=False):
+    """The settings of one response as flat keywords; see `ResponseConfig` for what each means."""
+
+    output_modalities: Iterable[Modality]
+    instructions: str
+    voice: Voice
+    output_format: AudioFormat
+    tools: Iterable[Tool]
+    tool_choice: ToolChoice
+    parallel_tool_calls: bool
+    reasoning: Reasoning
+    max_output_tokens: MaxOutputTokens
+    conversation: Literal["auto", "none"] | str
+    metadata: JsonObject
+    prompt: Prompt
+    input: Iterable[InputItem]
 
 
 @frozen(kw_only=True)
@@ -54,6 +74,43 @@ class ResponseConfig:
     """Stored prompt."""
     input: tuple[InputItem, ...] | None = None
     """Context that replaces the conversation; `()` is none at all."""
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        voice: Voice | None = None,
+        output_format: AudioFormat | None = None,
+        output_modalities: Iterable[Modality] | None = None,
+        instructions: str | None = None,
+        tools: Iterable[Tool] | None = None,
+        tool_choice: ToolChoice | None = None,
+        parallel_tool_calls: bool | None = None,
+        reasoning: Reasoning | None = None,
+        max_output_tokens: MaxOutputTokens | None = None,
+        conversation: Literal["auto", "none"] | str | None = None,
+        metadata: JsonObject | None = None,
+        prompt: Prompt | None = None,
+        input: Iterable[InputItem] | None = None,  # noqa: A002 - the protocol's name
+    ) -> ResponseConfig:
+        """Build the settings from flat keywords: voice and format by their own names, without the nesting."""
+        audio = None
+        if voice is not None or output_format is not None:
+            audio = ResponseAudioConfig(output=ResponseAudioOutputConfig(format=output_format, voice=voice))
+        return cls(
+            output_modalities=None if output_modalities is None else tuple(output_modalities),
+            instructions=instructions,
+            audio=audio,
+            tools=None if tools is None else tuple(tools),
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            reasoning=reasoning,
+            max_output_tokens=max_output_tokens,
+            conversation=conversation,
+            metadata=metadata,
+            prompt=prompt,
+            input=None if input is None else tuple(input),
+        )
 
 
 @frozen(kw_only=True)

@@ -1,9 +1,10 @@
 """A Realtime server to develop and test against: it speaks the protocol faithfully, and says what a script tells it to.
 
-`open_simulator_transport` for tests in memory, `serve_simulator` for any client over a real WebSocket, `SimulatedServer` for the machine
-itself, without network and clock.
+`open_simulator_transport` for tests in memory, `serve_simulator` for any client over a real WebSocket, `SimulatedServer` and, for
+translation, `SimulatedTranslator` for the machines themselves, without network and clock.
 """
 
+from realtime_trio.simulator._lifecycle import sequential_ids as sequential_ids
 from realtime_trio.simulator.script import (
     INSTANT as INSTANT,
     LIFELIKE as LIFELIKE,
@@ -19,9 +20,11 @@ from realtime_trio.simulator.script import (
     Turn as Turn,
 )
 from realtime_trio.simulator.serve import (
+    Simulation as Simulation,
     open_simulator_transport as open_simulator_transport,
     run_server as run_server,
     serve_simulator as serve_simulator,
 )
-from realtime_trio.simulator.server import SimulatedServer as SimulatedServer, sequential_ids as sequential_ids
+from realtime_trio.simulator.server import SimulatedServer as SimulatedServer
 from realtime_trio.simulator.speech import synthesize_speech as synthesize_speech
+from realtime_trio.simulator.translator import SimulatedTranslator as SimulatedTranslator

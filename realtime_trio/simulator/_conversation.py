@@ -85,6 +85,8 @@ class Entry:
     """Encoding of its audio."""
     spoken: bytearray = attrs.Factory(bytearray)
     """The model's speech so far."""
+    transcript: str | None = None
+    """What the user says in its audio, from the moment it is understood, which is before clients are told."""
 
     @property
     def shown(self) -> KnownItem:
@@ -99,6 +101,14 @@ class Entry:
         if isinstance(self.item, AssistantMessage) and self.spoken:
             audio = AudioData(self.spoken)
             parts = [attrs.evolve(part, audio=audio) if isinstance(part, OutputAudio) else part for part in self.item.content]
+            return attrs.evolve(self.item, content=parts)
+        return self.item
+
+    @property
+    def understood(self) -> KnownItem:
+        """The item as the model has it before it: it knows what was said before the transcript is out."""
+        if isinstance(self.item, UserMessage) and self.transcript is not None:
+            parts = [attrs.evolve(part, transcript=self.transcript) if isinstance(part, InputAudio) else part for part in self.item.content]
             return attrs.evolve(self.item, content=parts)
         return self.item
 

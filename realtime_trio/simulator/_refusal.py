@@ -106,12 +106,17 @@ def audio_bytes(audio: AudioData, param: str) -> bytes:
         ) from None
 
 
-def explain(event: UnknownEvent) -> Refusal:
-    """Why a message that could not be typed is refused: the codec's diagnosis in the service's words."""
+def explain(event: UnknownEvent, supported: Sequence[str] = SUPPORTED_TYPES) -> Refusal:
+    """Why a message that could not be typed is refused: the codec's diagnosis in the service's words.
+
+    Args:
+        event: What came of the message.
+        supported: The types that the session claims to understand.
+    """
     if isinstance(event.raw, bytes):
         return Refusal("Expected a text WebSocket message; binary frames are not supported.", code="invalid_event")
     if event.problem is None:
-        return unsupported(event.type, SUPPORTED_TYPES, "type")
+        return unsupported(event.type, supported, "type")
     if event.problem.startswith("not JSON"):
         return Refusal("Invalid event: failed to parse JSON value. Please check the value to ensure it is valid JSON.", code="invalid_json")
     what, found, path = event.problem.rpartition(" @ $")

@@ -9,12 +9,11 @@ the same order and by the same code, interrupted or not, and what was not said y
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from operator import itemgetter
 from typing import TypedDict
 
 import attrs
-from attrs import define, field
 
 from realtime_trio.audio import AudioData
 from realtime_trio.events import (
@@ -48,9 +47,9 @@ from realtime_trio.events import (
     ResponseStatus,
     ResponseStatusDetails,
     ResponseUsage,
-    ServerEvent,
 )
 from realtime_trio.simulator._conversation import Conversation, Entry, KnownItem
+from realtime_trio.simulator._lifecycle import Outbox
 from realtime_trio.simulator._session import ResponseSettings
 from realtime_trio.simulator._usage import (
     ASSISTANT_MS_PER_TOKEN,
@@ -74,24 +73,6 @@ _PADDING = "Kq3vTz8LmXw1RbYf"
 
 Clock = Generator[float, None, float]
 """Yields the times it waits for; returns the time it ended."""
-
-
-@define(eq=False)
-class Outbox:
-    """Where events wait to be taken, and where new ones get their ids."""
-
-    new_id: Callable[[str], str]
-    """Makes an id with a prefix, e.g. `item_`."""
-    events: list[ServerEvent] = field(factory=list)
-    """What has been said and not been taken yet."""
-
-    def event_id(self) -> str:
-        """An id for an event."""
-        return self.new_id("event_")
-
-    def send(self, event: ServerEvent) -> None:
-        """Say something."""
-        self.events.append(event)
 
 
 class RunningResponse:

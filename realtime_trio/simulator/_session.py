@@ -41,6 +41,9 @@ from realtime_trio.events import (
     TranscriptionAudioConfig,
     TranscriptionSession,
     TranscriptionSessionConfig,
+    TranslationAudioConfig,
+    TranslationAudioInputConfig,
+    TranslationAudioOutputConfig,
     TurnDetection,
     Unset,
     Voice,
@@ -63,7 +66,15 @@ _TURN_DETECTIONS: Final = {
     ),
     SessionKind.TRANSCRIPTION: (_SERVER_VAD, SemanticVad(eagerness="auto")),
 }
-_SECTIONS = (AudioConfig, AudioInputConfig, AudioOutputConfig, TranscriptionAudioConfig)
+_SECTIONS = (
+    AudioConfig,
+    AudioInputConfig,
+    AudioOutputConfig,
+    TranscriptionAudioConfig,
+    TranslationAudioConfig,
+    TranslationAudioInputConfig,
+    TranslationAudioOutputConfig,
+)
 _MERGED = (Transcription, NoiseReduction, ServerVad, SemanticVad, Reasoning)
 """Objects of which an update may name a part.  Everything else is replaced."""
 
@@ -117,15 +128,16 @@ def updated_session(
             if not isinstance(audio, Unset):
                 _check_input(audio.input)
                 _check_output(session, audio.output, has_spoken=has_spoken, is_responding=is_responding)
-            return _merge(session, change, SessionKind.REALTIME)
+            return merge(session, change, SessionKind.REALTIME)
         case TranscriptionSession(), TranscriptionSessionConfig(audio=listening):
             if not isinstance(listening, Unset):
                 _check_input(listening.input)
-            return _merge(session, change, SessionKind.TRANSCRIPTION)
+            return merge(session, change, SessionKind.TRANSCRIPTION)
     raise Refusal(f"Passing a {change.type} session update event to a {session.type} session is not allowed.", code="invalid_parameter")
 
 
-def _merge(current: T, change: attrs.AttrsInstance, kind: SessionKind) -> T:
+def merge(current: T, change: attrs.AttrsInstance, kind: SessionKind) -> T:
+    """The settings with a change on top, which names only what it changes."""
     values: dict[str, object] = {}
     for a in attrs.fields(type(change)):
         value = getattr(change, a.name)
@@ -137,13 +149,13 @@ def _merge(current: T, change: attrs.AttrsInstance, kind: SessionKind) -> T:
 
 def _merged(old: object, value: object, kind: SessionKind) -> object:
     if isinstance(value, _SECTIONS):
-        return _merge(cast("attrs.AttrsInstance", old), value, kind)
+        return merge(cast("attrs.AttrsInstance", old), value, kind)
     if isinstance(value, AudioFormat):
         return _normalized(value)
     if isinstance(value, _MERGED) and type(old) is type(value):
-        return _merge(old, value, kind)
+        return merge(old, value, kind)
     if isinstance(value, ServerVad | SemanticVad):
-        return _merge(next(vad for vad in _TURN_DETECTIONS[kind] if type(vad) is type(value)), value, kind)
+        return merge(next(vad for vad in _TURN_DETECTIONS[kind] if type(vad) is type(value)), value, kind)
     return value
 
 

@@ -1,4 +1,4 @@
-"""What the simulated model says: replies in order, or picked by what the conversation is about, and how fast they come.
+"""What the simulated model says and understands: replies in order, or picked by what the conversation is about, and how fast they come.
 
 Owns the words and nothing of the protocol.  Everything here is a value: one script can serve any number of connections, each of which has
 a `Performance` of its own.
@@ -7,7 +7,8 @@ a `Performance` of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import repeat
 
 import attrs
 from attrs import define, field, frozen
@@ -18,21 +19,22 @@ from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import FunctionCallOutput, InputAudio, InputItem, InputText, JsonObject, Modality, Tool, UserMessage
 
 
+def _check_delay(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise LocalProtocolError(f"{attribute.name} is {value}; it must be a number of seconds, 0 or more")
+
+
 @frozen(kw_only=True)
 class Pacing:
     """How fast a reply comes.  The default is all at once, so that tests take no time."""
 
-    time_to_first_event: float = field(default=0.0)
-    """Seconds between `response.created` and the first event of the first output."""
+    time_to_first_event: float = field(default=0.0, validator=_check_delay)
+    """Seconds between `response.created` and the first event of the first output.  In a translation session: between a frame of audio and
+    what is said in it."""
     tokens_per_second: float = field(default=math.inf)
-    """Deltas per second of written text and of a call's arguments."""
+    """Deltas per second of written text, of a call's arguments, and of the transcript of what the user said."""
     audio_speed: float = field(default=math.inf)
     """How many seconds of speech come in a second; a transcript keeps a little ahead of its speech."""
-
-    @time_to_first_event.validator
-    def _check_delay(self, attribute: attrs.Attribute[float], value: float) -> None:
-        if not 0 <= value < math.inf:
-            raise LocalProtocolError(f"{attribute.name} is {value}; it must be a number of seconds, 0 or more")
 
     @tokens_per_second.validator
     @audio_speed.validator
@@ -196,6 +198,13 @@ class Reply:
         )
 
 
+def _to_pairs(phrases: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((words, translated) for words, translated in phrases)
+
+
+_UNHEARD = ("[speech]", "[I am a simulator, so I hear nothing and translate nothing.]")
+
+
 @frozen
 class Script:
     """Everything the simulated model will say.
@@ -209,12 +218,20 @@ class Script:
     transcripts: tuple[str | None, ...] = field(default=(), converter=tuple["str | None", ...], kw_only=True)
     """What the user is understood to say, one for each committed piece of audio; None is audio that cannot be transcribed.  When they are
     used up the length of the audio is given instead, in brackets: the simulator has no ears."""
+    transcription_delay: float = field(default=0.0, validator=_check_delay, kw_only=True)
+    """Seconds between a commit and the first event of its transcription, which the service does beside everything else: a transcript may
+    come while the answer is being given, or after it.  0: before anything else.  The model understands the user at once in any case."""
+    translations: tuple[tuple[str, str], ...] = field(default=(), converter=_to_pairs, kw_only=True)
+    """What a translation session hears, phrase by phrase: the words, and the same in the other language.  Each phrase takes as many frames
+    of audio as its translation takes to be spoken; after the last one there is silence.  Without any, it says over and over that it hears
+    nothing: the simulator has no ears."""
     pacing: Pacing = field(default=INSTANT, kw_only=True)
-    """How fast replies come that have no pacing of their own."""
+    """How fast replies come that have no pacing of their own, and transcripts and translations."""
 
     def perform(self) -> Performance:
         """Start from the beginning, for one connection."""
-        return Performance(self.pacing, list(self.replies), list(self.transcripts))
+        phrases = iter(self.translations) if self.translations else repeat(_UNHEARD)
+        return Performance(self.pacing, self.transcription_delay, list(self.replies), list(self.transcripts), phrases)
 
 
 @define
@@ -222,9 +239,12 @@ class Performance:
     """One connection's way through a script."""
 
     pacing: Pacing
-    """How fast replies come that have no pacing of their own."""
+    """How fast replies come that have no pacing of their own, and transcripts and translations."""
+    transcription_delay: float
+    """Seconds between a commit and the first event of its transcription."""
     _replies: list[Reply]
     _transcripts: list[str | None]
+    _translations: Iterator[tuple[str, str]]
 
     def answer(self, turn: Turn) -> Reply:
         """Take the reply for this turn.
@@ -240,6 +260,10 @@ class Performance:
     def transcribe(self, seconds: float) -> str | None:
         """The transcript of the next piece of audio, None if there can be none."""
         return self._transcripts.pop(0) if self._transcripts else f"[{seconds:.1f} seconds of audio]"
+
+    def translate(self) -> tuple[str, str] | None:
+        """The next phrase that is heard, and its translation; None if nothing more is said."""
+        return next(self._translations, None)
 
 
 def _fits(reply: Reply, turn: Turn) -> bool:

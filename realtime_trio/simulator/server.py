@@ -4,8 +4,8 @@ Owns one connection's session, conversation, input audio and responses, and the 
 the model says comes from a `Script`; so the same events at the same times always give the same answers.
 
 Theory of operation.  Whatever arrives is obeyed at once and answered into the outbox, after everything that was due until then.  Responses
-take their time: each is a generator that the server lets run when its next step is due (see `_response`).  What has not been said yet
-can therefore still be taken back, which is what cancelling means.
+and transcriptions take their time: each is a generator that the server lets run when its next step is due (see `_response`).  What has not
+been said yet can therefore still be taken back, which is what cancelling means.
 """
 
 from __future__ import annotations
@@ -26,17 +26,10 @@ from realtime_trio.events import (
     ConversationItemDelete,
     ConversationItemDeleted,
     ConversationItemDone,
-    ConversationItemInputAudioTranscriptionCompleted,
-    ConversationItemInputAudioTranscriptionDelta,
-    ConversationItemInputAudioTranscriptionFailed,
     ConversationItemRetrieve,
     ConversationItemRetrieved,
     ConversationItemTruncate,
     ConversationItemTruncated,
-    DurationTranscriptionUsage,
-    ErrorDetail,
-    ErrorEvent,
-    Event,
     InputAudio,
     InputAudioBufferAppend,
     InputAudioBufferClear,
@@ -49,54 +42,27 @@ from realtime_trio.events import (
     ResponseCancel,
     ResponseConfig,
     ResponseCreate,
-    ServerEvent,
     SessionConfig,
     SessionCreated,
     SessionUpdate,
     SessionUpdated,
-    TokenTranscriptionUsage,
-    Transcription,
-    TranscriptionErrorDetail,
     TranscriptionSessionConfig,
-    TranscriptionTokenDetails,
-    TranscriptionUsage,
     UnknownEvent,
     UserMessage,
 )
 from realtime_trio.simulator._conversation import Conversation, Entry, check_item, with_identity
-from realtime_trio.simulator._refusal import SUPPORTED_TYPES, Refusal, audio_bytes, check_choice, check_length, explain, unsupported
-from realtime_trio.simulator._response import Outbox, RunningResponse
+from realtime_trio.simulator._lifecycle import Lifecycle
+from realtime_trio.simulator._refusal import SUPPORTED_TYPES, Refusal, audio_bytes, check_choice, explain, unsupported
+from realtime_trio.simulator._response import RunningResponse
 from realtime_trio.simulator._session import PCM, ResponseSettings, initial_session, input_of, settings_for, updated_session
-from realtime_trio.simulator._usage import USER_MS_PER_TOKEN, InputTokens, audio_tokens, duration_ms, text_tokens, tokenize
+from realtime_trio.simulator._transcription import RunningTranscription
+from realtime_trio.simulator._usage import InputTokens, duration_ms, text_tokens
 from realtime_trio.simulator.script import Script, Turn
-from realtime_trio.transport import GOING_AWAY, Close
 
 _MIN_COMMIT_MS = 100
-_MAX_EVENT_ID = 512
-_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-def sequential_ids() -> Callable[[str], str]:
-    """Make a factory of ids that look like the service's and count up: the same ones in every run.
-
-    Returns:
-        A function from a prefix (`item_`, `resp_`, `event_`, ...) to an id with 21 more characters, or 16 after `call_`.
-    """
-    count = 0
-
-    def new_id(prefix: str) -> str:
-        nonlocal count
-        count += 1
-        digits, rest = "", count
-        while rest:
-            rest, digit = divmod(rest, len(_BASE62))
-            digits = _BASE62[digit] + digits
-        return prefix + digits.rjust(16 if prefix == "call_" else 21, "0")
-
-    return new_id
-
-
-class SimulatedServer:
+class SimulatedServer(Lifecycle):
     """The service's side of one connection.
 
     Call `connect` once, then `receive` for every event of the client, and `take_due` for what is to be sent: after each of these calls, and
@@ -125,112 +91,36 @@ class SimulatedServer:
         epoch: float = 0.0,
     ) -> None:
         if kind is SessionKind.TRANSLATION:
-            raise LocalProtocolError("the simulator serves realtime and transcription sessions, not translation sessions")
-        self.kind = kind
-        self.model = model
-        self._expires_after = expires_after
-        self._epoch = epoch
-        self._make_id = new_id or sequential_ids()
+            raise LocalProtocolError("this server has realtime and transcription sessions; for translation there is SimulatedTranslator")
+        super().__init__(kind=kind, model=model, new_id=new_id, expires_after=expires_after, epoch=epoch)
         self._performance = script.perform()
-        self._out = Outbox(self._new_id)
         self._session = initial_session(kind, session_id=self._make_id("sess_"), model=model, expires_at=None)
         self._conversation = Conversation(self._make_id("conv_"))
         self._input = bytearray()
+        self._transcriptions: list[RunningTranscription] = []
         self._responses: list[RunningResponse] = []
         self._active: RunningResponse | None = None
         self._read_before = 0
-        self._is_connected = False
-        self._now = 0.0
-        self._expiry = math.inf
-        self._close: Close | None = None
 
-    @property
-    def close(self) -> Close | None:
-        """How the server wants the connection closed, once it does and everything due has been taken; nothing is said after that."""
-        return self._close
-
-    @property
-    def next_due(self) -> float | None:
-        """When to call `take_due` again if nothing arrives until then; None if there will be nothing to take."""
-        if self._out.events:
-            return self._now
-        if self._close is not None:
-            return None
-        due = min([response.due for response in self._responses if response.due is not None], default=math.inf)
-        due = min(due, self._expiry)
-        return due if due < math.inf else None
-
-    def connect(self, now: float) -> None:
-        """Greet the client.
-
-        Args:
-            now: Seconds of any clock that never goes back.
-
-        Raises:
-            LocalProtocolError: It was called before.
-        """
-        if self._is_connected:
-            raise LocalProtocolError("this server is connected already; every connection needs a server of its own")
-        self._is_connected = True
-        self._now = now
-        self._expiry = now + self._expires_after
-        expires_at = int(self._epoch + self._expiry) if self._expiry < math.inf else None
+    def _greet(self, expires_at: int | None) -> None:
         self._session = attrs.evolve(self._session, expires_at=expires_at)
         self._out.send(SessionCreated(event_id=self._out.event_id(), session=self._session))
 
-    def receive(self, event: Event, now: float) -> None:
-        """Obey an event of the client, or refuse it with an `error` event.
-
-        Nothing a client can send makes this raise.  Ignored once the server wants to close.
-
-        Args:
-            event: A client event, or the `UnknownEvent` that a codec makes of what it cannot type.  A binary frame is an `UnknownEvent`
-                whose `raw` is bytes.
-            now: Seconds, as for `connect`.
-
-        Raises:
-            LocalProtocolError: A server event was passed, the server is not connected, or a predicate of the script failed.
-        """
-        if not self._is_connected:
-            raise LocalProtocolError("a server obeys only after `connect`")
-        if not isinstance(event, ClientEvent | UnknownEvent):
-            raise LocalProtocolError(f"a server receives client events, not {type(event).__name__}")
-        self._advance(now)
-        if self._close is not None:
-            return
-        try:
-            if event.event_id:
-                check_length(event.event_id, _MAX_EVENT_ID, "event_id")
-            self._obey(event)
-        except Refusal as refusal:
-            self._out.send(ErrorEvent(event_id=self._out.event_id(), error=refusal.detail(event.event_id or None)))
-
-    def take_due(self, now: float) -> tuple[ServerEvent, ...]:
-        """Everything to be sent by now, in order; each event is returned once."""
-        self._advance(now)
-        events = tuple(self._out.events)
-        self._out.events.clear()
-        return events
-
     # --- time -----------------------------------------------------------------------------------------------------------------------
 
-    def _advance(self, now: float) -> None:
-        """Say everything that is due by now."""
-        self._now = max(self._now, now)
-        while self._close is None:
-            response = min(self._responses, key=_due, default=None)
-            if response is not None and _due(response) <= min(self._now, self._expiry):
-                response.advance()
-                self._forget_finished()
-            elif self._expiry <= self._now:
-                message = f"Your session hit the maximum duration of {self._expires_after / 60:g} minutes."
-                error = ErrorDetail(type="invalid_request_error", code="session_expired", message=message)
-                self._out.send(ErrorEvent(event_id=self._out.event_id(), error=error))
-                self._close = Close(GOING_AWAY, "session_expired")
-            else:
-                return
+    def _next_step(self) -> float:
+        return min(map(_due, self._running), default=math.inf)
+
+    def _step(self) -> None:
+        min(self._running, key=_due).advance()
+        self._forget_finished()
+
+    @property
+    def _running(self) -> list[RunningTranscription | RunningResponse]:
+        return [*self._transcriptions, *self._responses]
 
     def _forget_finished(self) -> None:
+        self._transcriptions = [transcription for transcription in self._transcriptions if transcription.due is not None]
         self._responses = [response for response in self._responses if response.due is not None]
         if self._active not in self._responses:
             self._active = None
@@ -313,8 +203,7 @@ class SimulatedServer:
                 code="input_audio_buffer_commit_empty",
             )
         item_id = self._new_id("item_")
-        audio = AudioData(self._input)
-        message = UserMessage(id=item_id, status="completed", content=(InputAudio(audio),))
+        message = UserMessage(id=item_id, status="completed", content=(InputAudio(AudioData(self._input)),))
         self._input.clear()
         entry = Entry(item_id, message, self._input_format)
         previous = self._conversation.insert(entry)
@@ -322,39 +211,17 @@ class SimulatedServer:
         self._announce(entry, previous)
         transcription = input_of(self._session).transcription
         if transcription is not None:
-            self._transcribe(entry, message, audio, transcription)
-
-    def _transcribe(self, entry: Entry, message: UserMessage, audio: AudioData, transcription: Transcription) -> None:
-        seconds = entry.heard_ms / 1000
-        transcript = self._performance.transcribe(seconds)
-        if transcript is None:
-            error = TranscriptionErrorDetail(
-                type="transcription_error", code="audio_unintelligible", message="The audio could not be transcribed."
+            self._transcriptions.append(
+                RunningTranscription(
+                    entry,
+                    self._performance.transcribe(entry.heard_ms / 1000),
+                    transcription,
+                    delay=self._performance.transcription_delay,
+                    tokens_per_second=self._performance.pacing.tokens_per_second,
+                    outbox=self._out,
+                    now=self._now,
+                )
             )
-            self._out.send(
-                ConversationItemInputAudioTranscriptionFailed(event_id=self._out.event_id(), item_id=entry.id, content_index=0, error=error)
-            )
-            return
-        by_duration = str(transcription.model).endswith("whisper-1")
-        for delta in [transcript] if by_duration else tokenize(transcript):
-            self._out.send(
-                ConversationItemInputAudioTranscriptionDelta(event_id=self._out.event_id(), item_id=entry.id, content_index=0, delta=delta)
-            )
-        usage: TranscriptionUsage = DurationTranscriptionUsage(seconds=seconds)
-        if not by_duration:
-            heard, written = audio_tokens(entry.heard_ms, USER_MS_PER_TOKEN), text_tokens([transcript])
-            usage = TokenTranscriptionUsage(
-                input_tokens=heard,
-                output_tokens=written,
-                total_tokens=heard + written,
-                input_token_details=TranscriptionTokenDetails(audio_tokens=heard),
-            )
-        self._out.send(
-            ConversationItemInputAudioTranscriptionCompleted(
-                event_id=self._out.event_id(), item_id=entry.id, content_index=0, transcript=transcript, usage=usage
-            )
-        )
-        entry.item = attrs.evolve(message, content=[InputAudio(audio, transcript)])
 
     # --- responses ------------------------------------------------------------------------------------------------------------------
 
@@ -417,14 +284,14 @@ class SimulatedServer:
         self._forget_finished()
 
 
-def _due(response: RunningResponse) -> float:
-    return math.inf if response.due is None else response.due
+def _due(running: RunningTranscription | RunningResponse) -> float:
+    return math.inf if running.due is None else running.due
 
 
 def _turn(context: list[Entry], settings: ResponseSettings) -> Turn:
     heard = next((entry.heard_ms for entry in reversed(context) if isinstance(entry.item, UserMessage)), 0.0)
     return Turn(
-        items=tuple(entry.item for entry in context),
+        items=tuple(entry.understood for entry in context),
         modality=settings.modality,
         instructions=settings.instructions,
         tools=settings.tools,
