@@ -116,18 +116,19 @@ async def open_transport(endpoint: Endpoint, kind: SessionKind, model: str | Non
         LocalProtocolError: An argument is unusable; nothing was sent.
     """
     timeout = options.get("connect_timeout", CONNECT_TIMEOUT)
-    start = trio.current_time()
     url = endpoint.target(kind, model)
     key = endpoint.api_key
     if callable(key):
-        key = await _fetch_key(key, start + timeout)
+        deadline = trio.current_time() + timeout
+        key = await _fetch_key(key, deadline)
+        timeout = max(0.0, deadline - trio.current_time())
     headers, subprotocols = endpoint.credentials(key)
     websocket_options: Any = {name: value for name, value in options.items() if name in _WEBSOCKET_OPTIONS}
     async with open_websocket(
         url,
         headers=headers,
         subprotocols=subprotocols,
-        connect_timeout=max(0.0, start + timeout - trio.current_time()),
+        connect_timeout=timeout,
         **websocket_options,
     ) as transport:
         yield transport

@@ -96,7 +96,7 @@ class Session:
         self._config: RealtimeSession | None = None
         self._admission_error: ErrorEvent | None = None
         self._created = trio.Event()
-        self._is_ready = False
+        self._is_configuring = False
         self._leaving = False
 
     # --- looking ------------------------------------------------------------------------------------------------------------------
@@ -262,8 +262,10 @@ class Session:
             case SessionCreated(session=RealtimeSession() as config):
                 self._config = config
                 self._created.set()
-            case SessionUpdated(session=RealtimeSession() as config):
-                self._config = config
+            case SessionUpdated(session=config):
+                self._is_configuring = False
+                if isinstance(config, RealtimeSession):
+                    self._config = config
             case ErrorEvent() if not self._is_ready:
                 self._admission_error = event
             case _:
@@ -287,6 +289,11 @@ class Session:
         finally:
             self._outbox.discard()
 
+    @property
+    def _is_ready(self) -> bool:
+        """Decided by what the server said before it said something else, and not by who runs first when it said it all at once."""
+        return self._created.is_set() and not self._is_configuring
+
     def _ended(self) -> None:
         """The connection is over, whoever ended it."""
         close = self._transport.closed
@@ -305,14 +312,14 @@ class Session:
         return ConnectionFailed(f"the service refused the session: {error.message}", code=error.code or error.type)
 
     async def _become_ready(self, config: SessionConfig, deadline: float) -> None:
+        self._is_configuring = config != SessionConfig()
         with trio.move_on_at(deadline):
             await self._created.wait()
-            if config != SessionConfig():
+            if self._is_configuring:
                 try:
                     await self.update(config)
                 except ServerError as error:
                     raise ConnectionFailed(f"the service refused the configuration: {error}", code=error.code) from error
-            self._is_ready = True
             return
         waited_for = "take the configuration" if self._created.is_set() else "begin the session"
         raise self._refusal(f"the service accepted the connection but did not {waited_for} in time")
