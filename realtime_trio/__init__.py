@@ -7,6 +7,10 @@ The event classes are all here and in `realtime_trio.events`; audio tools are in
 from realtime_trio._version import (
     __version__ as __version__,
 )
+from realtime_trio.answers import (
+    Answer as Answer,
+    LiveResponse as LiveResponse,
+)
 from realtime_trio.audio.data import (
     AudioData as AudioData,
     AudioLike as AudioLike,
@@ -20,6 +24,12 @@ from realtime_trio.connection import (
     Connection as Connection,
     ConnectOptions as ConnectOptions,
     open_connection as open_connection,
+)
+from realtime_trio.conversation import (
+    Conversation as Conversation,
+    Omission as Omission,
+    Replay as Replay,
+    history_events as history_events,
 )
 from realtime_trio.dialects import (
     Dialect as Dialect,
@@ -44,9 +54,11 @@ from realtime_trio.errors import (
 )
 from realtime_trio.events import (
     UNSET as UNSET,
+    ArgumentsDelta as ArgumentsDelta,
     AssistantContent as AssistantContent,
     AssistantMessage as AssistantMessage,
     AudioConfig as AudioConfig,
+    AudioDelta as AudioDelta,
     AudioFormat as AudioFormat,
     AudioInputConfig as AudioInputConfig,
     AudioOutputConfig as AudioOutputConfig,
@@ -55,6 +67,7 @@ from realtime_trio.events import (
     ContentPart as ContentPart,
     ConversationCreated as ConversationCreated,
     ConversationInfo as ConversationInfo,
+    ConversationItem as ConversationItem,
     ConversationItemAdded as ConversationItemAdded,
     ConversationItemCreate as ConversationItemCreate,
     ConversationItemCreated as ConversationItemCreated,
@@ -70,6 +83,8 @@ from realtime_trio.events import (
     ConversationItemTruncate as ConversationItemTruncate,
     ConversationItemTruncated as ConversationItemTruncated,
     CustomVoice as CustomVoice,
+    Delta as Delta,
+    DeltaDropped as DeltaDropped,
     DetectedLanguage as DetectedLanguage,
     DurationTranscriptionUsage as DurationTranscriptionUsage,
     Eagerness as Eagerness,
@@ -95,9 +110,17 @@ from realtime_trio.events import (
     InputItem as InputItem,
     InputText as InputText,
     InputTokenDetails as InputTokenDetails,
+    InputTranscriptDelta as InputTranscriptDelta,
+    InputTranscriptSegment as InputTranscriptSegment,
+    Interrupted as Interrupted,
     Item as Item,
+    ItemAppended as ItemAppended,
+    ItemCompleted as ItemCompleted,
+    ItemDeleted as ItemDeleted,
     ItemReference as ItemReference,
     ItemStatus as ItemStatus,
+    ItemTruncated as ItemTruncated,
+    ItemUpdated as ItemUpdated,
     JsonObject as JsonObject,
     LogProb as LogProb,
     MaxOutputTokens as MaxOutputTokens,
@@ -160,6 +183,7 @@ from realtime_trio.events import (
     ResponseOutputItemDone as ResponseOutputItemDone,
     ResponseOutputTextDelta as ResponseOutputTextDelta,
     ResponseOutputTextDone as ResponseOutputTextDone,
+    ResponseSettings as ResponseSettings,
     ResponseStatus as ResponseStatus,
     ResponseStatusDetails as ResponseStatusDetails,
     ResponseUsage as ResponseUsage,
@@ -177,13 +201,16 @@ from realtime_trio.events import (
     SessionUpdated as SessionUpdated,
     SystemContent as SystemContent,
     SystemMessage as SystemMessage,
+    TextDelta as TextDelta,
     TokenLimits as TokenLimits,
     TokenTranscriptionUsage as TokenTranscriptionUsage,
     Tool as Tool,
+    ToolCallRequested as ToolCallRequested,
     ToolChoice as ToolChoice,
     ToolChoiceFunction as ToolChoiceFunction,
     ToolChoiceMcp as ToolChoiceMcp,
     Tracing as Tracing,
+    TranscriptDelta as TranscriptDelta,
     Transcription as Transcription,
     TranscriptionAudioConfig as TranscriptionAudioConfig,
     TranscriptionErrorDetail as TranscriptionErrorDetail,
@@ -191,6 +218,7 @@ from realtime_trio.events import (
     TranscriptionSessionConfig as TranscriptionSessionConfig,
     TranscriptionTokenDetails as TranscriptionTokenDetails,
     TranscriptionUsage as TranscriptionUsage,
+    TranscriptSegment as TranscriptSegment,
     TranslationAudio as TranslationAudio,
     TranslationAudioConfig as TranslationAudioConfig,
     TranslationAudioInput as TranslationAudioInput,
@@ -215,16 +243,23 @@ from realtime_trio.events import (
     Unset as Unset,
     UserContent as UserContent,
     UserMessage as UserMessage,
+    UtilityEvent as UtilityEvent,
     Voice as Voice,
+)
+from realtime_trio.exchange import (
+    WireRecord as WireRecord,
+    generate_id as generate_id,
 )
 from realtime_trio.hub import (
     EventStream as EventStream,
 )
+from realtime_trio.ledger import (
+    Usage as Usage,
+)
 from realtime_trio.session import (
+    MessageContent as MessageContent,
     Session as Session,
     SessionOptions as SessionOptions,
-    WireRecord as WireRecord,
-    generate_id as generate_id,
     open_session as open_session,
 )
 from realtime_trio.transport import (

@@ -33,6 +33,11 @@ class Outbox(Generic[T]):
         self._taker = trio.lowlevel.ParkingLot()
         self._idle = trio.lowlevel.ParkingLot()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be enqueued any more."""
+        return self._closed
+
     async def put(self, entry: T) -> None:
         """Wait for a free slot and enqueue.  Who came first is first.
 
@@ -41,14 +46,18 @@ class Outbox(Generic[T]):
         Raises:
             SessionClosed: The outbox is closed, or was while this waited; nothing was enqueued.
         """
+        await self.wait_for_room()
+        self.post(entry)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def wait_for_room(self) -> None:
+        """Wait for a free slot, or for the end; the slot is the caller's until its next checkpoint.  Who came first is first."""
         await trio.lowlevel.checkpoint_if_cancelled()
         if not self._closed and not self._has_room:
             await self._putters.park()
             self._promised -= 1  # from waking up to running the slot was ours, or somebody who came later would have taken it
         if self._closed:
             await trio.lowlevel.checkpoint()  # whoever was cancelled by the failure that closed this is told that, and not the consequence
-        self.post(entry)
-        await trio.lowlevel.cancel_shielded_checkpoint()
 
     def post(self, entry: T) -> None:
         """Enqueue at once, whatever the capacity.

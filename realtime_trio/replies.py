@@ -3,8 +3,9 @@
 Owns the open requests of a session.  Pure: it is told what was sent and what came, and calls back when a request is settled.  It refuses to
 know what waiting is.
 
-The protocol acknowledges most requests without naming them, so acknowledgements of one kind are matched in the order of the requests, which
-is the order in which the server works.  Refusals name the request by its event id.
+The protocol acknowledges requests without naming them.  Where a request names an item its acknowledgement does too, and they are matched by
+that; the others are matched in the order of the requests, which is the order in which the server works.  Refusals name the request by its
+event id, or at least quote the item.
 """
 
 from __future__ import annotations
@@ -18,8 +19,22 @@ from attrs import define, field
 from realtime_trio.errors import ServerError
 from realtime_trio.events import (
     ClientEvent,
+    ConversationItemAdded,
+    ConversationItemCreate,
+    ConversationItemCreated,
+    ConversationItemDelete,
+    ConversationItemDeleted,
+    ConversationItemRetrieve,
+    ConversationItemRetrieved,
+    ConversationItemTruncate,
+    ConversationItemTruncated,
+    ErrorDetail,
     ErrorEvent,
     Event,
+    InputAudioBufferClear,
+    InputAudioBufferCleared,
+    InputAudioBufferCommit,
+    InputAudioBufferCommitted,
     ServerEvent,
     SessionUpdate,
     SessionUpdated,
@@ -27,18 +42,58 @@ from realtime_trio.events import (
     TranslationSessionUpdated,
 )
 
-_ACKNOWLEDGED_BY: Final[dict[type[Event], type[ServerEvent]]] = {
-    SessionUpdate: SessionUpdated,
-    TranslationSessionUpdate: TranslationSessionUpdated,
+_Key = tuple[type[ClientEvent], str | None]
+
+_QUOTING_CODES: Final[dict[str, type[ClientEvent]]] = {
+    "item_delete_invalid_item_id": ConversationItemDelete,
+    "item_retrieve_invalid_item_id": ConversationItemRetrieve,
+    "item_truncate_invalid_item_id": ConversationItemTruncate,
 }
+"""Refusals that come without an event id now and then, and what they refuse; their message quotes the item's id."""
+
+
+def _asked(event: ClientEvent) -> _Key | None:
+    """What a client event waits for; None if nothing would tell its answer from another's."""
+    match event:
+        case SessionUpdate() | TranslationSessionUpdate() | InputAudioBufferCommit() | InputAudioBufferClear():
+            return type(event), None
+        case ConversationItemCreate(item=item):
+            return (type(event), item.id) if item.id else None
+        case ConversationItemDelete() | ConversationItemRetrieve() | ConversationItemTruncate():
+            return type(event), event.item_id
+        case _:
+            return None
+
+
+def _answered(event: ServerEvent) -> _Key | None:
+    """What a server event acknowledges."""
+    match event:
+        case SessionUpdated():
+            return SessionUpdate, None
+        case TranslationSessionUpdated():
+            return TranslationSessionUpdate, None
+        case InputAudioBufferCommitted():
+            return InputAudioBufferCommit, None
+        case InputAudioBufferCleared():
+            return InputAudioBufferClear, None
+        case ConversationItemAdded(item=item) | ConversationItemCreated(item=item):
+            return ConversationItemCreate, item.id
+        case ConversationItemDeleted(item_id=item_id):
+            return ConversationItemDelete, item_id
+        case ConversationItemRetrieved(item=item):
+            return ConversationItemRetrieve, item.id
+        case ConversationItemTruncated(item_id=item_id):
+            return ConversationItemTruncate, item_id
+        case _:
+            return None
 
 
 @define(eq=False)
 class Request:
     """One client event that waits for its answer."""
 
-    event_id: str
-    """Id of the client event."""
+    event: ClientEvent
+    """What was sent."""
     on_settled: Callable[[], None] = field(repr=False)
     """Called once, when `answer` or `error` has been set.  Must not raise."""
     answer: ServerEvent | None = None
@@ -55,32 +110,31 @@ class Replies:
     """The open requests of one session."""
 
     def __init__(self) -> None:
-        self._waiting: dict[type[ServerEvent], deque[Request]] = {}
+        self._waiting: dict[_Key, deque[Request]] = {}
 
     def expect(self, event: Event, on_settled: Callable[[], None]) -> Request | None:
         """Note that `event` is about to be sent; None if its answer could not be told: its kind has none, or it has no id to be refused by.
 
         A request stays here until it is settled even if nobody waits for it any more, because the next one's answer comes after its own.
         """
-        answer = _ACKNOWLEDGED_BY.get(type(event))
-        if answer is None or not isinstance(event, ClientEvent) or not event.event_id:
+        if not isinstance(event, ClientEvent) or not event.event_id or (key := _asked(event)) is None:
             return None
-        request = Request(event.event_id, on_settled)
-        self._waiting.setdefault(answer, deque()).append(request)
+        request = Request(event, on_settled)
+        self._waiting.setdefault(key, deque()).append(request)
         return request
 
-    def withdraw(self, request: Request) -> None:
-        """Forget a request that was not sent after all."""
-        for queue in self._waiting.values():
-            if request in queue:
-                queue.remove(request)
+    def settle(self, event: ServerEvent) -> bool:
+        """Take note of a server event: it may acknowledge the oldest request of its kind, or refuse one.
 
-    def settle(self, event: ServerEvent) -> None:
-        """Take note of a server event: it may answer the oldest request of its kind, or refuse the one it names."""
+        Returns:
+            Whether somebody had waited for it.
+        """
         if isinstance(event, ErrorEvent):
-            self._refuse(event)
-        elif queue := self._waiting.get(type(event)):
-            queue.popleft()._settle(event, None)
+            return self._refuse(event.error)
+        if not self._waiting or (key := _answered(event)) is None or key not in self._waiting:
+            return False
+        self._take(key, self._waiting[key][0])._settle(event, None)
+        return True
 
     def close(self, error: Exception) -> None:
         """Settle everything that is still open with `error`."""
@@ -89,12 +143,28 @@ class Replies:
             for request in queue:
                 request._settle(None, error)
 
-    def _refuse(self, event: ErrorEvent) -> None:
-        detail = event.error
-        for queue in self._waiting.values():
-            for request in queue:
-                if request.event_id == detail.event_id:
-                    queue.remove(request)
-                    error = ServerError(detail.message, type=detail.type, code=detail.code, param=detail.param, event_id=detail.event_id)
-                    request._settle(None, error)
-                    return
+    def _refuse(self, detail: ErrorDetail) -> bool:
+        found = self._named(detail) if detail.event_id else self._quoted(detail)
+        if found is None:
+            return False
+        error = ServerError(detail.message, type=detail.type, code=detail.code, param=detail.param, event_id=found[1].event.event_id)
+        self._take(*found)._settle(None, error)
+        return True
+
+    def _named(self, detail: ErrorDetail) -> tuple[_Key, Request] | None:
+        return next(
+            ((key, request) for key, queue in self._waiting.items() for request in queue if request.event.event_id == detail.event_id), None
+        )
+
+    def _quoted(self, detail: ErrorDetail) -> tuple[_Key, Request] | None:
+        refused = _QUOTING_CODES.get(detail.code or "")
+        return next(
+            ((key, queue[0]) for key, queue in self._waiting.items() if key[0] is refused and f"'{key[1]}'" in detail.message), None
+        )
+
+    def _take(self, key: _Key, request: Request) -> Request:
+        queue = self._waiting[key]
+        queue.remove(request)
+        if not queue:
+            del self._waiting[key]
+        return request

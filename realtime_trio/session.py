@@ -1,105 +1,121 @@
-"""A session: the room that sees everyone.
+"""A voice session: `open_session` and everything one can do with it.
 
-Owns the tasks between an application and the service: one that receives, one that sends, and nothing that a user's code could hold up.
-Refuses to parse, to keep buffers or to know sockets: it only introduces the other rooms to each other.
-
-Theory of operation.  The receive loop awaits nothing but the transport.  For every message, without a checkpoint in between, the event is
-decoded, settles whatever request it answers, and is published; whoever holds it sees all of its consequences.  Everybody else only puts
-text into the outbox, which one task writes, so that no cancellation can tear a frame.  When the connection ends badly the receive loop
-records the failure, which cancels the block and leaves it bare; a clean close only ends the streams.
+Owns the meaning of a voice session's events: the conversation, whose turn it is, what it costs.  How they travel is `exchange`'s business.
 """
 
 from __future__ import annotations
 
-import logging
-import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, Literal, TypeVar, Unpack, overload
+from typing import Any, Final, Unpack
 
+import attrs
+import numpy as np
 import trio
-from attrs import evolve, frozen
 
-from realtime_trio._nursery import ServiceNursery, open_service_nursery
-from realtime_trio.codec import Codec, Role, SessionKind
-from realtime_trio.connection import CLOSE_TIMEOUT, CONNECT_TIMEOUT, ConnectOptions, check_options, decode, open_transport, resolve_endpoint
+from realtime_trio._nursery import ServiceNursery
+from realtime_trio.answers import FOLLOWED, Answer, LiveResponse
+from realtime_trio.audio import PCM_RATE, AudioData, AudioLike
+from realtime_trio.codec import Codec, SessionKind
+from realtime_trio.connection import ConnectOptions, check_options
+from realtime_trio.conversation import Conversation, Omission, Retention, history_events
 from realtime_trio.endpoint import Endpoint
-from realtime_trio.errors import ConnectionFailed, ConnectionLost, ServerError, SessionClosed
+from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
-    ClientEvent,
+    UNSET,
+    AudioConfig,
+    AudioFormat,
+    AudioInputConfig,
+    AudioOutputConfig,
+    ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemRetrieve,
+    ConversationItemTruncate,
     ErrorEvent,
     Event,
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudioBufferAppend,
+    InputAudioBufferClear,
+    InputAudioBufferCommit,
+    InputAudioBufferCommitted,
+    InputText,
+    Item,
+    JsonObject,
+    OutputAudio,
+    RateLimit,
     RealtimeSession,
+    Response,
+    ResponseConfig,
+    ResponseCreate,
+    ResponseSettings,
     ServerEvent,
     SessionConfig,
     SessionCreated,
     SessionSettings,
     SessionUpdate,
     SessionUpdated,
+    UnknownObject,
+    UserContent,
+    UserMessage,
 )
-from realtime_trio.hub import EventHub, EventStream
-from realtime_trio.outbox import Outbox
-from realtime_trio.replies import Replies, Request
-from realtime_trio.transport import Close, Transport
+from realtime_trio.events.conversation_item import ConversationItem
+from realtime_trio.exchange import Exchange, generate_id, open_exchange
+from realtime_trio.ledger import Ledger, Usage
+from realtime_trio.transport import Transport
+from realtime_trio.turns import Actions, Concluded, Failed, Finished, ResponseRequest, Send, Started, Turns, Withdrawn
 
-A = TypeVar("A", bound=Event)
-B = TypeVar("B", bound=Event)
-C = TypeVar("C", bound=Event)
-D = TypeVar("D", bound=Event)
-E = TypeVar("E", bound=Event)
+MessageContent = str | AudioLike | UserContent | Iterable[str | UserContent]
+"""What `send_message` takes: a text, audio, a content part, or several texts and parts."""
 
-OUTBOX_CAPACITY: Final = 256
-"""Client events that may wait to be written: 25 s of audio in 100 ms pieces, far more than a network that is worth talking over needs."""
-WIRE_BACKLOG: Final = 64
-"""Wire records kept for the first `wire()`: the opening exchange."""
+MIN_COMMIT_MS: Final = 100
+"""The service refuses to commit less."""
+MAX_APPEND_BYTES: Final = 2**20
+"""Longest piece of audio in one event.  The protocol allows 15 MiB, but masking and encoding that would hold up everybody else."""
 
-_ID_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_logger = logging.getLogger("realtime_trio")
+_BENIGN: Final = frozenset({"response_cancel_not_active", "conversation_already_has_active_response"})
+"""Refusals that mean that something else was faster; the turns deal with them."""
+_REFLEXES: Final = 64  # events of our own whose refusal is recognised; a refusal trails by a round trip
 
 
 class SessionOptions(ConnectOptions, SessionSettings, total=False):
     """Every keyword of `open_session`: how to connect, and how the session shall be."""
 
 
-@frozen
-class WireRecord:
-    """One event on the wire, in either direction."""
+@attrs.define(eq=False)
+class _Waiter:
+    """Somebody who waits for the end of a turn."""
 
-    time: float
-    """When it was received or was about to be written, in seconds of `trio.current_time()`."""
-    source: Literal["client", "server"]
-    """Who sent it."""
-    event: Event
-    """What was sent."""
+    done: trio.Event = attrs.field(factory=trio.Event)
+    response: Response | None = None
+    error: Exception | None = None
 
 
-def generate_id(prefix: str, length: int = 21) -> str:
-    """Make an id as the service's own clients do: the prefix, filled up to `length` characters that cannot be mistaken for each other."""
-    return prefix + "".join(random.choices(_ID_ALPHABET, k=length - len(prefix)))
-
-
-class Session:
+class Session(Exchange):
     """A conversation with the service.  Made by `open_session`; usable from any number of tasks."""
 
     def __init__(
-        self, transport: Transport, codec: Codec, services: ServiceNursery, *, capacity: int | None, new_id: Callable[[str], str]
+        self,
+        transport: Transport,
+        codec: Codec,
+        services: ServiceNursery,
+        *,
+        capacity: int | None,
+        new_id: Callable[[str], str],
+        retention: Retention,
     ) -> None:
-        self._transport = transport
-        self._codec = codec
-        self._echo_codec = Codec(Role.SERVER, codec.dialect, kind=codec.kind)
-        self._services = services
-        self._new_id = new_id
-        self._hub: EventHub[Event] = EventHub() if capacity is None else EventHub(capacity=capacity)
-        self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
-        self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
-        self._replies = Replies()
+        super().__init__(transport, codec, services, capacity=capacity, new_id=new_id)
         self._config: RealtimeSession | None = None
-        self._admission_error: ErrorEvent | None = None
-        self._created = trio.Event()
-        self._is_configuring = False
-        self._leaving = False
+        self._conversation = Conversation(retention=retention)
+        self._ledger = Ledger()
+        self._turns = Turns(new_id)
+        self._reflexes: deque[str] = deque(maxlen=_REFLEXES)
+        self._live: dict[ResponseRequest, LiveResponse] = {}
+        self._waiters: dict[ResponseRequest, _Waiter] = {}
+        self._omissions: tuple[Omission, ...] = ()
 
-    # --- looking ------------------------------------------------------------------------------------------------------------------
+    # --- looking ----------------------------------------------------------------------------------------------------------------------
 
     @property
     def config(self) -> RealtimeSession:
@@ -108,92 +124,31 @@ class Session:
         return self._config
 
     @property
-    def closed(self) -> Close | None:
-        """How the connection ended, None while it is open.  Readable after the block."""
-        return self._transport.closed
+    def conversation(self) -> Conversation:
+        """The conversation, always up to date with the events you hold.  Readable after the block."""
+        return self._conversation
 
-    @overload
-    def events(self, *, capacity: int | None = None) -> EventStream[Event]: ...
-    @overload
-    def events(self, a: type[A], /, *, capacity: int | None = None) -> EventStream[A]: ...
-    @overload
-    def events(self, a: type[A], b: type[B], /, *, capacity: int | None = None) -> EventStream[A | B]: ...
-    @overload
-    def events(self, a: type[A], b: type[B], c: type[C], /, *, capacity: int | None = None) -> EventStream[A | B | C]: ...
-    @overload
-    def events(self, a: type[A], b: type[B], c: type[C], d: type[D], /, *, capacity: int | None = None) -> EventStream[A | B | C | D]: ...
-    @overload
-    def events(self, *types: type[E], capacity: int | None = None) -> EventStream[E]: ...
+    @property
+    def usage(self) -> Usage:
+        """What the session has cost so far, in tokens by modality and seconds of transcription."""
+        return self._ledger.usage
 
-    def events(self, *types: type[Event], capacity: int | None = None) -> EventStream[Any]:
-        """Open a stream of events.  It is subscribed at the call and independent of all others; `break` and iterate again to resume.
+    @property
+    def rate_limits(self) -> Mapping[str | None, RateLimit]:
+        """The account's limits as last reported, by name (`tokens`, `requests`)."""
+        return self._ledger.rate_limits
 
-        What came before the first subscription is kept for it, so that nothing of the session's beginning is missed.  When the session ends
-        the stream delivers what it has and then ends.
+    @property
+    def omissions(self) -> tuple[Omission, ...]:
+        """What of the `history` given to `open_session` could not be replayed."""
+        return self._omissions
 
-        Args:
-            types: Only instances of these classes (`ServerEvent` for everything from the wire); all events if none is given.
-            capacity: Events the stream may fall behind before it misses some and says so with `SlowConsumer`.
-        """
-        return self._hub.subscribe(*types, capacity=capacity)
-
-    def wire(self, *, capacity: int | None = None) -> EventStream[WireRecord]:
-        """Open a stream of everything on the wire, in both directions, for logs and recordings.  Otherwise like `events`."""
-        return self._wire.subscribe(capacity=capacity)
-
-    @overload
-    async def wait_for(self, a: type[A], /) -> A: ...
-    @overload
-    async def wait_for(self, a: type[A], b: type[B], /) -> A | B: ...
-    @overload
-    async def wait_for(self, *types: type[E]) -> E: ...
-
-    async def wait_for(self, *types: type[Event]) -> Event:
-        """Wait for the next event of one of these classes that arrives after the call.
-
-        For one event after another, or to act between subscribing and waiting, open a stream: `with session.events(Type) as stream`.
-
-        Cancel-safe.
-
-        Raises:
-            SessionClosed: The session ended first.
-        """
-        with self._hub.subscribe(*types, kept=False) as stream:
-            return await stream.receive()
-
-    # --- sending ------------------------------------------------------------------------------------------------------------------
-
-    async def send(self, event: ClientEvent) -> str:
-        """Queue one event; it is written whole and in order, even if the caller is cancelled right after.
-
-        Waits while the queue is full, which is how a slow network slows you down.
-
-        Cancel-safe: nothing was sent.
-
-        Returns:
-            The event's id, made up if it had none; an `ErrorEvent` about it carries the same.
-
-        Raises:
-            LocalProtocolError: The event does not fit the protocol; nothing was sent.
-            SessionClosed: The session has ended; nothing was sent.
-        """
-        event, event_id = self._named(event)
-        await self._queue(event, self._codec.encode(event), _nobody_waits)
-        return event_id
-
-    async def send_raw(self, payload: Mapping[str, object] | str) -> None:
-        """Queue one message that is not checked, for what this version of the library does not know.  Otherwise like `send`.
-
-        Args:
-            payload: A JSON object, or the text of a message as it is.
-        """
-        text = self._codec.encode_raw(payload)
-        await self._queue(self._echo_codec.decode(text), text, _nobody_waits)
+    # --- configuring ------------------------------------------------------------------------------------------------------------------
 
     async def update(self, config: SessionConfig | None = None, **settings: Unpack[SessionSettings]) -> RealtimeSession:
         """Change the configuration and wait until the server has taken it.
 
-        Only what is given changes; None clears where the setting allows it.
+        Only what differs from the present configuration is sent; None clears where the setting allows it.
 
         Args:
             config: The change as the protocol nests it; or
@@ -204,7 +159,7 @@ class Session:
 
         Raises:
             ServerError: The server refused, and then changed nothing; `param` says what was wrong.
-            LocalProtocolError: The change does not fit the protocol; nothing was sent.
+            LocalProtocolError: The change does not fit the protocol, or changes the voice after the model has spoken; nothing was sent.
             SessionClosed: The session ended before the answer came.
 
         Cancellation: before the change was queued nothing was sent; afterwards it takes effect all the same.
@@ -214,132 +169,467 @@ class Session:
             config = SessionConfig.of(**settings)
         elif settings:
             raise TypeError("update() takes either a SessionConfig or keywords, not both")
-        answer = await self._request(SessionUpdate(session=config))
+        self._codec.encode(SessionUpdate(session=config))  # before anything is compared: what it holds may be of any type
+        change = _difference(config, self.config)
+        if change is UNSET:
+            await trio.lowlevel.checkpoint()
+            self._check_open()
+            return self.config
+        assert isinstance(change, SessionConfig)
+        self._check_voice(change)
+        answer = await self._request(SessionUpdate(session=change))
         assert isinstance(answer, SessionUpdated)
         return answer.session if isinstance(answer.session, RealtimeSession) else self.config
 
-    async def _request(self, event: ClientEvent) -> ServerEvent:
-        """Send an event and wait for the server event that acknowledges it."""
-        event, _ = self._named(event)
-        settled = trio.Event()
-        request = await self._queue(event, self._codec.encode(event), settled.set)
-        assert request is not None, "only events that are acknowledged are requests"
-        await settled.wait()
-        if request.error is not None:
-            raise request.error
-        assert request.answer is not None
-        return request.answer
+    def _check_voice(self, change: SessionConfig) -> None:
+        output = change.audio.output if change.audio else UNSET
+        if output and output.voice and any(_has_spoken(item) for item in self._conversation.items):
+            raise LocalProtocolError("the voice cannot change any more: the model has spoken with another one in this session")
 
-    async def _queue(self, event: Event, text: str, on_settled: Callable[[], None]) -> Request | None:
-        """Note that the event will be answered, whether somebody waits for that or not, and queue it."""
-        request = self._replies.expect(event, on_settled)
+    # --- speaking ---------------------------------------------------------------------------------------------------------------------
+
+    async def append_audio(self, audio: AudioLike, *, chunk_ms: int | None = None) -> None:
+        """Append the user's audio, of any length, to the input buffer.
+
+        Args:
+            audio: int16 or float32 array of shape (n,), or bytes, in the session's input format (24 kHz mono PCM by default).
+            chunk_ms: Milliseconds per event; 20 to 100 is usual.  By default events are as long as is reasonable.
+
+        Raises:
+            LocalProtocolError: It is no audio; nothing was sent.
+            SessionClosed: The session has ended.
+
+        Cancellation: between two events; what was queued is sent.
+        """
+        data = AudioData.of(audio).data
+        per_ms = _bytes_per_ms(self._input_format)
+        size = MAX_APPEND_BYTES if chunk_ms is None else max(1, chunk_ms) * per_ms
+        for start in range(0, len(data), size):
+            await self.send(InputAudioBufferAppend(audio=data[start : start + size]))
+        await trio.lowlevel.checkpoint()
+
+    async def commit_audio(self) -> str | None:
+        """Make the appended audio a user message, and wait for the server to do so.  Starts no response.
+
+        Returns:
+            Id of the user message; None if turn detection was faster and there was nothing left to commit.
+
+        Raises:
+            LocalProtocolError: Less than 100 ms are pending, which the server would refuse; nothing was sent.
+            ServerError, SessionClosed: As for `update`.
+        """
+        detecting = self._is_detecting_turns
+        if not detecting:
+            self._check_commit()
         try:
-            await self._outbox.put((event, text))
-        except BaseException:
-            if request is not None:
-                self._replies.withdraw(request)
+            answer = await self._request(InputAudioBufferCommit())
+        except ServerError as error:
+            if detecting and error.code == "input_audio_buffer_commit_empty":
+                return None
             raise
-        return request
+        assert isinstance(answer, InputAudioBufferCommitted)
+        return answer.item_id
 
-    def _named(self, event: ClientEvent) -> tuple[ClientEvent, str]:
-        if event.event_id:
-            return event, event.event_id
-        event_id = self._new_id("evt_")
-        return evolve(event, event_id=event_id), event_id
+    async def clear_audio(self) -> None:
+        """Discard the appended audio, and wait for the server to do so."""
+        await self._request(InputAudioBufferClear())
 
-    # --- serving ------------------------------------------------------------------------------------------------------------------
+    @asynccontextmanager
+    async def user_turn(self, *, respond: bool = True, interrupt: bool = True) -> AsyncIterator[None]:
+        """Push to talk: append audio inside the block; leaving it commits what was appended and asks for a response.
 
-    async def _receive_loop(self) -> None:
-        while batch := await self._transport.receive():
-            for message in batch:
-                self._dispatch(decode(self._codec, message))
-        self._ended()
+        Needs turn detection to be off.  Leaving by an exception discards the audio.
 
-    def _dispatch(self, event: ServerEvent) -> None:
-        """Let every room see one server event.  No checkpoint in here: nobody may see half of its consequences."""
-        self._replies.settle(event)
+        Args:
+            respond: Ask for a response at the end.
+            interrupt: Stop the response that is being spoken, as somebody who begins to talk expects.
+        """
+        if self._is_detecting_turns:
+            raise LocalProtocolError("user_turn() needs turn detection to be off: open_session(turn_detection=None)")
+        if interrupt:
+            self._act(self._turns.cancel())
+        try:
+            yield
+        except BaseException:
+            self._post(self._named(InputAudioBufferClear()))
+            raise
+        await self.commit_audio()
+        if respond:
+            await self.respond()
+
+    async def send_message(
+        self, content: MessageContent, *, respond: bool = True, previous_item_id: str | None = None, **settings: Unpack[ResponseSettings]
+    ) -> str:
+        """Say something to the model, and ask for a response.
+
+        Audio that was appended before and waits to be committed is committed first, if turn detection is off.
+
+        Args:
+            content: A text, audio (int16 or float32 array, or bytes), a content part, or several texts and parts.
+            respond: Ask for a response.
+            previous_item_id: Insert after this item; `root` at the front; None appends.
+            **settings: Settings for this response alone.
+
+        Returns:
+            Id of the user message.
+
+        Raises:
+            LocalProtocolError: The content does not fit the protocol; nothing was sent.
+            SessionClosed: The session has ended.
+        """
+        message = attrs.evolve(_user_message(content), id=self._new_id("item_"))
+        create = ConversationItemCreate(item=message, previous_item_id=previous_item_id)
+        self._codec.encode(create)
+        request = self._request_for(None, settings) if respond else None
+        await self._commit_pending()
+        await self.send(create)
+        if request is not None:
+            self._want(request)
+        assert message.id is not None
+        return message.id
+
+    # --- responses --------------------------------------------------------------------------------------------------------------------
+
+    async def respond(self, config: ResponseConfig | None = None, **settings: Unpack[ResponseSettings]) -> None:
+        """Ask for a response; it goes out when it is its turn, after the response that is active now.
+
+        Audio that was appended and waits to be committed is committed first, if turn detection is off.
+
+        Args:
+            config: Settings for this response alone, as the protocol nests them; or
+            **settings: as flat keywords.  `conversation="none"` makes it out of band: it may run beside others and leaves no trace.
+
+        Raises:
+            LocalProtocolError: The settings do not fit the protocol, or less than 100 ms of audio wait to be committed; nothing was sent.
+            SessionClosed: The session has ended.
+        """
+        request = self._request_for(config, settings)
+        if not request.is_out_of_band:
+            await self._commit_pending()
+        self._want(request)
+        await trio.lowlevel.checkpoint()
+
+    @asynccontextmanager
+    async def open_response(
+        self, config: ResponseConfig | None = None, **settings: Unpack[ResponseSettings]
+    ) -> AsyncIterator[LiveResponse]:
+        """Ask for a response and follow it: `async with session.open_response() as response: async for delta in response: ...`.
+
+        Leaving the block before the end cancels the response, or withdraws the request if it has not been its turn yet.
+
+        Args:
+            config: As for `respond`.
+            **settings: As for `respond`.
+        """
+        request = self._request_for(config, settings)
+        if not request.is_out_of_band:
+            await self._commit_pending()
+        with self._hub.subscribe(*FOLLOWED, kept=False) as stream:
+            live = self._live[request] = LiveResponse(stream, lambda: self._output_format.type or "audio/pcm")
+            self._want(request)
+            try:
+                yield live
+            finally:
+                if self._live.pop(request, None) is not None:
+                    self._act(self._turns.abandon(request))
+
+    async def ask(self, content: MessageContent | None = None, **settings: Unpack[ResponseSettings]) -> Answer:
+        """Say something and wait for the answer: the last response of the turn, after all rounds of tools.
+
+        Args:
+            content: As for `send_message`; None asks about what is there already.
+            **settings: Settings for the first response.
+
+        Raises:
+            ServerError: The server refused the response.
+            SessionClosed: The session ended first.
+
+        Cancellation: cancels the response.
+        """
+        request = self._request_for(None, settings)
+        if content is not None:
+            await self.send_message(content, respond=False)
+        else:
+            await self._commit_pending()
+        waiter = self._waiters[request] = _Waiter()
+        self._want(request)
+        try:
+            await waiter.done.wait()
+        finally:
+            if self._waiters.pop(request, None) is not None:
+                self._act(self._turns.abandon(request))
+        if waiter.error is not None:
+            raise waiter.error
+        assert waiter.response is not None
+        return Answer(response=waiter.response, audio=self._audio_of(waiter.response))
+
+    async def cancel_response(self, item_id: str | None = None, sample_count: int = 0) -> ConversationItem | None:
+        """Interrupt the model: cancel its response and, given an item, cut that item to what the user heard.
+
+        Nothing is sent that the server would refuse: no cancel where nothing is active, and no more milliseconds than arrived.
+
+        Args:
+            item_id: The assistant message that was being played; None only cancels.
+            sample_count: How many of its samples were played, at the session's output rate.
+
+        Returns:
+            The item, None if none was given.
+
+        Raises:
+            LocalProtocolError: There is no such item, it is no assistant message, or it has no audio; nothing was sent.
+        """
+        item = None if item_id is None else self._spoken_item(item_id)
+        self._act(self._turns.cancel())
+        if item is not None:
+            index = next(i for i, part in enumerate(item.parts) if isinstance(part, OutputAudio))
+            heard_ms = min(max(0, sample_count) * 1000 // item.audio_rate, item.audio_ms)
+            self._post(self._named(ConversationItemTruncate(item_id=item.id, content_index=index, audio_end_ms=heard_ms)))
+        await trio.lowlevel.checkpoint()
+        return item
+
+    # --- items ------------------------------------------------------------------------------------------------------------------------
+
+    async def insert_item(self, item: Item, *, previous_item_id: str | None = None) -> ConversationItem:
+        """Add an item to the conversation and wait until the server has taken it.  Starts no response.
+
+        Args:
+            item: The item; gets an id if it has none.
+            previous_item_id: Insert after this item; `root` at the front; None appends.
+
+        Raises:
+            ServerError: The server refused it.
+            LocalProtocolError: It does not fit the protocol; nothing was sent.
+            SessionClosed: The session ended before the answer came.
+        """
+        if isinstance(item, UnknownObject):
+            raise LocalProtocolError("only items of known types can be inserted; send others with send_raw()")
+        if not item.id:
+            item = attrs.evolve(item, id=self._new_id("item_"))
+        await self._request(ConversationItemCreate(item=item, previous_item_id=previous_item_id))
+        return self._known_item(str(item.id))
+
+    async def delete_item(self, item_id: str) -> None:
+        """Delete an item and wait until it is gone.
+
+        Raises:
+            ServerError: The server refused, e.g. because there is no such item.
+            SessionClosed: The session ended before the answer came.
+        """
+        await self._request(ConversationItemDelete(item_id=item_id))
+
+    async def retrieve_item(self, item_id: str) -> ConversationItem:
+        """Fetch an item as the server keeps it, audio included, into the conversation.
+
+        Raises:
+            ServerError: The server refused, e.g. because there is no such item.
+            SessionClosed: The session ended before the answer came.
+        """
+        await self._request(ConversationItemRetrieve(item_id=item_id))
+        return self._known_item(item_id)
+
+    async def truncate(self, item_id: str, audio_end_ms: int, *, content_index: int = 0) -> ConversationItem:
+        """Cut an assistant message to what the user heard, and wait until the server has done so.
+
+        Args:
+            item_id: The message.
+            audio_end_ms: Milliseconds to keep.
+            content_index: Its part.
+
+        Raises:
+            ServerError: The server refused, e.g. because there is less audio.
+            SessionClosed: The session ended before the answer came.
+        """
+        await self._request(ConversationItemTruncate(item_id=item_id, content_index=content_index, audio_end_ms=audio_end_ms))
+        return self._known_item(item_id)
+
+    async def send_tool_output(self, call_id: str, output: str, *, respond: bool = True) -> None:
+        """Answer a call of a function, and let the model reply once all calls of its response are answered.
+
+        Args:
+            call_id: The call's id.
+            output: What the function returned, usually as JSON text.
+            respond: Whether the model shall reply to this one.
+
+        Raises:
+            LocalProtocolError: The call was never made or is answered; nothing was sent.
+            SessionClosed: The session has ended.
+        """
+        item = FunctionCallOutput(call_id=call_id, output=output, id=self._new_id("item_"))
+        create = self._named(ConversationItemCreate(item=item))
+        text = self._codec.encode(create)
+        actions = self._turns.call_answered(call_id, respond=respond)
+        self._enqueue(create, text)
+        self._act(actions)
+        await trio.lowlevel.checkpoint()
+
+    # --- inside -----------------------------------------------------------------------------------------------------------------------
+
+    def _understand(self, event: ServerEvent) -> Iterable[Event]:
         match event:
             case SessionCreated(session=RealtimeSession() as config):
                 self._config = config
                 self._created.set()
+                self._configured(config)
             case SessionUpdated(session=config):
                 self._is_configuring = False
                 if isinstance(config, RealtimeSession):
                     self._config = config
-            case ErrorEvent() if not self._is_ready:
-                self._admission_error = event
+                    self._configured(config)
             case _:
                 pass
-        self._wire.publish(WireRecord(trio.current_time(), "server", event))
-        self._hub.publish(event)
+        derived = self._conversation.apply(event)
+        self._ledger.apply(event)
+        self._act(self._turns.apply(event))
+        return derived
 
-    async def _send_loop(self) -> None:
-        # The receive loop sees the end of the connection too, and knows what it means.  Until it has closed the outbox nobody is told to
-        # stop: whoever is sending would get a SessionClosed of their own instead of the ConnectionLost.
-        try:
-            while (entry := await self._outbox.take()) is not None:
-                event, text = entry
-                if self._transport.closed is not None:
-                    continue
-                self._wire.publish(WireRecord(trio.current_time(), "client", event))
-                if _logger.isEnabledFor(logging.DEBUG):
-                    _logger.debug("sending %s (%d characters)", event.type, len(text))
-                with suppress(ConnectionLost):
-                    await self._transport.send(text)
-        finally:
-            self._outbox.discard()
+    def _configured(self, config: RealtimeSession) -> None:
+        audio = config.audio.input if config.audio is not None else None
+        self._act(self._turns.configure(audio.turn_detection if audio is not None else None))
+
+    def _is_benign(self, event: ServerEvent) -> bool:
+        return isinstance(event, ErrorEvent) and event.error.code in _BENIGN and event.error.event_id in self._reflexes
+
+    def _note_sent(self, event: Event) -> None:
+        self._conversation.sent(event)
+        match event:
+            case ConversationItemCreate(item=FunctionCallOutput(call_id=call_id)):
+                # Somebody who answers with events of their own asks for the response, too.
+                with suppress(LocalProtocolError):
+                    self._act(self._turns.call_answered(call_id, respond=False))
+            case ConversationItemCreate(item=FunctionCall(call_id=str(call_id))):
+                with suppress(LocalProtocolError):
+                    self._turns.call_added(call_id)
+            case _:
+                pass
+
+    def _over(self) -> None:
+        self._act(self._turns.disconnected(SessionClosed("the session ended before the response did")))
+
+    def _act(self, actions: Actions) -> None:
+        """Do what the turns say, in their order."""
+        for action in actions:
+            match action:
+                case Send(event=event):
+                    assert event.event_id is not None
+                    self._reflexes.append(event.event_id)
+                    self._post(event)
+                case Started(request=request, response_id=response_id):
+                    if request in self._live:
+                        self._live[request]._id = response_id
+                case Finished(request=request, response=response):
+                    if live := self._live.pop(request, None):
+                        live._id, live._response = response.id or live._id, response
+                case Concluded(request=request, response=response):
+                    if waiter := self._waiters.pop(request, None):
+                        waiter.response = response
+                        waiter.done.set()
+                case Failed(request=request, error=error):
+                    self._fail(request, error)
+                case Withdrawn():
+                    pass
+
+    def _fail(self, request: ResponseRequest, error: Exception) -> None:
+        if live := self._live.pop(request, None):
+            live._error = error
+        if waiter := self._waiters.pop(request, None):
+            waiter.error = error
+            waiter.done.set()
+
+    def _request_for(self, config: ResponseConfig | None, settings: ResponseSettings) -> ResponseRequest:
+        if config is not None and settings:
+            raise TypeError("a response takes either a ResponseConfig or keywords, not both")
+        if settings:
+            check_options(settings, ResponseSettings)
+            config = ResponseConfig.of(**settings)
+        event = ResponseCreate(event_id=self._new_id("evt_"), response=config)
+        self._codec.encode(event)
+        return ResponseRequest(event)
+
+    def _want(self, request: ResponseRequest) -> None:
+        self._check_open()
+        self._act(self._turns.want_response(request))
+
+    def _check_open(self) -> None:
+        if self._outbox.is_closed:
+            raise SessionClosed("the session has ended; nothing can be sent any more")
+
+    async def _commit_pending(self) -> None:
+        if not self._is_detecting_turns and self._conversation.pending_input_ms > 0:
+            self._check_commit()
+            await self.send(InputAudioBufferCommit())
+
+    def _check_commit(self) -> None:
+        pending = self._conversation.pending_input_ms
+        if pending < MIN_COMMIT_MS:
+            raise LocalProtocolError(f"cannot commit {pending} ms of audio: at least {MIN_COMMIT_MS} ms must have been appended")
 
     @property
-    def _is_ready(self) -> bool:
-        """Decided by what the server said before it said something else, and not by who runs first when it said it all at once."""
-        return self._created.is_set() and not self._is_configuring
+    def _is_detecting_turns(self) -> bool:
+        audio = self.config.audio.input if self.config.audio is not None else None
+        return audio is not None and audio.turn_detection is not None
 
-    def _ended(self) -> None:
-        """The connection is over, whoever ended it."""
-        close = self._transport.closed
-        assert close is not None
-        if not self._is_ready:
-            self._services.fail(self._refusal(f"the service closed the connection: {close.code} {close.reason}".rstrip()))
-        elif not close.is_clean and not self._leaving:
-            self._services.fail(ConnectionLost(close.code, close.reason))
-        self._close()
+    @property
+    def _input_format(self) -> AudioFormat:
+        audio = self.config.audio.input if self.config.audio is not None else None
+        return (audio.format if audio is not None else None) or AudioFormat.pcm()
 
-    def _refusal(self, otherwise: str) -> ConnectionFailed:
-        """Why there is no session, in the service's own words if it said something."""
-        if self._admission_error is None:
-            return ConnectionFailed(otherwise)
-        error = self._admission_error.error
-        return ConnectionFailed(f"the service refused the session: {error.message}", code=error.code or error.type)
+    @property
+    def _output_format(self) -> AudioFormat:
+        audio = self.config.audio.output if self.config.audio is not None else None
+        return (audio.format if audio is not None else None) or AudioFormat.pcm()
 
-    async def _become_ready(self, config: SessionConfig, deadline: float) -> None:
-        self._is_configuring = config != SessionConfig()
-        with trio.move_on_at(deadline):
-            await self._created.wait()
-            if self._is_configuring:
-                try:
-                    await self.update(config)
-                except ServerError as error:
-                    raise ConnectionFailed(f"the service refused the configuration: {error}", code=error.code) from error
-            return
-        waited_for = "take the configuration" if self._created.is_set() else "begin the session"
-        raise self._refusal(f"the service accepted the connection but did not {waited_for} in time")
+    def _known_item(self, item_id: str) -> ConversationItem:
+        item = self._conversation.get(item_id)
+        assert item is not None, "the answer brought the item"
+        return item
 
-    async def _drain(self) -> None:
-        """Write what was sent, then say goodbye."""
-        self._outbox.close()
-        await self._outbox.wait_drained()
-        self._leaving = True
-        await self._transport.aclose()
+    def _spoken_item(self, item_id: str) -> ConversationItem:
+        item = self._conversation.get(item_id)
+        if item is None:
+            raise LocalProtocolError(f"there is no item {item_id!r} in the conversation")
+        if item.type != "message" or item.role != "assistant":
+            raise LocalProtocolError(f"item {item_id!r} is no assistant message; only those can be interrupted")
+        if not any(isinstance(part, OutputAudio) for part in item.parts) or item.audio_ms == 0:
+            raise LocalProtocolError(f"item {item_id!r} has no audio that could be cut")
+        return item
 
-    def _close(self) -> None:
-        """Settle everybody who waits.  Idempotent."""
-        self._outbox.close()
-        self._replies.close(SessionClosed("the session ended before the server answered"))
-        self._hub.close()
-        self._wire.close()
+    def _audio_of(self, response: Response) -> np.ndarray[Any, np.dtype[np.int16]]:
+        known = (self._conversation.get(item.id or "") for item in response.output)
+        pieces = [item.audio for item in known if item is not None]
+        return np.concatenate(pieces) if pieces else np.empty(0, np.int16)
 
 
-def _nobody_waits() -> None: ...
+def _bytes_per_ms(audio_format: AudioFormat) -> int:
+    return 2 * (audio_format.rate or PCM_RATE) // 1000 if audio_format.type in ("audio/pcm", None) else 8
+
+
+def _has_spoken(item: ConversationItem) -> bool:
+    return item.role == "assistant" and item.audio_ms > 0
+
+
+def _user_message(content: MessageContent) -> UserMessage:
+    if isinstance(content, str):
+        return UserMessage.text(content)
+    if isinstance(content, bytes | bytearray | memoryview | np.ndarray | AudioData):
+        return UserMessage.audio(content)
+    if attrs.has(type(content)):
+        return UserMessage(content=(content,))  # type: ignore[arg-type]  # what is no part is refused by the codec
+    if not isinstance(content, Iterable):
+        raise LocalProtocolError(f"cannot send {type(content).__name__} as a message; allowed: text, audio, a content part, or several")
+    return UserMessage(content=tuple(InputText(part) if isinstance(part, str) else part for part in content))
+
+
+_NESTED: Final = (SessionConfig, AudioConfig, AudioInputConfig, AudioOutputConfig)
+
+
+def _difference(wanted: object, present: object) -> object:
+    """What of a configuration differs from the one in force, as a configuration; UNSET if nothing does."""
+    if wanted is UNSET or wanted == present:
+        return UNSET
+    if not isinstance(wanted, _NESTED) or present is None:
+        return wanted
+    changes: Any = {a.name: _difference(getattr(wanted, a.name), getattr(present, a.name)) for a in attrs.fields(type(wanted))}
+    return UNSET if all(change is UNSET for change in changes.values()) else type(wanted)(**changes)
 
 
 @asynccontextmanager
@@ -348,6 +638,8 @@ async def open_session(
     *,
     url: str | Endpoint | None = None,
     transport: Transport | None = None,
+    history: Iterable[JsonObject] = (),
+    retention: Retention = "all",
     capacity: int | None = None,
     new_id: Callable[[str], str] = generate_id,
     **options: Unpack[SessionOptions],
@@ -358,8 +650,10 @@ async def open_session(
         model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL` and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the block closes it.
+        history: An earlier conversation, as `session.conversation.export()` wrote it.  `session.omissions` says what could not be replayed.
+        retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds of each kind.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
-        new_id: Makes the ids of client events: called with a prefix.
+        new_id: Makes the ids of client events and items: called with a prefix.
         **options: How to connect, see `ConnectOptions`, and how the session shall be, see `SessionConfig.of`.
 
     Raises:
@@ -375,31 +669,21 @@ async def open_session(
     settings: Any = {name: value for name, value in options.items() if name in SessionSettings.__annotations__}
     connecting: Any = {name: value for name, value in options.items() if name in ConnectOptions.__annotations__}
     config = SessionConfig.of(**settings)
-    endpoint = Endpoint() if transport is not None else resolve_endpoint(url, connecting)
-    codec = Codec(Role.CLIENT, options.get("dialect", endpoint.dialect), strict=options.get("strict", False))
-    if config != SessionConfig():
-        codec.encode(SessionUpdate(session=config))  # an unusable setting is found here, before anything is sent
-    timeout = options.get("connect_timeout", CONNECT_TIMEOUT)
-    deadline = trio.current_time() + timeout
-    opening = _own(transport) if transport is not None else open_transport(endpoint, SessionKind.REALTIME, model, connecting)
-    async with opening as connected, open_service_nursery() as services:
-        session = Session(connected, codec, services, capacity=capacity, new_id=new_id)
-        services.start_soon(session._receive_loop)
-        services.start_soon(session._send_loop)
-        try:
-            await session._become_ready(config, deadline)
-            yield session
-            with trio.move_on_after(options.get("close_timeout", CLOSE_TIMEOUT), shield=True):
-                await session._drain()
-        finally:
-            session._close()
+    replay = history_events(history)
 
+    def make(connected: Transport, codec: Codec, services: ServiceNursery) -> Session:
+        return Session(connected, codec, services, capacity=capacity, new_id=new_id, retention=retention)
 
-@asynccontextmanager
-async def _own(transport: Transport) -> AsyncIterator[Transport]:
-    """Close somebody else's transport at the end of the block."""
-    try:
-        yield transport
-    finally:
-        with trio.CancelScope(shield=True):  # bounded by the transport's own close timeout
-            await transport.aclose()
+    async with open_exchange(
+        make,
+        SessionKind.REALTIME,
+        SessionUpdate(event_id=new_id("evt_"), session=config) if config != SessionConfig() else None,
+        model=model,
+        url=url,
+        transport=transport,
+        options=connecting,
+    ) as session:
+        session._omissions = replay.omitted
+        for create in replay.events:
+            await session.send(create)
+        yield session

@@ -40,8 +40,9 @@ from realtime_trio.events import (
     SessionUpdate,
     SessionUpdated,
 )
+from realtime_trio.exchange import OUTBOX_CAPACITY
 from realtime_trio.hub import EventStream
-from realtime_trio.session import OUTBOX_CAPACITY, Session, SessionOptions, open_session
+from realtime_trio.session import Session, SessionOptions, open_session
 from realtime_trio.transport import MemoryTransport, Transport, memory_transport_pair
 
 E = TypeVar("E", bound=Event)

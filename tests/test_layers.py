@@ -50,6 +50,8 @@ LEVELS = {
     "connection": 3,
     "hub": 3,
     "outbox": 3,
+    "exchange": 3,
+    "answers": 3,
     "_nursery": 3,
     "tools.executor": 3,
     "session": 3,

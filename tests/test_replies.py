@@ -131,16 +131,6 @@ def test_what_has_no_answer_that_could_be_told_is_no_request(event: ClientEvent 
     assert request.answer is not None
 
 
-def test_a_withdrawn_request_is_not_waited_for() -> None:
-    replies = Replies()
-    first, second = expect(replies, update("a")), expect(replies, update("b"))
-    replies.withdraw(first)
-    answer = updated()
-    replies.settle(answer)
-    assert (first.answer, second.answer) == (None, answer)
-    replies.withdraw(first)
-
-
 def test_closing_settles_everything_that_is_open() -> None:
     replies, calls = Replies(), []
     open_requests = [replies.expect(update(event_id), lambda: calls.append("settled")) for event_id in "ab"]
@@ -159,7 +149,7 @@ def test_a_request_does_not_show_who_waits() -> None:
     assert "on_settled" not in repr(expect(Replies(), update("a")))
 
 
-@given(st.lists(st.sampled_from(["send", "acknowledge", "refuse oldest", "refuse newest", "withdraw newest"]), max_size=30))
+@given(st.lists(st.sampled_from(["send", "acknowledge", "refuse oldest", "refuse newest"]), max_size=30))
 def test_every_request_is_settled_exactly_once_whatever_happens(steps: list[str]) -> None:
     replies = Replies()
     settled: list[str] = []
@@ -175,11 +165,8 @@ def test_every_request_is_settled_exactly_once_whatever_happens(steps: list[str]
             request = waiting.pop(-1 if "newest" in step else 0)
             if step == "acknowledge":
                 replies.settle(updated())
-            elif step == "withdraw newest":
-                replies.withdraw(request)
-                continue
             else:
-                replies.settle(refusal(request.event_id))
-            expected.append(request.event_id)
+                replies.settle(refusal(request.event.event_id))
+            expected.append(request.event.event_id)
     replies.close(SessionClosed("over"))
-    assert settled == expected + [request.event_id for request in waiting]
+    assert settled == expected + [request.event.event_id for request in waiting]

@@ -86,6 +86,10 @@ from realtime_trio.events.conversation import (
     ConversationItemTruncate as ConversationItemTruncate,
     ConversationItemTruncated as ConversationItemTruncated,
 )
+from realtime_trio.events.conversation_item import (
+    ConversationItem as ConversationItem,
+    TranscriptSegment as TranscriptSegment,
+)
 from realtime_trio.events.items import (
     AssistantContent as AssistantContent,
     AssistantMessage as AssistantMessage,
@@ -208,4 +212,22 @@ from realtime_trio.events.usage import (
     TokenTranscriptionUsage as TokenTranscriptionUsage,
     TranscriptionTokenDetails as TranscriptionTokenDetails,
     TranscriptionUsage as TranscriptionUsage,
+)
+from realtime_trio.events.utility import (
+    ArgumentsDelta as ArgumentsDelta,
+    AudioDelta as AudioDelta,
+    Delta as Delta,
+    DeltaDropped as DeltaDropped,
+    InputTranscriptDelta as InputTranscriptDelta,
+    InputTranscriptSegment as InputTranscriptSegment,
+    Interrupted as Interrupted,
+    ItemAppended as ItemAppended,
+    ItemCompleted as ItemCompleted,
+    ItemDeleted as ItemDeleted,
+    ItemTruncated as ItemTruncated,
+    ItemUpdated as ItemUpdated,
+    TextDelta as TextDelta,
+    ToolCallRequested as ToolCallRequested,
+    TranscriptDelta as TranscriptDelta,
+    UtilityEvent as UtilityEvent,
 )

@@ -1,0 +1,182 @@
+"""Audio that grows at its end, one delta at a time, and is joined only when somebody reads it.
+
+Owns the bookkeeping between encoded chunks and one array of samples: deltas that end in the middle of a sample, cuts, and forgetting from
+the front.  Refuses to know items and events.
+
+Theory of operation.  A chunk is kept as it came until the samples are read, because most are never read: appending costs the same after an
+hour as at the start.  Reading moves the waiting chunks into a buffer that doubles when it is full, so that reading after every chunk costs
+each sample a constant number of copies.  Arrays that were handed out share that buffer.  They stay as they were: only the unused end is
+ever written, and a cut, which would make an end unused that somebody has seen, takes a copy.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_trio.audio.data import AudioData
+from realtime_trio.audio.g711 import alaw_decode, mulaw_decode
+from realtime_trio.audio.pcm import PCM_RATE
+from realtime_trio.errors import RemoteProtocolError
+
+PCM, PCMU, PCMA = "audio/pcm", "audio/pcmu", "audio/pcma"
+"""Encodings, as the protocol names them.  One that is none of these is taken for PCM."""
+
+_EMPTY: NDArray[np.int16] = np.empty(0, np.int16)
+_EMPTY.flags.writeable = False
+
+
+def is_g711(encoding: str) -> bool:
+    """Whether a sample takes one byte and not two."""
+    return encoding in (PCMU, PCMA)
+
+
+def samples_of(audio: AudioData, encoding: str = PCM) -> NDArray[np.int16]:
+    """Decode audio by the name of its encoding.
+
+    Audio that came as invalid base64 is silence of the length it seems to have: one broken delta shall not end a call.
+
+    Args:
+        audio: Whole samples; an odd last byte of PCM is ignored.
+        encoding: `audio/pcm`, `audio/pcmu` or `audio/pcma`; anything else is taken for PCM.
+
+    Returns:
+        Shape (n,), int16.
+    """
+    try:
+        if encoding == PCMU:
+            return mulaw_decode(audio.data)
+        if encoding == PCMA:
+            return alaw_decode(audio.data)
+        return audio.samples
+    except RemoteProtocolError:
+        return np.zeros(sample_count(audio, encoding), np.int16)
+
+
+def sample_count(audio: AudioData, encoding: str = PCM) -> int:
+    """How many samples `samples_of` returns, without decoding anything."""
+    return audio.nbytes if is_g711(encoding) else audio.nbytes // 2
+
+
+class AudioTrack:
+    """The audio of one content part.
+
+    Args:
+        encoding: How the chunks are encoded: `audio/pcm`, `audio/pcmu` or `audio/pcma`.
+        rate: Sample rate in Hz.
+        keep: Whether to keep the audio; otherwise it is only counted.
+    """
+
+    __slots__ = ("_buffer", "_carry", "_end", "_keep", "_odd", "_start", "_waiting", "_waiting_count", "encoding", "rate", "received")
+
+    def __init__(self, encoding: str = PCM, rate: int = PCM_RATE, *, keep: bool = True) -> None:
+        self.encoding = encoding
+        self.rate = rate
+        self.received = 0
+        """Samples since the start, whether still kept or not, without what was cut off."""
+        self._keep = keep
+        self._odd = 0 if is_g711(encoding) else 1
+        self._carry = b""
+        self._waiting: deque[AudioData] = deque()
+        self._waiting_count = 0
+        self._buffer = _EMPTY
+        self._start = self._end = 0
+
+    @property
+    def ms(self) -> int:
+        """Milliseconds since the start, rounded down."""
+        return self.received * 1000 // self.rate
+
+    @property
+    def kept(self) -> int:
+        """Samples that are still here: the last ones of those received."""
+        return self._end - self._start + self._waiting_count
+
+    def append(self, audio: AudioData) -> AudioData | None:
+        """Append a chunk.  An incomplete sample at its end waits for the next chunk.
+
+        Returns:
+            The whole samples that this adds: nearly always `audio` itself, undecoded.  None if it adds none.
+        """
+        size = audio.nbytes
+        if self._carry or size & self._odd:
+            audio = self._realign(audio)
+            size = audio.nbytes
+        if not size:
+            return None
+        count = size >> self._odd
+        self.received += count
+        if self._keep:
+            self._waiting.append(audio)
+            self._waiting_count += count
+        return audio
+
+    @property
+    def samples(self) -> NDArray[np.int16]:
+        """What is kept: shape (n,), int16, read-only.  What was read before is not read again."""
+        if self._waiting:
+            self._join()
+        samples = self._buffer[self._start : self._end]
+        samples.flags.writeable = False
+        return samples
+
+    def truncate(self, count: int) -> None:
+        """Keep the first `count` samples of those received and drop what follows; more than there are changes nothing."""
+        cut = self.received - max(0, count)
+        if cut <= 0:
+            return
+        self.received -= cut
+        self._carry = b""
+        kept = self.samples
+        self._settle(kept[: max(0, len(kept) - cut)])
+
+    def forget(self, count: int) -> None:
+        """Drop the oldest `count` samples of those kept.  They still count as received."""
+        joined = min(count, self._end - self._start)
+        self._start += joined
+        count -= joined
+        while count > 0 and self._waiting:
+            size = sample_count(self._waiting[0], self.encoding)
+            if size > count:
+                self._join()
+                self._start += count
+                break
+            self._waiting.popleft()
+            self._waiting_count -= size
+            count -= size
+        if self._start * 2 > len(self._buffer):
+            self._settle(self._buffer[self._start : self._end])
+
+    def close(self) -> None:
+        """Take no more room than the samples need: nothing more is expected.  Appending is still possible."""
+        samples = self.samples
+        if len(self._buffer) > len(samples):
+            self._settle(samples)
+
+    def _realign(self, audio: AudioData) -> AudioData:
+        try:
+            data = self._carry + audio.data
+        except RemoteProtocolError:
+            data = self._carry + bytes(audio.nbytes & ~1)  # a guess must not shift all that follows by a byte
+        whole = len(data) & ~1
+        self._carry = data[whole:]
+        return AudioData(data[:whole])
+
+    def _join(self) -> None:
+        live = self._end - self._start
+        if len(self._buffer) < self._end + self._waiting_count:
+            buffer = np.empty(max(live + self._waiting_count, 2 * live), np.int16)
+            buffer[:live] = self._buffer[self._start : self._end]
+            self._buffer, self._start, self._end = buffer, 0, live
+        for audio in self._waiting:
+            samples = samples_of(audio, self.encoding)
+            self._buffer[self._end : self._end + len(samples)] = samples
+            self._end += len(samples)
+        self._waiting.clear()
+        self._waiting_count = 0
+
+    def _settle(self, samples: NDArray[np.int16]) -> None:
+        self._buffer = samples.copy() if len(samples) else _EMPTY
+        self._start, self._end = 0, len(samples)
