@@ -29,7 +29,7 @@ from realtime_trio.events import ClientEvent, ErrorEvent, Event, ServerEvent
 from realtime_trio.hub import EventHub, EventStream
 from realtime_trio.outbox import Outbox
 from realtime_trio.replies import Replies, Request
-from realtime_trio.transport import Close, Transport
+from realtime_trio.transport import GOING_AWAY, NORMAL_CLOSURE, Close, Transport
 
 A = TypeVar("A", bound=Event)
 B = TypeVar("B", bound=Event)
@@ -356,8 +356,10 @@ async def open_exchange(
 @asynccontextmanager
 async def _own(transport: Transport) -> AsyncIterator[Transport]:
     """Close somebody else's transport at the end of the block."""
+    code = GOING_AWAY
     try:
         yield transport
+        code = NORMAL_CLOSURE
     finally:
         with trio.CancelScope(shield=True):  # bounded by the transport's own close timeout
-            await transport.aclose()
+            await transport.aclose(code)

@@ -150,10 +150,13 @@ class AudioTrack:
             self._settle(self._buffer[self._start : self._end])
 
     def close(self) -> None:
-        """Take no more room than the samples need: nothing more is expected.  Appending is still possible."""
-        samples = self.samples
-        if len(self._buffer) > len(samples):
-            self._settle(samples)
+        """Take no more room than the audio needs: nothing more is expected.  Appending is still possible.
+
+        Nothing is joined, so that it takes next to no time for audio that somebody has decoded already, e.g. to play it.
+        """
+        self._waiting = deque(_without_base64(audio) for audio in self._waiting)
+        if len(self._buffer) > self._end - self._start:
+            self._settle(self._buffer[self._start : self._end])
 
     def _realign(self, audio: AudioData) -> AudioData:
         try:
@@ -180,3 +183,11 @@ class AudioTrack:
     def _settle(self, samples: NDArray[np.int16]) -> None:
         self._buffer = samples.copy() if len(samples) else _EMPTY
         self._start, self._end = 0, len(samples)
+
+
+def _without_base64(audio: AudioData) -> AudioData:
+    """The same audio in less memory, provided that its base64 is valid."""
+    try:
+        return AudioData(audio.data)
+    except RemoteProtocolError:
+        return audio
