@@ -99,7 +99,9 @@ class GrowingPart:
     kind: str | None
     """Wire tag, as items name it: `input_text`, `output_audio`, ..."""
     text: GrowingText = field(factory=GrowingText)
+    """Its words, if it is written."""
     transcript: GrowingText = field(factory=GrowingText)
+    """Its words, if it is spoken."""
     track: AudioTrack | None = None
     """Its audio, None until there is some."""
     as_is: InputImage | UnknownObject | None = None
