@@ -1,6 +1,7 @@
 """Every event of the protocol with its fields: what the event classes are held against.
 
-One line an event: its wire type, then its fields in any order, `?` after those that may be absent.  Left out are `type`, which every
+One line an event: its wire type, then its fields in any order, `?` after those that may be absent, by the protocol or because
+servers leave them out all the same (the content index of a transcription).  Left out are `type`, which every
 event has, and `event_id`, which clients may and servers must give; the one exception says so.
 """
 
@@ -63,8 +64,8 @@ SERVER: Final = _read(
     conversation.item.deleted                               item_id
     conversation.item.input_audio_transcription.delta       item_id content_index? delta? logprobs? obfuscation?
     conversation.item.input_audio_transcription.segment     item_id content_index id text speaker start end
-    conversation.item.input_audio_transcription.completed   item_id content_index transcript usage languages? logprobs?
-    conversation.item.input_audio_transcription.failed      item_id content_index error
+    conversation.item.input_audio_transcription.completed   item_id content_index? transcript usage languages? logprobs?
+    conversation.item.input_audio_transcription.failed      item_id content_index? error
     input_audio_buffer.committed                            item_id previous_item_id?
     input_audio_buffer.cleared
     input_audio_buffer.speech_started                       item_id audio_start_ms

@@ -15,7 +15,6 @@ from realtime_trio.events import (
     FunctionCall,
     FunctionCallOutput,
     InputAudio,
-    InputImage,
     InputText,
     Item,
     McpApprovalResponse,

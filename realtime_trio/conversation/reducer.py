@@ -21,8 +21,9 @@ but without a delta, so that nobody plays or prints them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
+from types import MappingProxyType
 from typing import Final
 
 from attrs import define, field
@@ -113,6 +114,7 @@ from realtime_trio.events.utility import (
 )
 
 _REMEMBERED: Final = 64  # Ids of what is over, for stragglers; they follow within moments.
+_NO_CHANGES: Final[Mapping[ConversationItem, list[Change]]] = MappingProxyType({})
 
 
 @define(eq=False)
@@ -517,30 +519,36 @@ class Conversation:
 
     def _on_response_done(self, response: Response) -> tuple[UtilityEvent, ...]:
         running = self._running.get(response.id)
-        events: list[UtilityEvent] = []
+        changes: dict[ConversationItem, list[Change]] = {}
         for wire in response.output:
             known = wire.id is not None and wire.id in self._known
             if not known and (running is None or running.is_out_of_band) and response.conversation_id is None:
                 continue
             item = self._output(wire, response.id)
             if item is not None:
-                deltas = merge(item, wire, self._shelf, final=True) + self._become(item, status_of(wire) or "completed")
-                events += self._tell(item, deltas, reveal=True)
-        events += self._end(self._running.pop(response.id, _Running()), response.status)
+                changed = changes.setdefault(item, [])
+                changed += merge(item, wire, self._shelf, final=True)
+                changed += self._become(item, status_of(wire) or "completed")
+        events = self._end(self._running.get(response.id, _Running()), response.status, changes)
+        self._running.pop(response.id, None)
         if response.id:
             _remember(self._over, response.id)
         return _in_order(events)
 
-    def _end(self, running: _Running, status: str | None) -> list[UtilityEvent]:
-        """Settle what a response that has ended so leaves open."""
+    def _end(
+        self, running: _Running, status: str | None, changes: Mapping[ConversationItem, list[Change]] = _NO_CHANGES
+    ) -> list[UtilityEvent]:
+        """Settle what a response that has ended so leaves open, and tell that with the changes its end has made already."""
         events: list[UtilityEvent] = []
-        for item in running.items:
+        for item in dict.fromkeys((*changes, *running.items)):
+            deltas = changes.get(item, [])
             if self._known.get(item._id) is not item:
                 pass  # deleted
             elif running.is_out_of_band and not item._is_shown:
                 del self._known[item._id]
             else:
-                deltas = self._become(item, "completed" if status == "completed" else "incomplete") if item._status == "in_progress" else []
+                if item._status == "in_progress":
+                    deltas += self._become(item, "completed" if status == "completed" else "incomplete")
                 if status == "cancelled" and item._status == "incomplete" and not item._is_interrupted:
                     item._is_interrupted = True
                     deltas.append(None)

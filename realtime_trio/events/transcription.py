@@ -140,8 +140,8 @@ class ConversationItemInputAudioTranscriptionCompleted(ServerEvent):
 
     item_id: str
     """Which user message."""
-    content_index: int
-    """Which of its parts."""
+    content_index: int = 0
+    """Which of its parts; some servers leave it out."""
     transcript: str
     """The whole transcript."""
     usage: TranscriptionUsage
@@ -175,7 +175,7 @@ class ConversationItemInputAudioTranscriptionFailed(ServerEvent):
 
     item_id: str
     """Which user message."""
-    content_index: int
-    """Which of its parts."""
+    content_index: int = 0
+    """Which of its parts; some servers leave it out."""
     error: TranscriptionErrorDetail
     """Why."""
