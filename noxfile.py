@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import html
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.parse
@@ -82,7 +84,7 @@ nox.options.error_on_missing_interpreters = False  # not even where CI is set: w
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
-TEST, LINT, BENCH = (nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench"))
+TEST, LINT, BENCH, DOCS = (nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs"))
 CODE = ["realtime_trio", "tests", "benchmarks", "examples", "noxfile.py"]
 
 
@@ -137,6 +139,24 @@ def conformance(session: nox.Session) -> None:
     schema = Path(session.invoked_from, session.posargs[0])
     session.install(".", *TEST)
     session.run("python", "tests/conformance.py", str(schema))
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation as a site; broken links are errors."""
+    session.install(*DOCS)
+    folder = Path(session.create_tmp())
+    pages = folder / "pages"
+    shutil.rmtree(pages, ignore_errors=True)
+    for linked in ("docs", "examples"):
+        shutil.copytree(ROOT / linked, pages / linked, ignore=shutil.ignore_patterns("__pycache__"))
+    for page in ("README.md", "CHANGELOG.md"):
+        shutil.copy(ROOT / page, pages / page)
+    config = folder / "mkdocs.json"  # JSON is YAML, too
+    config.write_text(
+        json.dumps({"site_name": "realtime_trio", "docs_dir": str(pages.resolve()), "site_dir": str(folder.resolve() / "site")})
+    )
+    session.run("mkdocs", "build", "--strict", "--config-file", str(config))
 
 
 @nox.session(python=SUPPORTED[0], default=False)
