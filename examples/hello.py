@@ -2,24 +2,16 @@
 
 import trio
 
-from realtime_trio import (
-    ConversationItemCreate,
-    ResponseCreate,
-    ResponseDone,
-    ResponseOutputAudioTranscriptDelta,
-    UserMessage,
-    open_session,
-)
+from realtime_trio import ItemUpdated, ResponseDone, TextDelta, TranscriptDelta, open_session
 
 
 async def main() -> None:
     """Ask one question of the service that OPENAI_API_KEY, or OPENAI_BASE_URL, stands for."""
     async with open_session("gpt-realtime", instructions="You are a great, upbeat friend.") as session:
-        await session.send(ConversationItemCreate(item=UserMessage.text("How are you?")))
-        await session.send(ResponseCreate())
+        await session.send_message("How are you?")
         async for event in session.events():
             match event:
-                case ResponseOutputAudioTranscriptDelta(delta=text):
+                case ItemUpdated(delta=TextDelta(text) | TranscriptDelta(text)):
                     print(text, end="", flush=True)
                 case ResponseDone():
                     break

@@ -2,7 +2,7 @@
 
 import trio
 
-from realtime_trio import AssistantMessage, ConversationItemCreate, OutputAudio, ResponseCreate, ResponseDone, UserMessage, open_session
+from realtime_trio import open_session
 from realtime_trio.simulator import Reply, Script, open_simulator_transport
 
 
@@ -10,13 +10,8 @@ async def main() -> None:
     """Ask one question of a model that is scripted."""
     script = Script([Reply.text("Great, thanks for asking!")])
     async with open_simulator_transport(script) as transport, open_session(transport=transport) as session:
-        with session.events(ResponseDone) as done:  # subscribe, then act
-            await session.send(ConversationItemCreate(item=UserMessage.text("How are you?")))
-            await session.send(ResponseCreate())
-            response = (await done.receive()).response
-    match response.output:
-        case [AssistantMessage(content=[OutputAudio(transcript=text)])]:
-            print(text)
+        answer = await session.ask("How are you?")  # waits for the whole answer
+    print(answer.transcript)
 
 
 trio.run(main)

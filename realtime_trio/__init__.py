@@ -15,6 +15,9 @@ from realtime_trio.audio.data import (
     AudioData as AudioData,
     AudioLike as AudioLike,
 )
+from realtime_trio.captions import (
+    Caption as Caption,
+)
 from realtime_trio.codec import (
     Codec as Codec,
     Role as Role,
@@ -261,6 +264,17 @@ from realtime_trio.session import (
     Session as Session,
     SessionOptions as SessionOptions,
     open_session as open_session,
+)
+from realtime_trio.transcriber import (
+    Transcriber as Transcriber,
+    TranscriptionOptions as TranscriptionOptions,
+    TranscriptionSettings as TranscriptionSettings,
+    open_transcription_session as open_transcription_session,
+)
+from realtime_trio.translator import (
+    TranslationSettings as TranslationSettings,
+    Translator as Translator,
+    open_translation_session as open_translation_session,
 )
 from realtime_trio.transport import (
     Close as Close,

@@ -13,7 +13,7 @@ import trio
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from realtime_trio.errors import SessionClosed
+from realtime_trio.errors import SessionClosed, SlowConsumer
 from realtime_trio.events import (
     AssistantMessage,
     ErrorEvent,
@@ -106,7 +106,8 @@ class LiveResponse:
         self._id: str | None = None
         self._response: Response | None = None
         self._error: Exception | None = None
-        self._is_read = False
+        self._left: int | None = None
+        """Events to read up to its end, once that has come: the reader may be far behind."""
 
     @property
     def id(self) -> str | None:
@@ -126,6 +127,7 @@ class LiveResponse:
         Raises:
             ServerError: The server refused it.
             SessionClosed: The session ended first.
+            SlowConsumer: Events were missed, so there is a gap in the audio.  Call again for what there is.
         """
         async for _ in self:
             pass
@@ -141,25 +143,41 @@ class LiveResponse:
         """Wait for the next piece; cancel-safe.
 
         Raises:
-            ServerError: The server refused the response.
+            ServerError, SessionClosed, SlowConsumer: As for `wait`.
         """
-        while not self._is_read:
-            try:
-                event = await self._stream.receive()
-            except SessionClosed:
-                break
-            match event:
-                case ErrorEvent() | ResponseDone() | UnknownEvent():
-                    self._is_read = self.is_done
-                case _ if isinstance(event, _DeltaEvent) and event.response_id == self._id:
-                    return self._piece(event)
-                case _:
-                    pass
-        self._is_read = True
-        await trio.lowlevel.checkpoint_if_cancelled()
+        while self._left is None or self._left > 0:
+            event = await self._receive()
+            if isinstance(event, _DeltaEvent) and event.response_id == self._id:
+                return self._piece(event)
+        await trio.lowlevel.checkpoint()
         if self._error is not None:
             raise self._error
         raise StopAsyncIteration
+
+    async def _receive(self) -> Event | None:
+        try:
+            event = await self._stream.receive()
+        except SlowConsumer:
+            self._count()
+            raise
+        except SessionClosed:
+            await trio.lowlevel.checkpoint()
+            self._left = 0
+            return None
+        self._count()
+        return event
+
+    def _count(self) -> None:
+        if self._left is not None:
+            self._left -= 1
+
+    def _end(self, outcome: Response | Exception) -> None:
+        """It has ended so, and the event that says it is about to be published."""
+        if isinstance(outcome, Response):
+            self._id, self._response = outcome.id or self._id, outcome
+        else:
+            self._error = outcome
+        self._left = self._stream.pending + 1
 
     def _piece(self, event: _DeltaEvent) -> Delta:
         match event:
@@ -169,7 +187,7 @@ class LiveResponse:
                 return TranscriptDelta(text)
             case ResponseFunctionCallArgumentsDelta(delta=text):
                 return ArgumentsDelta(text)
-            case ResponseOutputAudioDelta(delta=audio):
-                delta = AudioDelta(audio, self._encoding())
+            case _:
+                delta = AudioDelta(event.delta, self._encoding())
                 self._audio.append(delta.samples)
                 return delta

@@ -156,6 +156,8 @@ class Codec:
         """
         if isinstance(payload, str):
             return payload
+        if not isinstance(payload, Mapping):
+            raise LocalProtocolError(f"cannot send {_name_of(payload)} as a message; allowed: an object, or the text of one")
         try:
             return orjson.dumps(payload if type(payload) is dict else dict(payload)).decode()
         except (TypeError, ValueError) as exc:

@@ -172,10 +172,17 @@ class Exchange:
 
     async def _request(self, event: ClientEvent) -> ServerEvent:
         """Send an event and wait for the server event that acknowledges it."""
+        return await self._answer(*await self._ask(event))
+
+    async def _ask(self, event: ClientEvent) -> tuple[Request, trio.Event]:
+        """Send an event that will be acknowledged; `_answer` waits for that."""
         named = self._named(event)
         settled = trio.Event()
         request = await self._queue(named, self._codec.encode(named), settled.set)
         assert request is not None, "only events that are acknowledged are requests"
+        return request, settled
+
+    async def _answer(self, request: Request, settled: trio.Event) -> ServerEvent:
         await settled.wait()
         if request.error is not None:
             raise request.error
@@ -198,6 +205,7 @@ class Exchange:
         """Queue an event of the library's own at once.  After the end of the session it is nobody's business any more."""
         with suppress(SessionClosed):
             self._enqueue(event, self._codec.encode(event))
+            self._replies.expect(event, _nobody_waits)
 
     def _named(self, event: ClientEvent) -> ClientEvent:
         return event if event.event_id else evolve(event, event_id=self._new_id("evt_"))

@@ -123,6 +123,10 @@ class Replies:
         self._waiting.setdefault(key, deque()).append(request)
         return request
 
+    def awaits(self, kind: type[ClientEvent]) -> bool:
+        """Whether an event of this kind, of those that name no item, is open."""
+        return (kind, None) in self._waiting
+
     def settle(self, event: ServerEvent) -> bool:
         """Take note of a server event: it may acknowledge the oldest request of its kind, or refuse one.
 

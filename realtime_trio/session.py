@@ -1,13 +1,14 @@
 """A voice session: `open_session` and everything one can do with it.
 
-Owns the meaning of a voice session's events: the conversation, whose turn it is, what it costs.  How they travel is `exchange`'s business.
+Owns the meaning of a voice session's events: the conversation, whose turn it is, what it costs.  How they travel is `exchange`'s business,
+and how the user's audio gets to the server is `input_audio`'s.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, Unpack
 
 import attrs
@@ -16,12 +17,12 @@ import trio
 
 from realtime_trio._nursery import ServiceNursery
 from realtime_trio.answers import FOLLOWED, Answer, LiveResponse
-from realtime_trio.audio import PCM_RATE, AudioData, AudioLike
+from realtime_trio.audio import AudioData, AudioLike
 from realtime_trio.codec import Codec, SessionKind
 from realtime_trio.connection import ConnectOptions, check_options
-from realtime_trio.conversation import Conversation, Omission, Retention, history_events
+from realtime_trio.conversation import Omission, Retention, history_events
 from realtime_trio.endpoint import Endpoint
-from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
+from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     UNSET,
     AudioConfig,
@@ -36,10 +37,7 @@ from realtime_trio.events import (
     Event,
     FunctionCall,
     FunctionCallOutput,
-    InputAudioBufferAppend,
     InputAudioBufferClear,
-    InputAudioBufferCommit,
-    InputAudioBufferCommitted,
     InputText,
     Item,
     JsonObject,
@@ -61,18 +59,13 @@ from realtime_trio.events import (
     UserMessage,
 )
 from realtime_trio.events.conversation_item import ConversationItem
-from realtime_trio.exchange import Exchange, generate_id, open_exchange
-from realtime_trio.ledger import Ledger, Usage
+from realtime_trio.exchange import generate_id, open_exchange
+from realtime_trio.input_audio import InputAudioExchange
 from realtime_trio.transport import Transport
 from realtime_trio.turns import Actions, Concluded, Failed, Finished, ResponseRequest, Send, Started, Turns, Withdrawn
 
 MessageContent = str | AudioLike | UserContent | Iterable[str | UserContent]
 """What `send_message` takes: a text, audio, a content part, or several texts and parts."""
-
-MIN_COMMIT_MS: Final = 100
-"""The service refuses to commit less."""
-MAX_APPEND_BYTES: Final = 2**20
-"""Longest piece of audio in one event.  The protocol allows 15 MiB, but masking and encoding that would hold up everybody else."""
 
 _BENIGN: Final = frozenset({"response_cancel_not_active", "conversation_already_has_active_response"})
 """Refusals that mean that something else was faster; the turns deal with them."""
@@ -92,7 +85,7 @@ class _Waiter:
     error: Exception | None = None
 
 
-class Session(Exchange):
+class Session(InputAudioExchange[RealtimeSession]):
     """A conversation with the service.  Made by `open_session`; usable from any number of tasks."""
 
     def __init__(
@@ -105,10 +98,7 @@ class Session(Exchange):
         new_id: Callable[[str], str],
         retention: Retention,
     ) -> None:
-        super().__init__(transport, codec, services, capacity=capacity, new_id=new_id)
-        self._config: RealtimeSession | None = None
-        self._conversation = Conversation(retention=retention)
-        self._ledger = Ledger()
+        super().__init__(transport, codec, services, capacity=capacity, new_id=new_id, retention=retention)
         self._turns = Turns(new_id)
         self._reflexes: deque[str] = deque(maxlen=_REFLEXES)
         self._live: dict[ResponseRequest, LiveResponse] = {}
@@ -116,22 +106,6 @@ class Session(Exchange):
         self._omissions: tuple[Omission, ...] = ()
 
     # --- looking ----------------------------------------------------------------------------------------------------------------------
-
-    @property
-    def config(self) -> RealtimeSession:
-        """The effective configuration, as the server last reported it."""
-        assert self._config is not None, "a session is handed out only after session.created"
-        return self._config
-
-    @property
-    def conversation(self) -> Conversation:
-        """The conversation, always up to date with the events you hold.  Readable after the block."""
-        return self._conversation
-
-    @property
-    def usage(self) -> Usage:
-        """What the session has cost so far, in tokens by modality and seconds of transcription."""
-        return self._ledger.usage
 
     @property
     def rate_limits(self) -> Mapping[str | None, RateLimit]:
@@ -171,12 +145,14 @@ class Session(Exchange):
             raise TypeError("update() takes either a SessionConfig or keywords, not both")
         self._codec.encode(SessionUpdate(session=config))  # before anything is compared: what it holds may be of any type
         change = _difference(config, self.config)
-        if change is UNSET:
+        if isinstance(change, SessionConfig):
+            self._check_voice(change)
+        if self._replies.awaits(SessionUpdate):
+            change = config  # what will be in force when this arrives is not known
+        if not isinstance(change, SessionConfig):
             await trio.lowlevel.checkpoint()
             self._check_open()
             return self.config
-        assert isinstance(change, SessionConfig)
-        self._check_voice(change)
         answer = await self._request(SessionUpdate(session=change))
         assert isinstance(answer, SessionUpdated)
         return answer.session if isinstance(answer.session, RealtimeSession) else self.config
@@ -188,78 +164,37 @@ class Session(Exchange):
 
     # --- speaking ---------------------------------------------------------------------------------------------------------------------
 
-    async def append_audio(self, audio: AudioLike, *, chunk_ms: int | None = None) -> None:
-        """Append the user's audio, of any length, to the input buffer.
-
-        Args:
-            audio: int16 or float32 array of shape (n,), or bytes, in the session's input format (24 kHz mono PCM by default).
-            chunk_ms: Milliseconds per event; 20 to 100 is usual.  By default events are as long as is reasonable.
-
-        Raises:
-            LocalProtocolError: It is no audio; nothing was sent.
-            SessionClosed: The session has ended.
-
-        Cancellation: between two events; what was queued is sent.
-        """
-        data = AudioData.of(audio).data
-        per_ms = _bytes_per_ms(self._input_format)
-        size = MAX_APPEND_BYTES if chunk_ms is None else max(1, chunk_ms) * per_ms
-        for start in range(0, len(data), size):
-            await self.send(InputAudioBufferAppend(audio=data[start : start + size]))
-        await trio.lowlevel.checkpoint()
-
-    async def commit_audio(self) -> str | None:
-        """Make the appended audio a user message, and wait for the server to do so.  Starts no response.
-
-        Returns:
-            Id of the user message; None if turn detection was faster and there was nothing left to commit.
-
-        Raises:
-            LocalProtocolError: Less than 100 ms are pending, which the server would refuse; nothing was sent.
-            ServerError, SessionClosed: As for `update`.
-        """
-        detecting = self._is_detecting_turns
-        if not detecting:
-            self._check_commit()
-        try:
-            answer = await self._request(InputAudioBufferCommit())
-        except ServerError as error:
-            if detecting and error.code == "input_audio_buffer_commit_empty":
-                return None
-            raise
-        assert isinstance(answer, InputAudioBufferCommitted)
-        return answer.item_id
-
-    async def clear_audio(self) -> None:
-        """Discard the appended audio, and wait for the server to do so."""
-        await self._request(InputAudioBufferClear())
-
     @asynccontextmanager
     async def user_turn(self, *, respond: bool = True, interrupt: bool = True) -> AsyncIterator[None]:
         """Push to talk: append audio inside the block; leaving it commits what was appended and asks for a response.
 
-        Needs turn detection to be off.  Leaving by an exception discards the audio.
+        Needs turn detection to be off.  Leaving by an exception discards the audio, and so does less than 100 ms of it, which is an error.
 
         Args:
             respond: Ask for a response at the end.
             interrupt: Stop the response that is being spoken, as somebody who begins to talk expects.
+
+        Raises:
+            LocalProtocolError: Turn detection is on, or less than 100 ms of audio were appended.
+            ServerError, SessionClosed: As for `update`.
         """
         if self._is_detecting_turns:
             raise LocalProtocolError("user_turn() needs turn detection to be off: open_session(turn_detection=None)")
+        await trio.lowlevel.checkpoint()
         if interrupt:
             self._act(self._turns.cancel())
         try:
             yield
+            await self.commit_audio()
         except BaseException:
             self._post(self._named(InputAudioBufferClear()))
             raise
-        await self.commit_audio()
         if respond:
             await self.respond()
 
     async def send_message(
         self, content: MessageContent, *, respond: bool = True, previous_item_id: str | None = None, **settings: Unpack[ResponseSettings]
-    ) -> str:
+    ) -> str | None:
         """Say something to the model, and ask for a response.
 
         Audio that was appended before and waits to be committed is committed first, if turn detection is off.
@@ -271,22 +206,26 @@ class Session(Exchange):
             **settings: Settings for this response alone.
 
         Returns:
-            Id of the user message.
+            Id of the user message; None if the content was an empty list, which only asks for a response.
 
         Raises:
-            LocalProtocolError: The content does not fit the protocol; nothing was sent.
+            LocalProtocolError: The content or the settings do not fit the protocol, or less than 100 ms of audio wait to be committed;
+                nothing was sent.
             SessionClosed: The session has ended.
         """
+        if settings and not respond:
+            raise TypeError("settings are for the response, and none is asked for")
         message = attrs.evolve(_user_message(content), id=self._new_id("item_"))
         create = ConversationItemCreate(item=message, previous_item_id=previous_item_id)
         self._codec.encode(create)
         request = self._request_for(None, settings) if respond else None
-        await self._commit_pending()
-        await self.send(create)
+        await trio.lowlevel.checkpoint()
+        self._commit_pending()
+        if message.content:
+            await self.send(create)
         if request is not None:
             self._want(request)
-        assert message.id is not None
-        return message.id
+        return message.id if message.content else None
 
     # --- responses --------------------------------------------------------------------------------------------------------------------
 
@@ -304,10 +243,10 @@ class Session(Exchange):
             SessionClosed: The session has ended.
         """
         request = self._request_for(config, settings)
-        if not request.is_out_of_band:
-            await self._commit_pending()
-        self._want(request)
         await trio.lowlevel.checkpoint()
+        if not request.is_out_of_band:
+            self._commit_pending()
+        self._want(request)
 
     @asynccontextmanager
     async def open_response(
@@ -322,12 +261,18 @@ class Session(Exchange):
             **settings: As for `respond`.
         """
         request = self._request_for(config, settings)
+        await trio.lowlevel.checkpoint()
         if not request.is_out_of_band:
-            await self._commit_pending()
+            self._commit_pending()
+        with self._follow(request) as live:
+            yield live
+
+    @contextmanager
+    def _follow(self, request: ResponseRequest) -> Iterator[LiveResponse]:
         with self._hub.subscribe(*FOLLOWED, kept=False) as stream:
-            live = self._live[request] = LiveResponse(stream, lambda: self._output_format.type or "audio/pcm")
-            self._want(request)
+            live = self._live[request] = LiveResponse(stream, lambda: self._encoding_of(request))
             try:
+                self._want(request)
                 yield live
             finally:
                 if self._live.pop(request, None) is not None:
@@ -341,19 +286,24 @@ class Session(Exchange):
             **settings: Settings for the first response.
 
         Raises:
-            ServerError: The server refused the response.
+            ServerError: The server refused the response, or the one to its tools.
+            LocalProtocolError: As for `send_message`.
             SessionClosed: The session ended first.
 
         Cancellation: cancels the response.
         """
         request = self._request_for(None, settings)
+        await trio.lowlevel.checkpoint()
         if content is not None:
             await self.send_message(content, respond=False)
-        else:
-            await self._commit_pending()
+        elif not request.is_out_of_band:
+            self._commit_pending()
+        if request.is_out_of_band:  # its speech is nowhere but in its events
+            with self._follow(request) as live:
+                return await live.wait()
         waiter = self._waiters[request] = _Waiter()
-        self._want(request)
         try:
+            self._want(request)
             await waiter.done.wait()
         finally:
             if self._waiters.pop(request, None) is not None:
@@ -378,13 +328,13 @@ class Session(Exchange):
         Raises:
             LocalProtocolError: There is no such item, it is no assistant message, or it has no audio; nothing was sent.
         """
+        await trio.lowlevel.checkpoint()
         item = None if item_id is None else self._spoken_item(item_id)
         self._act(self._turns.cancel())
         if item is not None:
             index = next(i for i, part in enumerate(item.parts) if isinstance(part, OutputAudio))
             heard_ms = min(max(0, sample_count) * 1000 // item.audio_rate, item.audio_ms)
             self._post(self._named(ConversationItemTruncate(item_id=item.id, content_index=index, audio_end_ms=heard_ms)))
-        await trio.lowlevel.checkpoint()
         return item
 
     # --- items ------------------------------------------------------------------------------------------------------------------------
@@ -457,23 +407,21 @@ class Session(Exchange):
         item = FunctionCallOutput(call_id=call_id, output=output, id=self._new_id("item_"))
         create = self._named(ConversationItemCreate(item=item))
         text = self._codec.encode(create)
+        await trio.lowlevel.checkpoint()
         actions = self._turns.call_answered(call_id, respond=respond)
         self._enqueue(create, text)
         self._act(actions)
-        await trio.lowlevel.checkpoint()
 
     # --- inside -----------------------------------------------------------------------------------------------------------------------
 
     def _understand(self, event: ServerEvent) -> Iterable[Event]:
         match event:
             case SessionCreated(session=RealtimeSession() as config):
-                self._config = config
                 self._created.set()
                 self._configured(config)
             case SessionUpdated(session=config):
                 self._is_configuring = False
                 if isinstance(config, RealtimeSession):
-                    self._config = config
                     self._configured(config)
             case _:
                 pass
@@ -483,14 +431,16 @@ class Session(Exchange):
         return derived
 
     def _configured(self, config: RealtimeSession) -> None:
-        audio = config.audio.input if config.audio is not None else None
-        self._act(self._turns.configure(audio.turn_detection if audio is not None else None))
+        self._config = config
+        self._act(self._turns.configure(self._input.turn_detection if self._is_detecting_turns else None))
 
     def _is_benign(self, event: ServerEvent) -> bool:
-        return isinstance(event, ErrorEvent) and event.error.code in _BENIGN and event.error.event_id in self._reflexes
+        if isinstance(event, ErrorEvent) and event.error.code in _BENIGN and event.error.event_id in self._reflexes:
+            return True
+        return super()._is_benign(event)
 
     def _note_sent(self, event: Event) -> None:
-        self._conversation.sent(event)
+        super()._note_sent(event)
         match event:
             case ConversationItemCreate(item=FunctionCallOutput(call_id=call_id)):
                 # Somebody who answers with events of their own asks for the response, too.
@@ -518,19 +468,23 @@ class Session(Exchange):
                         self._live[request]._id = response_id
                 case Finished(request=request, response=response):
                     if live := self._live.pop(request, None):
-                        live._id, live._response = response.id or live._id, response
+                        live._end(response)
                 case Concluded(request=request, response=response):
                     if waiter := self._waiters.pop(request, None):
                         waiter.response = response
                         waiter.done.set()
                 case Failed(request=request, error=error):
                     self._fail(request, error)
+                case Withdrawn(request=request) if request in self._live or request in self._waiters:
+                    self._fail(request, ServerError("the response was cancelled before it began", event_id=request.event.event_id))
                 case Withdrawn():
                     pass
 
     def _fail(self, request: ResponseRequest, error: Exception) -> None:
+        with suppress(ValueError):
+            self._reflexes.remove(str(request.event.event_id))  # a refusal that somebody is told of is not benign
         if live := self._live.pop(request, None):
-            live._error = error
+            live._end(error)
         if waiter := self._waiters.pop(request, None):
             waiter.error = error
             waiter.done.set()
@@ -553,34 +507,16 @@ class Session(Exchange):
         if self._outbox.is_closed:
             raise SessionClosed("the session has ended; nothing can be sent any more")
 
-    async def _commit_pending(self) -> None:
-        if not self._is_detecting_turns and self._conversation.pending_input_ms > 0:
-            self._check_commit()
-            await self.send(InputAudioBufferCommit())
-
-    def _check_commit(self) -> None:
-        pending = self._conversation.pending_input_ms
-        if pending < MIN_COMMIT_MS:
-            raise LocalProtocolError(f"cannot commit {pending} ms of audio: at least {MIN_COMMIT_MS} ms must have been appended")
-
-    @property
-    def _is_detecting_turns(self) -> bool:
-        audio = self.config.audio.input if self.config.audio is not None else None
-        return audio is not None and audio.turn_detection is not None
-
-    @property
-    def _input_format(self) -> AudioFormat:
-        audio = self.config.audio.input if self.config.audio is not None else None
-        return (audio.format if audio is not None else None) or AudioFormat.pcm()
-
-    @property
-    def _output_format(self) -> AudioFormat:
-        audio = self.config.audio.output if self.config.audio is not None else None
-        return (audio.format if audio is not None else None) or AudioFormat.pcm()
+    def _encoding_of(self, request: ResponseRequest) -> str:
+        asked, present = request.event.response or ResponseConfig(), self.config
+        outputs = [settings.audio.output for settings in (asked, present) if settings.audio is not None]
+        formats = [output.format for output in outputs if output is not None]
+        return next((known.type for known in formats if known is not None and known.type), str(AudioFormat.pcm().type))
 
     def _known_item(self, item_id: str) -> ConversationItem:
         item = self._conversation.get(item_id)
-        assert item is not None, "the answer brought the item"
+        if item is None:  # deleted since, or not of this session
+            raise LocalProtocolError(f"there is no item {item_id!r} in the conversation")
         return item
 
     def _spoken_item(self, item_id: str) -> ConversationItem:
@@ -599,10 +535,6 @@ class Session(Exchange):
         return np.concatenate(pieces) if pieces else np.empty(0, np.int16)
 
 
-def _bytes_per_ms(audio_format: AudioFormat) -> int:
-    return 2 * (audio_format.rate or PCM_RATE) // 1000 if audio_format.type in ("audio/pcm", None) else 8
-
-
 def _has_spoken(item: ConversationItem) -> bool:
     return item.role == "assistant" and item.audio_ms > 0
 
@@ -612,11 +544,14 @@ def _user_message(content: MessageContent) -> UserMessage:
         return UserMessage.text(content)
     if isinstance(content, bytes | bytearray | memoryview | np.ndarray | AudioData):
         return UserMessage.audio(content)
-    if attrs.has(type(content)):
-        return UserMessage(content=(content,))  # type: ignore[arg-type]  # what is no part is refused by the codec
-    if not isinstance(content, Iterable):
-        raise LocalProtocolError(f"cannot send {type(content).__name__} as a message; allowed: text, audio, a content part, or several")
-    return UserMessage(content=tuple(InputText(part) if isinstance(part, str) else part for part in content))
+    parts = content if isinstance(content, Iterable) else (content,)
+    return UserMessage(content=tuple(InputText(part) if isinstance(part, str) else _checked_part(part) for part in parts))
+
+
+def _checked_part(part: object) -> UserContent:
+    if isinstance(part, UserContent):
+        return part
+    raise LocalProtocolError(f"cannot send {type(part).__name__} in a message; allowed: text, audio, a part, or several texts and parts")
 
 
 _NESTED: Final = (SessionConfig, AudioConfig, AudioInputConfig, AudioOutputConfig)
@@ -684,6 +619,10 @@ async def open_session(
         options=connecting,
     ) as session:
         session._omissions = replay.omitted
-        for create in replay.events:
-            await session.send(create)
+        replayed = [await session._ask(create) for create in replay.events]
+        for request, settled in replayed:
+            try:
+                await session._answer(request, settled)
+            except ServerError as error:
+                raise ConnectionFailed(f"the service refused the history: {error}", code=error.code) from error
         yield session

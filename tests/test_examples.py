@@ -6,7 +6,7 @@ import os
 import re
 import runpy
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,18 +16,31 @@ import trio
 
 from realtime_trio import open_session
 from realtime_trio.audio import PCM_RATE, read_wav
-from realtime_trio.simulator import INSTANT, Reply, Script, serve_simulator, synthesize_speech
+from realtime_trio.simulator import INSTANT, Reply, Script, Turn, serve_simulator, synthesize_speech
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
-TESTED = {"hello.py", "offline.py", "text_chat.py", "speak_file.py", "several_consumers.py"}
+TESTED = {
+    "hello.py",
+    "offline.py",
+    "text_chat.py",
+    "speak_file.py",
+    "several_consumers.py",
+    "push_to_talk.py",
+    "out_of_band.py",
+    "captions.py",
+    "translate.py",
+}
 
 
 @asynccontextmanager
-async def simulator(*replies: Reply) -> AsyncIterator[str]:
+async def simulator(
+    *replies: Reply, transcripts: Sequence[str | None] = (), translations: Sequence[tuple[str, str]] = ()
+) -> AsyncIterator[str]:
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            yield await nursery.start(serve_simulator, Script(replies, pacing=INSTANT))
+            script = Script(replies, transcripts=transcripts, translations=translations, pacing=INSTANT)
+            yield await nursery.start(serve_simulator, script)
             nursery.cancel_scope.cancel()
 
 
@@ -84,6 +97,73 @@ async def test_several_consumers_each_see_everything(capsys: pytest.CaptureFixtu
     assert re.findall("audio: (.*)", printed) == ["1.0 s"]
     first, second = map(int, re.findall(r"usage: (\d+) tokens so far", printed))
     assert 0 < first < second
+
+
+@pytest.mark.socket
+async def test_push_to_talk_interrupts_the_first_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    story, voice = "Once upon a time, there was a clock.", synthesize_speech("Once upon a time, there was a clock.")
+    heard = [lambda turn: round(turn.heard_seconds, 1) == 2.7] * 2
+    async with simulator(Reply.speech(story, voice, when=heard[0]), Reply.text("Noon.", when=heard[1])) as url:
+        await main_of("push_to_talk.py")(str(EXAMPLES / "question.wav"), url)
+    interrupted, answered = capsys.readouterr().out.splitlines()
+    beginning, _, remark = interrupted.partition("... ")
+    assert 0 < len(beginning) < len(story)
+    assert story.startswith(beginning)
+    assert remark == "[interrupted after 1.0 s]"
+    assert answered == "Noon."
+
+
+@pytest.mark.socket
+async def test_push_to_talk_does_without_a_recording(capsys: pytest.CaptureFixture[str]) -> None:
+    async with simulator(Reply.text("Ah."), Reply.text("Oh.", when=lambda turn: turn.heard_seconds == 1)) as url:
+        await main_of("push_to_talk.py")(None, url)
+    assert capsys.readouterr().out.splitlines() == ["Ah.", "Oh."]
+
+
+@pytest.mark.socket
+async def test_out_of_band_looks_at_the_talk_and_leaves_no_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    def is_aside(turn: Turn) -> bool:
+        return turn.modality == "text" and turn.metadata is not None and turn.metadata.get("purpose") == "mood"
+
+    moods = [Reply.text("worried", when=is_aside), Reply.text("angry", when=is_aside), Reply.text("calm", when=is_aside)]
+    async with simulator(*moods, Reply.text("Let me look."), Reply.text("I am sorry."), Reply.text("You are welcome.")) as url:
+        await main_of("out_of_band.py")(url)
+    printed = capsys.readouterr().out.splitlines()
+    talk = [line for line in printed if not line.startswith("[")]
+    assert talk == [
+        "> My parcel has not arrived.",
+        "Let me look.",
+        "> That is the third time!",
+        "I am sorry.",
+        "> All right. Thank you for your help.",
+        "You are welcome.",
+        "6 items, 6 responses",
+    ]
+    assert sorted(re.findall(r"^\[mood at '(.*?)[.!].*: (.*)\]$", "\n".join(printed), re.MULTILINE)) == [
+        ("All right", "calm"),
+        ("My parcel has not arrived", "worried"),
+        ("That is the third time", "angry"),
+    ]
+
+
+@pytest.mark.socket
+async def test_captions_prints_a_line_for_each_file(capsys: pytest.CaptureFixture[str]) -> None:
+    question = str(EXAMPLES / "question.wav")
+    async with simulator(transcripts=["What time is it?", None, "Tell me."]) as url:
+        await main_of("captions.py")([question, question, question], url)
+    lines = capsys.readouterr().out.split("\n")
+    # What a terminal shows: every caption is written over the one before.
+    assert [line.rpartition("\r")[2] for line in lines] == ["What time is it?", "[The audio could not be transcribed.]", "Tell me.", ""]
+    assert len(lines[0].split("\r")) > 3
+
+
+@pytest.mark.socket
+async def test_translate_writes_the_translation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "translated.wav"
+    async with simulator(translations=[("What time is it?", "¿Qué hora es?")]) as url:
+        await main_of("translate.py")(str(EXAMPLES / "question.wav"), "es", str(target), url)
+    assert capsys.readouterr().out == f"¿Qué hora es?\n[written to {target}]\n"
+    np.testing.assert_array_equal(read_wav(target), synthesize_speech("¿Qué hora es?"))
 
 
 @pytest.mark.socket

@@ -38,6 +38,7 @@ LEVELS = {
     "tools.schema": 1,
     "tools.registry": 1,
     # Pure machines.
+    "captions": 2,
     "conversation.*": 2,
     "ledger": 2,
     "turns": 2,
@@ -51,10 +52,13 @@ LEVELS = {
     "hub": 3,
     "outbox": 3,
     "exchange": 3,
+    "input_audio": 3,
     "answers": 3,
     "_nursery": 3,
     "tools.executor": 3,
     "session": 3,
+    "transcriber": 3,
+    "translator": 3,
     # The other side of the wire.
     "simulator.*": 4,
     # What people start.

@@ -7,13 +7,29 @@ from hypothesis import given, strategies as st
 
 from realtime_trio.errors import ServerError, SessionClosed
 from realtime_trio.events import (
+    AssistantMessage,
     ClientEvent,
+    ConversationItemAdded,
+    ConversationItemCreate,
+    ConversationItemCreated,
+    ConversationItemDelete,
+    ConversationItemDeleted,
+    ConversationItemRetrieve,
+    ConversationItemRetrieved,
+    ConversationItemTruncate,
+    ConversationItemTruncated,
     ErrorDetail,
     ErrorEvent,
     Event,
+    InputAudioBufferClear,
+    InputAudioBufferCleared,
+    InputAudioBufferCommit,
     InputAudioBufferCommitted,
     RealtimeSession,
+    Response,
     ResponseCreate,
+    ResponseDone,
+    ServerEvent,
     SessionConfig,
     SessionUpdate,
     SessionUpdated,
@@ -23,6 +39,7 @@ from realtime_trio.events import (
     TranslationSessionUpdate,
     TranslationSessionUpdated,
     UnknownEvent,
+    UserMessage,
 )
 from realtime_trio.replies import Replies, Request
 
@@ -78,6 +95,104 @@ def test_requests_of_different_kinds_do_not_answer_each_other() -> None:
     assert (one.answer, other.answer) == (None, answer)
 
 
+def item(item_id: str | None) -> UserMessage:
+    return UserMessage.text("words", id=item_id)
+
+
+CREATE, DELETE = ConversationItemCreate(event_id="a", item=item("item_1")), ConversationItemDelete(event_id="a", item_id="item_1")
+RETRIEVE = ConversationItemRetrieve(event_id="a", item_id="item_1")
+TRUNCATE = ConversationItemTruncate(event_id="a", item_id="item_1", content_index=0, audio_end_ms=5)
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (InputAudioBufferCommit(event_id="a"), InputAudioBufferCommitted(event_id="event_1", item_id="item_1")),
+        (InputAudioBufferClear(event_id="a"), InputAudioBufferCleared(event_id="event_1")),
+        (CREATE, ConversationItemAdded(event_id="event_1", item=item("item_1"))),
+        (CREATE, ConversationItemCreated(event_id="event_1", item=item("item_1"))),
+        (DELETE, ConversationItemDeleted(event_id="event_1", item_id="item_1")),
+        (RETRIEVE, ConversationItemRetrieved(event_id="event_1", item=item("item_1"))),
+        (TRUNCATE, ConversationItemTruncated(event_id="event_1", item_id="item_1", content_index=0, audio_end_ms=5)),
+    ],
+    ids=lambda event: event.type,
+)
+def test_every_kind_of_request_has_its_acknowledgement(request_: ClientEvent, answer: ServerEvent) -> None:
+    replies = Replies()
+    request = expect(replies, request_)
+    assert not replies.settle(ResponseDone(event_id="event_1", response=Response(id="resp_1")))
+    assert replies.settle(answer)
+    assert request.answer is answer
+    assert not replies.settle(answer)
+
+
+def test_what_concerns_an_item_is_answered_by_what_names_it_in_whatever_order() -> None:
+    replies = Replies()
+    one, other = (expect(replies, ConversationItemDelete(event_id=name, item_id=f"item_{name}")) for name in "ab")
+    kept = expect(replies, ConversationItemRetrieve(event_id="c", item_id="item_a"))
+    replies.settle(ConversationItemDeleted(event_id="event_1", item_id="item_z"))
+    replies.settle(ConversationItemDeleted(event_id="event_1", item_id="item_b"))
+    assert (one.answer, kept.answer, other.answer is not None) == (None, None, True)
+    replies.settle(ConversationItemDeleted(event_id="event_1", item_id="item_a"))
+    assert (one.answer is not None, kept.answer) == (True, None)
+
+
+def test_an_item_of_a_response_does_not_answer_for_one_that_is_created() -> None:
+    replies = Replies()
+    request = expect(replies, CREATE)
+    replies.settle(ConversationItemAdded(event_id="event_1", item=AssistantMessage(id="item_2", content=[])))
+    assert request.answer is None
+
+
+def test_requests_about_the_same_item_are_answered_in_their_order() -> None:
+    replies = Replies()
+    first, second = (
+        expect(replies, ConversationItemTruncate(event_id=name, item_id="i", content_index=0, audio_end_ms=5)) for name in "ab"
+    )
+    answer = ConversationItemTruncated(event_id="event_1", item_id="i", content_index=0, audio_end_ms=5)
+    replies.settle(answer)
+    assert (first.answer, second.answer) == (answer, None)
+    replies.settle(refusal("b"))
+    assert second.error is not None
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        (DELETE, "item_delete_invalid_item_id"),
+        (RETRIEVE, "item_retrieve_invalid_item_id"),
+        (TRUNCATE, "item_truncate_invalid_item_id"),
+    ],
+)
+def test_a_refusal_without_an_event_id_settles_the_request_whose_item_it_quotes(event: ClientEvent, code: str) -> None:
+    replies = Replies()
+    others = [expect(replies, other) for other in (DELETE, RETRIEVE, TRUNCATE) if other is not event]
+    request = expect(replies, event)
+
+    def quoting(text: str, code: str) -> ErrorEvent:
+        detail = ErrorDetail(type="invalid_request_error", message=f"the item with id '{text}' does not exist", code=code)
+        return ErrorEvent(event_id="event_1", error=detail)
+
+    assert not replies.settle(quoting("item_11", code))
+    assert not replies.settle(quoting("item_1", "something_else"))
+    assert replies.settle(quoting("item_1", code))
+    assert isinstance(request.error, ServerError)
+    assert (request.error.code, request.error.event_id) == (code, "a")
+    assert [other.error for other in others] == [None, None]
+
+
+def test_one_can_ask_whether_a_kind_of_request_is_open() -> None:
+    replies = Replies()
+    assert not replies.awaits(SessionUpdate)
+    expect(replies, update("a"))
+    expect(replies, update("b"))
+    replies.settle(updated())
+    assert replies.awaits(SessionUpdate)
+    assert not replies.awaits(InputAudioBufferCommit)
+    replies.settle(refusal("b"))
+    assert not replies.awaits(SessionUpdate)
+
+
 def test_a_refusal_settles_the_request_it_names_and_no_other() -> None:
     replies = Replies()
     first, second, third = (expect(replies, update(event_id)) for event_id in "abc")
@@ -120,8 +235,9 @@ def test_an_answer_nobody_asked_for_is_no_surprise() -> None:
         SessionUpdate(session=SessionConfig()),
         SessionUpdate(event_id="", session=SessionConfig()),
         UnknownEvent(event_id="a", type="session.update", raw={}),
+        ConversationItemCreate(event_id="a", item=item(None)),
     ],
-    ids=["never acknowledged", "no id", "empty id", "not understood"],
+    ids=["never acknowledged", "no id", "empty id", "not understood", "an item that the server names"],
 )
 def test_what_has_no_answer_that_could_be_told_is_no_request(event: ClientEvent | UnknownEvent) -> None:
     replies = Replies()
@@ -154,7 +270,7 @@ def test_every_request_is_settled_exactly_once_whatever_happens(steps: list[str]
     replies = Replies()
     settled: list[str] = []
     waiting: list[Request] = []
-    expected: list[str] = []
+    expected: list[str | None] = []
     for number, step in enumerate(steps):
         if step == "send":
             event_id = f"evt_{number}"

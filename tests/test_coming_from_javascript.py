@@ -1,0 +1,289 @@
+"""Every difference from the JavaScript reference client that docs/coming-from-javascript.md promises, seen on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from realtime_trio import (
+    AudioData,
+    AudioDelta,
+    ConnectionFailed,
+    ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemTruncate,
+    ErrorEvent,
+    Event,
+    EventStream,
+    FunctionTool,
+    InputAudioBufferCommit,
+    ItemAppended,
+    ItemCompleted,
+    ItemUpdated,
+    LocalProtocolError,
+    ResponseCancel,
+    ResponseCreate,
+    ResponseDone,
+    ServerError,
+    ServerVad,
+    Session,
+    SessionClosed,
+    SessionCreated,
+    SessionUpdate,
+    SessionUpdated,
+    ToolCallRequested,
+    UserMessage,
+    WireRecord,
+    generate_id,
+    open_session,
+)
+from realtime_trio.audio import PCM_RATE, pcm16_from_float
+from realtime_trio.simulator import LIFELIKE, Call, Reply, Script, open_simulator_transport
+
+SECOND = np.ones(PCM_RATE, np.int16)
+LONG = "It was a dark and stormy night, and nobody slept."
+
+
+@asynccontextmanager
+async def simulated(*replies: Reply, **settings: Any) -> AsyncIterator[Session]:
+    with trio.fail_after(60):
+        async with open_simulator_transport(Script(replies)) as transport, open_session(transport=transport, **settings) as session:
+            yield session
+
+
+async def taken(wire: EventStream[WireRecord]) -> list[Event]:
+    """What went over the wire until nothing more happens."""
+    await wait_all_tasks_blocked()
+    return [wire.receive_nowait().event for _ in range(wire.pending)]
+
+
+async def sent(wire: EventStream[WireRecord]) -> list[Event]:
+    await wait_all_tasks_blocked()
+    records = [wire.receive_nowait() for _ in range(wire.pending)]
+    return [record.event for record in records if record.source == "client"]
+
+
+async def test_a_configuration_follows_the_greeting_and_is_awaited(autojump_clock: MockClock) -> None:
+    async with simulated(instructions="Be brief.") as session:
+        assert [type(event) for event in await taken(session.wire())] == [SessionCreated, SessionUpdate, SessionUpdated]
+
+
+async def test_a_setting_that_the_service_does_not_like_is_an_exception_of_opening(autojump_clock: MockClock) -> None:
+    with pytest.raises(ConnectionFailed, match=r"session\.audio\.output\.speed"):
+        async with simulated(speed=9.0):
+            pytest.fail("not reached")
+
+
+async def test_nothing_is_configured_that_was_not_asked_for(autojump_clock: MockClock) -> None:
+    async with simulated() as session:
+        assert [type(event) for event in await taken(session.wire())] == [SessionCreated]
+        assert session.config.audio is not None
+        assert session.config.audio.input is not None
+        assert isinstance(session.config.audio.input.turn_detection, ServerVad)
+
+
+async def test_an_update_sends_only_what_differs(autojump_clock: MockClock) -> None:
+    async with simulated(instructions="Be brief.") as session:
+        wire = session.wire()
+        await sent(wire)
+        await session.update(instructions="Be brief.", voice="marin")
+        [update] = await sent(wire)
+        assert isinstance(update, SessionUpdate)
+        assert not getattr(update.session, "instructions", None)
+        await session.update(instructions="Be brief.", voice="marin")
+        assert await sent(wire) == []
+
+
+async def test_a_tool_survives_updates_of_something_else_and_goes_when_it_is_off_the_list(autojump_clock: MockClock) -> None:
+    weather, time = FunctionTool(name="get_weather"), FunctionTool(name="get_time")
+    async with simulated(tools=[weather, time]) as session:
+        assert (await session.update(instructions="Be brief.")).tools == (weather, time)
+        assert (await session.update(tools=[time])).tools == (time,)
+
+
+async def test_the_voice_may_be_repeated_and_not_changed_after_the_model_has_spoken(autojump_clock: MockClock) -> None:
+    async with simulated(voice="marin") as session:
+        await session.ask("How are you?")
+        await session.update(voice="marin")
+        with pytest.raises(LocalProtocolError, match="voice"):
+            await session.update(voice="cedar")
+
+
+async def test_there_is_one_output_modality_and_no_temperature(autojump_clock: MockClock) -> None:
+    async with simulated() as session:
+        with pytest.raises(ServerError, match="modalities"):
+            await session.update(output_modalities=["text", "audio"])
+        with pytest.raises(TypeError, match="temperature"):
+            await session.update(temperature=0.8)  # type: ignore[call-arg]  # the point of the test
+
+
+async def test_audio_that_waits_is_committed_before_a_message_that_was_sent_after_it(autojump_clock: MockClock) -> None:
+    async with simulated(turn_detection=None) as session:
+        wire = session.wire()
+        await sent(wire)
+        await session.append_audio(SECOND)
+        await session.send_message("And this is written.")
+        assert [type(event) for event in await sent(wire)][1:] == [InputAudioBufferCommit, ConversationItemCreate, ResponseCreate]
+        spoken, written, _ = session.conversation.items
+        assert (spoken.audio_ms, written.audio_ms, written.text) == (1000, 0, "And this is written.")
+
+
+async def test_turn_detection_commits_by_itself(autojump_clock: MockClock) -> None:
+    async with simulated() as session:
+        wire = session.wire()
+        await session.append_audio(SECOND)
+        await session.respond()
+        assert InputAudioBufferCommit not in map(type, await sent(wire))
+
+
+async def test_an_event_keeps_the_id_that_it_brings(autojump_clock: MockClock) -> None:
+    async with simulated() as session:
+        with session.events(ErrorEvent) as errors:
+            assert await session.send(ConversationItemDelete(item_id="item_unknown", event_id="mine")) == "mine"
+            assert (await errors.receive()).error.event_id == "mine"
+        with pytest.raises(TypeError):
+            ConversationItemDelete(item_id="item_unknown", type="response.create")  # type: ignore[call-arg]  # the point of the test
+        with pytest.raises(LocalProtocolError):
+            await session.send_raw(["no", "object"])  # type: ignore[arg-type]  # the point of the test
+
+
+async def test_cancelling_refuses_what_cannot_be_cut_before_anything_is_sent(autojump_clock: MockClock) -> None:
+    async with simulated(output_modalities=["text"]) as session:
+        await session.ask("How are you?")
+        wire = session.wire()
+        await sent(wire)
+        question, answer = session.conversation.items
+        for item_id in ("item_unknown", question.id, answer.id):
+            with pytest.raises(LocalProtocolError, match=item_id):
+                await session.cancel_response(item_id, 100)
+        assert await session.cancel_response() is None
+        assert await sent(wire) == []
+
+
+async def test_cancelling_comes_before_truncating_and_what_follows_is_dropped(autojump_clock: MockClock) -> None:
+    async with simulated(Reply.text(LONG, pacing=LIFELIKE)) as session:
+        samples = 0
+        with session.events(ItemUpdated) as updates:
+            await session.send_message("Tell me a story.")
+            while samples < PCM_RATE + 1:
+                match await updates.receive():
+                    case ItemUpdated(item=item, delta=AudioDelta(more)):
+                        samples += len(more)
+        wire = session.wire()
+        await sent(wire)
+        with session.events(ResponseDone) as done:
+            assert await session.cancel_response(item.id, PCM_RATE + 1) is item
+            await done.receive()
+        [cancel, truncate] = await sent(wire)
+        assert isinstance(cancel, ResponseCancel)
+        assert isinstance(truncate, ConversationItemTruncate)
+        assert truncate.audio_end_ms == 1000
+        assert (item.status, item.heard_ms, item.transcript) == ("incomplete", 1000, "")
+
+
+async def test_no_more_is_cut_off_than_has_arrived_and_nothing_cancelled_that_is_over(autojump_clock: MockClock) -> None:
+    async with simulated() as session:
+        await session.ask("How are you?")
+        wire = session.wire()
+        await sent(wire)
+        item = session.conversation.items[-1]
+        milliseconds = item.audio_ms
+        await session.cancel_response(item.id, 10**9)
+        [truncate] = await sent(wire)
+        assert isinstance(truncate, ConversationItemTruncate)
+        assert truncate.audio_end_ms == milliseconds
+
+
+async def test_a_response_that_is_asked_for_too_early_waits_for_its_turn(autojump_clock: MockClock) -> None:
+    async with simulated(Reply.text("One.", pacing=LIFELIKE), Reply.text("Two.")) as session:
+        with session.events(ResponseDone, ErrorEvent) as events:
+            await session.send_message("One?")
+            await session.send_message("Two?")
+            ended = [await events.receive(), await events.receive()]
+        assert [type(event) for event in ended] == [ResponseDone, ResponseDone]
+    assert [item.transcript for item in session.conversation.items if item.role == "assistant"] == ["One.", "Two."]
+
+
+async def test_several_outputs_of_tools_get_one_reply(autojump_clock: MockClock) -> None:
+    async with simulated(Reply.calls(Call("get_time"), Call("get_weather")), Reply.text("It is noon, and sunny.")) as session:
+        with session.events(ToolCallRequested) as requests:
+            await session.send_message("What is it like?")
+            calls = [await requests.receive(), await requests.receive()]
+        with session.events(ResponseDone) as done:
+            for request in calls:
+                assert request.call.call_id is not None
+                await session.send_tool_output(request.call.call_id, "12")
+            await done.receive()
+        await wait_all_tasks_blocked()
+    assert session.usage.responses == 2
+
+
+async def test_updated_comes_before_appended_and_completed_last(autojump_clock: MockClock) -> None:
+    async with simulated(Reply.call("get_weather", city="Paris")) as session:
+        with session.events(ItemAppended, ItemUpdated, ItemCompleted, ToolCallRequested) as events:
+            await session.send_message("What is the weather in Paris?")
+            await wait_all_tasks_blocked()
+            told = [events.receive_nowait() for _ in range(events.pending)]
+    kinds = [type(event).__name__ for event in told]
+    assert kinds[:3] == ["ItemAppended", "ItemCompleted", "ItemAppended"]
+    assert kinds[-2:] == ["ItemCompleted", "ToolCallRequested"]
+    assert set(kinds[3:-2]) == {"ItemUpdated"}
+
+
+async def test_a_stream_that_is_opened_because_of_an_event_does_not_see_it_again(autojump_clock: MockClock) -> None:
+    async with simulated() as session:
+        with session.events(ItemAppended) as appended:
+            await session.send_message("How are you?")
+            question = await appended.receive()
+            with session.events(ItemAppended) as later:
+                assert (await later.receive()).item is not question.item
+
+
+async def test_the_conversation_can_be_read_after_the_block(autojump_clock: MockClock) -> None:
+    async with simulated(Reply.text("Fine.")) as session:
+        await session.ask("How are you?")
+    assert [item.text or item.transcript for item in session.conversation.items] == ["How are you?", "Fine."]
+    with pytest.raises(SessionClosed):
+        await session.send_message("Hello?")
+    with pytest.raises(SessionClosed):
+        await session.wait_for(ItemAppended)
+
+
+async def test_nothing_is_told_as_new_once_a_response_was_cancelled(autojump_clock: MockClock) -> None:
+    async with simulated(Reply.text(LONG, pacing=LIFELIKE)) as session:
+        with session.events(ItemUpdated) as updates:
+            await session.send_message("Tell me a story.")
+            item = (await updates.receive()).item
+            await session.cancel_response()
+            for _ in range(updates.pending):  # what had come before
+                updates.receive_nowait()
+            await trio.sleep(10)
+            assert {updates.receive_nowait().delta for _ in range(updates.pending)} <= {None}
+        assert (item.status, item.is_interrupted) == ("incomplete", True)
+
+
+def test_audio_is_converted_as_the_reference_client_converts_it() -> None:
+    converted = pcm16_from_float(np.array([1, -1, 0.5, -0.5, np.nan, 2], np.float32))
+    assert converted.tolist() == [32767, -32768, 16383, -16384, 0, 32767]
+    assert AudioData(np.zeros(100, np.int16)[:10]).nbytes == 20
+    assert AudioData.from_base64(AudioData(converted).base64).samples.tolist() == converted.tolist()
+
+
+def test_an_id_is_as_long_as_there_and_has_no_letters_that_look_alike() -> None:
+    made = generate_id("evt_")
+    assert len(made) == 21
+    assert made.startswith("evt_")
+    assert not set(made[4:]) & set("0OIl_")
+    assert len(generate_id("evt_", 10)) == 10
+
+
+async def test_a_message_is_found_by_the_id_that_it_brings(autojump_clock: MockClock) -> None:
+    async with simulated() as session:
+        item = await session.insert_item(UserMessage.text("Hello.", id="item_mine"))
+        assert session.conversation.get("item_mine") is item

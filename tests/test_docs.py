@@ -1,0 +1,337 @@
+"""Every snippet of Python in the documentation runs, against the simulator, and prints what the documentation says it prints.
+
+A block that follows `<!-- given: a, b -->` is run in the situation that these entries of `GIVEN` make; a block that is followed by one of
+```text prints exactly that.  A block that opens sessions itself finds a service by the environment, as an application does, on a real
+socket.  Every other block is run inside a session, and when nothing happens any more the session ends.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import logging
+import re
+import textwrap
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import pytest
+import trio
+from attrs import evolve, field, frozen
+from numpy.typing import NDArray
+from trio.testing import MockClock
+
+import realtime_trio
+from realtime_trio import (
+    Close,
+    Event,
+    InputAudioBufferSpeechStarted,
+    ResponseCancel,
+    ResponseOutputAudioDelta,
+    ServerEvent,
+    Session,
+    SessionKind,
+    Transport,
+    open_session,
+)
+from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
+from realtime_trio.simulator import (
+    LIFELIKE,
+    Reply,
+    Script,
+    SimulatedServer,
+    Simulation,
+    open_simulator_transport,
+    serve_simulator,
+    synthesize_speech,
+)
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+KEY = "sk-good"
+
+_BLOCK = re.compile(
+    r"(?:^<!-- given: (?P<given>[^>]*?) -->\n)?^```python\n(?P<code>.*?)^```$(?:\n\n?^```text\n(?P<printed>.*?)^```$)?",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@frozen(kw_only=True)
+class Snippet:
+    page: Path
+    line: int
+    code: str = field(repr=False)
+    given: Sequence[str]
+    printed: str | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+    @property
+    def is_program(self) -> bool:
+        return "trio.run(" in self.code
+
+    @property
+    def opens_sessions(self) -> bool:
+        return re.search(r"open_\w*(session|connection)\(", self.code) is not None
+
+    def compile(self) -> CodeType:
+        """The code, which may await, at the lines it has in its page."""
+        code: CodeType = compile("\n" * (self.line - 1) + self.code, str(self.page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        return code
+
+
+def snippets_of(page: Path) -> Iterable[Snippet]:
+    text = page.read_text(encoding="utf-8")
+    for match in _BLOCK.finditer(text):
+        yield Snippet(
+            page=page,
+            line=text.count("\n", 0, match.start("code")) + 1,
+            code=match["code"],
+            given=[name.strip() for name in (match["given"] or "").split(",") if name.strip()],
+            printed=match["printed"],
+        )
+
+
+SNIPPETS = [snippet for page in PAGES for snippet in snippets_of(page)]
+
+
+# What a snippet may need
+
+
+@frozen(kw_only=True)
+class Situation:
+    """What is so before a snippet begins, and how the simulator goes on."""
+
+    replies: tuple[Reply, ...] = ()
+    script: Mapping[str, Any] = {}
+    settings: Mapping[str, Any] = {}
+    before: tuple[Callable[[Session], Awaitable[object]], ...] = ()
+    simulation: Callable[[Script], Simulation] = SimulatedServer
+
+    def and_also(self, other: Situation) -> Situation:
+        return evolve(
+            other if other.simulation is not SimulatedServer else self,
+            replies=self.replies + other.replies,
+            script={**self.script, **other.script},
+            settings={**self.settings, **other.settings},
+            before=self.before + other.before,
+        )
+
+
+class Interrupting:
+    """A service that hears the user begin to speak when it has sent a second of an answer."""
+
+    kind = SessionKind.REALTIME
+
+    def __init__(self, script: Script) -> None:
+        self._server = SimulatedServer(script)
+        self._samples = 0
+
+    @property
+    def close(self) -> Close | None:
+        return self._server.close
+
+    @property
+    def next_due(self) -> float | None:
+        return self._server.next_due
+
+    def connect(self, now: float) -> None:
+        self._server.connect(now)
+
+    def receive(self, event: Event, now: float) -> None:
+        self._server.receive(event, now)
+
+    def take_due(self, now: float) -> Sequence[ServerEvent]:
+        said: list[ServerEvent] = []
+        for event in self._server.take_due(now):
+            said.append(event)
+            if isinstance(event, ResponseOutputAudioDelta) and self._samples < PCM_RATE:
+                self._samples += len(event.delta.samples)
+                if self._samples >= PCM_RATE:
+                    said.append(InputAudioBufferSpeechStarted(event_id="event_speech", audio_start_ms=0, item_id="item_speech"))
+                    self._server.receive(ResponseCancel(), now)
+        return said
+
+
+async def talk(session: Session) -> None:
+    await session.ask("How are you?")
+
+
+LONG = "It was a dark and stormy night, and nobody slept."
+GIVEN = {
+    "an answer": Situation(replies=(Reply.text("Great, thanks for asking!"),)),
+    "a talk": Situation(replies=(Reply.text("Great, thanks for asking!"),), before=(talk,)),
+    "a story": Situation(replies=(Reply.speech(LONG, synthesize_speech(LONG)),)),
+    "an interruption": Situation(replies=(Reply.speech(LONG, synthesize_speech(LONG), pacing=LIFELIKE),), simulation=Interrupting),
+    "push to talk": Situation(settings={"turn_detection": None}),
+    "text": Situation(settings={"output_modalities": ["text"]}),
+    "a call": Situation(replies=(Reply.call("get_weather", city="Paris"), Reply.text("It is 21 degrees in Paris."))),
+    "a failure": Situation(replies=(Reply.fail("inference_rate_limit_exceeded", "Try again later."),)),
+    "transcripts": Situation(script={"transcripts": ["What time is it?"]}),
+    "translations": Situation(script={"translations": [("Good morning.", "Buenos días.")]}),
+    "a classifier": Situation(replies=(Reply.text("happy", when=lambda turn: turn.metadata is not None and "purpose" in turn.metadata),)),
+}
+
+
+class Microphone:
+    """Half a second of speech, in pieces of 100 ms."""
+
+    def __init__(self) -> None:
+        self._chunks = iter(np.split(synthesize_speech("Hello, hello, hello.")[: PCM_RATE // 2], 5))
+
+    def __aiter__(self) -> Microphone:
+        return self
+
+    async def __anext__(self) -> NDArray[np.int16]:
+        await trio.lowlevel.checkpoint()
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+
+class Speaker:
+    """Has always played half of what it was given."""
+
+    def __init__(self) -> None:
+        self._samples = 0
+
+    def play(self, samples: NDArray[np.int16]) -> None:
+        self._samples += len(samples)
+
+    def stop(self) -> int:
+        return self._samples // 2
+
+
+def namespace(**more: object) -> dict[str, object]:
+    ours = {name: value for name, value in vars(realtime_trio).items() if not name.startswith("_")}
+    modules = {"trio": trio, "np": np, "json": json, "logging": logging}
+    audio = {"PCM_RATE": PCM_RATE, "WavWriter": WavWriter, "read_wav": read_wav}
+    simulated = {"Reply": Reply, "Script": Script, "open_simulator_transport": open_simulator_transport}
+    return {**ours, **modules, **audio, **simulated, "microphone_chunks": Microphone(), "speaker": Speaker(), **more}
+
+
+async def run(snippet: Snippet, names: dict[str, object]) -> None:
+    await trio.lowlevel.checkpoint()
+    coroutine = eval(snippet.compile(), names)
+    if inspect.iscoroutine(coroutine):
+        await coroutine
+
+
+def situation_of(snippet: Snippet) -> Situation:
+    situation = Situation()
+    for name in snippet.given:
+        situation = situation.and_also(GIVEN[name])
+    return situation
+
+
+def check(snippet: Snippet, printed: str) -> None:
+    if snippet.printed is not None:
+        assert printed.strip() == snippet.printed.strip()
+
+
+def named(snippets: Iterable[Snippet]) -> list[Any]:
+    return [pytest.param(snippet, id=snippet.name) for snippet in snippets]
+
+
+# Running them
+
+
+@pytest.mark.parametrize("snippet", named(each for each in SNIPPETS if not each.opens_sessions))
+async def test_a_snippet_runs_inside_a_session(
+    snippet: Snippet, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = situation_of(snippet)
+
+    async def hang_up_when_nothing_happens(transport: Transport) -> None:
+        await trio.sleep(60)  # of a clock that jumps as soon as everybody waits
+        await transport.aclose()
+
+    with trio.fail_after(600):
+        async with trio.open_nursery() as consumers:
+            async with (
+                open_simulator_transport(given.simulation(Script(given.replies, **given.script))) as transport,
+                open_session(transport=transport, **given.settings) as session,
+                trio.open_nursery() as clocks,
+            ):
+                for prepare in given.before:
+                    await prepare(session)
+                clocks.start_soon(hang_up_when_nothing_happens, transport)
+                await run(snippet, namespace(session=session, nursery=consumers))
+                clocks.cancel_scope.cancel()
+            consumers.cancel_scope.deadline = trio.current_time() + 60  # they end with the session
+    check(snippet, capsys.readouterr().out)
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("snippet", named(each for each in SNIPPETS if each.opens_sessions))
+async def test_a_snippet_that_opens_sessions_runs(
+    snippet: Snippet, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = namespace()
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            given = situation_of(snippet)
+            script = Script(given.replies, **given.script)
+            url = await nursery.start(lambda task_status: serve_simulator(script, api_key=KEY, task_status=task_status))
+            monkeypatch.setenv("OPENAI_BASE_URL", url)
+            monkeypatch.setenv("OPENAI_API_KEY", KEY)
+            if snippet.is_program:
+                await trio.to_thread.run_sync(exec, snippet.compile(), names)
+            else:
+                await run(snippet, names)
+            nursery.cancel_scope.cancel()
+    check(snippet, capsys.readouterr().out)
+
+
+# The pages themselves
+
+
+def test_every_page_with_promises_has_snippets() -> None:
+    assert {snippet.page.name for snippet in SNIPPETS} == {"README.md", "guide.md", "coming-from-javascript.md"}
+
+
+def test_every_situation_is_given_somewhere() -> None:
+    assert {name for snippet in SNIPPETS for name in snippet.given} == set(GIVEN)
+
+
+def test_the_snippets_are_all_there_is_of_python() -> None:
+    fences = [line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines() if line.lstrip().startswith("```py")]
+    assert len(fences) == len(SNIPPETS)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        path, _, section = link.partition("#")
+        if "://" in link:
+            continue
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if section:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert section in [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles], link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_calls_by_a_name_of_ours_exists(page: Path) -> None:
+    """Words in code style that look like classes of ours are classes of ours."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    ours = {*dir(realtime_trio), *dir(realtime_trio.simulator), *dir(realtime_trio.audio)}
+    for mentioned in re.findall(r"`((?:Item|Response|Session|Input|Conversation|Tool|Delta|Slow|Server|Local|Remote)[A-Z]\w+)[`(]", text):
+        assert mentioned in ours, mentioned
+
+
+def test_a_snippet_fails_at_its_own_line() -> None:
+    snippet = Snippet(page=ROOT / "docs" / "guide.md", line=42, code=textwrap.dedent("1 / 0"), given=(), printed=None)
+    with pytest.raises(ZeroDivisionError) as caught:
+        exec(snippet.compile())
+    assert caught.traceback[-1].lineno == 41  # counted from 0
