@@ -625,6 +625,12 @@ def test_raw_messages_must_be_json(payload: Mapping[str, object]) -> None:
         Codec().encode_raw(payload)
 
 
+@pytest.mark.parametrize(("payload", "name"), [([], "a list"), ([1], "a list"), (5, "an integer"), (None, "null"), (b"{}", "bytes")])
+def test_raw_messages_must_be_objects(payload: object, name: str) -> None:
+    with pytest.raises(LocalProtocolError, match=f"^cannot send {name} as a message; allowed: "):
+        Codec().encode_raw(payload)  # type: ignore[arg-type]  # as a user may
+
+
 def test_error_messages_hold_no_audio() -> None:
     event = ConversationItemCreate(item=UserMessage(content=[InputAudioBufferAppend(audio=b"abcd" * 500)]))  # type: ignore[list-item]
     with pytest.raises(LocalProtocolError) as caught:
