@@ -353,8 +353,7 @@ class Session(InputAudioExchange[RealtimeSession]):
         """
         if isinstance(item, UnknownObject):
             raise LocalProtocolError("only items of known types can be inserted; send others with send_raw()")
-        if not item.id:
-            item = attrs.evolve(item, id=self._new_id("item_"))
+        item = _identified(item, self._new_id)
         await self._request(ConversationItemCreate(item=item, previous_item_id=previous_item_id))
         return self._known_item(str(item.id))
 
@@ -539,6 +538,11 @@ def _has_spoken(item: ConversationItem) -> bool:
     return item.role == "assistant" and item.audio_ms > 0
 
 
+def _identified(item: Item, new_id: Callable[[str], str]) -> Item:
+    """The item with an id, by which its acknowledgement can be told."""
+    return item if item.id or isinstance(item, UnknownObject) else attrs.evolve(item, id=new_id("item_"))
+
+
 def _user_message(content: MessageContent) -> UserMessage:
     if isinstance(content, str):
         return UserMessage.text(content)
@@ -619,7 +623,8 @@ async def open_session(
         options=connecting,
     ) as session:
         session._omissions = replay.omitted
-        replayed = [await session._ask(create) for create in replay.events]
+        creates = [attrs.evolve(create, item=_identified(create.item, new_id)) for create in replay.events]
+        replayed = [await session._ask(create) for create in creates]
         for request, settled in replayed:
             try:
                 await session._answer(request, settled)

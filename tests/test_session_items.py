@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 import pytest
 import trio
-from peers import Server, failure, open_pair
+from peers import Server, created, failure, memory_server, open_pair
 from simulated import SLOW, only, open_simulated, sent, speech, types_sent
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
+from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     AssistantMessage,
     AudioConfig,
@@ -51,7 +51,7 @@ from realtime_trio.events import (
     UnknownObject,
     UserMessage,
 )
-from realtime_trio.session import Session
+from realtime_trio.session import Session, open_session
 from realtime_trio.simulator import Call, Reply, Turn
 
 HELLO = UserMessage.text("Hello!", id="item_hello")
@@ -208,16 +208,15 @@ async def test_what_concerns_an_item_may_be_cancelled_refused_or_ended_and_the_n
     assert outcomes == ["refused ServerError", "answered", "ended SessionClosed"]
 
 
-async def test_an_item_that_is_gone_before_one_could_look_is_said_to_be(autojump_clock: MockClock) -> None:
+async def test_an_item_of_a_time_before_the_session_is_not_in_its_conversation(autojump_clock: MockClock) -> None:
     async with open_pair() as (session, server), trio.open_nursery() as nursery:
 
-        async def delete_at_once() -> None:
-            create = await server.hear(ConversationItemCreate)
-            await server.say(acknowledgement(create), ConversationItemDeleted(event_id="event_2", item_id="item_hello"))
+        async def cut() -> None:
+            await server.say(acknowledgement(await server.hear(ConversationItemTruncate)))
 
-        nursery.start_soon(delete_at_once)
+        nursery.start_soon(cut)
         with pytest.raises(LocalProtocolError, match="there is no item 'item_hello' in the conversation"):
-            await session.insert_item(HELLO)
+            await session.truncate("item_hello", 5)
 
 
 async def test_an_interruption_of_the_librarys_own_does_not_answer_a_truncation_that_is_awaited(autojump_clock: MockClock) -> None:
@@ -233,12 +232,13 @@ async def test_an_interruption_of_the_librarys_own_does_not_answer_a_truncation_
 
 async def test_everything_that_concerns_items_is_a_checkpoint(autojump_clock: MockClock) -> None:
     async with open_simulated(Reply.calls(Call("look", call_id="call_1")), Reply.speech("Hello.", speech(400))) as session:
-        calls = session.events(ToolCallRequested)
+        calls, done = session.events(ToolCallRequested), session.events(ResponseDone)
         await session.respond()
         await calls.receive()
         with assert_checkpoints():
             await session.send_tool_output("call_1", "{}")
-        await session.wait_for(ResponseDone)
+        for _ in range(2):
+            await done.receive()
         spoken = session.conversation.items[-1]
         for call in (
             partial(session.insert_item, HELLO),
@@ -367,7 +367,7 @@ async def test_an_output_that_wants_no_reply_gets_none(autojump_clock: MockClock
 
 async def test_a_call_is_answered_once_and_only_if_it_was_made(autojump_clock: MockClock) -> None:
     async with open_simulated(Reply.calls(Call("look", call_id="call_1"))) as session:
-        wire, calls = session.wire(), session.events(ToolCallRequested)
+        wire, calls, done = session.wire(), session.events(ToolCallRequested), session.events(ResponseDone)
         with pytest.raises(LocalProtocolError, match="'call_1' was never made"):
             await session.send_tool_output("call_1", "{}")
         await session.respond()
@@ -377,7 +377,8 @@ async def test_a_call_is_answered_once_and_only_if_it_was_made(autojump_clock: M
         await session.send_tool_output("call_1", "{}")
         with pytest.raises(LocalProtocolError, match="'call_1' is answered already"):
             await session.send_tool_output("call_1", "{}")
-        await session.wait_for(ResponseDone)
+        for _ in range(2):
+            await done.receive()
         assert types_sent(wire) == ["response.create", "conversation.item.create", "response.create"]
 
 
@@ -462,13 +463,13 @@ async def test_a_call_that_was_cut_short_is_not_asked_for_and_not_waited_for(sta
 
 async def test_outputs_of_tools_do_not_commit_what_the_user_is_saying(autojump_clock: MockClock) -> None:
     async with open_simulated(Reply.calls(Call("look", call_id="call_1")), turn_detection=None) as session:
-        calls = session.events(ToolCallRequested)
+        wire, calls, done = session.wire(), session.events(ToolCallRequested), session.events(ResponseDone)
         await session.send_message("Look!")
         await calls.receive()
         await session.append_audio(speech(500))
-        wire = session.wire()
         await session.send_tool_output("call_1", "{}")
-        await session.wait_for(ResponseDone)
+        for _ in range(2):
+            await done.receive()
         assert "input_audio_buffer.commit" not in types_sent(wire)
         assert session.conversation.pending_input_ms == 500
 
@@ -479,14 +480,15 @@ async def test_outputs_of_tools_do_not_commit_what_the_user_is_saying(autojump_c
 async def test_a_conversation_can_be_continued_in_another_session(autojump_clock: MockClock) -> None:
     replies = Reply.text("It is sunny."), Reply.calls(Call("look", call_id="call_1")), Reply.text("A tree.")
     async with open_simulated(*replies, transcripts=["How is the weather?"], turn_detection=None, transcription=Transcription()) as session:
+        calls, done = session.events(ToolCallRequested), session.events(ResponseDone)
         async with session.user_turn():
             await session.append_audio(speech(500))
-        await session.wait_for(ResponseDone)
-        calls = session.events(ToolCallRequested)
+        await done.receive()
         await session.send_message("What do you see?")
         await calls.receive()
         await session.send_tool_output("call_1", "a tree")
-        await session.wait_for(ResponseDone)
+        for _ in range(2):
+            await done.receive()
         history = session.conversation.export()
         spoken = [(item.role, item.text or item.transcript or item.output) for item in session.conversation.items]
     async with open_simulated(history=history, output_modalities=("text",)) as session:
@@ -508,6 +510,24 @@ async def test_what_of_a_history_cannot_be_replayed_is_said(autojump_clock: Mock
         assert [(omission.index, omission.item_id) for omission in session.omissions] == [(1, "item_call"), (2, None)]
         await session.ask()
         assert [item.text or item.role for item in session.conversation.items][:1] == ["Hello!"]
+
+
+async def test_a_history_that_the_server_refuses_is_a_refused_session(autojump_clock: MockClock) -> None:
+    near, server = memory_server()
+
+    async def refuse() -> None:
+        await server.say(created())
+        for number in range(2):
+            create = await server.hear(ConversationItemCreate)
+            await server.say(failure("too long", code="string_above_max_length", of=create.event_id) if number else acknowledgement(create))
+
+    history = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]} for text in ("one", "two")]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(refuse)
+        with pytest.raises(ConnectionFailed, match=r"refused the history: .*too long") as caught:
+            async with open_session(transport=near, history=history):
+                pytest.fail("not reached")
+    assert caught.value.code == "string_above_max_length"
 
 
 # Costs

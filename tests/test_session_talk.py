@@ -215,12 +215,11 @@ async def test_what_is_no_audio_is_refused_and_nothing_is_sent(audio: AudioLike,
 
 async def test_committed_audio_is_a_user_message_that_holds_it(autojump_clock: MockClock) -> None:
     async with open_simulated(turn_detection=None) as session:
+        completed = session.events(ItemCompleted)
         await session.append_audio(SAMPLES)
         item_id = await session.commit_audio()
-        assert item_id is not None
-        item = session.conversation.get(item_id)
-        assert item is not None
-        assert (item.role, item.status) == ("user", "completed")
+        item = (await completed.receive()).item
+        assert (item.id, item.role, item.status) == (item_id, "user", "completed")
         assert np.array_equal(item.audio, SAMPLES)
         assert session.conversation.pending_input_ms == 0
 
@@ -417,6 +416,7 @@ async def test_nothing_can_be_asked_for_or_said_after_the_end(autojump_clock: Mo
         partial(session.append_audio, speech(100)),
         session.clear_audio,
         partial(session.delete_item, "item_1"),
+        partial(session.send_tool_output, "call_1", "{}"),
     ]
     for call in calls:
         with assert_checkpoints(), pytest.raises(SessionClosed):
@@ -1011,11 +1011,12 @@ async def life_of_a_talk(scope: trio.CancelScope, canceller: CancelAt) -> bool:
                     pass
                 await response.wait()
             await session.cancel_response(answer.items[0].id, 100)
-            calls = session.events(ToolCallRequested)
+            calls, done = session.events(ToolCallRequested), session.events(ResponseDone)
             await session.respond()
             call = (await calls.receive()).call
             await session.send_tool_output(str(call.call_id), "{}")
-            await session.wait_for(ResponseDone)
+            for _ in range(2):
+                await done.receive()
             item = await session.insert_item(UserMessage.text("Again!"))
             await session.retrieve_item(item.id)
             await session.delete_item(item.id)
