@@ -260,10 +260,12 @@ from realtime_trio.ledger import (
     Usage as Usage,
 )
 from realtime_trio.session import (
-    MessageContent as MessageContent,
     Session as Session,
     SessionOptions as SessionOptions,
     open_session as open_session,
+)
+from realtime_trio.shorthand import (
+    MessageContent as MessageContent,
 )
 from realtime_trio.transcriber import (
     Transcriber as Transcriber,

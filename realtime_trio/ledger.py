@@ -136,8 +136,6 @@ class Ledger:
                     self._usage -= _of_transcription(earlier)
             case RateLimitsUpdated():
                 self._rate_limits.update((limit.name, limit) for limit in event.rate_limits)
-            case _:
-                pass
 
 
 def _replace(table: dict[_K, _V], key: _K, value: _V | None) -> _V | None:

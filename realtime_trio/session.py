@@ -17,7 +17,6 @@ import trio
 
 from realtime_trio._nursery import ServiceNursery
 from realtime_trio.answers import FOLLOWED, Answer, LiveResponse
-from realtime_trio.audio import AudioData, AudioLike
 from realtime_trio.codec import Codec, SessionKind
 from realtime_trio.connection import ConnectOptions, check_options
 from realtime_trio.conversation import Omission, Retention, history_events
@@ -25,10 +24,7 @@ from realtime_trio.endpoint import Endpoint
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     UNSET,
-    AudioConfig,
     AudioFormat,
-    AudioInputConfig,
-    AudioOutputConfig,
     ConversationItemCreate,
     ConversationItemDelete,
     ConversationItemRetrieve,
@@ -38,7 +34,6 @@ from realtime_trio.events import (
     FunctionCall,
     FunctionCallOutput,
     InputAudioBufferClear,
-    InputText,
     Item,
     JsonObject,
     OutputAudio,
@@ -55,17 +50,13 @@ from realtime_trio.events import (
     SessionUpdate,
     SessionUpdated,
     UnknownObject,
-    UserContent,
-    UserMessage,
 )
 from realtime_trio.events.conversation_item import ConversationItem
 from realtime_trio.exchange import generate_id, open_exchange
 from realtime_trio.input_audio import InputAudioExchange
+from realtime_trio.shorthand import MessageContent, difference, identified, user_message
 from realtime_trio.transport import Transport
 from realtime_trio.turns import Actions, Concluded, Failed, Finished, ResponseRequest, Send, Started, Turns, Withdrawn
-
-MessageContent = str | AudioLike | UserContent | Iterable[str | UserContent]
-"""What `send_message` takes: a text, audio, a content part, or several texts and parts."""
 
 _BENIGN: Final = frozenset({"response_cancel_not_active", "conversation_already_has_active_response"})
 """Refusals that mean that something else was faster; the turns deal with them."""
@@ -144,7 +135,7 @@ class Session(InputAudioExchange[RealtimeSession]):
         elif settings:
             raise TypeError("update() takes either a SessionConfig or keywords, not both")
         self._codec.encode(SessionUpdate(session=config))  # before anything is compared: what it holds may be of any type
-        change = _difference(config, self.config)
+        change = difference(config, self.config)
         if isinstance(change, SessionConfig):
             self._check_voice(change)
         if self._replies.awaits(SessionUpdate):
@@ -215,7 +206,7 @@ class Session(InputAudioExchange[RealtimeSession]):
         """
         if settings and not respond:
             raise TypeError("settings are for the response, and none is asked for")
-        message = attrs.evolve(_user_message(content), id=self._new_id("item_"))
+        message = attrs.evolve(user_message(content), id=self._new_id("item_"))
         create = ConversationItemCreate(item=message, previous_item_id=previous_item_id)
         self._codec.encode(create)
         request = self._request_for(None, settings) if respond else None
@@ -353,7 +344,7 @@ class Session(InputAudioExchange[RealtimeSession]):
         """
         if isinstance(item, UnknownObject):
             raise LocalProtocolError("only items of known types can be inserted; send others with send_raw()")
-        item = _identified(item, self._new_id)
+        item = identified(item, self._new_id)
         await self._request(ConversationItemCreate(item=item, previous_item_id=previous_item_id))
         return self._known_item(str(item.id))
 
@@ -422,8 +413,6 @@ class Session(InputAudioExchange[RealtimeSession]):
                 self._is_configuring = False
                 if isinstance(config, RealtimeSession):
                     self._configured(config)
-            case _:
-                pass
         derived = self._conversation.apply(event)
         self._ledger.apply(event)
         self._act(self._turns.apply(event))
@@ -448,8 +437,6 @@ class Session(InputAudioExchange[RealtimeSession]):
             case ConversationItemCreate(item=FunctionCall(call_id=str(call_id))):
                 with suppress(LocalProtocolError):
                     self._turns.call_added(call_id)
-            case _:
-                pass
 
     def _over(self) -> None:
         self._act(self._turns.disconnected(SessionClosed("the session ended before the response did")))
@@ -538,39 +525,6 @@ def _has_spoken(item: ConversationItem) -> bool:
     return item.role == "assistant" and item.audio_ms > 0
 
 
-def _identified(item: Item, new_id: Callable[[str], str]) -> Item:
-    """The item with an id, by which its acknowledgement can be told."""
-    return item if item.id or isinstance(item, UnknownObject) else attrs.evolve(item, id=new_id("item_"))
-
-
-def _user_message(content: MessageContent) -> UserMessage:
-    if isinstance(content, str):
-        return UserMessage.text(content)
-    if isinstance(content, bytes | bytearray | memoryview | np.ndarray | AudioData):
-        return UserMessage.audio(content)
-    parts = content if isinstance(content, Iterable) else (content,)
-    return UserMessage(content=tuple(InputText(part) if isinstance(part, str) else _checked_part(part) for part in parts))
-
-
-def _checked_part(part: object) -> UserContent:
-    if isinstance(part, UserContent):
-        return part
-    raise LocalProtocolError(f"cannot send {type(part).__name__} in a message; allowed: text, audio, a part, or several texts and parts")
-
-
-_NESTED: Final = (SessionConfig, AudioConfig, AudioInputConfig, AudioOutputConfig)
-
-
-def _difference(wanted: object, present: object) -> object:
-    """What of a configuration differs from the one in force, as a configuration; UNSET if nothing does."""
-    if wanted is UNSET or wanted == present:
-        return UNSET
-    if not isinstance(wanted, _NESTED) or present is None:
-        return wanted
-    changes: Any = {a.name: _difference(getattr(wanted, a.name), getattr(present, a.name)) for a in attrs.fields(type(wanted))}
-    return UNSET if all(change is UNSET for change in changes.values()) else type(wanted)(**changes)
-
-
 @asynccontextmanager
 async def open_session(
     model: str | None = None,
@@ -623,7 +577,7 @@ async def open_session(
         options=connecting,
     ) as session:
         session._omissions = replay.omitted
-        creates = [attrs.evolve(create, item=_identified(create.item, new_id)) for create in replay.events]
+        creates = [attrs.evolve(create, item=identified(create.item, new_id)) for create in replay.events]
         replayed = [await session._ask(create) for create in creates]
         for request, settled in replayed:
             try:

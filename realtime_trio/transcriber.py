@@ -115,8 +115,6 @@ class Transcriber(InputAudioExchange[TranscriptionSession]):
                 self._is_configuring = False
                 if isinstance(config, TranscriptionSession):
                     self._config = config
-            case _:
-                pass
         derived = self._conversation.apply(event)
         self._ledger.apply(event)
         return *derived, *self._captions.apply(event)

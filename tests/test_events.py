@@ -445,3 +445,20 @@ def test_events_match_by_shape() -> None:
             assert (first, second) == ("a", "b")
         case _:  # pragma: no cover - the test would have failed
             pytest.fail("no match")
+
+
+def test_the_settings_of_a_response_can_be_written_flat() -> None:
+    assert events.ResponseConfig.of() == events.ResponseConfig()
+    flat = events.ResponseConfig.of(
+        voice="marin", output_modalities=["audio"], tools=[FunctionTool(name="f")], input=[UserMessage.text("Hi")], metadata={"a": "b"}
+    )
+    assert flat == events.ResponseConfig(
+        audio=events.ResponseAudioConfig(output=events.ResponseAudioOutputConfig(voice="marin")),
+        output_modalities=("audio",),
+        tools=(FunctionTool(name="f"),),
+        input=(UserMessage.text("Hi"),),
+        metadata={"a": "b"},
+    )
+    assert events.ResponseConfig.of(output_format=AudioFormat.pcmu()).audio == events.ResponseAudioConfig(
+        output=events.ResponseAudioOutputConfig(format=AudioFormat.pcmu())
+    )

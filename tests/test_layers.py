@@ -41,6 +41,7 @@ LEVELS = {
     "captions": 2,
     "conversation.*": 2,
     "ledger": 2,
+    "shorthand": 2,
     "turns": 2,
     "replies": 2,
     # Everything that awaits.

@@ -55,7 +55,8 @@ from realtime_trio.events import (
     UserMessage,
 )
 from realtime_trio.input_audio import MAX_APPEND_BYTES
-from realtime_trio.session import MessageContent, Session
+from realtime_trio.session import Session
+from realtime_trio.shorthand import MessageContent
 from realtime_trio.simulator import Call, Reply
 
 PIXEL = InputImage("data:image/png;base64,iVBORw0KGgo=")

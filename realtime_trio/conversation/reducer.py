@@ -187,8 +187,6 @@ class Conversation:
                 self._input.mark("clear", event.event_id)
             case ResponseCancel():
                 self.cancelled(event.response_id)
-            case _:
-                pass
 
     def append_input(self, audio: AudioData) -> None:
         """Note that this audio, in the session's input format, was appended to the input buffer."""
@@ -275,8 +273,6 @@ class Conversation:
                 return self._on_session_created(event)
             case SessionUpdated():
                 self._configure(event.session)
-            case _:
-                pass
         return ()
 
     # --- deltas -------------------------------------------------------------------------------------------------------------------
