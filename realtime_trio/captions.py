@@ -84,25 +84,17 @@ class Captions:
         """Take one server event; return the captions that can be told now."""
         match event:
             case ConversationItemInputAudioTranscriptionDelta():
-                if (line := self._line(event.item_id, is_awaited=True)) and event.delta:
-                    line.text += event.delta
-                    line.has_news = True
+                self._grow(event.item_id, event.delta)
             case ConversationItemInputAudioTranscriptionCompleted():
-                if line := self._line(event.item_id, is_awaited=True):
-                    line.text = event.transcript
-                    line.is_final = line.has_news = True
+                self._finish(event.item_id, event.transcript)
             case ConversationItemInputAudioTranscriptionFailed():
-                if line := self._line(event.item_id, is_awaited=True):
-                    line.text, line.error = "", event.error
-                    line.is_final = line.has_news = True
+                self._finish(event.item_id, "", event.error)
             case InputAudioBufferCommitted():
                 self._line(event.item_id, is_awaited=True)
             case InputAudioBufferSpeechStarted():
-                if line := self._line(event.item_id):
-                    line.start_ms = event.audio_start_ms
+                self._time(event.item_id, start_ms=event.audio_start_ms)
             case InputAudioBufferSpeechStopped():
-                if line := self._line(event.item_id):
-                    line.end_ms = event.audio_end_ms
+                self._time(event.item_id, end_ms=event.audio_end_ms)
             case InputAudioBufferCleared():  # with the speech that had begun
                 self._lines = {item_id: line for item_id, line in self._lines.items() if line.is_awaited}
             case ConversationItemDeleted():
@@ -111,6 +103,21 @@ class Captions:
             case _:
                 return ()
         return tuple(self._told())
+
+    def _grow(self, item_id: str, delta: str) -> None:
+        if (line := self._line(item_id, is_awaited=True)) and delta:
+            line.text += delta
+            line.has_news = True
+
+    def _finish(self, item_id: str, text: str, error: TranscriptionErrorDetail | None = None) -> None:
+        if line := self._line(item_id, is_awaited=True):
+            line.text, line.error = text, error
+            line.is_final = line.has_news = True
+
+    def _time(self, item_id: str, *, start_ms: int | None = None, end_ms: int | None = None) -> None:
+        if line := self._line(item_id):
+            line.start_ms = line.start_ms if start_ms is None else start_ms
+            line.end_ms = line.end_ms if end_ms is None else end_ms
 
     def rest(self) -> tuple[Caption, ...]:
         """What is still held, once no more events will come."""

@@ -127,13 +127,11 @@ class Ledger:
         """Take one event; most are of no interest.  What is reported twice, or again with other numbers, counts once."""
         match event:
             case ResponseDone(response=response) if response.usage is not None:
-                self._usage += _of_response(response.usage)
-                if before := _replace(self._responses, response.id, response.usage if response.id else None):
-                    self._usage -= _of_response(before)
+                before = _replace(self._responses, response.id, response.usage if response.id else None)
+                self._usage += _of_response(response.usage) - (Usage() if before is None else _of_response(before))
             case ConversationItemInputAudioTranscriptionCompleted(usage=usage):
-                self._usage += _of_transcription(usage)
-                if earlier := _replace(self._transcriptions, (event.item_id, event.content_index), usage):
-                    self._usage -= _of_transcription(earlier)
+                earlier = _replace(self._transcriptions, (event.item_id, event.content_index), usage)
+                self._usage += _of_transcription(usage) - (Usage() if earlier is None else _of_transcription(earlier))
             case RateLimitsUpdated():
                 self._rate_limits.update((limit.name, limit) for limit in event.rate_limits)
 

@@ -113,8 +113,7 @@ class Transcriber(InputAudioExchange[TranscriptionSession]):
                 self._created.set()
             case SessionUpdated(session=config):
                 self._is_configuring = False
-                if isinstance(config, TranscriptionSession):
-                    self._config = config
+                self._config = config if isinstance(config, TranscriptionSession) else self._config
         derived = self._conversation.apply(event)
         self._ledger.apply(event)
         return *derived, *self._captions.apply(event)

@@ -1602,3 +1602,12 @@ def test_the_audio_of_an_item_is_the_sum_of_its_deltas_less_what_was_truncated(
         assert item.transcript == transcripts[item_id]
         tell(conversation, truncated(ms, item_id))
         assert_array_equal(item.audio, samples[: max(0, ms) * 24])
+
+
+def test_audio_that_was_retrieved_is_not_replaced_by_what_was_appended() -> None:
+    conversation = Conversation()
+    conversation.append_input(AudioData(sound(500)))
+    kept = sound(200, start=7)
+    tell(conversation, added(heard("item_1")), retrieved(UserMessage(id="item_1", content=[InputAudio(AudioData(kept))])))
+    assert tell(conversation, committed("item_1")) == []
+    np.testing.assert_array_equal(item_of(conversation).audio, kept)

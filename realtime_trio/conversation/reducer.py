@@ -257,10 +257,7 @@ class Conversation:
             case ConversationItemInputAudioTranscriptionSegment():
                 return self._on_segment(event)
             case ConversationItemInputAudioTranscriptionFailed():
-                item = self._expect(event.item_id, None, "message", "user")
-                if item is not None and item._transcription_error != event.error:
-                    item._transcription_error = event.error
-                    return self._tell(item, (None,))
+                return self._on_transcription_failed(event)
             case ConversationItemTruncated():
                 return self._on_truncated(event)
             case ConversationItemDeleted():
@@ -494,6 +491,13 @@ class Conversation:
             part.is_wordless = True
             deltas.append(InputTranscriptDelta(""))
         return self._tell(item, deltas)
+
+    def _on_transcription_failed(self, event: ConversationItemInputAudioTranscriptionFailed) -> tuple[UtilityEvent, ...]:
+        item = self._expect(event.item_id, None, "message", "user")
+        if item is None or item._transcription_error == event.error:
+            return ()
+        item._transcription_error = event.error
+        return self._tell(item, (None,))
 
     def _on_segment(self, event: ConversationItemInputAudioTranscriptionSegment) -> tuple[UtilityEvent, ...]:
         item = self._expect(event.item_id, None, "message", "user")
