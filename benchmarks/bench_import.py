@@ -15,8 +15,7 @@ from harness import CLOCK, Comparison, Report, interleave
 OURS, OURS_DEPENDENCIES, OPENAI, OPENAI_REALTIME = "realtime_trio", "its dependencies alone", "openai", "openai + its realtime client"
 
 STATEMENTS = {
-    # The front door and the rooms of a session, named one by one, so that nothing looks fast by being left for later.
-    OURS: "import realtime_trio, realtime_trio.codec, realtime_trio.hub, realtime_trio._websocket",
+    OURS: "import realtime_trio",
     OURS_DEPENDENCIES: "import attrs, cattrs, numpy, orjson, pybase64, trio, trio_websocket",
     OPENAI: "import openai",
     # `import openai` leaves these for later; a session needs them before it has connected.
