@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final, Literal, TypeVar, overload
@@ -64,7 +65,7 @@ def generate_id(prefix: str, length: int = 21) -> str:
     return prefix + "".join(random.choices(_ID_ALPHABET, k=length - len(prefix)))
 
 
-class Exchange:
+class Exchange(ABC):
     """Base of every kind of session.  Usable from any number of tasks."""
 
     def __init__(
@@ -212,12 +213,12 @@ class Exchange:
 
     # --- what a kind of session adds ----------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def _understand(self, event: ServerEvent) -> Iterable[Event]:
         """Take note of a server event, and return the events that follow from it.
 
         Sets `_created` when the session begins, and clears `_is_configuring` when the server has taken a configuration.
         """
-        raise NotImplementedError
 
     def _is_benign(self, event: ServerEvent) -> bool:
         """Whether this is a refusal that concerns nobody: then it is on the wire, and not among the events."""

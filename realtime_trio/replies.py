@@ -161,10 +161,14 @@ class Replies:
         )
 
     def _quoted(self, detail: ErrorDetail) -> tuple[_Key, Request] | None:
+        """The request that a refusal without an event id must mean: of the quoted item, or the update of the setting at fault."""
         refused = _QUOTING_CODES.get(detail.code or "")
-        return next(
-            ((key, queue[0]) for key, queue in self._waiting.items() if key[0] is refused and f"'{key[1]}'" in detail.message), None
-        )
+        is_setting = detail.param is not None and detail.param.partition(".")[0] == "session"
+        for key, queue in self._waiting.items():
+            kind, item_id = key
+            if f"'{item_id}'" in detail.message if kind is refused else is_setting and kind in (SessionUpdate, TranslationSessionUpdate):
+                return key, queue[0]
+        return None
 
     def _take(self, key: _Key, request: Request) -> Request:
         queue = self._waiting[key]

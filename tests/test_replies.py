@@ -286,3 +286,13 @@ def test_every_request_is_settled_exactly_once_whatever_happens(steps: list[str]
             expected.append(request.event.event_id)
     replies.close(SessionClosed("over"))
     assert settled == expected + [request.event.event_id for request in waiting]
+
+
+def test_a_refused_setting_without_an_event_id_settles_the_oldest_update() -> None:
+    replies = Replies()
+    deletion = expect(replies, ConversationItemDelete(event_id="d", item_id="session"))
+    first, second = expect(replies, update("a")), expect(replies, update("b"))
+    assert not replies.settle(refusal(None, param="sessions.voice"))
+    assert replies.settle(refusal(None, param="session.audio.output.voice"))
+    assert isinstance(first.error, ServerError)
+    assert (first.error.event_id, second.error, deletion.error) == ("a", None, None)
