@@ -224,10 +224,10 @@ class Exchange(ABC):
         """Whether this is a refusal that concerns nobody: then it is on the wire, and not among the events."""
         return False
 
-    def _note_sent(self, event: Event) -> None:
+    def _note_sent(self, event: Event) -> None:  # noqa: B027 - a hook, not a duty
         """Take note of a client event that has been queued, in the order of the queue."""
 
-    def _over(self) -> None:
+    def _over(self) -> None:  # noqa: B027 - a hook, not a duty
         """The session has ended: settle what waits."""
 
     # --- serving ----------------------------------------------------------------------------------------------------------------------
