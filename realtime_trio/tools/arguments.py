@@ -1,0 +1,351 @@
+"""What the model passes, as what the function takes: JSON text to keyword arguments.
+
+Owns the converter.  A value must be exactly what its annotation says; text that is not JSON and values that do not fit become one sentence
+that the model can act on.  Nothing from orjson or cattrs leaves this room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, assert_never
+
+import attrs
+import orjson
+from cattrs import ClassValidationError, Converter, IterableValidationError, IterableValidationNote
+from cattrs.errors import AttributeValidationNote, ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn
+
+from realtime_trio.tools.constraints import kind_of
+from realtime_trio.tools.schema import Signature
+from realtime_trio.tools.shapes import (
+    Anything,
+    Array,
+    Choice,
+    OneOf,
+    Record,
+    Refined,
+    Row,
+    Scalar,
+    Shape,
+    Table,
+    Text,
+    is_typed_dict,
+    kinds_of,
+    members_of,
+    noun_of,
+    rank_of,
+    shape_of,
+)
+
+_Hook = Callable[[Any, Any], Any]
+
+_MOST_PROBLEMS: Final = 5
+"""A model that got more than this wrong starts afresh anyway."""
+_LONGEST_QUOTE: Final = 40
+"""Characters of a text that is quoted back; a longer one is only called a string."""
+_NAMES: Final = {"null": "null", "boolean": "a boolean", "array": "a list", "object": "an object", "string": "a string"}
+
+
+class ToolArgumentsError(ValueError):
+    """The arguments of a call do not fit the function; the message is for the model."""
+
+
+class _MisfitError(ValueError):
+    """A value that does not fit; the text says what was expected."""
+
+
+class ArgumentReader:
+    """Turns the arguments of calls of one function into keyword arguments.
+
+    Args:
+        signature: What the function wants; its annotations must have passed `parameters_schema`.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self._is_open = signature.is_open
+        self._required = [parameter.name for parameter in signature.parameters if parameter.required]
+        self._annotations = {parameter.name: parameter.annotation for parameter in signature.parameters}
+
+    def read(self, arguments: str) -> dict[str, object]:
+        """Turn the arguments of one call into keyword arguments; what was left out stays out, and the function's defaults apply.
+
+        Args:
+            arguments: JSON text of an object.  Empty text counts as an object without members: models write that for functions without
+                parameters.
+
+        Raises:
+            ToolArgumentsError: They are not JSON, or do not fit.
+        """
+        try:
+            given = orjson.loads(arguments) if arguments.strip() else {}
+        except ValueError as exc:
+            raise ToolArgumentsError(f"the arguments are not JSON: {exc}") from None
+        if not isinstance(given, dict):
+            raise ToolArgumentsError(f"expected a JSON object with the arguments by name, got {_quote(given)}")
+        problems = [f"{name} is missing" for name in self._required if name not in given]
+        keywords: dict[str, object] = {}
+        for name, value in given.items():
+            if name in self._annotations:
+                try:
+                    keywords[name] = _converter.structure(value, self._annotations[name])
+                except Exception as exc:
+                    problems += _problems(exc, name)
+            elif self._is_open:
+                keywords[name] = value
+            else:
+                problems.append(_unexpected(name, self._annotations))
+        if problems:
+            more = len(problems) - _MOST_PROBLEMS
+            raise ToolArgumentsError("; ".join(problems[:_MOST_PROBLEMS]) + (f"; and {more} more" if more > 0 else ""))
+        return keywords
+
+
+# --- explaining -------------------------------------------------------------------------------------------------------------------------
+
+
+def _quote(value: object) -> str:
+    """A short value as it is, of anything else what it is."""
+    kind = kind_of(value)
+    if kind in _NAMES and not (kind == "string" and len(str(value)) <= _LONGEST_QUOTE):
+        return str(value).lower() if kind == "boolean" else _NAMES[kind]
+    return repr(value)
+
+
+def _unexpected(name: str, allowed: Iterable[str]) -> str:
+    return f"{_quote(name)} is not expected; allowed: {', '.join(allowed) or 'nothing'}"
+
+
+def _problems(exc: BaseException, place: str) -> Iterator[str]:
+    if isinstance(exc, ClassValidationError | IterableValidationError):
+        inside, outside = exc.group_exceptions()
+        for inner, note in inside:
+            step = f".{note.name}" if isinstance(note, AttributeValidationNote) else f"[{note.index!r}]"
+            yield from [f"{place}{step} is missing"] if isinstance(inner, KeyError) else _problems(inner, place + step)
+        for inner in outside:
+            yield from _problems(inner, place)
+    elif isinstance(exc, ForbiddenExtraKeysError):
+        allowed = [member.name for member in members_of(exc.cl, place)]
+        yield from (f"{place}: {_unexpected(name, allowed)}" for name in sorted(exc.extra_fields))
+    elif isinstance(exc, RecursionError):
+        yield f"{place[:_LONGEST_QUOTE]}: is nested too deeply"
+    else:  # a misfit, or what the class itself says: attrs's validators put the reason in front of what they checked
+        yield f"{place}: {exc.args[0] if exc.args else type(exc).__name__}"
+
+
+# --- hooks ------------------------------------------------------------------------------------------------------------------------------
+
+
+def _hook_for(annotation: Any, converter: Converter) -> _Hook:
+    """A structure hook for any annotation that has a shape.  What is inside is looked up when it is met: classes may contain themselves."""
+    shape = shape_of(annotation)
+    match shape:
+        case Anything():
+            return lambda value, _: value
+        case Scalar():
+            return _exactly(shape)
+        case Text():
+            return _formatted(shape)
+        case Choice():
+            return _chosen(shape)
+        case Array():
+            return _elements(shape, converter)
+        case Row():
+            return _row(shape, converter)
+        case Table():
+            return _table(shape, converter)
+        case Record():
+            return _typed_dict(shape, converter) if is_typed_dict(shape.cls) else _instance(shape, converter)
+        case OneOf():
+            return _one_of(shape, converter)
+        case Refined():
+            return _limited(shape, converter)
+        case _:
+            assert_never(shape)
+
+
+def _misfit(shape: Shape, value: object) -> _MisfitError:
+    return _MisfitError(f"expected {noun_of(shape)}, got {_quote(value)}")
+
+
+def _exactly(shape: Scalar) -> _Hook:
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is shape.python:
+            return value
+        raise _misfit(shape, value)
+
+    def number(value: Any, _: Any) -> Any:
+        if type(value) in (int, float) and math.isfinite(value):
+            return float(value)
+        raise _misfit(shape, value)
+
+    return number if shape.python is float else hook
+
+
+def _formatted(shape: Text) -> _Hook:
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not str:
+            raise _misfit(shape, value)
+        try:
+            return shape.form.parse(value)
+        except ValueError:
+            raise _misfit(shape, value) from None
+
+    return hook
+
+
+def _chosen(shape: Choice) -> _Hook:
+    meanings = {(type(value), value): meaning for value, meaning in shape.values}
+
+    def hook(value: Any, _: Any) -> Any:
+        if kind_of(value) not in ("array", "object") and (type(value), value) in meanings:
+            return meanings[type(value), value]
+        raise _misfit(shape, value)
+
+    return hook
+
+
+def _each(converter: Converter, items: Iterable[tuple[int | str, Any, Any]]) -> list[Any]:
+    """Structure (index, value, annotation) each; what does not fit is raised together, with indices."""
+    structured, errors = [], []
+    for index, value, annotation in items:
+        try:
+            structured.append(converter.structure(value, annotation))
+        except Exception as exc:
+            exc.add_note(IterableValidationNote(f"at {index!r}", index, annotation))
+            errors.append(exc)
+    if errors:
+        raise IterableValidationError("elements that do not fit", errors, list)
+    return structured
+
+
+def _elements(shape: Array, converter: Converter) -> _Hook:
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not list:
+            raise _misfit(shape, value)
+        structured = _each(converter, ((index, item, shape.element) for index, item in enumerate(value)))
+        try:
+            return shape.build(structured)
+        except TypeError:
+            raise _MisfitError("expected elements that can be in a set: no lists, no objects") from None
+
+    return hook
+
+
+def _row(shape: Row, converter: Converter) -> _Hook:
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not list:
+            raise _misfit(shape, value)
+        if len(value) != len(shape.elements):
+            raise _MisfitError(f"expected {noun_of(shape)}, got one of {len(value)}")
+        return tuple(_each(converter, zip(range(len(value)), value, shape.elements, strict=True)))
+
+    return hook
+
+
+def _table(shape: Table, converter: Converter) -> _Hook:
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not dict:
+            raise _misfit(shape, value)
+        return dict(zip(value, _each(converter, ((key, item, shape.member) for key, item in value.items())), strict=True))
+
+    return hook
+
+
+def _instance(shape: Record, converter: Converter) -> _Hook:
+    if attrs.has(shape.cls):
+        attrs.resolve_types(shape.cls)
+    structure = make_dict_structure_fn(shape.cls, converter, _cattrs_use_alias=True)
+
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not dict:
+            raise _misfit(shape, value)
+        return structure(value, shape.cls)
+
+    return hook
+
+
+def _typed_dict(shape: Record, converter: Converter) -> _Hook:
+    # Not as cattrs does it: it goes by `__required_keys__`, which are wrong where annotations are postponed.
+    members = {member.name: member for member in members_of(shape.cls, shape.cls.__qualname__)}
+
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not dict:
+            raise _misfit(shape, value)
+        structured, errors = {}, list[Exception]()
+        for name, member in members.items():
+            try:
+                if name in value or member.required:
+                    structured[name] = converter.structure(value[name], member.annotation)
+            except Exception as exc:
+                exc.add_note(AttributeValidationNote(f"at {name}", name, member.annotation))
+                errors.append(exc)
+        if extra := value.keys() - members.keys():
+            errors.append(ForbiddenExtraKeysError("", shape.cls, extra))
+        if errors:
+            raise ClassValidationError("members that do not fit", errors, shape.cls)
+        return structured
+
+    return hook
+
+
+def _one_of(shape: OneOf, converter: Converter) -> _Hook:
+    """The narrowest member that fits.  If only one takes this kind of value at all, its complaint is the one that helps."""
+    ranked = sorted(shape.members, key=lambda member: rank_of(shape_of(member)))
+    kinds = [kinds_of(shape_of(member)) for member in ranked]
+
+    def hook(value: Any, _: Any) -> Any:
+        kind = kind_of(value)
+        errors = []
+        for member, accepted in zip(ranked, kinds, strict=True):
+            if kind in accepted:
+                try:
+                    return converter.structure(value, member)
+                except Exception as exc:
+                    errors.append(exc)
+        if len(errors) == 1:
+            raise errors[0]
+        if not errors or kind not in ("array", "object"):
+            raise _misfit(shape, value)
+        raise _MisfitError(f"fits nothing that is allowed: {' | '.join(map(_first, errors))}")
+
+    return hook
+
+
+def _first(exc: Exception) -> str:
+    return next(_problems(exc, "")).removeprefix(": ").removeprefix(".")
+
+
+def _limited(shape: Refined, converter: Converter) -> _Hook:
+    def hook(value: Any, _: Any) -> Any:
+        structured = converter.structure(value, shape.inner)
+        for limits in shape.constraints:
+            if problem := limits.problem(value):
+                raise _MisfitError(problem)
+        return structured
+
+    return hook
+
+
+@cache
+def _class_hook(cls: type) -> _Hook:
+    return _hook_for(cls, _converter)
+
+
+def _by_class(value: Any, cls: type) -> Any:
+    return _class_hook(cls)(value, cls)
+
+
+def _make_converter() -> Converter:
+    converter = Converter(detailed_validation=True, forbid_extra_keys=True)
+    converter.register_structure_hook_factory(lambda _: True, _hook_for)
+    # cattrs has hooks of its own for these, and asks them for subclasses too: an IntEnum is an int to it.  So look at the class again.
+    for cls in (str, int, float, bytes, Path, Enum):
+        converter.register_structure_hook(cls, _by_class)
+    return converter
+
+
+_converter: Final = _make_converter()

@@ -1,0 +1,338 @@
+"""The tools of a session: functions that run here, definitions that run somewhere else, and what changed between two lists of them.
+
+Owns the names.  It refuses to know how a tool is run: that takes tasks and clocks.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+
+import attrs
+from attrs import field, frozen
+
+from realtime_trio import events
+from realtime_trio.errors import LocalProtocolError, ToolDefinitionError
+from realtime_trio.events import FunctionTool, McpTool, UnknownObject
+from realtime_trio.tools.arguments import ArgumentReader
+from realtime_trio.tools.schema import Injected, Signature, parameters_schema, signature_of
+
+_P = ParamSpec("_P")
+_R_co = TypeVar("_R_co", covariant=True)
+
+Approval = bool | Callable[[Mapping[str, Any]], bool]
+"""Whether calls need approval: all, none, or those whose arguments, as the function takes them, a predicate says yes to."""
+
+OnInterrupt = Literal["keep", "cancel"]
+"""What happens to a running tool when the user starts to speak: it goes on, or it is stopped."""
+
+
+def _positive(_: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
+    if value is not None and not value > 0:
+        raise ToolDefinitionError(f"{attribute.name} must be more than 0 seconds, not {value}")
+
+
+def _known_policy(_: object, attribute: attrs.Attribute[OnInterrupt], value: OnInterrupt) -> None:
+    if value not in ("keep", "cancel"):
+        raise ToolDefinitionError(f"{attribute.name} must be 'keep' or 'cancel', not {value!r}")
+
+
+@frozen(kw_only=True, slots=False, eq=False, repr=False)
+class LocalTool(Generic[_P, _R_co]):
+    """A function that the model may call and that runs here.  Made by `tool`; calling it calls the function.
+
+    Methods are tools once they are taken from an object: `tools=[lights.switch]`, whether `switch` was decorated or not.
+    """
+
+    definition: FunctionTool
+    """What the model is told."""
+    function: Callable[_P, _R_co]
+    """What is called."""
+    timeout: float | None = field(default=None, validator=_positive)
+    """Seconds a call may take; None takes the session's `tool_timeout`, `math.inf` lets it run."""
+    requires_approval: Approval = False
+    """Whether somebody must say yes before it runs."""
+    respond: bool = True
+    """Whether the model replies to the output."""
+    on_interrupt: OnInterrupt = field(default="keep", validator=_known_policy)
+    """What happens to a running call when the user starts to speak."""
+    _signature: Signature
+    _reader: ArgumentReader
+
+    def __attrs_post_init__(self) -> None:
+        # So that help() and inspect show the function.
+        for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+            vars(self)[name] = getattr(self.function, name)
+        vars(self)["__wrapped__"] = self.function
+
+    def __repr__(self) -> str:
+        return f"<LocalTool {self.name}>"
+
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co:
+        """Call the function, as if it were no tool."""
+        return self.function(*args, **kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> LocalTool[..., _R_co]:
+        """Taken from an object, a method is a tool with that object; everything else stays what it is."""
+        if instance is None or not self.is_unbound:
+            return self
+        bound = self.function.__get__(instance, owner)
+        return attrs.evolve(self, function=bound, signature=attrs.evolve(self._signature, is_method=False))
+
+    @property
+    def name(self) -> str:
+        """What the model calls it."""
+        return self.definition.name
+
+    @property
+    def is_async(self) -> bool:
+        """Calling it makes a coroutine; otherwise it blocks until it is done, and belongs into a thread."""
+        return inspect.iscoroutinefunction(self.function)
+
+    @property
+    def is_unbound(self) -> bool:
+        """It is a method without an object: nobody can call it yet."""
+        return self._signature.is_method
+
+    @property
+    def wants_context(self) -> bool:
+        """It has a parameter that the model does not see."""
+        return self._signature.injected is not None
+
+    def read_arguments(self, arguments: str) -> dict[str, object]:
+        """Turn the arguments the model wrote into keyword arguments; what it left out stays out.
+
+        Raises:
+            ToolArgumentsError: They are not JSON or do not fit; the message is for the model.
+        """
+        return self._reader.read(arguments)
+
+    def needs_approval(self, arguments: Mapping[str, object]) -> bool:
+        """Whether somebody must say yes to a call with these arguments.  Whatever a predicate raises comes out."""
+        return self.requires_approval(arguments) if callable(self.requires_approval) else self.requires_approval
+
+    def call(self, arguments: Mapping[str, object], context: Injected | None = None) -> object:
+        """Call the function with what `read_arguments` returned, and with the context if it wants it.
+
+        Returns:
+            What the function returned; of async functions a coroutine.
+        """
+        injected = {} if self._signature.injected is None else {self._signature.injected: context}
+        function: Callable[..., object] = self.function
+        return function(**arguments, **injected)
+
+
+AnyTool = LocalTool[..., object] | events.Tool | Callable[..., object]
+"""What a list of tools may hold: tools with a function, definitions without one (manual and hosted tools), and plain functions."""
+
+
+class ToolOptions(TypedDict, total=False):
+    """What can be said about a tool beside its function."""
+
+    name: str
+    """Another name than the function's."""
+    description: str
+    """Another description than the docstring's."""
+    definition: FunctionTool
+    """A definition written by hand, in place of all that is read from the function.  The function then gets the arguments as JSON has
+    them, by name, and may take `**kwargs`."""
+    timeout: float | None
+    """Seconds a call may take; None, the default, takes the session's `tool_timeout`, and `math.inf` lets it run."""
+    requires_approval: Approval
+    """Whether somebody must say yes before a call runs: True, or a predicate of its arguments.  Default False."""
+    respond: bool
+    """Whether the model replies to the output.  Default True."""
+    on_interrupt: OnInterrupt
+    """`cancel` stops a running call when the user starts to speak, `keep`, the default, lets it finish."""
+
+
+@overload
+def tool(function: Callable[_P, _R_co], /, **options: Unpack[ToolOptions]) -> LocalTool[_P, _R_co]: ...
+
+
+@overload
+def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[_P, _R_co]], LocalTool[_P, _R_co]]: ...
+
+
+def tool(
+    function: Callable[..., object] | None = None, /, **options: Unpack[ToolOptions]
+) -> LocalTool[..., object] | Callable[[Callable[..., object]], LocalTool[..., object]]:
+    """Make a function a tool: `@tool`, `@tool(timeout=5)` or `tool(lights.switch, name="switch_lights")`.
+
+    Name, description and JSON schema come from the function: its name, its docstring and its annotations.  A parameter annotated
+    `ToolContext` is filled in and not shown to the model.
+
+    Args:
+        function: A function or async function, or a method of an object.
+        **options: See `ToolOptions`.
+
+    Raises:
+        ToolDefinitionError: The function cannot be a tool; the message names the parameter and says what would be allowed.
+        TypeError: A definition was given together with a name or a description.
+    """
+    return partial(_make, **options) if function is None else _make(function, **options)
+
+
+def _make(
+    function: Callable[..., object],
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    definition: FunctionTool | None = None,
+    timeout: float | None = None,
+    requires_approval: Approval = False,
+    respond: bool = True,
+    on_interrupt: OnInterrupt = "keep",
+) -> LocalTool[..., object]:
+    if definition is not None and not (name is None and description is None):
+        raise TypeError("name and description are part of the definition")
+    signature = signature_of(function, typed=definition is None)
+    schema = parameters_schema(signature)
+    if definition is None:
+        definition = FunctionTool(name=name or signature.name, description=description or signature.description, parameters=schema)
+        if definition.name == "<lambda>":
+            raise ToolDefinitionError("a lambda has no name the model could use; give it one with name=")
+    return LocalTool(
+        definition=definition,
+        function=function,
+        timeout=timeout,
+        requires_approval=requires_approval,
+        respond=respond,
+        on_interrupt=on_interrupt,
+        signature=signature,
+        reader=ArgumentReader(signature),
+    )
+
+
+# --- many of them -----------------------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class ToolChanges:
+    """What is different between two lists of tools, by name; false if nothing is."""
+
+    added: tuple[str, ...] = ()
+    """Only in the second."""
+    removed: tuple[str, ...] = ()
+    """Only in the first."""
+    changed: tuple[str, ...] = ()
+    """In both, with different definitions."""
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+class ToolRegistry:
+    """The tools of a session, in the order in which they were added.  Names are unique, those of hosted servers (their labels) included.
+
+    Args:
+        tools: Tools, definitions and plain functions.
+
+    Raises:
+        LocalProtocolError: Two have the same name, or one is a method without an object.
+        ToolDefinitionError: A plain function cannot be a tool.
+    """
+
+    def __init__(self, tools: Iterable[AnyTool] = ()) -> None:
+        self._tools: dict[str, LocalTool[..., object] | events.Tool] = {}
+        for each in tools:
+            self.add(each)
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    def __iter__(self) -> Iterator[LocalTool[..., object] | events.Tool]:
+        return iter(self._tools.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tools
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names, in order."""
+        return tuple(self._tools)
+
+    @property
+    def definitions(self) -> tuple[events.Tool, ...]:
+        """What the server is told, in order."""
+        return tuple(each.definition if isinstance(each, LocalTool) else each for each in self)
+
+    def get(self, name: str) -> LocalTool[..., object] | events.Tool | None:
+        """The tool of this name, None if there is none."""
+        return self._tools.get(name)
+
+    def add(self, added: AnyTool) -> LocalTool[..., object] | events.Tool:
+        """Add a tool, and return it as it is kept: a plain function becomes a `LocalTool`.
+
+        Raises:
+            LocalProtocolError: There is one of this name already, or it is a method without an object.
+            ToolDefinitionError: A plain function cannot be a tool.
+        """
+        name, kept = _named(added)
+        if name in self._tools:
+            raise LocalProtocolError(f"there is a tool named {name!r} already; remove or replace it, or give this one another name")
+        self._tools[name] = kept
+        return kept
+
+    def replace(self, replacement: AnyTool) -> LocalTool[..., object] | events.Tool:
+        """Put a tool in the place of the one that has its name; the others keep theirs.
+
+        Returns:
+            The one that was there.
+
+        Raises:
+            LocalProtocolError: There is none of this name, or it is a method without an object.
+            ToolDefinitionError: A plain function cannot be a tool.
+        """
+        name, kept = _named(replacement)
+        before = self._known(name)
+        self._tools[name] = kept
+        return before
+
+    def remove(self, name: str) -> LocalTool[..., object] | events.Tool:
+        """Take a tool away, and return it.
+
+        Raises:
+            LocalProtocolError: There is none of this name.
+        """
+        removed = self._known(name)
+        del self._tools[name]
+        return removed
+
+    def copy(self) -> ToolRegistry:
+        """Another one with the same tools: change it, tell the server, and then use it in place of this one."""
+        return ToolRegistry(self)
+
+    def changes_to(self, other: ToolRegistry) -> ToolChanges:
+        """What the server would see change if `other` came in place of this one.  Bodies do not count, nor does the order."""
+        mine, theirs = (dict(zip(registry.names, registry.definitions, strict=True)) for registry in (self, other))
+        return ToolChanges(
+            added=tuple(name for name in theirs if name not in mine),
+            removed=tuple(name for name in mine if name not in theirs),
+            changed=tuple(name for name in mine if name in theirs and mine[name] != theirs[name]),
+        )
+
+    def _known(self, name: str) -> LocalTool[..., object] | events.Tool:
+        if name not in self._tools:
+            raise LocalProtocolError(f"there is no tool named {name!r}; there are: {', '.join(map(repr, self._tools)) or 'none'}")
+        return self._tools[name]
+
+
+def _named(added: AnyTool) -> tuple[str, LocalTool[..., object] | events.Tool]:
+    match added:
+        case LocalTool():
+            if added.is_unbound:
+                raise LocalProtocolError(f"{added.name} is a method; take it from an object: some_object.{added.function.__name__}")
+            return added.name, added
+        case FunctionTool():
+            return added.name, added
+        case McpTool():
+            return added.server_label, added
+        case UnknownObject():
+            # A kind of tool that is newer than this library.
+            label = added.raw.get("name") or added.raw.get("server_label") or added.type
+            return str(label), added
+        case _:
+            return _named(tool(added))
