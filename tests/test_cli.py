@@ -476,8 +476,10 @@ async def test_serve_as_a_process_serves_until_ctrl_c() -> None:
             with trio.fail_after(10):
                 async with open_session(url=greeting.split()[4]) as session:
                     await session.update(instructions="Hi.")
-        finally:
-            spoken, remarks = await trio.to_thread.run_sync(interrupt, process)
+        except BaseException:
+            process.kill()
+            raise
+        spoken, remarks = await trio.to_thread.run_sync(interrupt, process)
         assert (process.returncode, remarks) == (130, "")
         printed = [line.partition(" ")[2] for line in spoken.splitlines()]
         assert printed == ["sent session.created", "received session.update", "sent session.updated"]
