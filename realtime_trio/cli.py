@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import logging
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
@@ -148,13 +150,31 @@ def _run(job: Callable[[], Awaitable[bool | None]]) -> NoReturn:
     """Run a command to its end and turn the end into an exit code.  A job that went wrong raises, or returns False if it said so itself."""
     status = 1
     try:
-        status = 1 if trio.run(job) is False else 0
+        status = trio.run(_until_interrupted, job)
     except* KeyboardInterrupt:
         status = 130
     except* (RealtimeError, OSError) as group:
         for error in _leaves(group):
             _complain(str(error))
     sys.exit(status)
+
+
+async def _until_interrupted(job: Callable[[], Awaitable[bool | None]]) -> int:
+    """Run a job to its end or until Ctrl-C, which so ends it where it waits for something and not in the middle of any line."""
+    status = 130
+    async with trio.open_nursery() as nursery:
+        if threading.current_thread() is threading.main_thread():  # elsewhere there are no signals
+            await nursery.start(_cancel_on_interrupt, nursery.cancel_scope)
+        status = 1 if await job() is False else 0
+        nursery.cancel_scope.cancel()
+    return status
+
+
+async def _cancel_on_interrupt(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -438,7 +438,8 @@ def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
             names[hook] = _hook(core, converter, explaining=False)
             lines.append(f" e.{a.name} = v if {absent} else {hook}(v, None)" if absent else f" e.{a.name} = {hook}(v, None)")
     lines += [" e.__class__ = cls", " return e"]
-    exec("\n".join(lines), names)
+    # Compiled beforehand: CPython takes a Ctrl-C inside the exec of a text for one that nobody caught, and dies of it in the end.
+    exec(compile("\n".join(lines), f"<structure {cls.__qualname__}>", "exec"), names)
     structure: _Hook = names["structure"]
     return structure
 

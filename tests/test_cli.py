@@ -79,15 +79,9 @@ def started(*arguments: str) -> subprocess.Popen[str]:
 
 
 def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Press Ctrl-C until the process ends, as a person would: Python drops the one that hits a finalizer."""
-    for _ in range(5):
-        process.send_signal(signal.SIGINT)
-        try:
-            return process.communicate(timeout=5)
-        except subprocess.TimeoutExpired:
-            continue
-    process.kill()
-    return process.communicate()
+    """Press Ctrl-C."""
+    process.send_signal(signal.SIGINT)
+    return process.communicate(timeout=20)
 
 
 @asynccontextmanager
