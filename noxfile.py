@@ -102,7 +102,7 @@ def lint(session: nox.Session) -> None:
     session.install("-e", ".[cli,proxy]", *LINT, *BENCH)
     session.run("ruff", "format", "--check", *CODE)
     session.run("ruff", "check", *CODE)
-    session.run("flake8", "--select=ASYNC", "--startable-in-context-manager=serve_websocket,serve_simulator", *CODE)
+    session.run("flake8", "--select=ASYNC", "--startable-in-context-manager=serve_websocket,serve_simulator,_cancel_on_interrupt", *CODE)
     session.run("mypy", "--strict", *CODE)
 
 
