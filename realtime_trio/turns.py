@@ -28,6 +28,10 @@ happened, and says what to send and whom to tell.  It refuses to know what waiti
 # and some answer is unread.  So whether one is owed is never remembered, always derived: it cannot be forgotten by a refusal or be sent
 # once per call, and the reply to the user's interruption, which reads the answers too, makes it superfluous.
 #
+# Calls on MCP servers are run by the service, after the response that made them is done, and it does not go on by itself.  So they are
+# calls like others, answered when the service says so, or when their approval is denied: a call that was asked for first goes by the id of
+# that request.  Those of a response that did not complete are not waited for.
+#
 # The user's turn.  While turn detection is going to start a response (`_user` is not SILENT), follow-ups wait for it: they would talk over
 # the user and then make that response fail.  They wait until a response is done, or it is clear that none comes: the audio was cleared,
 # committed by the client, or an error that names nobody says so.  What the application asks for waits neither for the user nor for tools.
@@ -56,12 +60,18 @@ from realtime_trio.events import (
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
     JsonObject,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
     Response,
     ResponseCancel,
     ResponseConfig,
     ResponseCreate,
     ResponseCreated,
     ResponseDone,
+    ResponseMcpCallCompleted,
+    ResponseMcpCallFailed,
+    ResponseOutputItemAdded,
     ResponseOutputItemDone,
     ResponseStatusDetails,
     SemanticVad,
@@ -198,6 +208,7 @@ class _Run:
     is_stopped: bool = False
     reads: frozenset[str] = frozenset()  # calls whose answers the server had acknowledged when it began
     pending: set[str] = field(factory=set)
+    hosted: set[str] = field(factory=set)  # those of the pending ones that the service runs
     unread: dict[str, bool] = field(factory=dict)  # answered call -> whether the server has acknowledged the answer
     origins: list[ResponseRequest] = field(factory=list)  # requests that wait for the end of all this
     response: Response | None = None  # once it is done
@@ -223,6 +234,7 @@ class Turns:
         self._running: list[_Run] = []
         self._rounds: list[_Run] = []  # responses with calls, running or done, until the answers are read
         self._calls: set[str] = set()
+        self._approved: dict[str, str] = {}  # item of a call on an MCP server -> the request for its approval
         self._ended: deque[str] = deque(maxlen=_REMEMBERED)
         self._user = _User.SILENT
         self._creates = False  # whether turn detection starts responses
@@ -307,7 +319,7 @@ class Turns:
 
         Args:
             call_id: A call that a response made, which was done with status `completed`.
-            respond: Whether the model shall reply to this one.  It never does to a call of an out-of-band response.
+            respond: Whether the model shall reply to this one.
 
         Raises:
             LocalProtocolError: There is no such call, or it is answered.
@@ -347,6 +359,16 @@ class Turns:
                 actions = self._end(_salvage(raw))
             case ResponseOutputItemDone(response_id=response_id, item=FunctionCall(call_id=str(call_id), status="completed")):
                 actions = self._note_call(response_id, call_id)
+            case ResponseOutputItemAdded(response_id=response_id, item=McpCall() as call):
+                actions = self._note_hosted(response_id, call)
+            case ResponseOutputItemDone(response_id=response_id, item=McpCall() | McpApprovalRequest() as call):
+                actions = self._note_hosted(response_id, call)
+            case ConversationItemAdded(item=McpCall() as call) | ConversationItemDone(item=McpCall() as call):
+                actions = self._note_hosted(None, call)
+            case ResponseMcpCallCompleted(item_id=item_id) | ResponseMcpCallFailed(item_id=item_id):
+                actions = self._hosted_answered(item_id)
+            case ConversationItemAdded(item=McpApprovalResponse(approval_request_id=request_id, approve=False)):
+                actions = self._hosted_answered(request_id)
             case (
                 ConversationItemAdded(item=FunctionCallOutput(call_id=call_id))
                 | ConversationItemDone(item=FunctionCallOutput(call_id=call_id))
@@ -428,6 +450,10 @@ class Turns:
             return ()
         self._running.remove(run)
         run.response = response
+        if run.is_aside and not run.is_guess:  # its calls are not in the conversation, so nobody can answer them
+            run.pending.clear()
+        elif response.status != "completed":
+            run.pending -= run.hosted
         if run is self._active:
             self._active = None
             if self._user is _User.SILENT and _is_interrupted(response):
@@ -519,6 +545,32 @@ class Turns:
         actions = self._begin(Response(id=response_id), is_seen=False) if self._find(response_id) is None else ()
         self._add_call(self._find(response_id) or _Run(response=Response()), call_id)
         return actions
+
+    def _note_hosted(self, response_id: str | None, call: McpCall | McpApprovalRequest) -> Actions:
+        name = call.id
+        if isinstance(call, McpCall) and call.approval_request_id is not None:
+            name = self._approved[call.id] = call.approval_request_id
+        actions: Actions = ()
+        if name not in self._calls and response_id is not None:
+            actions = self._note_call(response_id, name)
+        elif name not in self._calls:
+            self._add_call(self._active or _Run(response=Response()), name)
+        for run in self._rounds:
+            if name in run.pending:
+                run.hosted.add(name)
+        if isinstance(call, McpCall) and (call.output is not None or call.error is not None):
+            actions += self._hosted_answered(call.id)
+        return actions
+
+    def _hosted_answered(self, item_id: str) -> Actions:
+        name = self._approved.pop(item_id, item_id)
+        for run in self._rounds:
+            if name in run.pending:
+                run.pending.remove(name)
+                if not run.is_aside:
+                    run.unread[name] = True
+                return self._conclude(run)
+        return ()
 
     def _add_call(self, run: _Run, call_id: str) -> None:
         self._calls.add(call_id)

@@ -32,12 +32,18 @@ from realtime_trio.events import (
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
     JsonObject,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
     Response,
     ResponseCancel,
     ResponseConfig,
     ResponseCreate,
     ResponseCreated,
     ResponseDone,
+    ResponseMcpCallCompleted,
+    ResponseMcpCallFailed,
+    ResponseOutputItemAdded,
     ResponseOutputItemDone,
     ResponseStatusDetails,
     SemanticVad,
@@ -57,6 +63,8 @@ HEARD_EVENTS: Final[tuple[type[ServerEvent], ...]] = (
     InputAudioBufferSpeechStopped,
     ResponseCreated,
     ResponseDone,
+    ResponseMcpCallCompleted,
+    ResponseOutputItemAdded,
     ResponseOutputItemDone,
 )
 ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
@@ -573,14 +581,123 @@ def test_several_batches_get_one_reply_and_an_unanswered_one_holds_up_only_itsel
     assert sent(*turns.call_answered("stuck")) == ["evt_2"]
 
 
-def test_calls_out_of_band_are_answered_without_a_reply() -> None:
+def test_calls_out_of_band_are_nobodys_to_answer() -> None:
     turns = open_turns()
     wish = request("x", aside=True)
     turns.want_response(wish)
     end = done("s")
     assert turns.apply(created("s", "x", conversation=None)) == (Started(wish, "s"),)
+    assert feed(turns, [called("s", "c"), end]) == (Finished(wish, end.response), Concluded(wish, end.response))
+    with pytest.raises(LocalProtocolError, match="answered already"):
+        turns.call_answered("c")
+
+
+def test_calls_of_what_may_be_out_of_band_are_answered_without_a_reply() -> None:
+    turns = open_turns()
+    wish = request("x", aside=True)
+    turns.want_response(wish)
+    end = done("s")
+    assert turns.apply(created("s", conversation=None)) == (Started(wish, "s"),)
     assert feed(turns, [called("s", "c"), end]) == (Finished(wish, end.response),)
     assert turns.call_answered("c") == (Concluded(wish, end.response),)
+
+
+# --- calls on MCP servers -----------------------------------------------------------------------------------------------------------
+
+
+def hosted(item_id: str = "m", *, approved_by: str | None = None, output: str | None = None) -> McpCall:
+    return McpCall(id=item_id, server_label="docs", name="look_up", arguments="{}", approval_request_id=approved_by, output=output)
+
+
+def hosted_begins(response_id: str, call: McpCall) -> ResponseOutputItemAdded:
+    return ResponseOutputItemAdded(event_id="event", response_id=response_id, output_index=0, item=call)
+
+
+def hosted_ends(item_id: str = "m") -> ResponseMcpCallCompleted:
+    return ResponseMcpCallCompleted(event_id="event", output_index=0, item_id=item_id)
+
+
+def approval_asked(response_id: str, request_id: str = "ask") -> ResponseOutputItemDone:
+    request = McpApprovalRequest(id=request_id, server_label="docs", name="look_up", arguments="{}")
+    return ResponseOutputItemDone(event_id="event", response_id=response_id, output_index=0, item=request)
+
+
+def item_done(item: McpCall | McpApprovalResponse) -> ConversationItemDone:
+    return ConversationItemDone(event_id="event", item=item)
+
+
+def with_response_under_way() -> tuple[Turns, ResponseRequest]:
+    turns = open_turns()
+    wish = ask(turns)
+    turns.apply(created("r", "a"))
+    return turns, wish
+
+
+def test_the_model_is_asked_to_reply_when_the_service_has_run_a_call_after_the_end_of_the_response() -> None:
+    turns, wish = with_response_under_way()
+    end = done("r")
+    assert turns.apply(hosted_begins("r", hosted())) == ()
+    assert turns.apply(end) == (Finished(wish, end.response),)
+    (send,) = turns.apply(hosted_ends())
+    assert sent(send) == ["evt_1"]
+    assert feed(turns, [item_done(hosted(output="42")), hosted_ends()]) == ()
+    turns.apply(created("r2", "evt_1"))
+    reply = done("r2", "evt_1")
+    assert turns.apply(reply)[1:] == (Concluded(wish, reply.response),)
+
+
+def test_a_hosted_call_that_ends_before_its_response_and_one_that_failed_are_replied_to_once() -> None:
+    turns, wish = with_response_under_way()
+    failed = ResponseMcpCallFailed(event_id="event", output_index=1, item_id="n")
+    assert feed(turns, [hosted_begins("r", hosted()), hosted_begins("r", hosted("n")), item_done(hosted(output="42"))]) == ()
+    end = done("r")
+    assert turns.apply(end) == (Finished(wish, end.response),)
+    assert sent(*turns.apply(failed)) == ["evt_1"]
+
+
+def test_an_approved_call_is_replied_to_when_it_has_run() -> None:
+    turns, _ = with_response_under_way()
+    assert turns.apply(approval_asked("r")) == ()
+    assert len(turns.apply(done("r"))) == 1
+    yes = McpApprovalResponse(id="i", approval_request_id="ask", approve=True)
+    call = ConversationItemAdded(event_id="event", item=hosted(approved_by="ask"))
+    assert feed(turns, [ConversationItemAdded(event_id="event", item=yes), call]) == ()
+    assert sent(*turns.apply(hosted_ends())) == ["evt_1"]
+
+
+def test_a_denied_call_is_replied_to_when_the_server_knows() -> None:
+    turns, _ = with_response_under_way()
+    no = McpApprovalResponse(id="i", approval_request_id="ask", approve=False)
+    assert len(feed(turns, [approval_asked("r"), done("r")])) == 1
+    assert sent(*turns.apply(ConversationItemAdded(event_id="event", item=no))) == ["evt_1"]
+    assert turns.apply(ConversationItemAdded(event_id="event", item=no)) == ()
+
+
+def test_hosted_calls_of_a_response_that_did_not_complete_are_not_waited_for() -> None:
+    turns, wish = with_response_under_way()
+    end = done("r", reason="client_cancelled")
+    assert feed(turns, [hosted_begins("r", hosted()), end]) == (Finished(wish, end.response), Concluded(wish, end.response))
+    assert turns.apply(hosted_ends()) == ()
+
+
+def test_hosted_calls_out_of_band_are_not_replied_to() -> None:
+    turns = open_turns()
+    wish = request("x", aside=True)
+    turns.want_response(wish)
+    end = done("s")
+    events = [created("s", conversation=None), hosted_begins("s", hosted()), end]
+    assert feed(turns, events) == (Started(wish, "s"), Finished(wish, end.response))
+    assert turns.apply(hosted_ends()) == (Concluded(wish, end.response),)
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_hosted_call_that_only_the_conversation_shows_belongs_to_what_is_active(is_running: bool) -> None:
+    turns = open_turns()
+    if is_running:
+        turns, _ = with_response_under_way()
+    seen = turns.apply(item_done(hosted(output="42")))
+    seen += turns.apply(done("r")) if is_running else ()
+    assert [action for action in seen if isinstance(action, Send)]
 
 
 def test_answering_an_unknown_call_or_one_twice_is_an_error_and_changes_nothing() -> None:
@@ -978,6 +1095,8 @@ class StrictServer(RuleBasedStateMachine):
             case ResponseDone():
                 assert reply is not None
                 reply.is_over = True
+                if reply.is_aside and self.echoes:
+                    self.unanswered_calls = {call_id: other for call_id, other in self.unanswered_calls.items() if other is not reply}
             case ResponseOutputItemDone(item=FunctionCall(call_id=str(call_id))):
                 assert reply is not None
                 self.unanswered_calls[call_id] = reply

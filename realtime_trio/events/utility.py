@@ -1,10 +1,12 @@
 """Utility events: what a server event means for the conversation.
 
 They never travel.  A session derives them and publishes them right after the server event that caused them.  In one batch updates come
-first, then `ItemAppended`, then `ItemCompleted`, then `ToolCallRequested`.
+first, then `ItemAppended`, then `ItemCompleted`, then `ToolCallRequested`.  What the session's own tools do is told when they do it.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 from attrs import field, frozen
@@ -14,7 +16,7 @@ from realtime_trio.audio.data import AudioData
 from realtime_trio.audio.track import PCM, samples_of
 from realtime_trio.events._base import Event, to_audio
 from realtime_trio.events.conversation_item import ConversationItem, TranscriptSegment
-from realtime_trio.events.items import FunctionCall
+from realtime_trio.events.items import FunctionCall, McpApprovalRequest, McpCall, McpListedTool
 
 # --- deltas -------------------------------------------------------------------------------------------------------------------------
 
@@ -170,3 +172,92 @@ class ToolCallRequested(UtilityEvent):
     """The call; its output must carry the same `call_id`."""
     item: ConversationItem
     """The item of the call."""
+
+
+# --- tools that run here ----------------------------------------------------------------------------------------------------------------
+
+ToolOutcome = Literal["completed", "failed", "invalid", "unknown", "timed_out", "cancelled", "rejected"]
+"""How a call ended: `completed` with a result, `failed` with an exception, `invalid` because the arguments did not fit, `unknown` because there
+is no such tool, `timed_out` because tool or approval took too long, `cancelled` by the application, the user's speech or the session's end,
+`rejected` because approval was denied."""
+
+
+@frozen(kw_only=True)
+class ToolApprovalRequested(UtilityEvent):
+    """A call waits for somebody to say yes: `await session.approve(call)` or `await session.reject(call, reason)`."""
+
+    call: FunctionCall | McpApprovalRequest
+    """The call: of a tool of the session, or of one on an MCP server."""
+
+
+@frozen(kw_only=True)
+class ToolCallStarted(UtilityEvent):
+    """A tool of the session begins to run: once per call, and not for one that is answered without running."""
+
+    call: FunctionCall
+    """The call."""
+
+
+@frozen(kw_only=True)
+class ToolCallProgress(UtilityEvent):
+    """A running tool reports how far it is.  The model is not told."""
+
+    call: FunctionCall
+    """The call."""
+    progress: object
+    """What the tool said: whatever it gave to `ToolContext.report`."""
+
+
+@frozen(kw_only=True)
+class ToolCallFinished(UtilityEvent):
+    """A call of a tool of the session, or of one that nobody knows, has come to its end: once per call."""
+
+    call: FunctionCall
+    """The call."""
+    output: str
+    """What the model was told, usually JSON: of a tool that had answered early, its later message."""
+    duration: float
+    """Seconds from the start of the tool; 0.0 for one that did not run."""
+    outcome: ToolOutcome
+    """How it ended."""
+
+
+# --- tools on MCP servers ---------------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class McpToolsListed(UtilityEvent):
+    """The service has fetched the tools of an MCP server; from the next response on the model can call them."""
+
+    server_label: str
+    """Which server."""
+    tools: tuple[McpListedTool, ...]
+    """Its tools, as far as the configuration allows them."""
+    item_id: str
+    """The item that lists them."""
+
+
+@frozen(kw_only=True)
+class McpToolsUnavailable(UtilityEvent):
+    """The service could not fetch the tools of an MCP server; responses go on without them."""
+
+    server_label: str | None
+    """Which server; None if it was never named."""
+    item_id: str
+    """The item that would have listed them."""
+
+
+@frozen(kw_only=True)
+class McpCallStarted(UtilityEvent):
+    """The service is calling a tool on an MCP server."""
+
+    call: McpCall
+    """The call, without its outcome."""
+
+
+@frozen(kw_only=True)
+class McpCallFinished(UtilityEvent):
+    """A tool on an MCP server has answered or failed: once per call.  The session asks for the model's reply by itself."""
+
+    call: McpCall
+    """The call, with `output` or `error`."""
