@@ -131,6 +131,8 @@ from realtime_trio.events import (
     McpApprovalRequest as McpApprovalRequest,
     McpApprovalResponse as McpApprovalResponse,
     McpCall as McpCall,
+    McpCallFinished as McpCallFinished,
+    McpCallStarted as McpCallStarted,
     McpError as McpError,
     McpHttpError as McpHttpError,
     McpListedTool as McpListedTool,
@@ -142,6 +144,8 @@ from realtime_trio.events import (
     McpTool as McpTool,
     McpToolExecutionError as McpToolExecutionError,
     McpToolFilter as McpToolFilter,
+    McpToolsListed as McpToolsListed,
+    McpToolsUnavailable as McpToolsUnavailable,
     Modality as Modality,
     NoiseReduction as NoiseReduction,
     NoiseReductionType as NoiseReductionType,
@@ -208,10 +212,15 @@ from realtime_trio.events import (
     TokenLimits as TokenLimits,
     TokenTranscriptionUsage as TokenTranscriptionUsage,
     Tool as Tool,
+    ToolApprovalRequested as ToolApprovalRequested,
+    ToolCallFinished as ToolCallFinished,
+    ToolCallProgress as ToolCallProgress,
     ToolCallRequested as ToolCallRequested,
+    ToolCallStarted as ToolCallStarted,
     ToolChoice as ToolChoice,
     ToolChoiceFunction as ToolChoiceFunction,
     ToolChoiceMcp as ToolChoiceMcp,
+    ToolOutcome as ToolOutcome,
     Tracing as Tracing,
     TranscriptDelta as TranscriptDelta,
     Transcription as Transcription,
@@ -266,6 +275,18 @@ from realtime_trio.session import (
 )
 from realtime_trio.shorthand import (
     MessageContent as MessageContent,
+)
+from realtime_trio.tools import (
+    AnyTool as AnyTool,
+    LocalTool as LocalTool,
+    ToolOptions as ToolOptions,
+    tool as tool,
+)
+from realtime_trio.tools.constraints import (
+    Constraints as Constraints,
+)
+from realtime_trio.tools.context import (
+    ToolContext as ToolContext,
 )
 from realtime_trio.transcriber import (
     Transcriber as Transcriber,

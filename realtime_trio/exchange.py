@@ -224,6 +224,12 @@ class Exchange(ABC):
         """Whether this is a refusal that concerns nobody: then it is on the wire, and not among the events."""
         return False
 
+    def _react(self, event: Event) -> None:  # noqa: B027 - a hook, not a duty
+        """Act on an event that followed from a server event, now that it has been published."""
+
+    def _leave(self) -> None:  # noqa: B027 - a hook, not a duty
+        """The block is being left in the normal way: say what is still to be said."""
+
     def _note_sent(self, event: Event) -> None:  # noqa: B027 - a hook, not a duty
         """Take note of a client event that has been queued, in the order of the queue."""
 
@@ -249,6 +255,7 @@ class Exchange(ABC):
             self._hub.publish(event)
         for consequence in derived:
             self._hub.publish(consequence)
+            self._react(consequence)
 
     async def _send_loop(self) -> None:
         # The receive loop sees the end of the connection too, and knows what it means.  Until it has closed the outbox nobody is told to
@@ -303,6 +310,7 @@ class Exchange(ABC):
 
     async def _drain(self) -> None:
         """Write what was sent, then say goodbye."""
+        self._leave()
         self._outbox.close()
         await self._outbox.wait_drained()
         self._leaving = True

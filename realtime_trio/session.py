@@ -1,7 +1,7 @@
 """A voice session: `open_session` and everything one can do with it.
 
-Owns the meaning of a voice session's events: the conversation, whose turn it is, what it costs.  How they travel is `exchange`'s business,
-and how the user's audio gets to the server is `input_audio`'s.
+Owns the meaning of a voice session's events: the conversation, whose turn it is, what it costs, and which tools the model has.  How events
+travel is `exchange`'s business, how the user's audio gets to the server is `input_audio`'s, and how tools are run is `tools.executor`'s.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ from realtime_trio.events import (
     FunctionCall,
     FunctionCallOutput,
     InputAudioBufferClear,
+    Interrupted,
     Item,
     JsonObject,
+    McpApprovalRequest,
+    McpApprovalResponse,
     OutputAudio,
     RateLimit,
     RealtimeSession,
@@ -49,12 +52,20 @@ from realtime_trio.events import (
     SessionSettings,
     SessionUpdate,
     SessionUpdated,
+    SystemMessage,
+    Tool,
+    ToolApprovalRequested,
+    ToolCallRequested,
     UnknownObject,
+    Unset,
 )
 from realtime_trio.events.conversation_item import ConversationItem
 from realtime_trio.exchange import generate_id, open_exchange
 from realtime_trio.input_audio import InputAudioExchange
+from realtime_trio.mcp import McpActivity
 from realtime_trio.shorthand import MessageContent, difference, identified, user_message
+from realtime_trio.tools.executor import ToolExecutor, ToolLimits
+from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry
 from realtime_trio.transport import Transport
 from realtime_trio.turns import Actions, Concluded, Failed, Finished, ResponseRequest, Send, Started, Turns, Withdrawn
 
@@ -88,9 +99,15 @@ class Session(InputAudioExchange[RealtimeSession]):
         capacity: int | None,
         new_id: Callable[[str], str],
         retention: Retention,
+        tools: ToolRegistry,
+        limits: ToolLimits,
     ) -> None:
         super().__init__(transport, codec, services, capacity=capacity, new_id=new_id, retention=retention)
         self._turns = Turns(new_id)
+        self._tools = ToolExecutor(self, services, tools, limits)
+        self._changing_tools = trio.Lock()
+        self._lent: set[str] = set()  # names of tools that a single response was given
+        self._mcp = McpActivity()
         self._reflexes: deque[str] = deque(maxlen=_REFLEXES)
         self._live: dict[ResponseRequest, LiveResponse] = {}
         self._waiters: dict[ResponseRequest, _Waiter] = {}
@@ -104,37 +121,63 @@ class Session(InputAudioExchange[RealtimeSession]):
         return self._ledger.rate_limits
 
     @property
+    def tools(self) -> tuple[LocalTool[..., object] | Tool, ...]:
+        """The tools of the session: those with a function, and definitions of those that run elsewhere."""
+        return tuple(self._tools.registry)
+
+    @property
+    def open_calls(self) -> tuple[FunctionCall, ...]:
+        """Calls of the session's own tools that are not finished: waiting, running or in need of approval."""
+        return self._tools.open_calls
+
+    @property
     def omissions(self) -> tuple[Omission, ...]:
         """What of the `history` given to `open_session` could not be replayed."""
         return self._omissions
 
     # --- configuring ------------------------------------------------------------------------------------------------------------------
 
-    async def update(self, config: SessionConfig | None = None, **settings: Unpack[SessionSettings]) -> RealtimeSession:
+    async def update(
+        self, config: SessionConfig | None = None, *, tools: Iterable[Tool] | Unset = UNSET, **settings: Unpack[SessionSettings]
+    ) -> RealtimeSession:
         """Change the configuration and wait until the server has taken it.
 
         Only what differs from the present configuration is sent; None clears where the setting allows it.
 
         Args:
             config: The change as the protocol nests it; or
-            **settings: the change as flat keywords: `update(voice="marin", turn_detection=None)`.
+            tools: Definitions without a function, to take the place of the present ones.  Tools with a function stay: see `set_tools`.
+            **settings: The change as flat keywords: `update(voice="marin", turn_detection=None)`.
 
         Returns:
             The whole effective configuration.
 
         Raises:
             ServerError: The server refused, and then changed nothing; `param` says what was wrong.
-            LocalProtocolError: The change does not fit the protocol, or changes the voice after the model has spoken; nothing was sent.
+            LocalProtocolError: The change does not fit the protocol, gives two tools one name, or changes the voice after the model has
+                spoken; nothing was sent.
             SessionClosed: The session ended before the answer came.
 
         Cancellation: before the change was queued nothing was sent; afterwards it takes effect all the same.
         """
         if config is None:
             check_options(settings, SessionSettings)
-            config = SessionConfig.of(**settings)
-        elif settings:
+            config = SessionConfig.of(tools=tools, **settings)
+        elif settings or not isinstance(tools, Unset):
             raise TypeError("update() takes either a SessionConfig or keywords, not both")
         self._codec.encode(SessionUpdate(session=config))  # before anything is compared: what it holds may be of any type
+        if isinstance(config.tools, Unset):
+            return await self._configure(config, None)
+        async with self._changing_tools:
+            functions = (tool for tool in self._tools.registry if isinstance(tool, LocalTool))
+            return await self._configure(config, ToolRegistry([*functions, *config.tools]))
+
+    async def _configure(self, config: SessionConfig, tools: ToolRegistry | None) -> RealtimeSession:
+        """Bring the server to a configuration, and these tools with it."""
+        before = self._tools.registry
+        tools = before if tools is None else tools
+        if tools is not before:
+            config = attrs.evolve(config, tools=tools.definitions)
         change = difference(config, self.config)
         if isinstance(change, SessionConfig):
             self._check_voice(change)
@@ -143,8 +186,17 @@ class Session(InputAudioExchange[RealtimeSession]):
         if not isinstance(change, SessionConfig):
             await trio.lowlevel.checkpoint()
             self._check_open()
+            self._tools.registry = tools
             return self.config
-        answer = await self._request(SessionUpdate(session=change))
+        request, settled = await self._ask(SessionUpdate(session=change))
+        if tools is not before:
+            self._tools.registry = tools  # the model may call them before we have looked at the answer
+        try:
+            answer = await self._answer(request, settled)
+        except ServerError:
+            if tools is not before:
+                self._tools.registry = before
+            raise
         assert isinstance(answer, SessionUpdated)
         return answer.session if isinstance(answer.session, RealtimeSession) else self.config
 
@@ -174,6 +226,7 @@ class Session(InputAudioExchange[RealtimeSession]):
         await trio.lowlevel.checkpoint()
         if interrupt:
             self._act(self._turns.cancel())
+            self._tools.interrupt()
         try:
             yield
             await self.commit_audio()
@@ -307,6 +360,8 @@ class Session(InputAudioExchange[RealtimeSession]):
     async def cancel_response(self, item_id: str | None = None, sample_count: int = 0) -> ConversationItem | None:
         """Interrupt the model: cancel its response and, given an item, cut that item to what the user heard.
 
+        Tools that wish to be interrupted (`on_interrupt="cancel"`) are stopped, too.
+
         Nothing is sent that the server would refuse: no cancel where nothing is active, and no more milliseconds than arrived.
 
         Args:
@@ -322,6 +377,7 @@ class Session(InputAudioExchange[RealtimeSession]):
         await trio.lowlevel.checkpoint()
         item = None if item_id is None else self._spoken_item(item_id)
         self._act(self._turns.cancel())
+        self._tools.interrupt()
         if item is not None:
             index = next(i for i, part in enumerate(item.parts) if isinstance(part, OutputAudio))
             heard_ms = min(max(0, sample_count) * 1000 // item.audio_rate, item.audio_ms)
@@ -382,6 +438,94 @@ class Session(InputAudioExchange[RealtimeSession]):
         await self._request(ConversationItemTruncate(item_id=item_id, content_index=content_index, audio_end_ms=audio_end_ms))
         return self._known_item(item_id)
 
+    # --- tools ------------------------------------------------------------------------------------------------------------------------
+
+    async def add_tool(self, added: AnyTool) -> None:
+        """Give the model one more tool and wait until the server has taken it.
+
+        Args:
+            added: A tool, a plain function, or a definition that somebody else answers for.
+
+        Raises:
+            LocalProtocolError: There is one of this name already, or it is a method without an object; nothing was sent.
+            ToolDefinitionError: A plain function cannot be a tool; nothing was sent.
+            ServerError, SessionClosed: As for `update`.
+        """
+        async with self._changing_tools:
+            tools = self._tools.registry.copy()
+            tools.add(added)
+            await self._configure(SessionConfig(), tools)
+
+    async def remove_tool(self, name: str) -> None:
+        """Take a tool from the model and wait until the server knows.  Calls of it that run already are answered by it, later ones are not.
+
+        Raises:
+            LocalProtocolError: There is none of this name; nothing was sent.
+            ServerError, SessionClosed: As for `update`.
+        """
+        async with self._changing_tools:
+            tools = self._tools.registry.copy()
+            tools.remove(name)
+            await self._configure(SessionConfig(), tools)
+
+    async def set_tools(self, tools: Iterable[AnyTool]) -> None:
+        """Give the model exactly these tools and wait until the server has taken them.  If it has them already nothing is sent.
+
+        Raises:
+            LocalProtocolError: Two have the same name, or one is a method without an object; nothing was sent.
+            ToolDefinitionError: A plain function cannot be a tool; nothing was sent.
+            ServerError, SessionClosed: As for `update`.
+        """
+        registry = ToolRegistry(tools)
+        async with self._changing_tools:
+            await self._configure(SessionConfig(), registry)
+
+    async def approve(self, call: FunctionCall | McpApprovalRequest | str) -> None:
+        """Let a call be made that waits for approval.
+
+        Args:
+            call: The call of the `ToolApprovalRequested`, or its id.
+
+        Raises:
+            LocalProtocolError: No such call waits for approval (any more); nothing was sent.
+            ServerError: The server refused the approval of a call on an MCP server.
+            SessionClosed: The session ended first.
+        """
+        await self._decide(call, approve=True, reason=None)
+
+    async def reject(self, call: FunctionCall | McpApprovalRequest | str, reason: str | None = None) -> None:
+        """Refuse a call that waits for approval: it is not made, and the model is told so.
+
+        Args:
+            call: The call of the `ToolApprovalRequested`, or its id.
+            reason: Why, for the model.
+
+        Raises:
+            LocalProtocolError, ServerError, SessionClosed: As for `approve`.
+        """
+        await self._decide(call, approve=False, reason=reason)
+
+    async def _decide(self, call: FunctionCall | McpApprovalRequest | str, *, approve: bool, reason: str | None) -> None:
+        asked = call if isinstance(call, str) else call.id if isinstance(call, McpApprovalRequest) else str(call.call_id)
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        if self._tools.approve(asked) if approve else self._tools.reject(asked, reason):
+            return
+        self._tools.take_decision(asked)
+        await self._request(self._decision(asked, approve=approve, reason=reason))
+
+    async def cancel_call(self, call: FunctionCall | str) -> None:
+        """Stop a tool of the session, or keep it from running, and tell the model that the call was cancelled.
+
+        Args:
+            call: The call, or its id.
+
+        Raises:
+            LocalProtocolError: No tool of the session is at work on such a call.
+        """
+        await trio.lowlevel.checkpoint()
+        self._tools.cancel(call if isinstance(call, str) else str(call.call_id))
+
     async def send_tool_output(self, call_id: str, output: str, *, respond: bool = True) -> None:
         """Answer a call of a function, and let the model reply once all calls of its response are answered.
 
@@ -394,8 +538,7 @@ class Session(InputAudioExchange[RealtimeSession]):
             LocalProtocolError: The call was never made or is answered; nothing was sent.
             SessionClosed: The session has ended.
         """
-        item = FunctionCallOutput(call_id=call_id, output=output, id=self._new_id("item_"))
-        create = self._named(ConversationItemCreate(item=item))
+        create = self._named(self._output_of(call_id, output))
         text = self._codec.encode(create)
         await trio.lowlevel.checkpoint()
         actions = self._turns.call_answered(call_id, respond=respond)
@@ -413,10 +556,32 @@ class Session(InputAudioExchange[RealtimeSession]):
                 self._is_configuring = False
                 if isinstance(config, RealtimeSession):
                     self._configured(config)
-        derived = self._conversation.apply(event)
+        derived = self._conversation.apply(event) + self._mcp.apply(event)
         self._ledger.apply(event)
         self._act(self._turns.apply(event))
         return derived
+
+    def _react(self, event: Event) -> None:
+        match event:
+            case ToolCallRequested(call=call) if self._turns.awaits(str(call.call_id)) and not self._is_answered_elsewhere(call.name):
+                self._tools.submit(call)
+            case ToolApprovalRequested(call=McpApprovalRequest() as request):
+                self._tools.await_decision(request)
+            case Interrupted():
+                self._tools.interrupt()
+            case _:
+                pass
+
+    def _is_answered_elsewhere(self, name: str) -> bool:
+        """Whether the model has this tool from somewhere else than the session's own list, or the session answers for none."""
+        registry = self._tools.registry
+        if name in registry:
+            return False
+        return (
+            not any(isinstance(tool, LocalTool) for tool in registry)
+            or name in self._lent
+            or any(name == getattr(tool, "name", None) for tool in self.config.tools or ())
+        )
 
     def _configured(self, config: RealtimeSession) -> None:
         self._config = config
@@ -437,8 +602,14 @@ class Session(InputAudioExchange[RealtimeSession]):
             case ConversationItemCreate(item=FunctionCall(call_id=str(call_id))):
                 with suppress(LocalProtocolError):
                     self._turns.call_added(call_id)
+            case ResponseCreate(response=ResponseConfig(tools=tuple() as tools)):
+                self._lent |= {str(getattr(tool, "name", "")) for tool in tools}
+
+    def _leave(self) -> None:
+        self._tools.close()
 
     def _over(self) -> None:
+        self._tools.close()
         self._act(self._turns.disconnected(SessionClosed("the session ended before the response did")))
 
     def _act(self, actions: Actions) -> None:
@@ -465,6 +636,31 @@ class Session(InputAudioExchange[RealtimeSession]):
                     self._fail(request, ServerError("the response was cancelled before it began", event_id=request.event.event_id))
                 case Withdrawn():
                     pass
+
+    def _answer_call(self, call_id: str, output: str, *, respond: bool) -> None:
+        """Post the output of a tool, unless somebody has answered by hand meanwhile."""
+        with suppress(LocalProtocolError):
+            actions = self._turns.call_answered(call_id, respond=respond)
+            self._post(self._named(self._output_of(call_id, output)))
+            self._act(actions)
+
+    def _output_of(self, call_id: str, output: str) -> ConversationItemCreate:
+        return ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output, id=self._new_id("item_")))
+
+    def _tell_model(self, text: str, *, respond: bool) -> None:
+        """Post a message of the application's own, and let the model reply to it."""
+        if self._outbox.is_closed:
+            return
+        self._post(self._named(ConversationItemCreate(item=SystemMessage.text(text, id=self._new_id("item_")))))
+        if respond:
+            self._want(self._request_for(None, {}))
+
+    def _post_decision(self, request_id: str, *, approve: bool, reason: str | None) -> None:
+        self._post(self._decision(request_id, approve=approve, reason=reason))
+
+    def _decision(self, request_id: str, *, approve: bool, reason: str | None) -> ConversationItemCreate:
+        answer = McpApprovalResponse(approval_request_id=request_id, approve=approve, reason=reason, id=self._new_id("item_"))
+        return ConversationItemCreate(item=answer, event_id=self._new_id("evt_"))
 
     def _fail(self, request: ResponseRequest, error: Exception) -> None:
         with suppress(ValueError):
@@ -531,6 +727,10 @@ async def open_session(
     *,
     url: str | Endpoint | None = None,
     transport: Transport | None = None,
+    tools: Iterable[AnyTool] | None = None,
+    tool_concurrency: int = 8,
+    tool_timeout: float = 60.0,
+    approval_timeout: float = 300.0,
     history: Iterable[JsonObject] = (),
     retention: Retention = "all",
     capacity: int | None = None,
@@ -543,6 +743,11 @@ async def open_session(
         model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL` and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the block closes it.
+        tools: What the model may call: functions, which the session runs and answers for; definitions without a function, which you answer
+            for with `send_tool_output`; and tools on MCP servers, which the service runs.  None leaves the server's default.
+        tool_concurrency: How many of the functions run at once; the others wait.
+        tool_timeout: Seconds a function may take unless it was decorated otherwise; then the model is told that it timed out.
+        approval_timeout: Seconds a call waits for its approval; then the model is told that there was none.
         history: An earlier conversation, as `session.conversation.export()` wrote it.  `session.omissions` says what could not be replayed.
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds of each kind.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
@@ -554,18 +759,21 @@ async def open_session(
             configuration the server does not accept.
         ConnectionLost: The connection ended in the middle of the block in any other way than a clean close.  It leaves bare, not in a
             group; an exception of the block wins over it and gets a note.
-        LocalProtocolError, TypeError: An argument is unusable; nothing was sent.
+        LocalProtocolError, ToolDefinitionError, TypeError: An argument is unusable; nothing was sent.
 
-    Leaving in the normal way first writes what was sent, within `close_timeout`; leaving by an exception or a cancellation does not.
+    Leaving in the normal way first writes what was sent, within `close_timeout`; leaving by an exception or a cancellation does not.  Tools
+    that still run are stopped, and their calls are answered as cancelled.
     """
     check_options(options, SessionOptions)
     settings: Any = {name: value for name, value in options.items() if name in SessionSettings.__annotations__}
     connecting: Any = {name: value for name, value in options.items() if name in ConnectOptions.__annotations__}
-    config = SessionConfig.of(**settings)
+    registry = ToolRegistry(tools or ())
+    limits = ToolLimits(concurrency=tool_concurrency, timeout=tool_timeout, approval_timeout=approval_timeout)
+    config = SessionConfig.of(tools=UNSET if tools is None else registry.definitions, **settings)
     replay = history_events(history)
 
     def make(connected: Transport, codec: Codec, services: ServiceNursery) -> Session:
-        return Session(connected, codec, services, capacity=capacity, new_id=new_id, retention=retention)
+        return Session(connected, codec, services, capacity=capacity, new_id=new_id, retention=retention, tools=registry, limits=limits)
 
     async with open_exchange(
         make,

@@ -314,6 +314,10 @@ class Turns:
             raise LocalProtocolError(f"call {call_id!r} is known already")
         self._add_call(_Run(response=Response()), call_id)
 
+    def awaits(self, call_id: str) -> bool:
+        """Whether this is a call of the model's that nobody has answered."""
+        return any(call_id in run.pending for run in self._rounds)
+
     def call_answered(self, call_id: str, *, respond: bool = True) -> Actions:
         """Note that the output of a call has been posted; the model replies once all calls of that response are answered.
 

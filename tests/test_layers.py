@@ -39,6 +39,7 @@ LEVELS = {
     "captions": 2,
     "conversation.*": 2,
     "ledger": 2,
+    "mcp": 2,
     "shorthand": 2,
     "turns": 2,
     "replies": 2,

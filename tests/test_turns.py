@@ -702,6 +702,7 @@ def test_a_hosted_call_that_only_the_conversation_shows_belongs_to_what_is_activ
 
 def test_answering_an_unknown_call_or_one_twice_is_an_error_and_changes_nothing() -> None:
     turns, _ = with_call_under_way()
+    assert (turns.awaits("c"), turns.awaits("z")) == (True, False)
     with pytest.raises(LocalProtocolError, match="never made"):
         turns.call_answered("z")
     with pytest.raises(LocalProtocolError, match="known already"):

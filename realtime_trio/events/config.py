@@ -336,7 +336,10 @@ def _tuple(values: Iterable[_T] | Unset) -> tuple[_T, ...] | Unset:
 
 
 class SessionSettings(TypedDict, total=False):
-    """A voice session's settings as flat keywords, the everyday way to give them; see `SessionConfig` for what each means."""
+    """A voice session's settings as flat keywords, the everyday way to give them; see `SessionConfig` for what each means.
+
+    All but the tools, which are more than a setting where functions of yours are among them.
+    """
 
     output_modalities: Iterable[Modality]
     instructions: str
@@ -349,7 +352,6 @@ class SessionSettings(TypedDict, total=False):
     turn_detection: TurnDetection | None
     include: Iterable[Include | str]
     tracing: Literal["auto"] | Tracing | None
-    tools: Iterable[Tool]
     tool_choice: ToolChoice
     parallel_tool_calls: bool
     reasoning: Reasoning

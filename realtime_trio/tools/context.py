@@ -1,9 +1,11 @@
-"""What a running tool may know about its call."""
+"""What a running tool may know about its call, and do beside returning a result."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import trio
 from attrs import frozen
 
 from realtime_trio.events import FunctionCall
@@ -15,11 +17,40 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class ToolContext(Injected):
-    """Annotate a parameter of a tool with it to be told about the call; the model does not see the parameter."""
+    """Annotate a parameter of a tool with it to be told about the call; the model does not see the parameter.
+
+    Its methods can be called from the thread of a tool that blocks, too.
+    """
 
     session: Session
-    """The session the call was made in."""
+    """The session the call was made in.  Belongs to the trio loop: from a thread, reach it through `trio.from_thread`."""
     call: FunctionCall
     """The call: its id, and its arguments as the model wrote them."""
     deadline: float
     """When the tool will be stopped, as `trio.current_time()` counts; `math.inf` if never."""
+
+    def report(self, progress: object) -> None:
+        """Publish a `ToolCallProgress` for the application.  The model is not told."""
+        _in_loop(lambda: self.session._tools.report(self.call, progress))
+
+    def answer(self, result: object, *, respond: bool | None = None) -> None:
+        """Answer the call now and go on working.
+
+        What the tool returns in the end is told to the model as a message of its own, unless it is None.
+
+        Args:
+            result: As one would return it.
+            respond: Whether the model shall reply to this; as the tool's `respond` says when None.
+
+        Raises:
+            LocalProtocolError: The call is answered already.
+            ToolResultError: The result is not JSON.
+        """
+        _in_loop(lambda: self.session._tools.answer(self.call, result, respond=respond))
+
+
+def _in_loop(act: Callable[[], None]) -> None:
+    if trio.lowlevel.in_trio_run():
+        act()
+    else:
+        trio.from_thread.run_sync(act)
