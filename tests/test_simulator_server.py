@@ -53,6 +53,7 @@ from realtime_trio.events import (
     InputImage,
     InputText,
     ItemReference,
+    McpApprovalRequest,
     McpApprovalResponse,
     OutputAudio,
     OutputAudioBufferClear,
@@ -657,6 +658,7 @@ def test_items_come_back_as_they_were(item: Any) -> None:
 
 def test_an_approval_is_an_item_too() -> None:
     client = Client()
+    client.send(ConversationItemCreate(item=McpApprovalRequest(id="r", server_label="s", name="f", arguments="{}")))
     client.send(ConversationItemCreate(item=McpApprovalResponse(id="i", approval_request_id="r", approve=True)))
     assert client.item("i") == McpApprovalResponse(id="i", approval_request_id="r", approve=True)
     assert only(client.send(ResponseCreate()), ResponseDone).response.status == "completed"

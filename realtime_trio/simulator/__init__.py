@@ -10,6 +10,8 @@ from realtime_trio.simulator.script import (
     LIFELIKE as LIFELIKE,
     Call as Call,
     Failure as Failure,
+    HostedCall as HostedCall,
+    McpServer as McpServer,
     Message as Message,
     Output as Output,
     Pacing as Pacing,

@@ -158,8 +158,12 @@ def _texts(item: InputItem) -> Iterator[str | None]:
                         yield text
                     case OutputAudio(transcript=transcript):
                         yield transcript
-        case FunctionCall(name=name, arguments=arguments):
+        case FunctionCall(name=name, arguments=arguments) | McpApprovalRequest(name=name, arguments=arguments):
             yield from (name, arguments)
+        case McpCall(name=name, arguments=arguments):
+            yield from (name, arguments, item.output)
+        case McpListTools(tools=tools):
+            yield from map(str, tools)
         case FunctionCallOutput(output=output):
             yield output
 
@@ -229,11 +233,20 @@ class Conversation:
         self._entries.remove(entry)
 
     def check_call(self, item: KnownItem) -> None:
-        """Refuse the output of a call that was never made."""
+        """Refuse the output of a call that was never made, and the answer to what was never asked or is answered already."""
+        if isinstance(item, McpApprovalResponse):
+            self._check_approval(item.approval_request_id)
         if isinstance(item, FunctionCallOutput) and not any(
             isinstance(entry.item, FunctionCall) and entry.item.call_id == item.call_id for entry in self
         ):
             raise Refusal(f"Tool call ID '{item.call_id}' not found in conversation.", code="invalid_tool_call_id")
+
+    def _check_approval(self, request_id: str) -> None:
+        items = [entry.item for entry in self]
+        if not any(isinstance(item, McpApprovalRequest) and item.id == request_id for item in items):
+            raise Refusal(f"Approval request ID '{request_id}' not found in conversation.", code="invalid_approval_request_id")
+        if any(isinstance(item, McpApprovalResponse) and item.approval_request_id == request_id for item in items):
+            raise Refusal(f"Approval request ID '{request_id}' is already answered.", code="invalid_approval_request_id")
 
 
 def check_item(item: InputItem, param: str) -> KnownItem:

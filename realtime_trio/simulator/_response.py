@@ -4,12 +4,15 @@ Theory of operation.  A response is a generator that sends its events to the out
 The server lets it run when that time has come.  Stopping it notes how it ends and lets it run to its end regardless of times: every loop
 over deltas looks at the note and falls through to the lines that close the part, the item and the response.  So what is open is closed in
 the same order and by the same code, interrupted or not, and what was not said yet is never said.
+
+A call of an MCP tool is made here and run elsewhere, when the response is done.  Like a call of a function it counts if it was made as a
+whole, however the response ends after it; one that is cut short is closed like everything else and is never run.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from operator import itemgetter
 from typing import TypedDict
 
@@ -23,6 +26,8 @@ from realtime_trio.events import (
     ConversationItemDone,
     FunctionCall,
     ItemStatus,
+    McpApprovalRequest,
+    McpCall,
     OutputAudio,
     OutputText,
     RateLimitsUpdated,
@@ -36,6 +41,8 @@ from realtime_trio.events import (
     ResponseErrorDetail,
     ResponseFunctionCallArgumentsDelta,
     ResponseFunctionCallArgumentsDone,
+    ResponseMcpCallArgumentsDelta,
+    ResponseMcpCallArgumentsDone,
     ResponseOutputAudioDelta,
     ResponseOutputAudioDone,
     ResponseOutputAudioTranscriptDelta,
@@ -50,6 +57,7 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator._conversation import Conversation, Entry, KnownItem
 from realtime_trio.simulator._lifecycle import Outbox
+from realtime_trio.simulator._mcp import HostedTools, MadeCall
 from realtime_trio.simulator._session import ResponseSettings
 from realtime_trio.simulator._usage import (
     ASSISTANT_MS_PER_TOKEN,
@@ -62,7 +70,7 @@ from realtime_trio.simulator._usage import (
     make_usage,
     tokenize,
 )
-from realtime_trio.simulator.script import Call, Message, Pacing, Reply
+from realtime_trio.simulator.script import Call, HostedCall, Message, Pacing, Reply
 from realtime_trio.simulator.speech import synthesize_speech
 
 CHUNK_MS = 200
@@ -83,6 +91,7 @@ class RunningResponse:
         settings: How.
         pacing: How fast.
         read: What it had to read.
+        hosted: Where its calls of MCP tools go.
         conversation: Where its items go, None if out of band.
         outbox: Where its events go.
         now: Time of its creation.
@@ -95,6 +104,7 @@ class RunningResponse:
         pacing: Pacing,
         *,
         read: InputTokens,
+        hosted: HostedTools,
         conversation: Conversation | None,
         outbox: Outbox,
         now: float,
@@ -104,9 +114,11 @@ class RunningResponse:
         self._settings = settings
         self._pacing = pacing
         self._read = read
+        self._hosted = hosted
         self._conversation = conversation
         self._out = outbox
         self._entries: list[Entry] = []
+        self._made: list[MadeCall] = []
         self._text_tokens = 0
         self._audio_tokens = 0
         self._ending: tuple[ResponseStatus, ResponseStatusDetails] | None = None
@@ -114,15 +126,16 @@ class RunningResponse:
         self.due = next(self._steps, None)
 
     due: float | None
-    """When it goes on; None when it is done."""
+    """When it goes on, and while it does, the time of that; None when it is done."""
 
     def advance(self) -> None:
         """Take the step that is due."""
         self.due = next(self._steps, None)
 
-    def cancel(self, reason: str) -> None:
+    def cancel(self, reason: str, now: float) -> None:
         """Stop it: what is open is closed, unsaid things stay unsaid, and `response.done` follows.  For `reason`, see the protocol."""
         self._ending = "cancelled", ResponseStatusDetails(type="cancelled", reason=reason)
+        self.due = now
         self.advance()
         assert self.due is None, "a response that is ending waits for nothing"
 
@@ -137,6 +150,8 @@ class RunningResponse:
                 break
             if isinstance(output, Call):
                 now = yield from self._call(index, output, now)
+            elif isinstance(output, HostedCall):
+                now = yield from (self._ask if output.approval else self._call_hosted)(index, output, now)
             elif self._settings.modality == "audio":
                 now = yield from self._speak(index, output, now)
             else:
@@ -149,6 +164,9 @@ class RunningResponse:
         usage = make_usage(self._read, text=self._text_tokens, audio=self._audio_tokens)
         self._out.send(ResponseDone(event_id=self._out.event_id(), response=self._report(status, details, usage)))
         self._out.send(RateLimitsUpdated(event_id=self._out.event_id(), rate_limits=make_rate_limits(usage)))
+        assert self.due is not None, "nothing was called before the first wait"
+        for made in self._made:
+            self._hosted.run(made, self.due)
 
     def _report(self, status: ResponseStatus, details: ResponseStatusDetails | None = None, usage: ResponseUsage | None = None) -> Response:
         return Response(
@@ -175,9 +193,10 @@ class RunningResponse:
         self._out.send(ConversationItemAdded(event_id=self._out.event_id(), item=entry.shown, previous_item_id=previous))
         return entry, previous
 
-    def _close(self, index: int, entry: Entry, previous: str | None, item: KnownItem) -> None:
+    def _close(self, index: int, entry: Entry, previous: str | None, item: KnownItem, *, is_final: bool = True) -> None:
+        """Finish an item of the response; the conversation is told now unless something becomes of the item afterwards."""
         entry.item = item
-        if self._conversation is not None:
+        if self._conversation is not None and is_final:
             self._out.send(ConversationItemDone(event_id=self._out.event_id(), item=entry.shown, previous_item_id=previous))
         self._out.send(ResponseOutputItemDone(event_id=self._out.event_id(), response_id=self.id, output_index=index, item=entry.shown))
 
@@ -244,12 +263,8 @@ class RunningResponse:
         call_id = output.call_id or self._out.new_id("call_")
         item = FunctionCall(id=self._out.new_id("item_"), status="in_progress", name=output.name, call_id=call_id, arguments="")
         entry, previous = self._open(index, item)
-        said = ""
-        for token in tokenize(output.arguments):
-            yield now
-            if not self._may_say(text=1):
-                break
-            said += token
+
+        def tell(token: str) -> None:
             self._out.send(
                 ResponseFunctionCallArgumentsDelta(
                     event_id=self._out.event_id(),
@@ -261,7 +276,8 @@ class RunningResponse:
                     obfuscation=_padding(token),
                 )
             )
-            now += 1 / self._pacing.tokens_per_second
+
+        said, now = yield from self._spell(output.arguments, tell, now)
         self._out.send(
             ResponseFunctionCallArgumentsDone(
                 event_id=self._out.event_id(),
@@ -275,6 +291,60 @@ class RunningResponse:
         )
         self._close(index, entry, previous, attrs.evolve(item, status=self._item_status, arguments=said))
         return now
+
+    def _call_hosted(self, index: int, output: HostedCall, now: float) -> Clock:
+        item = McpCall(id=self._out.new_id("item_"), server_label=output.server_label, name=output.name, arguments="")
+        entry, previous = self._open(index, item)
+
+        def tell(token: str) -> None:
+            self._out.send(
+                ResponseMcpCallArgumentsDelta(
+                    event_id=self._out.event_id(),
+                    response_id=self.id,
+                    item_id=entry.id,
+                    output_index=index,
+                    delta=token,
+                    obfuscation=_padding(token),
+                )
+            )
+
+        said, now = yield from self._spell(output.arguments, tell, now)
+        self._out.send(
+            ResponseMcpCallArgumentsDone(
+                event_id=self._out.event_id(), response_id=self.id, item_id=entry.id, output_index=index, arguments=said
+            )
+        )
+        item = attrs.evolve(item, arguments=said)
+        is_whole = self._ending is None
+        self._close(index, entry, previous, item, is_final=not is_whole)
+        if is_whole:
+            is_apart = self._conversation is None
+            self._made.append(MadeCall(output, item, entry=entry, previous=previous, output_index=index, is_apart=is_apart))
+        return now
+
+    def _ask(self, index: int, output: HostedCall, now: float) -> Clock:
+        """Ask for approval: nothing streams of that, so the item is there as a whole or not at all."""
+        _, now = yield from self._spell(output.arguments, lambda _: None, now)
+        if self._ending is None:
+            item = McpApprovalRequest(
+                id=self._out.new_id("item_"), server_label=output.server_label, name=output.name, arguments=output.arguments
+            )
+            entry, previous = self._open(index, item)
+            self._close(index, entry, previous, item)
+            self._hosted.await_approval(item.id, output, index)
+        return now
+
+    def _spell(self, arguments: str, tell: Callable[[str], None], now: float) -> Generator[float, None, tuple[str, float]]:
+        """Write the arguments of a call; returns what was written before it was stopped, and the time."""
+        said = ""
+        for token in tokenize(arguments):
+            yield now
+            if not self._may_say(text=1):
+                break
+            said += token
+            tell(token)
+            now += 1 / self._pacing.tokens_per_second
+        return said, now
 
     def _start_part(self, entry: Entry, index: int, content: OutputText | OutputAudio, part: ContentPart) -> _Place:
         entry.item = AssistantMessage(id=entry.id, status="in_progress", content=(content,))

@@ -16,7 +16,20 @@ from attrs import define, field, frozen
 from realtime_trio.audio import AudioData, AudioLike
 from realtime_trio.codec import Codec, Role
 from realtime_trio.errors import LocalProtocolError
-from realtime_trio.events import FunctionCallOutput, InputAudio, InputItem, InputText, JsonObject, Modality, Tool, UserMessage
+from realtime_trio.events import (
+    FunctionCallOutput,
+    InputAudio,
+    InputItem,
+    InputText,
+    JsonObject,
+    McpCall,
+    McpError,
+    McpListedTool,
+    McpToolExecutionError,
+    Modality,
+    Tool,
+    UserMessage,
+)
 
 
 def _check_delay(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -74,9 +87,9 @@ class Turn:
 
     @property
     def tool_output(self) -> str | None:
-        """The output of a function if that is the last item, else None."""
+        """The output of a function or of an MCP tool if that is the last item, else None."""
         last = self.items[-1] if self.items else None
-        return last.output if isinstance(last, FunctionCallOutput) else None
+        return last.output if isinstance(last, FunctionCallOutput | McpCall) else None
 
 
 def _text_of(part: object) -> str | None:
@@ -136,7 +149,35 @@ class Failure:
     """Kind of error."""
 
 
-Output = Message | Call
+def _to_error(error: McpError | str | None) -> McpError | None:
+    return McpToolExecutionError(message=error) if isinstance(error, str) else error
+
+
+@frozen
+class HostedCall:
+    """A call of a tool on an MCP server, which the service makes by itself, and what comes of it.
+
+    The model can only call what it was offered.  If the tool is not among those that the response may use, because its server is not in the
+    configuration, was not listed yet, or keeps it from the model, the reply says so in words in place of the call.
+    """
+
+    server_label: str
+    """Which server."""
+    name: str
+    """Which of its tools."""
+    arguments: str = field(default="{}", converter=_to_json)
+    """A mapping, or JSON text, which may be broken if that is what you want to test."""
+    output: str = field(default="", converter=_to_json, kw_only=True)
+    """What the tool returns unless it fails: a text, or a mapping that becomes JSON."""
+    error: McpError | None = field(default=None, converter=_to_error, kw_only=True)
+    """How the call fails; a text is the message of a tool that failed.  None: it does not."""
+    approval: bool | None = field(default=None, kw_only=True)
+    """Whether the service asks before it makes the call; None: as `require_approval` of the configured tool says."""
+    duration: float = field(default=0.0, validator=_check_delay, kw_only=True)
+    """Seconds that the tool takes.  The conversation goes on meanwhile."""
+
+
+Output = Message | Call | HostedCall
 """One item of a reply."""
 
 
@@ -181,6 +222,40 @@ class Reply:
         return cls(outputs=calls, when=when, pacing=pacing)
 
     @classmethod
+    def mcp(
+        cls,
+        server_label: str,
+        name: str,
+        arguments: str | Mapping[str, object] = "{}",
+        /,
+        *,
+        output: str | Mapping[str, object] = "",
+        error: McpError | str | None = None,
+        approval: bool | None = None,
+        duration: float = 0.0,
+        when: Predicate | None = None,
+        pacing: Pacing | None = None,
+    ) -> Reply:
+        """Call a tool on an MCP server, e.g. `Reply.mcp("docs", "search", {"query": "trio"}, output="Two pages.")`.
+
+        The server must be in the session's configuration and in the script's `mcp_servers`.  Whether the model goes on afterwards is up to
+        the client, as with functions.
+
+        Args:
+            server_label: Which server.
+            name: Which of its tools.
+            arguments: Of the call.
+            output: What the tool returns unless it fails.
+            error: How the call fails; a text is the message of a tool that failed.
+            approval: Whether the service asks before it makes the call; None: as `require_approval` of the configured tool says.
+            duration: Seconds that the tool takes.
+            when: Use this reply only for a turn for which this is true.
+            pacing: How fast the call is written.
+        """
+        call = HostedCall(server_label, name, arguments, output=output, error=error, approval=approval, duration=duration)
+        return cls(outputs=(call,), when=when, pacing=pacing)
+
+    @classmethod
     def fail(cls, code: str | None, message: str, *, type: str = "server_error", when: Predicate | None = None) -> Reply:  # noqa: A002
         """Let the response fail, e.g. `Reply.fail("inference_rate_limit_exceeded", "Try again later.")`."""
         return cls(failure=Failure(code, message, type), when=when)
@@ -200,6 +275,27 @@ class Reply:
 
 def _to_pairs(phrases: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple((words, translated) for words, translated in phrases)
+
+
+def _to_listed_tools(tools: Iterable[McpListedTool]) -> tuple[McpListedTool, ...]:
+    return tuple(tools)
+
+
+@frozen
+class McpServer:
+    """What the service finds behind a `server_label`, whatever address the client gives for it."""
+
+    label: str
+    """The label under which clients configure it."""
+    tools: tuple[McpListedTool, ...] = field(default=(), converter=_to_listed_tools)
+    """All its tools; the client may allow the model only some of them."""
+    is_reachable: bool = field(default=True, kw_only=True)
+    """Whether its tools can be listed."""
+    listing_delay: float = field(default=0.0, validator=_check_delay, kw_only=True)
+    """Seconds until its tools are listed or that has failed; the model does not wait for it.  0: before anything else, so that even the
+    response whose request names the server can call them."""
+    completes_item_first: bool = field(default=False, kw_only=True)
+    """Whether the item with the tools is done before `mcp_list_tools.completed` says that they are known; clients must take both."""
 
 
 _UNHEARD = ("[speech]", "[I am a simulator, so I hear nothing and translate nothing.]")
@@ -227,11 +323,20 @@ class Script:
     nothing: the simulator has no ears."""
     pacing: Pacing = field(default=INSTANT, kw_only=True)
     """How fast replies come that have no pacing of their own, and transcripts and translations."""
+    mcp_servers: tuple[McpServer, ...] = field(default=(), converter=tuple[McpServer, ...], kw_only=True)
+    """The MCP servers that exist, each label once.  A server that is configured under any other label cannot be reached."""
+
+    @mcp_servers.validator
+    def _check_labels(self, _: object, servers: tuple[McpServer, ...]) -> None:
+        labels = [server.label for server in servers]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise LocalProtocolError(f"there are several MCP servers with the label {label!r}; every label stands for one")
 
     def perform(self) -> Performance:
         """Start from the beginning, for one connection."""
         phrases = iter(self.translations) if self.translations else repeat(_UNHEARD)
-        return Performance(self.pacing, self.transcription_delay, list(self.replies), list(self.transcripts), phrases)
+        return Performance(self.pacing, self.transcription_delay, list(self.replies), list(self.transcripts), phrases, self.mcp_servers)
 
 
 @define
@@ -245,6 +350,8 @@ class Performance:
     _replies: list[Reply]
     _transcripts: list[str | None]
     _translations: Iterator[tuple[str, str]]
+    mcp_servers: tuple[McpServer, ...]
+    """The MCP servers that exist."""
 
     def answer(self, turn: Turn) -> Reply:
         """Take the reply for this turn.

@@ -3,9 +3,9 @@
 Owns one connection's session, conversation, input audio and responses, and the outbox.  Time is passed in, ids come from a factory, what
 the model says comes from a `Script`; so the same events at the same times always give the same answers.
 
-Theory of operation.  Whatever arrives is obeyed at once and answered into the outbox, after everything that was due until then.  Responses
-and transcriptions take their time: each is a generator that the server lets run when its next step is due (see `_response`).  What has not
-been said yet can therefore still be taken back, which is what cancelling means.
+Theory of operation.  Whatever arrives is obeyed at once and answered into the outbox, after everything that was due until then.  Responses,
+transcriptions and what happens on MCP servers take their time: each is a generator that the server lets run when its next step is due (see
+`_response`).  What has not been said yet can therefore still be taken back, which is what cancelling means.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from realtime_trio.events import (
     InputAudioBufferCommitted,
     InputItem,
     ItemReference,
+    McpApprovalResponse,
     RealtimeSession,
     ResponseCancel,
     ResponseConfig,
@@ -52,6 +53,7 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator._conversation import Conversation, Entry, check_item, with_identity
 from realtime_trio.simulator._lifecycle import Lifecycle
+from realtime_trio.simulator._mcp import HostedTask, HostedTools
 from realtime_trio.simulator._refusal import SUPPORTED_TYPES, Refusal, audio_bytes, check_choice, explain, unsupported
 from realtime_trio.simulator._response import RunningResponse
 from realtime_trio.simulator._session import PCM, ResponseSettings, initial_session, input_of, settings_for, updated_session
@@ -96,6 +98,7 @@ class SimulatedServer(Lifecycle):
         self._performance = script.perform()
         self._session = initial_session(kind, session_id=self._make_id("sess_"), model=model, expires_at=None)
         self._conversation = Conversation(self._make_id("conv_"))
+        self._hosted = HostedTools(self._performance.mcp_servers, self._conversation, self._out)
         self._input = bytearray()
         self._transcriptions: list[RunningTranscription] = []
         self._responses: list[RunningResponse] = []
@@ -116,11 +119,12 @@ class SimulatedServer(Lifecycle):
         self._forget_finished()
 
     @property
-    def _running(self) -> list[RunningTranscription | RunningResponse]:
-        return [*self._transcriptions, *self._responses]
+    def _running(self) -> list[RunningTranscription | HostedTask | RunningResponse]:
+        return [*self._transcriptions, *self._hosted.tasks, *self._responses]
 
     def _forget_finished(self) -> None:
         self._transcriptions = [transcription for transcription in self._transcriptions if transcription.due is not None]
+        self._hosted.forget_finished()
         self._responses = [response for response in self._responses if response.due is not None]
         if self._active not in self._responses:
             self._active = None
@@ -170,10 +174,12 @@ class SimulatedServer(Lifecycle):
                 raise unsupported(event.type, SUPPORTED_TYPES, "type")
 
     def _update(self, change: SessionConfig | TranscriptionSessionConfig) -> None:
-        self._session = updated_session(
-            self._session, change, has_spoken=self._conversation.has_spoken, is_responding=self._active is not None
-        )
-        self._out.send(SessionUpdated(event_id=self._out.event_id(), session=self._session))
+        session = updated_session(self._session, change, has_spoken=self._conversation.has_spoken, is_responding=self._active is not None)
+        tools = change.tools or () if isinstance(change, SessionConfig) else ()
+        self._hosted.check(tools, "session.tools")
+        self._session = session
+        self._out.send(SessionUpdated(event_id=self._out.event_id(), session=session))
+        self._hosted.discover(tools, self._now)
 
     # --- items ----------------------------------------------------------------------------------------------------------------------
 
@@ -183,6 +189,8 @@ class SimulatedServer(Lifecycle):
         item_id = checked.id or self._new_id("item_")
         entry = Entry(item_id, with_identity(checked, item_id, self._make_id("call_")), self._input_format)
         self._announce(entry, self._conversation.insert(entry, previous_item_id))
+        if isinstance(checked, McpApprovalResponse):
+            self._hosted.answer(checked, self._now)
 
     def _announce(self, entry: Entry, previous: str | None) -> None:
         self._out.send(ConversationItemAdded(event_id=self._out.event_id(), item=entry.shown, previous_item_id=previous))
@@ -237,13 +245,17 @@ class SimulatedServer(Lifecycle):
                 code="conversation_already_has_active_response",
             )
         settings = settings_for(self._session, config, has_spoken=self._conversation.has_spoken)
-        context = list(self._conversation) if config.input is None else [self._resolve(*numbered) for numbered in enumerate(config.input)]
-        reply = self._performance.answer(_turn(context, settings))
+        self._hosted.check(config.tools or (), "response.tools")
+        given = None if config.input is None else [self._resolve(*numbered) for numbered in enumerate(config.input)]
+        self._hosted.discover(config.tools or (), self._now)
+        context = list(self._conversation) if given is None else given
+        reply = self._hosted.offered(self._performance.answer(_turn(context, settings)), settings.tools)
         response = RunningResponse(
             reply,
             settings,
             reply.pacing or self._performance.pacing,
-            read=self._count(context, settings, is_out_of_band or config.input is not None),
+            read=self._count(context, settings, is_out_of_band or given is not None),
+            hosted=self._hosted,
             conversation=None if is_out_of_band else self._conversation,
             outbox=self._out,
             now=self._now,
@@ -280,11 +292,11 @@ class SimulatedServer(Lifecycle):
             response = next((running for running in self._responses if running.id == response_id), None)
         if response is None:
             raise Refusal("Cancellation failed: no active response found", code="response_cancel_not_active")
-        response.cancel("client_cancelled")
+        response.cancel("client_cancelled", self._now)
         self._forget_finished()
 
 
-def _due(running: RunningTranscription | RunningResponse) -> float:
+def _due(running: RunningTranscription | HostedTask | RunningResponse) -> float:
     return math.inf if running.due is None else running.due
 
 
