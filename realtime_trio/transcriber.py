@@ -99,7 +99,7 @@ class Transcriber(InputAudioExchange[TranscriptionSession]):
         """
         if config is None:
             check_options(settings, TranscriptionSettings)
-            config = _config_of(settings)
+            config = TranscriptionSessionConfig.of(**settings)
         elif settings:
             raise TypeError("update() takes either a TranscriptionSessionConfig or keywords, not both")
         answer = await self._request(SessionUpdate(session=config))
@@ -121,13 +121,6 @@ class Transcriber(InputAudioExchange[TranscriptionSession]):
     def _over(self) -> None:
         for caption in self._captions.rest():
             self._hub.publish(caption)
-
-
-def _config_of(settings: TranscriptionSettings) -> TranscriptionSessionConfig:
-    given: Any = dict(settings)
-    if "include" in given:
-        given["include"] = tuple(given["include"])
-    return TranscriptionSessionConfig.of(**given)
 
 
 @asynccontextmanager
@@ -175,7 +168,7 @@ async def open_transcription_session(
     async with open_exchange(
         make,
         SessionKind.TRANSCRIPTION,
-        SessionUpdate(event_id=new_id("evt_"), session=_config_of(settings)),
+        SessionUpdate(event_id=new_id("evt_"), session=TranscriptionSessionConfig.of(**settings)),
         model=None,
         url=url,
         transport=transport,

@@ -331,7 +331,8 @@ class AudioConfig:
     """What you receive."""
 
 
-def _tuple(values: Iterable[_T] | Unset) -> tuple[_T, ...] | Unset:
+def as_tuple(values: Iterable[_T] | Unset) -> tuple[_T, ...] | Unset:
+    """What a frozen class keeps of any iterable, if one was given."""
     return values if isinstance(values, Unset) else tuple(values)
 
 
@@ -431,13 +432,13 @@ class SessionConfig:
             output=UNSET if audio_out == AudioOutputConfig() else audio_out,
         )
         return cls(
-            output_modalities=_tuple(output_modalities),
+            output_modalities=as_tuple(output_modalities),
             model=model,
             instructions=instructions,
             audio=UNSET if audio == AudioConfig() else audio,
-            include=_tuple(include),
+            include=as_tuple(include),
             tracing=tracing,
-            tools=_tuple(tools),
+            tools=as_tuple(tools),
             tool_choice=tool_choice,
             parallel_tool_calls=parallel_tool_calls,
             reasoning=reasoning,

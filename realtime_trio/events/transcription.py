@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 from attrs import frozen
 
 from realtime_trio.events._base import UNSET, ServerEvent, Unset
-from realtime_trio.events.config import AudioFormat, AudioInputConfig, Include, NoiseReduction, SessionAudio, Transcription, TurnDetection
+from realtime_trio.events.config import (
+    AudioFormat,
+    AudioInputConfig,
+    Include,
+    NoiseReduction,
+    SessionAudio,
+    Transcription,
+    TurnDetection,
+    as_tuple,
+)
 from realtime_trio.events.usage import TranscriptionUsage
 
 
@@ -39,13 +49,13 @@ class TranscriptionSessionConfig:
         transcription: Transcription | Unset | None = UNSET,
         noise_reduction: NoiseReduction | Unset | None = UNSET,
         turn_detection: TurnDetection | Unset | None = UNSET,
-        include: tuple[Include | str, ...] | Unset = UNSET,
+        include: Iterable[Include | str] | Unset = UNSET,
     ) -> TranscriptionSessionConfig:
         """Build a configuration from flat keywords, without the nesting."""
         audio_in = AudioInputConfig(
             format=input_format, transcription=transcription, noise_reduction=noise_reduction, turn_detection=turn_detection
         )
-        return cls(audio=UNSET if audio_in == AudioInputConfig() else TranscriptionAudioConfig(input=audio_in), include=include)
+        return cls(audio=UNSET if audio_in == AudioInputConfig() else TranscriptionAudioConfig(input=audio_in), include=as_tuple(include))
 
 
 @frozen(kw_only=True)

@@ -177,9 +177,9 @@ class ToolCallRequested(UtilityEvent):
 # --- tools that run here ----------------------------------------------------------------------------------------------------------------
 
 ToolOutcome = Literal["completed", "failed", "invalid", "unknown", "timed_out", "cancelled", "rejected"]
-"""How a call ended: `completed` with a result, `failed` with an exception, `invalid` because the arguments did not fit, `unknown` because there
-is no such tool, `timed_out` because tool or approval took too long, `cancelled` by the application, the user's speech or the session's end,
-`rejected` because approval was denied."""
+"""How a call ended: `completed` with a result, `failed` with an exception, `invalid` because the arguments did not fit, `unknown` because
+there is no such tool, `timed_out` because tool or approval took too long, `cancelled` by the application, the user's speech or the end of
+the session, `rejected` because approval was denied."""
 
 
 @frozen(kw_only=True)

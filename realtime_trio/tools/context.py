@@ -50,7 +50,9 @@ class ToolContext(Injected):
 
 
 def _in_loop(act: Callable[[], None]) -> None:
-    if trio.lowlevel.in_trio_run():
-        act()
-    else:
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:  # in the thread of a tool that blocks
         trio.from_thread.run_sync(act)
+    else:
+        act()
