@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
@@ -33,7 +33,7 @@ from realtime_trio import events
 from realtime_trio.audio.data import AudioData
 from realtime_trio.dialects import Dialect, client_from_beta, client_to_beta, server_from_beta, server_to_beta
 from realtime_trio.errors import InternalError, LocalProtocolError, RealtimeError, RemoteProtocolError
-from realtime_trio.events import UNSET, WRITE_NULL, ClientEvent, Event, UnknownEvent, UnknownObject, Unset
+from realtime_trio.events import SERVER_WRITES_NULL, UNSET, WRITE_NULL, ClientEvent, Event, UnknownEvent, UnknownObject, Unset
 
 _Json = dict[str, Any]
 _Hook = Callable[[Any, Any], Any]
@@ -80,6 +80,7 @@ class Codec:
         self._client_table = _TRANSLATION_CLIENT_TABLE if translating else _CLIENT_TABLE
         self._server_table = _TRANSLATION_SERVER_TABLE if translating else _SERVER_TABLE
         self._incoming = self._server_table if role is Role.CLIENT else self._client_table
+        self._writer = _WRITERS[role]
         self._outgoing = self._client_table if role is Role.CLIENT else self._server_table
         self._reshape_incoming: Callable[[_Json], _Json] | None = None
         self._reshape_outgoing: Callable[[_Json], _Json | None] | None = None
@@ -132,12 +133,12 @@ class Codec:
                 f"a {self.role.value} cannot send {type(event).__name__} in a {self.kind.value} session; allowed: {allowed}"
             )
         try:
-            payload: _Json = _fast_converter.get_unstructure_hook(known)(event)
+            payload: _Json = self._writer.get_unstructure_hook(known)(event)
             if isinstance(event, ClientEvent):
                 # What users build is checked the way a server would check it; what our own server builds is checked by our tests.
                 _fast_converter.get_structure_hook(known)(payload, None)
         except (KeyError, TypeError, ValueError, AttributeError, RealtimeError):
-            raise LocalProtocolError(f"cannot encode {wire_type}: {_explain_unencodable(known, event)}") from None
+            raise LocalProtocolError(f"cannot encode {wire_type}: {_explain_unencodable(known, event, self._writer)}") from None
         if self._reshape_outgoing is not None:
             reshaped = self._reshape_outgoing(payload)
             if reshaped is None:
@@ -479,7 +480,7 @@ def _say(exc: BaseException, _: object) -> str:
 # --- unstructuring: events -> JSON values -------------------------------------------------------------------------------------------
 
 
-def _dump(value: Any) -> Any:
+def _dump(writer: Converter, value: Any) -> Any:
     """The JSON value of anything an event can hold.  What has no JSON form is passed on, for the encoder to name."""
     cls = type(value)
     if cls is str or cls is int or value is None:
@@ -487,11 +488,11 @@ def _dump(value: Any) -> Any:
     if cls is AudioData:
         return value.base64
     if cls is tuple or cls is list:
-        return [_dump(v) for v in value]
+        return [_dump(writer, v) for v in value]
     if cls is UnknownObject:
         return dict(value.raw)
     if attrs.has(cls):
-        return _fast_converter.get_unstructure_hook(cls)(value)
+        return writer.get_unstructure_hook(cls)(value)
     if isinstance(value, np.generic):  # a numpy scalar is as good as a number
         return value.item()
     if isinstance(value, Mapping) and cls is not dict:
@@ -499,13 +500,14 @@ def _dump(value: Any) -> Any:
     return value
 
 
-def _unstructure_class_hook(cls: type) -> Callable[[Any], _Json]:
+def _unstructure_class_hook(cls: type, writer: Converter, marks: Iterable[Mapping[object, object]]) -> Callable[[Any], _Json]:
+    """Write a class; fields with one of these marks also where they are None."""
     attrs.resolve_types(cls)
     overrides: dict[str, Any] = {}
     for a in attrs.fields(cls):
-        omit = a.default in (None, UNSET) and not WRITE_NULL.keys() <= a.metadata.keys()
-        overrides[a.name] = override(unstruct_hook=_dump, omit_if_default=omit)
-    unstructure: Callable[[Any], _Json] = make_dict_unstructure_fn(cls, _fast_converter, **overrides)
+        omit = a.default in (None, UNSET) and not any(mark.keys() <= a.metadata.keys() for mark in marks)
+        overrides[a.name] = override(unstruct_hook=partial(_dump, writer), omit_if_default=omit)
+    unstructure: Callable[[Any], _Json] = make_dict_unstructure_fn(cls, writer, **overrides)
     tags = {name: value for name in ("type", "role") if type(value := getattr(cls, name, None)) is str and value}
     if not tags:
         return unstructure
@@ -523,12 +525,18 @@ def _make_converter(explaining: bool) -> Converter:
     converter = Converter(detailed_validation=explaining)
     make = _explaining_class_hook if explaining else _fast_class_hook
     converter.register_structure_hook_factory(attrs.has, lambda cls: make(cls, converter))
-    converter.register_unstructure_hook_factory(attrs.has, _unstructure_class_hook)
     return converter
+
+
+def _make_writer(*marks: Mapping[object, object]) -> Converter:
+    writer = Converter()
+    writer.register_unstructure_hook_factory(attrs.has, lambda cls: _unstructure_class_hook(cls, writer, marks))
+    return writer
 
 
 _fast_converter: Final = _make_converter(explaining=False)
 _explaining_converter: Final = _make_converter(explaining=True)
+_WRITERS: Final = {Role.CLIENT: _make_writer(WRITE_NULL), Role.SERVER: _make_writer(WRITE_NULL, SERVER_WRITES_NULL)}
 
 
 class _Table(dict[str, _Hook]):
@@ -549,9 +557,9 @@ _TRANSLATION_CLIENT_TABLE: Final = _Table(events.TRANSLATION_CLIENT_EVENTS)
 _TRANSLATION_SERVER_TABLE: Final = _Table(events.TRANSLATION_SERVER_EVENTS)
 
 
-def _explain_unencodable(cls: type[Event], event: Event) -> str:
+def _explain_unencodable(cls: type[Event], event: Event, writer: Converter) -> str:
     try:
-        _explaining_converter.get_structure_hook(cls)(_fast_converter.get_unstructure_hook(cls)(event), None)
+        _explaining_converter.get_structure_hook(cls)(writer.get_unstructure_hook(cls)(event), None)
     except Exception as exc:
         return _explain(exc)
     raise InternalError(f"{cls.__name__} cannot be encoded, but nothing is wrong with it")

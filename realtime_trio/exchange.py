@@ -25,7 +25,7 @@ from realtime_trio._nursery import ServiceNursery, open_service_nursery
 from realtime_trio.codec import Codec, Role, SessionKind
 from realtime_trio.connection import CLOSE_TIMEOUT, CONNECT_TIMEOUT, ConnectOptions, decode, open_transport, resolve_endpoint
 from realtime_trio.endpoint import Endpoint
-from realtime_trio.errors import ConnectionFailed, ConnectionLost, ServerError, SessionClosed
+from realtime_trio.errors import ConnectionFailed, ConnectionLost, RemoteProtocolError, ServerError, SessionClosed
 from realtime_trio.events import ClientEvent, ErrorEvent, Event, ServerEvent
 from realtime_trio.hub import EventHub, EventStream
 from realtime_trio.outbox import Outbox
@@ -304,6 +304,8 @@ class Exchange(ABC):
                     await self._request(configure)
                 except ServerError as error:
                     raise ConnectionFailed(f"the service refused the configuration: {error}", code=error.code) from error
+                except RemoteProtocolError:  # it has answered, in words of a later version; the log has them
+                    self._is_configuring = False
             return
         waited_for = "take the configuration" if self._created.is_set() else "begin the session"
         raise self._refusal(f"the service accepted the connection but did not {waited_for} in time")

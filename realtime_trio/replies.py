@@ -5,7 +5,7 @@ know what waiting is.
 
 The protocol acknowledges requests without naming them.  Where a request names an item its acknowledgement does too, and they are matched by
 that; the others are matched in the order of the requests, which is the order in which the server works.  Refusals name the request by its
-event id, or at least quote the item.
+event id, or at least quote the item.  An acknowledgement that cannot be read is one all the same: whoever waits for it is told so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 
 from attrs import define, field
 
-from realtime_trio.errors import ServerError
+from realtime_trio.errors import RemoteProtocolError, ServerError
 from realtime_trio.events import (
     ClientEvent,
     ConversationItemAdded,
@@ -40,6 +40,7 @@ from realtime_trio.events import (
     SessionUpdated,
     TranslationSessionUpdate,
     TranslationSessionUpdated,
+    UnknownEvent,
 )
 
 _Key = tuple[type[ClientEvent], str | None]
@@ -50,6 +51,18 @@ _QUOTING_CODES: Final[dict[str, type[ClientEvent]]] = {
     "item_truncate_invalid_item_id": ConversationItemTruncate,
 }
 """Refusals that come without an event id now and then, and what they refuse; their message quotes the item's id."""
+
+_ACKNOWLEDGES: Final[dict[str, tuple[type[ClientEvent], ...]]] = {
+    SessionUpdated.type: (SessionUpdate, TranslationSessionUpdate),
+    InputAudioBufferCommitted.type: (InputAudioBufferCommit,),
+    InputAudioBufferCleared.type: (InputAudioBufferClear,),
+    ConversationItemAdded.type: (ConversationItemCreate,),
+    ConversationItemCreated.type: (ConversationItemCreate,),
+    ConversationItemDeleted.type: (ConversationItemDelete,),
+    ConversationItemRetrieved.type: (ConversationItemRetrieve,),
+    ConversationItemTruncated.type: (ConversationItemTruncate,),
+}
+"""Wire types of acknowledgements, for those that cannot be read, and what they acknowledge."""
 
 
 def _asked(event: ClientEvent) -> _Key | None:
@@ -99,7 +112,7 @@ class Request:
     answer: ServerEvent | None = None
     """The acknowledgement."""
     error: Exception | None = None
-    """Why there is none: a `ServerError`, or what ended the session."""
+    """Why there is none: a `ServerError`, a `RemoteProtocolError` if it could not be read, or what ended the session."""
 
     def _settle(self, answer: ServerEvent | None, error: Exception | None) -> None:
         self.answer, self.error = answer, error
@@ -135,6 +148,8 @@ class Replies:
         """
         if isinstance(event, ErrorEvent):
             return self._refuse(event.error)
+        if isinstance(event, UnknownEvent):
+            return self._give_up(event)
         if not self._waiting or (key := _answered(event)) is None or key not in self._waiting:
             return False
         self._take(key, self._waiting[key][0])._settle(event, None)
@@ -153,6 +168,17 @@ class Replies:
             return False
         error = ServerError(detail.message, type=detail.type, code=detail.code, param=detail.param, event_id=found[1].event.event_id)
         self._take(*found)._settle(None, error)
+        return True
+
+    def _give_up(self, event: UnknownEvent) -> bool:
+        """Settle what an acknowledgement that cannot be read must have answered."""
+        kinds = _ACKNOWLEDGES.get(event.type, ())
+        item_id = _item_id_of(event.raw)
+        key = next((key for key in self._waiting if key[0] in kinds and key[1] in (None, item_id)), None)
+        if key is None:
+            return False
+        error = RemoteProtocolError(f"the server's answer cannot be read: {event.type}: {event.problem}")
+        self._take(key, self._waiting[key][0])._settle(None, error)
         return True
 
     def _named(self, detail: ErrorDetail) -> tuple[_Key, Request] | None:
@@ -176,3 +202,11 @@ class Replies:
         if not queue:
             del self._waiting[key]
         return request
+
+
+def _item_id_of(raw: object) -> object:
+    match raw:
+        case {"item_id": item_id} | {"item": {"id": item_id}}:
+            return item_id
+        case _:
+            return ""

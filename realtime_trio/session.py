@@ -156,6 +156,7 @@ class Session(InputAudioExchange[RealtimeSession]):
             ServerError: The server refused, and then changed nothing; `param` says what was wrong.
             LocalProtocolError: The change does not fit the protocol, gives two tools one name, or changes the voice after the model has
                 spoken; nothing was sent.
+            RemoteProtocolError: The server's answer could not be read.
             SessionClosed: The session ended before the answer came.
 
         Cancellation: before the change was queued nothing was sent; afterwards it takes effect all the same.

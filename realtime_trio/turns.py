@@ -361,7 +361,7 @@ class Turns:
                 actions = self._begin(_salvage(raw))
             case UnknownEvent(type=ResponseDone.type, raw=raw):
                 actions = self._end(_salvage(raw))
-            case ResponseOutputItemDone(response_id=response_id, item=FunctionCall(call_id=str(call_id), status="completed")):
+            case ResponseOutputItemDone(response_id=response_id, item=FunctionCall(call_id=str(call_id), status="completed" | None)):
                 actions = self._note_call(response_id, call_id)
             case ResponseOutputItemAdded(response_id=response_id, item=McpCall() as call):
                 actions = self._note_hosted(response_id, call)

@@ -88,7 +88,7 @@ SERVER: Final = _read(
     response.output_audio_transcript.delta                  response_id output_index item_id content_index delta obfuscation?
     response.output_audio_transcript.done                   response_id output_index item_id content_index transcript
     response.function_call_arguments.delta                  response_id output_index item_id call_id delta obfuscation?
-    response.function_call_arguments.done                   response_id output_index item_id call_id name arguments
+    response.function_call_arguments.done                   response_id output_index item_id call_id arguments name?
     response.mcp_call_arguments.delta                       response_id output_index item_id delta obfuscation?
     response.mcp_call_arguments.done                        response_id output_index item_id arguments
     response.mcp_call.in_progress                           output_index item_id

@@ -39,6 +39,7 @@ from realtime_trio.events import (
     ErrorEvent,
     Event,
     FunctionTool,
+    InputAudio,
     InputAudioBufferAppend,
     InputAudioBufferClear,
     InputAudioBufferSpeechStarted,
@@ -184,6 +185,15 @@ def test_optional_fields_are_left_out_and_meaningful_nulls_are_written() -> None
         "previous_item_id": None,
     }
     assert payload_of(InputAudioBufferClear(), Role.CLIENT) == {"type": "input_audio_buffer.clear"}
+
+
+def test_that_there_is_no_transcript_yet_is_said_by_servers_alone() -> None:
+    spoken = UserMessage(content=[InputAudio()])
+    done = payload_of(ConversationItemDone(event_id="e", item=spoken), Role.SERVER)
+    message = {"type": "message", "role": "user"}
+    assert done["item"] == message | {"content": [{"type": "input_audio", "transcript": None}]}
+    create = payload_of(ConversationItemCreate(item=spoken), Role.CLIENT)
+    assert create["item"] == message | {"content": [{"type": "input_audio"}]}
 
 
 def test_null_in_place_of_an_optional_value_means_absent() -> None:

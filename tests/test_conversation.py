@@ -795,6 +795,14 @@ def test_a_call_is_requested_once() -> None:
     assert names(told).count("ToolCallRequested") == 1
 
 
+def test_a_call_is_requested_when_the_conversation_has_it_if_that_comes_after_its_end() -> None:
+    conversation = Conversation()
+    tell(conversation, created(conversation_id=None), output_added(call("item_1")), arguments_done("{}"))
+    final = call("item_1", "{}", status="completed")
+    assert tell(conversation, output_done(final)) == []
+    assert names(tell(conversation, done(final), ended()))[-1] == "ToolCallRequested"
+
+
 def test_a_call_that_a_client_created_is_not_requested() -> None:
     conversation = Conversation()
     final = call("item_1", "{}", status="completed")

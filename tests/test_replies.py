@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from realtime_trio.errors import ServerError, SessionClosed
+from realtime_trio.errors import RemoteProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     AssistantMessage,
     ClientEvent,
@@ -286,6 +286,31 @@ def test_every_request_is_settled_exactly_once_whatever_happens(steps: list[str]
             expected.append(request.event.event_id)
     replies.close(SessionClosed("over"))
     assert settled == expected + [request.event.event_id for request in waiting]
+
+
+@pytest.mark.parametrize(
+    ("request_", "wire_type", "raw"),
+    [
+        (update("a"), "session.updated", {}),
+        (InputAudioBufferCommit(event_id="a"), "input_audio_buffer.committed", {"previous_item_id": None}),
+        (ConversationItemDelete(event_id="a", item_id="item_1"), "conversation.item.deleted", {"item_id": "item_1"}),
+        (ConversationItemCreate(event_id="a", item=item("item_1")), "conversation.item.added", {"item": {"id": "item_1"}}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_answer_that_cannot_be_read_is_told_to_who_waits_for_it(request_: ClientEvent, wire_type: str, raw: dict[str, object]) -> None:
+    replies = Replies()
+    request = expect(replies, request_)
+    assert not replies.settle(UnknownEvent(type="session.renamed", raw=raw))
+    assert replies.settle(UnknownEvent(type=wire_type, raw=raw, problem="required field missing"))
+    assert isinstance(request.error, RemoteProtocolError)
+    assert "required field missing" in str(request.error)
+
+
+def test_an_answer_that_cannot_be_read_and_names_no_item_settles_nothing_that_does() -> None:
+    replies = Replies()
+    expect(replies, ConversationItemDelete(event_id="a", item_id="item_1"))
+    assert not replies.settle(UnknownEvent(type="conversation.item.deleted", raw=[], problem="expected an object"))
 
 
 def test_a_refused_setting_without_an_event_id_settles_the_oldest_update() -> None:

@@ -389,7 +389,7 @@ class Conversation:
         deltas += self._hear(item)
         deltas += self._place(item, event)
         deltas += self._become(item, "completed" if is_whole_at_once(event.item) else status_of(event.item) or "completed")
-        return self._tell(item, deltas, reveal=True, announced=True)
+        return self._tell(item, deltas, reveal=True, announced=True) + self._request(item)
 
     def _on_output_added(self, event: ResponseOutputItemAdded) -> tuple[UtilityEvent, ...]:
         item = self._output(event.item, event.response_id)
@@ -402,11 +402,15 @@ class Conversation:
         deltas = merge(item, event.item, self._shelf, final=True)
         status = status_of(event.item) or "completed"
         deltas += self._become(item, status)
-        events = self._tell(item, deltas, reveal=True)
-        if status == "completed" and item._is_shown and not item._is_requested and (call := item.call) is not None:
-            item._is_requested = True
-            events += (ToolCallRequested(call=call, item=item),)
-        return events
+        item._is_output_done = item._is_output_done or status == "completed"
+        return self._tell(item, deltas, reveal=True) + self._request(item)
+
+    def _request(self, item: ConversationItem) -> tuple[UtilityEvent, ...]:
+        """Ask for a call to be made as soon as the response has completed it and the conversation has it, in either order."""
+        if not item._is_output_done or not item._is_shown or item._is_requested or (call := item.call) is None:
+            return ()
+        item._is_requested = True
+        return (ToolCallRequested(call=call, item=item),)
 
     def _on_retrieved(self, wire: Item) -> tuple[UtilityEvent, ...]:
         item = self._item(wire)

@@ -6,6 +6,7 @@ values known today and may hold another one tomorrow.
 """
 
 from realtime_trio.events._base import (
+    SERVER_WRITES_NULL as SERVER_WRITES_NULL,
     UNSET as UNSET,
     WRITE_NULL as WRITE_NULL,
     ClientEvent as ClientEvent,

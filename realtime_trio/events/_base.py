@@ -36,6 +36,9 @@ UNSET: Final = Unset.UNSET
 WRITE_NULL: Final[Mapping[object, object]] = MappingProxyType({"realtime_trio.write_null": True})
 """Field metadata: `None` is written as null instead of being left out, because peers read meaning into the null."""
 
+SERVER_WRITES_NULL: Final[Mapping[object, object]] = MappingProxyType({"realtime_trio.server_writes_null": True})
+"""Field metadata: the same, but only where a server writes it; a client may leave it out."""
+
 
 @frozen(kw_only=True)
 class Event:

@@ -164,6 +164,8 @@ class ConversationItem:
     """Whether it was made of the input buffer."""
     _is_stopped: bool = False
     """Whether its response was cancelled or is over: what still arrives is not part of it."""
+    _is_output_done: bool = False
+    """Whether its response has completed it."""
     _is_requested: bool = False
     """Whether `ToolCallRequested` was said."""
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from attrs import field, frozen
 
 from realtime_trio.audio.data import AudioData, AudioLike
-from realtime_trio.events._base import JsonObject, UnknownObject, to_optional_audio
+from realtime_trio.events._base import SERVER_WRITES_NULL, JsonObject, UnknownObject, to_optional_audio
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 """How far an item has come.  The status of items a client creates has no effect."""
@@ -42,7 +42,7 @@ class InputAudio:
 
     audio: AudioData | None = field(default=None, converter=to_optional_audio)
     """Audio in the session's input format.  The server leaves it out except when an item is retrieved."""
-    transcript: str | None = None
+    transcript: str | None = field(default=None, metadata=SERVER_WRITES_NULL)
     """What was said, once transcribed; the model does not read it."""
 
 

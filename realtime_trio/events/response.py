@@ -396,7 +396,7 @@ class ResponseFunctionCallArgumentsDone(ServerEvent):
     """The item's position in the response, from 0."""
     call_id: str
     """Which call."""
-    name: str
-    """Which function."""
     arguments: str
     """JSON text of the arguments."""
+    name: str = ""
+    """Which function; older services leave it to the item."""
