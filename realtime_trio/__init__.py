@@ -56,6 +56,7 @@ from realtime_trio.errors import (
     ToolDefinitionError as ToolDefinitionError,
 )
 from realtime_trio.events import (
+    SERVER_WRITES_NULL as SERVER_WRITES_NULL,
     UNSET as UNSET,
     ArgumentsDelta as ArgumentsDelta,
     AssistantContent as AssistantContent,
@@ -259,7 +260,6 @@ from realtime_trio.events import (
     Voice as Voice,
 )
 from realtime_trio.exchange import (
-    WireRecord as WireRecord,
     generate_id as generate_id,
 )
 from realtime_trio.hub import (
@@ -267,6 +267,12 @@ from realtime_trio.hub import (
 )
 from realtime_trio.ledger import (
     Usage as Usage,
+)
+from realtime_trio.recording import (
+    Recording as Recording,
+    WireRecord as WireRecord,
+    open_recording as open_recording,
+    read_recording as read_recording,
 )
 from realtime_trio.session import (
     Session as Session,
@@ -279,7 +285,9 @@ from realtime_trio.shorthand import (
 from realtime_trio.tools import (
     AnyTool as AnyTool,
     LocalTool as LocalTool,
+    ToolArgumentsError as ToolArgumentsError,
     ToolOptions as ToolOptions,
+    ToolResultError as ToolResultError,
     tool as tool,
 )
 from realtime_trio.tools.constraints import (

@@ -12,14 +12,15 @@ connection ends badly the receive loop records the failure, which cancels the bl
 from __future__ import annotations
 
 import logging
+import os
 import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Any, Final, Literal, TypeVar, overload
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from typing import Any, Final, TypeVar, overload
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from realtime_trio._nursery import ServiceNursery, open_service_nursery
 from realtime_trio.codec import Codec, Role, SessionKind
@@ -29,6 +30,7 @@ from realtime_trio.errors import ConnectionFailed, ConnectionLost, RemoteProtoco
 from realtime_trio.events import ClientEvent, ErrorEvent, Event, ServerEvent
 from realtime_trio.hub import EventHub, EventStream
 from realtime_trio.outbox import Outbox
+from realtime_trio.recording import WireRecord, open_recording
 from realtime_trio.replies import Replies, Request
 from realtime_trio.transport import GOING_AWAY, NORMAL_CLOSURE, Close, Transport
 
@@ -46,18 +48,6 @@ WIRE_BACKLOG: Final = 64
 
 _ID_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _logger = logging.getLogger("realtime_trio")
-
-
-@frozen
-class WireRecord:
-    """One event on the wire, in either direction."""
-
-    time: float
-    """When it was received or was about to be written, in seconds of `trio.current_time()`."""
-    source: Literal["client", "server"]
-    """Who sent it."""
-    event: Event
-    """What was sent."""
 
 
 def generate_id(prefix: str, length: int = 21) -> str:
@@ -339,6 +329,7 @@ async def open_exchange(
     model: str | None,
     url: str | Endpoint | None,
     transport: Transport | None,
+    record: str | os.PathLike[str] | None,
     options: ConnectOptions,
 ) -> AsyncIterator[X]:
     """Run a session of any kind: ready when the block is entered, closed and gone when it is left.
@@ -350,6 +341,7 @@ async def open_exchange(
         model: As for `open_session`.
         url: As for `open_session`.
         transport: As for `open_session`.
+        record: As for `open_session`.
         options: How to connect.
     """
     endpoint = Endpoint() if transport is not None else resolve_endpoint(url, options)
@@ -361,15 +353,17 @@ async def open_exchange(
     opening = _own(transport) if transport is not None else open_transport(endpoint, kind, model, options)
     async with opening as connected, open_service_nursery() as services:
         session = make(connected, codec, services)
-        services.start_soon(session._receive_loop)
-        services.start_soon(session._send_loop)
-        try:
-            await session._become_ready(configure, deadline)
-            yield session
-            with trio.move_on_after(options.get("close_timeout", CLOSE_TIMEOUT), shield=True):
-                await session._drain()
-        finally:
-            session._close()
+        recording = nullcontext() if record is None else open_recording(session.wire(), record)
+        async with recording:
+            services.start_soon(session._receive_loop)
+            services.start_soon(session._send_loop)
+            try:
+                await session._become_ready(configure, deadline)
+                yield session
+                with trio.move_on_after(options.get("close_timeout", CLOSE_TIMEOUT), shield=True):
+                    await session._drain()
+            finally:
+                session._close()
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ business.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypedDict, Unpack
@@ -129,6 +130,7 @@ async def open_transcription_session(
     *,
     url: str | Endpoint | None = None,
     transport: Transport | None = None,
+    record: str | os.PathLike[str] | None = None,
     retention: Retention = "none",
     capacity: int | None = None,
     new_id: Callable[[str], str] = generate_id,
@@ -142,6 +144,7 @@ async def open_transcription_session(
         model: Transcription model, short for `transcription=Transcription(model=...)`; `gpt-4o-transcribe` when neither is given.
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL` and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the block closes it.
+        record: A file to record the session in as it goes over the wire, but for keys; see `open_recording`.
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
         new_id: Makes the ids of client events: called with a prefix.
@@ -172,6 +175,7 @@ async def open_transcription_session(
         model=None,
         url=url,
         transport=transport,
+        record=record,
         options=connecting,
     ) as session:
         yield session

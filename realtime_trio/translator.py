@@ -6,6 +6,7 @@ takes its time because what was sent is still being translated.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, TypedDict, Unpack
@@ -219,6 +220,7 @@ async def open_translation_session(
     noise_reduction: NoiseReduction | None = None,
     url: str | Endpoint | None = None,
     transport: Transport | None = None,
+    record: str | os.PathLike[str] | None = None,
     capacity: int | None = None,
     new_id: Callable[[str], str] = generate_id,
     **options: Unpack[ConnectOptions],
@@ -232,6 +234,7 @@ async def open_translation_session(
         noise_reduction: Reduce noise.
         url: The service: a URL, an `Endpoint`, or None for `OPENAI_BASE_URL` and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the block closes it.
+        record: A file to record the session in as it goes over the wire, but for keys; see `open_recording`.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
         new_id: Makes the ids of client events: called with a prefix.
         **options: How to connect, see `ConnectOptions`.
@@ -260,6 +263,7 @@ async def open_translation_session(
         model=model,
         url=url,
         transport=transport,
+        record=record,
         options=options,
     ) as session:
         yield session

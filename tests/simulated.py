@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from realtime_trio.conversation import Retention
 from realtime_trio.events import Event, JsonObject
-from realtime_trio.exchange import WireRecord
 from realtime_trio.hub import EventStream
+from realtime_trio.recording import WireRecord
 from realtime_trio.session import Session, SessionOptions, open_session
 from realtime_trio.simulator import INSTANT, Pacing, Reply, Script, open_simulator_transport
 

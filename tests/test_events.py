@@ -312,7 +312,7 @@ def test_a_flat_configuration_takes_every_setting() -> None:
     from_of = {name for name in get_type_hints(SessionConfig.of) if name != "return"}
     nested = {a.name for cls in (SessionConfig, AudioInputConfig, AudioOutputConfig) for a in fields_of(cls)} - {"audio", "format"}
     assert from_of == nested | {"input_format", "output_format"}
-    assert set(get_type_hints(events.SessionSettings)) == from_of - {"model", "tools"}  # the connection chooses the model, and tools have bodies
+    assert set(get_type_hints(events.SessionSettings)) == from_of - {"model", "tools"}  # which are given otherwise
 
 
 def test_a_transcription_configuration_can_be_written_flat() -> None:

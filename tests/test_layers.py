@@ -40,6 +40,7 @@ LEVELS = {
     "conversation.*": 2,
     "ledger": 2,
     "mcp": 2,
+    "_order.*": 2,
     "shorthand": 2,
     "turns": 2,
     "replies": 2,
@@ -51,6 +52,7 @@ LEVELS = {
     "connection": 3,
     "hub": 3,
     "outbox": 3,
+    "recording": 3,
     "exchange": 3,
     "input_audio": 3,
     "answers": 3,
@@ -65,6 +67,7 @@ LEVELS = {
     # What people start.
     "testing": 5,
     "cli": 5,
+    "_pytest_plugin": 5,
     "__main__": 5,
 }
 

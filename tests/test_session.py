@@ -54,8 +54,9 @@ from realtime_trio.events import (
     TranscriptionSession,
     UnknownEvent,
 )
-from realtime_trio.exchange import WireRecord, generate_id
+from realtime_trio.exchange import generate_id
 from realtime_trio.hub import EventStream
+from realtime_trio.recording import WireRecord
 from realtime_trio.session import Session, open_session
 from realtime_trio.transport import Close
 

@@ -1,0 +1,136 @@
+"""The table of rules, and what holds a transcript against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, Literal, Protocol
+
+from attrs import frozen
+
+from realtime_trio._order import items, outputs, responses, session, speech
+from realtime_trio._order.transcript import Complaints, Transcript
+from realtime_trio.events import (
+    ClientEvent,
+    Event,
+)
+
+Rule = Callable[[Transcript, Event], Complaints]
+
+
+class Recorded(Protocol):
+    """A record of the wire, as far as the rules look at it."""
+
+    @property
+    def source(self) -> Literal["client", "server"]: ...
+    @property
+    def event(self) -> Event: ...
+
+
+@frozen
+class Violation:
+    """A rule of the protocol that was broken."""
+
+    rule: str
+    """Name of the rule."""
+    index: int
+    """Position in the transcript, from 0."""
+    explanation: str
+    """What happened, and what should have."""
+
+    def __str__(self) -> str:
+        return f"[{self.index}] {self.rule}: {self.explanation}"
+
+
+# --- all of them --------------------------------------------------------------------------------------------------------------------
+
+SERVER_RULES: Final[tuple[Rule, ...]] = (
+    session.session_is_created_first,
+    session.session_is_updated_when_asked,
+    session.event_ids_are_unique,
+    session.errors_name_what_was_sent,
+    session.only_today_is_spoken,
+    session.nothing_follows_the_close,
+    session.translation_goes_on,
+    speech.speech_has_a_beginning_and_an_end,
+    speech.audio_positions_grow,
+    speech.commits_become_items,
+    speech.transcriptions_end_once,
+    items.items_are_added_once,
+    items.items_are_done_once_added,
+    items.items_are_done_before_the_next,
+    items.items_stand_where_they_belong,
+    items.items_have_their_status,
+    items.deleted_items_are_gone,
+    items.requests_come_before_their_answers,
+    items.truncations_shorten,
+    items.audio_travels_in_deltas,
+    responses.responses_begin_and_end,
+    responses.one_response_at_a_time,
+    responses.responses_say_how_they_end,
+    outputs.outputs_are_numbered,
+    outputs.outputs_keep_their_order,
+    outputs.parts_keep_their_order,
+    outputs.arguments_keep_their_order,
+    outputs.deltas_add_up,
+    responses.responses_close_what_they_opened,
+    responses.rate_limits_follow_responses,
+    responses.tools_are_listed_once,
+    responses.mcp_calls_run_after_their_response,
+)
+"""What a server has to keep."""
+
+CLIENT_RULES: Final[tuple[Rule, ...]] = (items.clients_name_items_that_are_there, items.clients_answer_calls_once)
+"""What a client has to keep."""
+
+UNANSWERED: Final = "responses_are_answered"
+"""Every `response.create` is followed by `response.created` or an error, unless the server never came to it: the one rule that can only be
+judged in the end."""
+
+
+def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
+    """Find out where a transcript breaks the protocol's order.
+
+    Args:
+        records: Everything on the wire, in order: wire records, or events, of which only the server's will do.
+
+    Returns:
+        Every violation, in order; none for a transcript that keeps the rules.  One mistake may break several rules, and what follows it is
+        judged as if it had been none.
+    """
+    sides = [_side(record) for record in records]
+    so_far = Transcript(has_client=any(source == "client" for source, _ in sides))
+    violations: list[Violation] = []
+    for index, (source, event) in enumerate(sides):
+        rules = CLIENT_RULES if source == "client" else SERVER_RULES
+        violations += [Violation(rule.__name__, index, complaint) for rule in rules for complaint in rule(so_far, event)]
+        if source == "client":
+            so_far.note_client(index, event)
+        else:
+            so_far.note_server(event)
+    violations += [
+        Violation(UNANSWERED, position, "this response.create was neither answered nor refused, though later events were")
+        for position in so_far.wanted
+        if position < so_far.last_obeyed
+    ]
+    return sorted(violations, key=lambda violation: violation.index)
+
+
+def _side(record: Recorded | Event) -> tuple[str, Event]:
+    if isinstance(record, Event):
+        return ("client" if isinstance(record, ClientEvent) else "server"), record
+    return record.source, record.event
+
+
+def assert_order(records: Iterable[Recorded | Event]) -> None:
+    """Fail unless a transcript keeps the protocol's order; the message lists every violation, with what was said there.
+
+    Raises:
+        AssertionError: It does not.
+    """
+    transcript = list(records)
+    lines = []
+    for violation in check_order(transcript):
+        source, event = _side(transcript[violation.index])
+        lines.append(f"  {violation} (at {event.type}, sent by the {source})")
+    if lines:
+        raise AssertionError("\n".join(["the transcript breaks the protocol's order:", *lines]))

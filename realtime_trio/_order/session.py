@@ -1,0 +1,63 @@
+"""Rules about the session itself: how it begins, what answers what, and translation, which has no items."""
+
+from __future__ import annotations
+
+from realtime_trio._order.transcript import FIRST_EVENT, Complaints, Transcript
+from realtime_trio.events import (
+    ConversationCreated,
+    ConversationItemCreated,
+    ErrorEvent,
+    Event,
+    InputAudioBufferDtmfEventReceived,
+    SessionUpdated,
+    TranslationSessionUpdated,
+)
+
+
+def session_is_created_first(so_far: Transcript, event: Event) -> Complaints:
+    """The server begins with `session.created`, unless it turns the client away, and says it once."""
+    if event.type == FIRST_EVENT and so_far.is_created:
+        yield "the session is created a second time"
+    elif event.type != FIRST_EVENT and not so_far.has_spoken and not isinstance(event, ErrorEvent):
+        yield f"the first event is {event.type}, not {FIRST_EVENT}"
+
+
+def session_is_updated_when_asked(so_far: Transcript, event: Event) -> Complaints:
+    """Every `session.updated` answers a `session.update`."""
+    if isinstance(event, SessionUpdated | TranslationSessionUpdated) and so_far.has_client and not so_far.updates:
+        yield "no session.update was waiting for an answer"
+
+
+def event_ids_are_unique(so_far: Transcript, event: Event) -> Complaints:
+    """Every event of the server has an id of its own."""
+    event_id = getattr(event, "event_id", None)
+    if not event_id and not isinstance(event, InputAudioBufferDtmfEventReceived):
+        yield f"{event.type} has no event id"
+    elif event_id in so_far.event_ids:
+        yield f"the id {event_id} was used before"
+
+
+def errors_name_what_was_sent(so_far: Transcript, event: Event) -> Complaints:
+    """An `error` that names an event names one that the client sent."""
+    if isinstance(event, ErrorEvent) and event.error.event_id and so_far.has_client and event.error.event_id not in so_far.sent:
+        yield f"the client sent no event {event.error.event_id}"
+
+
+def only_today_is_spoken(_: Transcript, event: Event) -> Complaints:
+    """The events of the older protocol are not sent any more."""
+    if isinstance(event, ConversationCreated | ConversationItemCreated):
+        yield f"{event.type} is of the older protocol"
+
+
+def nothing_follows_the_close(so_far: Transcript, event: Event) -> Complaints:
+    """After `session.closed` a translation session says nothing."""
+    if so_far.is_closed:
+        yield f"{event.type} comes after session.closed"
+
+
+def translation_goes_on(so_far: Transcript, event: Event) -> Complaints:
+    """Positions of a translation never go back."""
+    elapsed_ms = getattr(event, "elapsed_ms", None)
+    before = so_far.elapsed_ms.get(event.type, 0)
+    if elapsed_ms is not None and elapsed_ms < before:
+        yield f"{event.type} goes back from {before} ms to {elapsed_ms} ms"

@@ -1,0 +1,47 @@
+"""Fixtures for everybody who has pytest and this library: `simulated_session`, and with pytest-trio `realtime_server`.
+
+pytest finds them by itself.  Define a fixture `realtime_script` of your own to decide what the model says in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+
+import pytest
+import trio
+
+from realtime_trio.session import Session
+from realtime_trio.simulator.script import Script
+from realtime_trio.simulator.serve import Simulation, serve_simulator
+from realtime_trio.testing import open_simulated_session
+
+try:
+    from pytest_trio import trio_fixture  # type: ignore[import-untyped]  # it has no types
+except ModuleNotFoundError:  # then there is nobody who could run a server beside the test
+    trio_fixture = None
+
+
+@pytest.fixture
+def realtime_script() -> Script:
+    """What the simulated model says in the other fixtures: nothing in particular.  Made to be overridden."""
+    return Script()
+
+
+@pytest.fixture
+def simulated_session(realtime_script: Script) -> Callable[..., AbstractAsyncContextManager[tuple[Session, Simulation]]]:
+    """`open_simulated_session` with `realtime_script` for its script.
+
+    `async with simulated_session(instructions="...") as (session, server)` opens a session with the simulator in memory.
+    """
+    return partial(open_simulated_session, realtime_script)
+
+
+if trio_fixture is not None:
+
+    @trio_fixture  # type: ignore[untyped-decorator]
+    async def realtime_server(nursery: trio.Nursery, realtime_script: Script) -> str:
+        """URL of a simulator that serves `realtime_script` on a port of this machine while the test runs, to any client."""
+        url: str = await nursery.start(serve_simulator, realtime_script)
+        return url

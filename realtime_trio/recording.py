@@ -1,0 +1,411 @@
+"""What went over the wire, kept in a file: one JSON object a line, written while the session runs, and read back as values.
+
+Owns the file format and what is left out of it.  Refuses to know sessions: it takes a stream of wire records, as `session.wire()` gives it.
+
+The first line is `{"version": 1, "kind": ..., "model": ...}`, every other one a record: `{"time": seconds since the first record,
+"source": "client" or "server", "event": the message}`.  A message that was no JSON object stands there as what it was.  Where records were
+missed, because the disk did not keep up, `{"dropped": n}` stands in their place.  Events are always written in today's dialect.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final, Literal, TypeVar, cast
+
+import attrs
+import trio
+
+from realtime_trio._nursery import open_service_nursery
+from realtime_trio.audio.data import AudioData
+from realtime_trio.codec import Codec, Role, SessionKind
+from realtime_trio.errors import LocalProtocolError, SessionClosed, SlowConsumer
+from realtime_trio.events import (
+    AudioFormat,
+    Event,
+    McpTool,
+    OutputAudio,
+    RealtimeSession,
+    Response,
+    ResponseCreated,
+    ResponseOutputAudioDelta,
+    SessionAudio,
+    SessionCreated,
+    SessionUpdated,
+    TranscriptionSession,
+    TranslationSessionCreated,
+    UnknownEvent,
+)
+from realtime_trio.hub import EventStream
+
+_T = TypeVar("_T")
+
+VERSION: Final = 1
+"""Version of the file format."""
+SECRET: Final = "<secret>"
+"""Stands where a secret was."""
+
+_BATCH: Final = 256  # records written at once: enough for a burst, and at most some megabytes of text
+_JSON: Final = Codec(Role.SERVER)
+
+
+@attrs.frozen
+class WireRecord:
+    """One event on the wire, in either direction."""
+
+    time: float
+    """When it was received or was about to be written, in seconds of `trio.current_time()`."""
+    source: Literal["client", "server"]
+    """Who sent it."""
+    event: Event
+    """What was sent."""
+
+
+# --- changing parts of a value ------------------------------------------------------------------------------------------------------
+
+Replace = Callable[[str, object], object]
+"""Given the name of a field and its value, returns what shall stand there: another value, or the same object to leave it alone."""
+
+
+def rewrite(value: _T, replace: Replace, name: str = "") -> _T:
+    """Replace parts of an event, or of any value inside one, at any depth.
+
+    Args:
+        value: The event.
+        replace: Asked about every part, the whole before its parts; what it has replaced is not looked into.
+        name: What the value is called where it stands.
+
+    Returns:
+        The changed copy, or the same object if nothing was changed.
+    """
+    return cast("_T", _rewrite(value, replace, name))
+
+
+def _rewrite(value: object, replace: Replace, name: str) -> object:
+    replaced = replace(name, value)
+    if replaced is not value:
+        return replaced
+    if isinstance(value, tuple | list):
+        elements = [_rewrite(element, replace, name) for element in value]
+        return type(value)(elements) if _differ(elements, value) else value
+    if isinstance(value, Mapping):
+        members = {key: _rewrite(member, replace, str(key)) for key, member in value.items()}
+        return members if _differ(members.values(), value.values()) else value
+    cls: Any = type(value)
+    if attrs.has(cls):
+        fields = {field.name: getattr(value, field.name) for field in attrs.fields(cls)}
+        changed = {key: new for key, old in fields.items() if (new := _rewrite(old, replace, key)) is not old}
+        return attrs.evolve(value, **changed) if changed else value  # type: ignore[misc]  # it is an instance of an attrs class
+    return value
+
+
+def _differ(new: Iterable[object], old: Iterable[object]) -> bool:
+    return any(one is not other for one, other in zip(new, old, strict=True))
+
+
+# --- scrubbing ----------------------------------------------------------------------------------------------------------------------
+
+_SECRET_NAMES: Final = frozenset({"access_token", "api-key", "api_key", "authorization", "client_secret", "password", "refresh_token"})
+_KEYS: Final = re.compile(r"\b(?:sk|ek)[-_][\w-]{8,}|\bBearer\s+[\w.~+/-]+=*")
+_CREDENTIALS_IN_URL: Final = re.compile(r"(?<=://)[^/?#@]*@|\?.*", re.DOTALL)
+
+
+def _without_secrets(name: str, value: object) -> object:
+    match value:
+        case McpTool():
+            return attrs.evolve(
+                value,
+                authorization=value.authorization and SECRET,
+                headers=value.headers and dict.fromkeys(value.headers, SECRET),
+                server_url=value.server_url and _CREDENTIALS_IN_URL.sub(SECRET, value.server_url),
+            )
+        case {"type": "mcp", "headers": Mapping() as headers}:
+            return _rewrite({**cast("Mapping[str, object]", value), "headers": dict.fromkeys(headers, SECRET)}, _without_keys, name)
+    return _without_keys(name, value)
+
+
+def _without_keys(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    clean = SECRET if name.lower() in _SECRET_NAMES else _KEYS.sub(SECRET, value)
+    return clean if clean != value else value
+
+
+_MARK: Final = re.compile(r"<(\d+) bytes of audio>")
+_SILENCE: Final[Mapping[str, int]] = {"audio/pcmu": 0xFF, "audio/pcma": 0xD5}
+"""The byte that is silence, where it is not zero."""
+
+
+def _without_audio(name: str, value: object) -> object:
+    match value:
+        case AudioData():
+            return AudioData.from_base64(_mark(value))
+        case str() if name == "audio":  # of an event that this version does not know
+            return _mark(AudioData.from_base64(value))
+        case {"type": str(kind), "delta": str(delta)} if kind.endswith("audio.delta"):
+            return {**cast("Mapping[str, object]", value), "delta": _mark(AudioData.from_base64(delta))}
+    return value
+
+
+def _mark(audio: AudioData) -> str:
+    return f"<{audio.nbytes} bytes of audio>"
+
+
+class _Silence:
+    """Puts silence where audio was scrubbed.  It has to follow the session, since silence is not the same in every format."""
+
+    def __init__(self) -> None:
+        self._input: str | None = None
+        self._output: str | None = None
+        self._of_response: dict[str, str | None] = {}
+
+    def restore(self, event: Event) -> Event:
+        match event:
+            case SessionCreated(session=session) | SessionUpdated(session=session):
+                self._follow(session)
+            case ResponseCreated(response=Response(id=response_id, audio=audio)):
+                output = audio.output if audio else None
+                self._of_response[response_id] = _type_of(output.format if output else None) or self._output
+        encoding = self._input
+        if isinstance(event, ResponseOutputAudioDelta):
+            encoding = self._of_response.get(event.response_id, self._output)
+        return rewrite(event, partial(self._replace, encoding))
+
+    def _follow(self, session: RealtimeSession | TranscriptionSession) -> None:
+        audio = session.audio or SessionAudio()
+        self._input = _type_of(audio.input.format if audio.input else None)
+        self._output = _type_of(audio.output.format if audio.output else None)
+
+    def _replace(self, encoding: str | None, name: str, value: object) -> object:
+        match value:
+            case OutputAudio(audio=AudioData() as audio):
+                return attrs.evolve(value, audio=_silence(audio, self._output))
+            case AudioData():
+                return _silence(value, encoding)
+        return value
+
+
+def _type_of(audio_format: AudioFormat | None) -> str | None:
+    return audio_format.type if audio_format else None
+
+
+def _silence(audio: AudioData, encoding: str | None) -> AudioData:
+    mark = _MARK.fullmatch(audio.base64)
+    return AudioData(bytes([_SILENCE.get(encoding or "", 0)]) * int(mark[1])) if mark else audio
+
+
+# --- writing ------------------------------------------------------------------------------------------------------------------------
+
+
+class _Scribe:
+    """Turns wire records into lines."""
+
+    def __init__(self, *, scrub_audio: bool, scrub_secrets: bool) -> None:
+        self._scrubs = [change for wanted, change in ((scrub_audio, _without_audio), (scrub_secrets, _without_secrets)) if wanted]
+        self._codecs: Mapping[str, Codec] = {}
+        self._start = 0.0
+
+    def header(self, kind: SessionKind = SessionKind.REALTIME, model: str | None = None) -> str:
+        """The first line; nothing when it was written."""
+        if self._codecs:
+            return ""
+        self._codecs = {role.value: Codec(role, kind=kind) for role in Role}
+        return _JSON.encode_raw({"version": VERSION, "kind": kind.value, "model": model}) + "\n"
+
+    def record(self, record: WireRecord) -> str:
+        """The line of a record, and before that the header if this is the first."""
+        header = ""
+        if not self._codecs:
+            header = self.header(*_identity(record.event))
+            self._start = record.time
+        event = record.event
+        for change in self._scrubs:
+            event = rewrite(event, change)
+        time = round(record.time - self._start, 6)
+        if isinstance(event, UnknownEvent):
+            raw = event.raw.decode("utf-8", "backslashreplace") if isinstance(event.raw, bytes) else event.raw
+            return header + _JSON.encode_raw({"time": time, "source": record.source, "event": raw}) + "\n"
+        return f'{header}{{"time":{time!r},"source":"{record.source}","event":{self._codecs[record.source].encode(event)}}}\n'
+
+    def gap(self, dropped: int) -> str:
+        """The line that stands for records that were missed."""
+        return self.header() + _JSON.encode_raw({"dropped": dropped}) + "\n"
+
+
+def _identity(first: Event) -> tuple[SessionKind, str | None]:
+    """The kind of session, and its model if that is known, told by the first event."""
+    match first:
+        case SessionCreated(session=TranscriptionSession()):
+            return SessionKind.TRANSCRIPTION, None
+        case SessionCreated(session=RealtimeSession(model=model)):
+            return SessionKind.REALTIME, model
+        case TranslationSessionCreated(session=session):
+            return SessionKind.TRANSLATION, session.model
+    return SessionKind.REALTIME, None
+
+
+@asynccontextmanager
+async def open_recording(
+    wire: EventStream[WireRecord], path: str | os.PathLike[str], *, scrub_audio: bool = False, scrub_secrets: bool = True
+) -> AsyncIterator[None]:
+    """Write everything that goes over the wire to a file, while the block runs.
+
+    Whatever has happened is in the file moments later, so that a crash of the program loses nothing that was on the wire before.  Writing
+    is done by a task and a thread of its own and holds nobody up; if the disk does not keep up with the wire, the file says how much is
+    missing and where.
+
+    Leaving the block, in whatever way, first writes what is left in the stream.  The stream is the block's from then on, and stays open.
+
+    Args:
+        wire: What to record: `session.wire()`.  The first such stream has everything from the beginning.
+        path: The file; replaced if it exists.
+        scrub_audio: Write how long audio was instead of what is heard.  It is read back as silence.
+        scrub_secrets: Leave out keys: credentials of MCP servers, and whatever looks like a key of the service.
+
+    Raises:
+        OSError: The file cannot be written.  Later than at the beginning, this cancels the block and leaves it bare.
+    """
+    scribe = _Scribe(scrub_audio=scrub_audio, scrub_secrets=scrub_secrets)
+    limiter = trio.CapacityLimiter(1)  # its own, so that it never waits for the threads of others
+    file = await trio.to_thread.run_sync(partial(io.FileIO, path, "w"), limiter=limiter)
+
+    async def write(text: str) -> None:
+        with trio.CancelScope(shield=True):  # bounded by the disk; what was taken off the stream is written
+            failure = await trio.to_thread.run_sync(_append, file, text, limiter=limiter)
+        if failure is not None:
+            services.fail(failure)
+
+    async def write_loop() -> None:
+        try:
+            while text := await _next(wire, scribe):
+                await write(text)
+        finally:
+            await write(_waiting(wire, scribe, math.inf) + scribe.header())  # noqa: ASYNC102 - `write` is shielded
+
+    with file:
+        async with open_service_nursery() as services:
+            services.start_soon(write_loop)
+            yield
+
+
+def _append(file: io.FileIO, text: str) -> OSError | None:
+    """Hand text to the system, which keeps it even if this program crashes; say what was in the way."""
+    rest = memoryview(text.encode())
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        return error
+    return None
+
+
+async def _next(wire: EventStream[WireRecord], scribe: _Scribe) -> str:
+    """Wait for records, and write down all there are; `""` at the end of the stream."""
+    await trio.lowlevel.checkpoint()
+    try:
+        text = scribe.record(await wire.receive())
+    except SlowConsumer as gap:
+        text = scribe.gap(gap.dropped)
+    except SessionClosed:
+        return ""
+    return text + _waiting(wire, scribe, _BATCH)
+
+
+def _waiting(wire: EventStream[WireRecord], scribe: _Scribe, limit: float) -> str:
+    lines: list[str] = []
+    while len(lines) < limit:
+        try:
+            lines.append(scribe.record(wire.receive_nowait()))
+        except SlowConsumer as gap:
+            lines.append(scribe.gap(gap.dropped))
+        except (trio.WouldBlock, SessionClosed):
+            break
+    return "".join(lines)
+
+
+# --- reading ------------------------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Recording:
+    """A session as it went over the wire."""
+
+    kind: SessionKind = SessionKind.REALTIME
+    """What the session was for."""
+    model: str | None = None
+    """Model that it was with, None if that is not known."""
+    records: tuple[WireRecord, ...]
+    """Everything in order; times are seconds since the first."""
+    dropped: int = 0
+    """How many records are missing, because the recorder could not keep up."""
+
+    @classmethod
+    def of(cls, records: Iterable[WireRecord]) -> Recording:
+        """Make a recording of what was recorded in memory."""
+        given = tuple(records)
+        kind, model = _identity(given[0].event) if given else (SessionKind.REALTIME, None)
+        return cls(kind=kind, model=model, records=tuple(attrs.evolve(record, time=record.time - given[0].time) for record in given))
+
+    def lines(self, *, scrub_audio: bool = False, scrub_secrets: bool = True) -> Iterator[str]:
+        """The lines of the file that `read_recording` reads; for the arguments see `open_recording`."""
+        scribe = _Scribe(scrub_audio=scrub_audio, scrub_secrets=scrub_secrets)
+        yield scribe.header(self.kind, self.model)
+        yield from map(scribe.record, self.records)
+        if self.dropped:
+            yield scribe.gap(self.dropped)
+
+
+def read_recording(path: str | os.PathLike[str]) -> Recording:
+    """Read a file that `open_recording` wrote, also one whose last line a crash has cut off.
+
+    Events are as they were on the wire; what was no event of this version is an `UnknownEvent` again, and audio that was scrubbed is
+    silence of the same length.  The file is read as a whole.
+
+    Raises:
+        LocalProtocolError: This is no such file, or it is damaged; the message names the line.
+        OSError: The file cannot be read.
+    """
+    with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
+        *lines, _ = file.read().split("\n")  # after the last newline there is nothing, or what a crash has left of a line
+    kind, model = _read_header(lines, path)
+    codecs = {"client": Codec(Role.SERVER, kind=kind), "server": Codec(Role.CLIENT, kind=kind)}
+    silence = _Silence()
+    records: list[WireRecord] = []
+    dropped = 0
+    for number, line in enumerate(lines[1:], start=2):
+        match _read_object(line):
+            case {"time": int() | float() as time, "source": "client" | "server" as source, "event": raw}:
+                records.append(WireRecord(time, source, silence.restore(_read_event(codecs[source], raw))))
+            case {"dropped": int(count)}:
+                dropped += count
+            case _:
+                raise LocalProtocolError(f"line {number} of {os.fspath(path)} is no record of a recording")
+    return Recording(kind=kind, model=model, records=tuple(records), dropped=dropped)
+
+
+def _read_header(lines: Sequence[str], path: str | os.PathLike[str]) -> tuple[SessionKind, str | None]:
+    match _read_object(lines[0]) if lines else None:
+        case {"version": int(version), "kind": "realtime" | "transcription" | "translation" as kind, "model": str() | None as model}:
+            if version != VERSION:
+                raise LocalProtocolError(f"{os.fspath(path)} is a recording of version {version}; this library reads version {VERSION}")
+            return SessionKind(kind), model
+    raise LocalProtocolError(f"{os.fspath(path)} is no recording: its first line is not the header of one")
+
+
+def _read_object(line: str) -> object:
+    # The codec hands over what is no event as it came, and no line of a recording is one.
+    event = _JSON.decode(line)
+    return event.raw if isinstance(event, UnknownEvent) else None
+
+
+def _read_event(codec: Codec, raw: object) -> Event:
+    match raw:
+        case Mapping() | str():  # a text that was no JSON is none now
+            return codec.decode(codec.encode_raw(raw))
+        case _:
+            return UnknownEvent(raw=raw, problem="expected an object")

@@ -1,0 +1,214 @@
+"""The test kit: sessions with a simulated service, transports that remember, and assertions about conversations and the wire.
+
+    async def test_agent_reports_the_weather(autojump_clock):
+        script = Script([Reply.call("get_weather", city="Paris"), Reply.text("It is sunny.")])
+        async with open_simulated_session(script) as (session, server):
+            ...
+            assert_conversation(session, [("user", "How is the weather in Paris?"), ("call", "get_weather", {"city": "Paris"}), ...])
+
+The names that tests need most are here; everything else of the simulator is in `realtime_trio.simulator`.
+
+Owns nothing of the protocol.  Failures are `AssertionError`s that say what was there and what was expected, line by line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import EllipsisType
+from typing import Any, Final, Literal, TypeAlias, Unpack
+
+import trio
+
+from realtime_trio._order import Recorded as Recorded, Violation as Violation, assert_order as assert_order, check_order as check_order
+from realtime_trio.codec import Codec, Role, SessionKind
+from realtime_trio.conversation import Conversation, Retention
+from realtime_trio.events import Event, JsonObject, UnknownEvent
+from realtime_trio.events.conversation_item import ConversationItem
+from realtime_trio.input_audio import InputAudioExchange
+from realtime_trio.recording import Recording as Recording, WireRecord, open_recording as open_recording, read_recording as read_recording
+from realtime_trio.session import Session, SessionOptions, open_session
+from realtime_trio.simulator.replay import ReplayServer as ReplayServer
+from realtime_trio.simulator.script import Reply as Reply, Script as Script
+from realtime_trio.simulator.serve import Simulation, open_simulator_transport
+from realtime_trio.simulator.server import SimulatedServer
+from realtime_trio.tools.registry import AnyTool
+from realtime_trio.transport import NORMAL_CLOSURE, Close, Transport
+
+ExpectedItem: TypeAlias = Sequence[str | Mapping[str, object] | EllipsisType | None]
+"""One line of a conversation as a test expects it: `(kind, what, ...)`; see `assert_conversation`."""
+
+_JSON: Final = Codec(Role.SERVER)
+
+
+class SimulationOptions(SessionOptions, total=False):
+    """Every keyword of `open_session` but those that say where the service is."""
+
+    tools: Iterable[AnyTool] | None
+    tool_concurrency: int
+    tool_timeout: float
+    approval_timeout: float
+    record: str | os.PathLike[str] | None
+    history: Iterable[JsonObject]
+    retention: Retention
+    capacity: int | None
+    new_id: Callable[[str], str]
+
+
+@asynccontextmanager
+async def open_simulated_session(
+    script: Script | Simulation | None = None, *, model: str = "gpt-realtime", **options: Unpack[SimulationOptions]
+) -> AsyncIterator[tuple[Session, Simulation]]:
+    """Open a session with a simulated service in memory: no network, no key, no waiting under an autojump clock.
+
+    Messages that do not fit the protocol are errors here (`strict=True`), unless the options say otherwise.
+
+    Args:
+        script: What the model says; the simulator answers for itself when None.  Or a server of your own, such as a `ReplayServer`.
+        model: The model that the simulator claims to be.
+        **options: As for `open_session`.  `new_id=sequential_ids()` makes the same ids in every run.
+
+    Yields:
+        The session, and the server that it is connected to.
+    """
+    server = _served(script, model)
+    options.setdefault("strict", True)
+    async with open_simulator_transport(server) as transport, open_session(transport=transport, **options) as session:
+        yield session, server
+
+
+def _served(script: Script | Simulation | None, model: str) -> Simulation:
+    if script is None or isinstance(script, Script):
+        return SimulatedServer(script or Script(), model=model)
+    return script
+
+
+class RecordingTransport:
+    """A transport that hands everything on and remembers it, for tests that look at the wire itself.
+
+    Nothing is forgotten while it exists, so it is for tests and not for long calls; those have `open_recording`.
+
+    Args:
+        transport: The transport that does the work; belongs to this one from now on.
+        role: Which side this end is on.
+        kind: Kind of the session, for decoding.
+    """
+
+    def __init__(self, transport: Transport, *, role: Role = Role.CLIENT, kind: SessionKind = SessionKind.REALTIME) -> None:
+        other = Role.SERVER if role is Role.CLIENT else Role.CLIENT
+        self._transport = transport
+        self._ours: Literal["client", "server"] = "client" if role is Role.CLIENT else "server"
+        self._theirs: Literal["client", "server"] = "server" if role is Role.CLIENT else "client"
+        self._codecs = {self._ours: Codec(other, kind=kind), self._theirs: Codec(role, kind=kind)}
+        self._messages: list[tuple[float, Literal["client", "server"], str | bytes]] = []
+        self._records: list[WireRecord] = []
+
+    @property
+    def messages(self) -> tuple[str | bytes, ...]:
+        """Every message in both directions as it was on the wire: those received when they were taken, those sent when sending began."""
+        return tuple(message for _, _, message in self._messages)
+
+    @property
+    def records(self) -> tuple[WireRecord, ...]:
+        """The same, decoded: for `assert_order` and `Recording.of`."""
+        for time, source, message in self._messages[len(self._records) :]:
+            self._records.append(WireRecord(time, source, self._codecs[source].decode(message)))
+        return tuple(self._records)
+
+    @property
+    def sent(self) -> tuple[Event, ...]:
+        """What this end sent."""
+        return tuple(record.event for record in self.records if record.source == self._ours)
+
+    @property
+    def received(self) -> tuple[Event, ...]:
+        """What this end received."""
+        return tuple(record.event for record in self.records if record.source == self._theirs)
+
+    @property
+    def closed(self) -> Close | None:
+        """As `Transport.closed`."""
+        return self._transport.closed
+
+    async def receive(self) -> tuple[str | bytes, ...]:
+        """As `Transport.receive`."""
+        batch = await self._transport.receive()
+        self._messages += [(trio.current_time(), self._theirs, message) for message in batch]
+        return batch
+
+    async def send(self, message: str | bytes) -> None:
+        """As `Transport.send`."""
+        self._messages.append((trio.current_time(), self._ours, message))
+        await self._transport.send(message)
+
+    async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """As `Transport.aclose`."""
+        await self._transport.aclose(code, reason)
+
+
+def assert_conversation(
+    talk: InputAudioExchange[Any] | Conversation | Iterable[ConversationItem], expected: Iterable[ExpectedItem]
+) -> None:
+    """Fail unless a conversation consists of exactly these items, in this order.
+
+    An expected item is one of::
+
+        ("user", "hello")                     also "assistant" and "system": its text, or what was said
+        ("call", "get_weather", {"x": 1})     a function call; its arguments as a mapping, or as text
+        ("output", "21 degrees")              what the function returned: a text, or a mapping if it is JSON
+        ("mcp_call",)                         any other item, by its type
+
+    `...` stands for anything, and what is left out at the end is not compared: `("assistant", ...)` is `("assistant",)`.  None stands for
+    no words, as of speech that was not transcribed.
+
+    Args:
+        talk: A session, its conversation, or some of its items.
+        expected: The items.
+
+    Raises:
+        AssertionError: There are other items; the message shows the difference.
+    """
+    conversation = talk.conversation if isinstance(talk, InputAudioExchange) else talk
+    items = conversation.items if isinstance(conversation, Conversation) else conversation
+    there = [_line_of(item) for item in items]
+    wanted = [tuple(line) for line in expected]
+    if len(there) == len(wanted) and all(map(_fits, there, wanted)):
+        return
+    # What fits is shown as it was expected, so that only differences differ.
+    shown = [next((wish for wish in wanted if _fits(line, wish)), line) for line in there]
+    difference = difflib.ndiff([_shown(line) for line in wanted], [_shown(line) for line in shown])
+    lines = [line for line in difference if not line.startswith("?")]
+    raise AssertionError("\n".join(["the conversation is another one (-: expected, +: there)", *lines]))
+
+
+_Line: TypeAlias = tuple[object, ...]
+
+
+def _line_of(item: ConversationItem) -> _Line:
+    match item.type:
+        case "message":
+            return item.role, " ".join(filter(None, (item.text, item.transcript.strip()))) or None
+        case "function_call":
+            return "call", item.name, item.arguments
+        case "function_call_output":
+            return "output", item.output
+    return (item.type,)
+
+
+def _fits(line: _Line, wish: _Line) -> bool:
+    return len(wish) <= len(line) and all(map(_is_meant, line, wish))
+
+
+def _is_meant(value: object, wish: object) -> bool:
+    if isinstance(wish, Mapping) and isinstance(value, str):
+        wrapped = _JSON.decode(f'{{"value":{value}}}')  # an object without a type, which the codec hands back as it is
+        raw = wrapped.raw if isinstance(wrapped, UnknownEvent) else None
+        value = raw.get("value") if isinstance(raw, Mapping) else None
+    return wish is ... or value == wish
+
+
+def _shown(line: _Line) -> str:
+    kind, *rest = line or ("nothing",)
+    return f"{kind}: {', '.join('...' if value is ... else repr(value) for value in rest)}"
