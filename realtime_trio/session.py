@@ -6,6 +6,7 @@ travel is `exchange`'s business, how the user's audio gets to the server is `inp
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -63,6 +64,7 @@ from realtime_trio.events.conversation_item import ConversationItem
 from realtime_trio.exchange import generate_id, open_exchange
 from realtime_trio.input_audio import InputAudioExchange
 from realtime_trio.mcp import McpActivity
+from realtime_trio.replies import Request
 from realtime_trio.shorthand import MessageContent, difference, identified, user_message
 from realtime_trio.tools.executor import ToolExecutor, ToolLimits
 from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry
@@ -108,6 +110,7 @@ class Session(InputAudioExchange[RealtimeSession]):
         self._changing_tools = trio.Lock()
         self._lent: set[str] = set()  # names of tools that a single response was given
         self._mcp = McpActivity()
+        self._is_leaving = False
         self._reflexes: deque[str] = deque(maxlen=_REFLEXES)
         self._live: dict[ResponseRequest, LiveResponse] = {}
         self._waiters: dict[ResponseRequest, _Waiter] = {}
@@ -170,8 +173,7 @@ class Session(InputAudioExchange[RealtimeSession]):
         if isinstance(config.tools, Unset):
             return await self._configure(config, None)
         async with self._changing_tools:
-            functions = (tool for tool in self._tools.registry if isinstance(tool, LocalTool))
-            return await self._configure(config, ToolRegistry([*functions, *config.tools]))
+            return await self._configure(config, self._tools.registry.with_definitions(config.tools))
 
     async def _configure(self, config: SessionConfig, tools: ToolRegistry | None) -> RealtimeSession:
         """Bring the server to a configuration, and these tools with it."""
@@ -187,19 +189,33 @@ class Session(InputAudioExchange[RealtimeSession]):
         if not isinstance(change, SessionConfig):
             await trio.lowlevel.checkpoint()
             self._check_open()
-            self._tools.registry = tools
+            self._tools.offer(tools)
+            self._tools.confirm()
             return self.config
-        request, settled = await self._ask(SessionUpdate(session=change))
-        if tools is not before:
-            self._tools.registry = tools  # the model may call them before we have looked at the answer
-        try:
-            answer = await self._answer(request, settled)
-        except ServerError:
-            if tools is not before:
-                self._tools.registry = before
-            raise
+        answer = await self._answer(*await self._ask_for(SessionUpdate(session=change), tools))
         assert isinstance(answer, SessionUpdated)
         return answer.session if isinstance(answer.session, RealtimeSession) else self.config
+
+    async def _ask_for(self, update: SessionUpdate, tools: ToolRegistry) -> tuple[Request, trio.Event]:
+        """Send an update, and keep the tools in place that the server knows, whether anybody waits for its answer or not."""
+        before, named, settled = self._tools.registry, self._named(update), trio.Event()
+        request: Request | None = None
+
+        def on_settled() -> None:
+            assert request is not None
+            if isinstance(request.error, ServerError) and self._tools.registry is tools:
+                self._tools.offer(before)
+            self._tools.confirm()
+            settled.set()
+
+        self._tools.offer(tools)
+        try:
+            request = await self._queue(named, self._codec.encode(named), on_settled)
+        except BaseException:
+            self._tools.offer(before)
+            raise
+        assert request is not None
+        return request, settled
 
     def _check_voice(self, change: SessionConfig) -> None:
         output = change.audio.output if change.audio else UNSET
@@ -527,11 +543,11 @@ class Session(InputAudioExchange[RealtimeSession]):
         await trio.lowlevel.checkpoint()
         self._tools.cancel(call if isinstance(call, str) else str(call.call_id))
 
-    async def send_tool_output(self, call_id: str, output: str, *, respond: bool = True) -> None:
+    async def send_tool_output(self, call: FunctionCall | str, output: str, *, respond: bool = True) -> None:
         """Answer a call of a function, and let the model reply once all calls of its response are answered.
 
         Args:
-            call_id: The call's id.
+            call: The call, or its id.
             output: What the function returned, usually as JSON text.
             respond: Whether the model shall reply to this one.
 
@@ -539,6 +555,7 @@ class Session(InputAudioExchange[RealtimeSession]):
             LocalProtocolError: The call was never made or is answered; nothing was sent.
             SessionClosed: The session has ended.
         """
+        call_id = call if isinstance(call, str) else str(call.call_id)
         create = self._named(self._output_of(call_id, output))
         text = self._codec.encode(create)
         await trio.lowlevel.checkpoint()
@@ -575,14 +592,11 @@ class Session(InputAudioExchange[RealtimeSession]):
 
     def _is_answered_elsewhere(self, name: str) -> bool:
         """Whether the model has this tool from somewhere else than the session's own list, or the session answers for none."""
-        registry = self._tools.registry
-        if name in registry:
+        if self._tools.knows(name):
             return False
-        return (
-            not any(isinstance(tool, LocalTool) for tool in registry)
-            or name in self._lent
-            or any(name == getattr(tool, "name", None) for tool in self.config.tools or ())
-        )
+        if not any(isinstance(tool, LocalTool) for tool in self._tools.registry):
+            return True
+        return name in self._lent or any(name == getattr(tool, "name", None) for tool in self.config.tools or ())
 
     def _configured(self, config: RealtimeSession) -> None:
         self._config = config
@@ -596,17 +610,21 @@ class Session(InputAudioExchange[RealtimeSession]):
     def _note_sent(self, event: Event) -> None:
         super()._note_sent(event)
         match event:
-            case ConversationItemCreate(item=FunctionCallOutput(call_id=call_id)):
+            case ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output)):
+                self._tools.answered_by_hand(call_id, output)
                 # Somebody who answers with events of their own asks for the response, too.
                 with suppress(LocalProtocolError):
                     self._act(self._turns.call_answered(call_id, respond=False))
             case ConversationItemCreate(item=FunctionCall(call_id=str(call_id))):
                 with suppress(LocalProtocolError):
                     self._turns.call_added(call_id)
+            case ConversationItemCreate(item=McpApprovalResponse(approval_request_id=request_id)):
+                self._tools.decided_by_hand(request_id)
             case ResponseCreate(response=ResponseConfig(tools=tuple() as tools)):
                 self._lent |= {str(getattr(tool, "name", "")) for tool in tools}
 
     def _leave(self) -> None:
+        self._is_leaving = True
         self._tools.close()
 
     def _over(self) -> None:
@@ -643,18 +661,18 @@ class Session(InputAudioExchange[RealtimeSession]):
         with suppress(LocalProtocolError):
             actions = self._turns.call_answered(call_id, respond=respond)
             self._post(self._named(self._output_of(call_id, output)))
-            self._act(actions)
+            if not self._is_leaving:
+                self._act(actions)
 
     def _output_of(self, call_id: str, output: str) -> ConversationItemCreate:
         return ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output, id=self._new_id("item_")))
 
-    def _tell_model(self, text: str, *, respond: bool) -> None:
-        """Post a message of the application's own, and let the model reply to it."""
-        if self._outbox.is_closed:
-            return
-        self._post(self._named(ConversationItemCreate(item=SystemMessage.text(text, id=self._new_id("item_")))))
+    def _tell_model(self, call_id: str, news: str, *, respond: bool) -> None:
+        """Post a message about a call that had its answer, and let the model reply to it as to an answer."""
+        message = SystemMessage.text(news, id=self._new_id("item_"))
+        self._post(self._named(ConversationItemCreate(item=message)))
         if respond:
-            self._want(self._request_for(None, {}))
+            self._act(self._turns.news_told(call_id, str(message.id)))
 
     def _post_decision(self, request_id: str, *, approve: bool, reason: str | None) -> None:
         self._post(self._decision(request_id, approve=approve, reason=reason))
@@ -728,6 +746,7 @@ async def open_session(
     *,
     url: str | Endpoint | None = None,
     transport: Transport | None = None,
+    record: str | os.PathLike[str] | None = None,
     tools: Iterable[AnyTool] | None = None,
     tool_concurrency: int = 8,
     tool_timeout: float = 60.0,
@@ -744,6 +763,7 @@ async def open_session(
         model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL` and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the block closes it.
+        record: A file to record the session in as it goes over the wire, but for keys; see `open_recording`.
         tools: What the model may call: functions, which the session runs and answers for; definitions without a function, which you answer
             for with `send_tool_output`; and tools on MCP servers, which the service runs.  None leaves the server's default.
         tool_concurrency: How many of the functions run at once; the others wait.
@@ -783,6 +803,7 @@ async def open_session(
         model=model,
         url=url,
         transport=transport,
+        record=record,
         options=connecting,
     ) as session:
         session._omissions = replay.omitted

@@ -59,6 +59,7 @@ from realtime_trio.events import (
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
+    Item,
     JsonObject,
     McpApprovalRequest,
     McpApprovalResponse,
@@ -77,6 +78,7 @@ from realtime_trio.events import (
     SemanticVad,
     ServerEvent,
     ServerVad,
+    SystemMessage,
     TurnDetection,
     UnknownEvent,
 )
@@ -209,7 +211,8 @@ class _Run:
     reads: frozenset[str] = frozenset()  # calls whose answers the server had acknowledged when it began
     pending: set[str] = field(factory=set)
     hosted: set[str] = field(factory=set)  # those of the pending ones that the service runs
-    unread: dict[str, bool] = field(factory=dict)  # answered call -> whether the server has acknowledged the answer
+    calls: set[str] = field(factory=set)  # all of them
+    unread: dict[str, bool] = field(factory=dict)  # answered call, or news of one -> whether the server has acknowledged it
     origins: list[ResponseRequest] = field(factory=list)  # requests that wait for the end of all this
     response: Response | None = None  # once it is done
 
@@ -338,6 +341,22 @@ class Turns:
             run.unread[call_id] = False
         return (*self._conclude(run), *self._advance())
 
+    def news_told(self, call_id: str, item_id: str) -> Actions:
+        """Note that news of a call that had its answer have been posted as a message; the model replies to them as to an answer.
+
+        Args:
+            call_id: The call.
+            item_id: The system message.
+        """
+        if self._is_closed:
+            return ()
+        run = next((run for run in self._rounds if call_id in run.calls), None)
+        if run is None:
+            run = _Run(response=Response())
+            self._rounds.append(run)
+        run.unread[item_id] = False
+        return self._advance()
+
     def disconnected(self, error: Exception) -> Actions:
         """The connection is gone: settle every request with `error`.  Idempotent."""
         failed = tuple(Failed(request, error) for request in self._unsettled())
@@ -373,14 +392,8 @@ class Turns:
                 actions = self._hosted_answered(item_id)
             case ConversationItemAdded(item=McpApprovalResponse(approval_request_id=request_id, approve=False)):
                 actions = self._hosted_answered(request_id)
-            case (
-                ConversationItemAdded(item=FunctionCallOutput(call_id=call_id))
-                | ConversationItemDone(item=FunctionCallOutput(call_id=call_id))
-                | ConversationItemCreated(item=FunctionCallOutput(call_id=call_id))
-            ):
-                for run in self._rounds:
-                    if call_id in run.unread:
-                        run.unread[call_id] = True
+            case ConversationItemAdded(item=item) | ConversationItemDone(item=item) | ConversationItemCreated(item=item):
+                self._acknowledge(item)
             case ErrorEvent(error=detail):
                 actions = self._refuse(detail)
             case InputAudioBufferCommitted():  # turn detection answers what it committed itself, and that was announced
@@ -576,8 +589,15 @@ class Turns:
                 return self._conclude(run)
         return ()
 
+    def _acknowledge(self, item: Item) -> None:
+        name = item.call_id if isinstance(item, FunctionCallOutput) else item.id if isinstance(item, SystemMessage) else None
+        for run in self._rounds:
+            if name in run.unread:
+                run.unread[name] = True
+
     def _add_call(self, run: _Run, call_id: str) -> None:
         self._calls.add(call_id)
+        run.calls.add(call_id)
         run.pending.add(call_id)
         if run not in self._rounds:
             self._rounds.append(run)

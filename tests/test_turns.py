@@ -49,6 +49,7 @@ from realtime_trio.events import (
     SemanticVad,
     ServerEvent,
     ServerVad,
+    SystemMessage,
     TurnDetection,
     UnknownEvent,
     UnknownObject,
@@ -144,6 +145,13 @@ def ask(turns: Turns, event_id: str = "a") -> ResponseRequest:
     wish = request(event_id)
     assert sent(*turns.want_response(wish)) == [event_id]
     return wish
+
+
+def with_response_under_way() -> tuple[Turns, ResponseRequest]:
+    turns = open_turns()
+    wish = ask(turns)
+    turns.apply(created("r", "a"))
+    return turns, wish
 
 
 def with_call_under_way(turn_detection: TurnDetection | None = None) -> tuple[Turns, ResponseRequest]:
@@ -602,6 +610,48 @@ def test_calls_of_what_may_be_out_of_band_are_answered_without_a_reply() -> None
     assert turns.call_answered("c") == (Concluded(wish, end.response),)
 
 
+def news(item_id: str) -> ConversationItemAdded:
+    return ConversationItemAdded(event_id="event", item=SystemMessage.text("it has finished", id=item_id))
+
+
+def test_news_of_an_answered_call_are_replied_to_with_the_other_answers_of_its_response() -> None:
+    turns, _ = with_response_under_way()
+    feed(turns, [called("r", "c"), called("r", "d"), done("r")])
+    turns.call_answered("c", respond=False)
+    assert turns.news_told("c", "news") == ()
+    assert sent(*turns.call_answered("d", respond=False)) == ["evt_1"]
+
+
+def test_news_of_a_call_whose_answer_is_read_get_a_reply_of_their_own_and_only_one() -> None:
+    turns, _ = with_call_under_way()
+    turns.call_answered("c")
+    feed(turns, [created("r2", "evt_1"), done("r2", "evt_1")])
+    assert sent(*turns.news_told("c", "news")) == ["evt_2"]
+    feed(turns, [news("other"), news("news"), created("r3", "evt_2")])
+    assert not [action for action in turns.apply(done("r3", "evt_2")) if isinstance(action, Send)]
+
+
+def test_news_do_not_talk_over_the_user_and_the_reply_to_the_user_reads_them() -> None:
+    turns, _ = with_call_under_way(ServerVad())
+    turns.call_answered("c", respond=False)
+    feed(turns, [SPEECH_STARTED])
+    assert turns.news_told("c", "news") == ()
+    assert feed(turns, [news("news"), SPEECH_STOPPED, COMMITTED, created("r2"), done("r2")]) == ()
+
+
+def test_after_the_end_there_are_no_news() -> None:
+    turns, _ = with_call_under_way()
+    turns.disconnected(LOST)
+    assert turns.news_told("c", "news") == ()
+
+
+def test_a_call_without_a_status_is_done_when_its_item_is() -> None:
+    turns = open_turns()
+    item = FunctionCall(call_id="c", name="f", arguments="{}")
+    turns.apply(ResponseOutputItemDone(event_id="event", response_id="r", output_index=0, item=item))
+    assert turns.awaits("c")
+
+
 # --- calls on MCP servers -----------------------------------------------------------------------------------------------------------
 
 
@@ -624,13 +674,6 @@ def approval_asked(response_id: str, request_id: str = "ask") -> ResponseOutputI
 
 def item_done(item: McpCall | McpApprovalResponse) -> ConversationItemDone:
     return ConversationItemDone(event_id="event", item=item)
-
-
-def with_response_under_way() -> tuple[Turns, ResponseRequest]:
-    turns = open_turns()
-    wish = ask(turns)
-    turns.apply(created("r", "a"))
-    return turns, wish
 
 
 def test_the_model_is_asked_to_reply_when_the_service_has_run_a_call_after_the_end_of_the_response() -> None:

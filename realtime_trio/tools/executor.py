@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 from attrs import define, field, frozen
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from realtime_trio.session import Session
 
 _logger = logging.getLogger("realtime_trio.tools")
+
+_MOST_ABANDONED: Final = 32
+"""Threads that may hang on after their time is over without keeping a later tool from running."""
 
 
 @frozen(kw_only=True)
@@ -74,8 +78,10 @@ class _Job:
     arguments: dict[str, object] = field(factory=dict)
     start: float | None = None  # when the tool began to run
     scope: trio.CancelScope = field(factory=trio.CancelScope)  # around the tool while it runs
+    watch: trio.CancelScope = field(factory=trio.CancelScope)  # around who looks at the clock meanwhile
     approval: trio.Event | None = None  # set when somebody has said yes, or the call is over
     has_answered: bool = False  # early: the model has its output
+    by_hand: str | None = None  # the output that somebody else gave
 
     @property
     def call_id(self) -> str:
@@ -94,10 +100,11 @@ class ToolExecutor:
 
     def __init__(self, session: Session, services: ServiceNursery, registry: ToolRegistry, limits: ToolLimits) -> None:
         self.registry = registry
+        self._former = ToolRegistry()
         self._session = session
         self._services = services
         self._limits = limits
-        self._threads = trio.CapacityLimiter(limits.concurrency)
+        self._threads = trio.CapacityLimiter(limits.concurrency + _MOST_ABANDONED)
         self._jobs: dict[str, _Job] = {}
         self._queue: deque[_Job] = deque()
         self._workers = 0
@@ -109,11 +116,25 @@ class ToolExecutor:
         """Calls that are not finished: waiting, running or in need of approval."""
         return tuple(job.call for job in self._jobs.values())
 
+    # --- tools --------------------------------------------------------------------------------------------------------------------------
+
+    def offer(self, tools: ToolRegistry) -> None:
+        """Put these tools in place, because the server is about to be told of them.  Those before are called by who does not know yet."""
+        self._former, self.registry = self.registry, tools
+
+    def confirm(self) -> None:
+        """The server knows: nobody calls the former tools any more."""
+        self._former = ToolRegistry()
+
+    def knows(self, name: str) -> bool:
+        """Whether calls of this name are answered here."""
+        return isinstance(self.registry.get(name) or self._former.get(name), LocalTool)
+
     # --- calls --------------------------------------------------------------------------------------------------------------------------
 
     def submit(self, call: FunctionCall) -> None:
         """Take a call that the model has made, unless it is open already or its tool has no function and somebody else answers for it."""
-        known = self.registry.get(call.name)
+        known = self.registry.get(call.name) or self._former.get(call.name)
         if str(call.call_id) in self._jobs or (known is not None and not isinstance(known, LocalTool)):
             return
         if known is None:
@@ -141,6 +162,15 @@ class ToolExecutor:
         self._finish(self._jobs[call_id], "rejected", _error("the call was not approved" + (f": {reason}" if reason else "")))
         return True
 
+    def answered_by_hand(self, call_id: str, output: str) -> None:
+        """Note that somebody else has answered: a tool that has not begun does not, and one that runs has nothing more to say."""
+        job = self._jobs.get(call_id)
+        if job is None or job.has_answered:
+            return
+        job.has_answered, job.by_hand = True, output
+        if job.start is None:
+            self._stop(job, "cancelled", "the call was answered")
+
     def cancel(self, call_id: str) -> None:
         """Answer a call as cancelled and stop its tool.
 
@@ -149,18 +179,18 @@ class ToolExecutor:
         """
         if call_id not in self._jobs:
             raise LocalProtocolError(f"no tool is at work on a call {call_id!r}")
-        self._stop(self._jobs[call_id], "the call was cancelled")
+        self._stop(self._jobs[call_id], "cancelled", "the call was cancelled")
 
     def interrupt(self) -> None:
         """The user takes the floor: stop the tools that wish to be, and let the model reply to the user instead of to them."""
         for job in [job for job in self._jobs.values() if job.tool.on_interrupt == "cancel"]:
-            self._stop(job, "the user interrupted", respond=False)
+            self._stop(job, "cancelled", "the user interrupted", respond=False)
 
     def close(self) -> None:
         """The session is ending: answer everything that is open.  Idempotent."""
         self._is_closed = True
         for job in [*self._jobs.values()]:
-            self._stop(job, "the session is ending", respond=False)
+            self._stop(job, "cancelled", "the session is ending", respond=False)
         for decided in self._hosted.values():
             decided.set()
         self._hosted.clear()
@@ -204,6 +234,11 @@ class ToolExecutor:
             raise LocalProtocolError(f"no call {request_id!r} waits for approval")
         self._hosted.pop(request_id).set()
 
+    def decided_by_hand(self, request_id: str) -> None:
+        """Note that somebody has decided with an event of their own."""
+        if request_id in self._hosted:
+            self.take_decision(request_id)
+
     async def _expire_hosted(self, request_id: str, decided: trio.Event) -> None:
         with trio.move_on_after(self._limits.approval_timeout):
             await decided.wait()
@@ -246,7 +281,7 @@ class ToolExecutor:
         except ToolArgumentsError as error:
             self._finish(job, "invalid", _error(str(error)))
             return False
-        except Exception as error:  # of the predicate
+        except (Exception, SystemExit) as error:  # of the predicate
             self._fail(job, error)
             return False
         if needs_approval:
@@ -267,28 +302,37 @@ class ToolExecutor:
     async def _run(self, job: _Job) -> None:
         timeout = self._limits.timeout if job.tool.timeout is None else job.tool.timeout
         job.start = trio.current_time()
-        job.scope.deadline = job.start + timeout
+        if timeout < math.inf:
+            self._services.start_soon(self._watch, job, timeout)
         self._session._hub.publish(ToolCallStarted(call=job.call))
         try:
             with job.scope:
-                result = await self._call(job)
+                result = await self._call(job, job.start + timeout)
                 self._finish(job, "completed", encode_result(result), is_news=result is not None)
-                return
         except ToolResultError as error:
             _logger.error("tool %s: %s", job.tool.name, error)
             self._finish(job, "failed", _error(str(error)))
-        except (Exception, SystemExit) as error:
-            self._fail(job, error)
-        else:
-            self._finish(job, "timed_out", _error(f"the tool did not finish within {timeout:g} s"))
+        except BaseException as error:
+            faults, others = _split(error)
+            if faults is not None:
+                self._fail(job, faults)
+            if others is not None:  # Cancelled and Ctrl-C are not the tool's
+                raise others from None
 
-    async def _call(self, job: _Job) -> object:
-        context = ToolContext(session=self._session, call=job.call, deadline=job.scope.deadline) if job.tool.wants_context else None
+    async def _watch(self, job: _Job, seconds: float) -> None:
+        """Answer when the time is over, even if the tool takes its time to notice."""
+        assert job.start is not None
+        with job.watch:
+            await trio.sleep_until(job.start + seconds)
+            self._stop(job, "timed_out", f"the tool did not finish within {seconds:g} s", is_news=True)
+
+    async def _call(self, job: _Job, deadline: float) -> object:
+        context = ToolContext(session=self._session, call=job.call, deadline=deadline) if job.tool.wants_context else None
         if job.tool.is_async:
             result = job.tool.call(job.arguments, context)
         else:
-            call = partial(job.tool.call, job.arguments, context)
-            result = await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._threads)
+            call = partial(_boxed, job.tool, job.arguments, context)
+            (result,) = await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._threads)
         return await result if inspect.isawaitable(result) else result
 
     def _fail(self, job: _Job, error: BaseException) -> None:
@@ -296,8 +340,8 @@ class ToolExecutor:
         _logger.error("tool %s failed", job.tool.name, exc_info=error)
         self._finish(job, "failed", _error("; ".join(map(_words, _leaves(error)))))
 
-    def _stop(self, job: _Job, why: str, *, respond: bool | None = None) -> None:
-        self._finish(job, "cancelled", _error(why), respond=respond, is_news=False)
+    def _stop(self, job: _Job, outcome: ToolOutcome, why: str, *, respond: bool | None = None, is_news: bool = False) -> None:
+        self._finish(job, outcome, _error(why), respond=respond, is_news=is_news)
         job.scope.cancel()
         if job.approval is not None:
             job.approval.set()
@@ -310,18 +354,33 @@ class ToolExecutor:
         if not self._is_open(job):
             return
         del self._jobs[job.call_id]
+        job.watch.cancel()
         respond = job.tool.respond if respond is None else respond
         duration = 0.0 if job.start is None else trio.current_time() - job.start
         if not job.has_answered:
             self._close_call(job.call, outcome, output, respond=respond, duration=duration)
             return
-        if is_news:
-            self._session._tell_model(f"{job.tool.name} (call {job.call_id}) has finished: {output}", respond=respond)
+        if job.by_hand is not None:
+            output = job.by_hand
+        elif is_news:
+            self._session._tell_model(job.call_id, f"{job.tool.name} (call {job.call_id}) has finished: {output}", respond=respond)
         self._session._hub.publish(ToolCallFinished(call=job.call, output=output, duration=duration, outcome=outcome))
 
     def _close_call(self, call: FunctionCall, outcome: ToolOutcome, output: str, *, respond: bool = True, duration: float = 0.0) -> None:
         self._session._answer_call(str(call.call_id), output, respond=respond)
         self._session._hub.publish(ToolCallFinished(call=call, output=output, duration=duration, outcome=outcome))
+
+
+def _boxed(tool: LocalTool[..., object], arguments: dict[str, object], context: ToolContext | None) -> tuple[object]:
+    """Call a function in a thread; boxed, because trio takes a coroutine that comes out of a thread for a mistake."""
+    return (tool.call(arguments, context),)
+
+
+def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """What a tool is to blame for, and the rest."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split((Exception, SystemExit))
+    return (error, None) if isinstance(error, Exception | SystemExit) else (None, error)
 
 
 def _error(message: str) -> str:

@@ -34,6 +34,11 @@ def _positive(_: object, attribute: attrs.Attribute[float | None], value: float 
         raise ToolDefinitionError(f"{attribute.name} must be more than 0 seconds, not {value}")
 
 
+def _answers_at_once(_: object, __: object, value: Approval) -> None:
+    if inspect.iscoroutinefunction(value):
+        raise ToolDefinitionError("requires_approval must be True, False or a plain function: nobody waits for an async one")
+
+
 def _known_policy(_: object, attribute: attrs.Attribute[OnInterrupt], value: OnInterrupt) -> None:
     if value not in ("keep", "cancel"):
         raise ToolDefinitionError(f"{attribute.name} must be 'keep' or 'cancel', not {value!r}")
@@ -52,7 +57,7 @@ class LocalTool(Generic[_P, _R_co]):
     """What is called."""
     timeout: float | None = field(default=None, validator=_positive)
     """Seconds a call may take; None takes the session's `tool_timeout`, `math.inf` lets it run."""
-    requires_approval: Approval = False
+    requires_approval: Approval = field(default=False, validator=_answers_at_once)
     """Whether somebody must say yes before it runs."""
     respond: bool = True
     """Whether the model replies to the output."""
@@ -110,8 +115,11 @@ class LocalTool(Generic[_P, _R_co]):
         return self._reader.read(arguments)
 
     def needs_approval(self, arguments: Mapping[str, object]) -> bool:
-        """Whether somebody must say yes to a call with these arguments.  Whatever a predicate raises comes out."""
-        return self.requires_approval(arguments) if callable(self.requires_approval) else self.requires_approval
+        """Whether somebody must say yes to a call with these arguments.  A predicate gets defaults, too; what it raises comes out."""
+        if not callable(self.requires_approval):
+            return self.requires_approval
+        defaults = {parameter.name: parameter.default for parameter in self._signature.parameters if not parameter.required}
+        return self.requires_approval(defaults | dict(arguments))
 
     def call(self, arguments: Mapping[str, object], context: Injected | None = None) -> object:
         """Call the function with what `read_arguments` returned, and with the context if it wants it.
@@ -304,6 +312,17 @@ class ToolRegistry:
     def copy(self) -> ToolRegistry:
         """Another one with the same tools: change it, tell the server, and then use it in place of this one."""
         return ToolRegistry(self)
+
+    def with_definitions(self, definitions: Iterable[events.Tool]) -> ToolRegistry:
+        """Another one with these definitions in place of those without a function; what stays keeps its place.
+
+        Raises:
+            LocalProtocolError: Two have the same name, or one that of a function.
+        """
+        given = ToolRegistry(definitions)
+        stay = [each if isinstance(each, LocalTool) else given.get(name) for name, each in self._tools.items()]
+        new = [each for name, each in given._tools.items() if isinstance(self.get(name), LocalTool | None)]
+        return ToolRegistry([*(each for each in stay if each is not None), *new])
 
     def changes_to(self, other: ToolRegistry) -> ToolChanges:
         """What the server would see change if `other` came in place of this one.  Bodies do not count, nor does the order."""
