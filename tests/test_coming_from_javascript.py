@@ -37,14 +37,18 @@ from realtime_trio import (
     SessionCreated,
     SessionUpdate,
     SessionUpdated,
+    ToolCallFinished,
     ToolCallRequested,
+    ToolCallStarted,
+    ToolDefinitionError,
     UserMessage,
     WireRecord,
     generate_id,
     open_session,
+    tool,
 )
 from realtime_trio.audio import PCM_RATE, pcm16_from_float
-from realtime_trio.simulator import LIFELIKE, Call, Reply, Script, open_simulator_transport
+from realtime_trio.simulator import LIFELIKE, Call, Pacing, Reply, Script, open_simulator_transport
 
 SECOND = np.ones(PCM_RATE, np.int16)
 LONG = "It was a dark and stormy night, and nobody slept."
@@ -210,30 +214,164 @@ async def test_a_response_that_is_asked_for_too_early_waits_for_its_turn(autojum
     assert [item.transcript for item in session.conversation.items if item.role == "assistant"] == ["One.", "Two."]
 
 
-async def test_several_outputs_of_tools_get_one_reply(autojump_clock: MockClock) -> None:
-    async with simulated(Reply.calls(Call("get_time"), Call("get_weather")), Reply.text("It is noon, and sunny.")) as session:
-        with session.events(ToolCallRequested) as requests:
-            await session.send_message("What is it like?")
-            calls = [await requests.receive(), await requests.receive()]
-        with session.events(ResponseDone) as done:
-            for request in calls:
-                assert request.call.call_id is not None
-                await session.send_tool_output(request.call.call_id, "12")
-            await done.receive()
-        await wait_all_tasks_blocked()
-    assert session.usage.responses == 2
-
-
 async def test_updated_comes_before_appended_and_completed_last(autojump_clock: MockClock) -> None:
-    async with simulated(Reply.call("get_weather", city="Paris")) as session:
-        with session.events(ItemAppended, ItemUpdated, ItemCompleted, ToolCallRequested) as events:
+    async with simulated(Reply.call("get_weather", city="Paris"), tools=[get_weather]) as session:
+        with session.events(ItemAppended, ItemUpdated, ItemCompleted, ToolCallRequested, ToolCallStarted, ToolCallFinished) as events:
             await session.send_message("What is the weather in Paris?")
             await wait_all_tasks_blocked()
             told = [events.receive_nowait() for _ in range(events.pending)]
     kinds = [type(event).__name__ for event in told]
+    finished = kinds.index("ToolCallFinished")
     assert kinds[:3] == ["ItemAppended", "ItemCompleted", "ItemAppended"]
-    assert kinds[-2:] == ["ItemCompleted", "ToolCallRequested"]
-    assert set(kinds[3:-2]) == {"ItemUpdated"}
+    assert kinds[finished - 3 : finished] == ["ItemCompleted", "ToolCallRequested", "ToolCallStarted"]
+    assert set(kinds[3 : finished - 3]) == {"ItemUpdated"}
+
+
+# Tools
+
+
+@tool
+async def get_weather(city: str) -> dict[str, str | int]:
+    """Look up what the weather is like in a city."""
+    await trio.lowlevel.checkpoint()
+    return {"city": city, "degrees": 21}
+
+
+@tool
+async def stroll() -> None:
+    """Take a walk."""
+    await trio.sleep(30)
+
+
+@tool
+async def fail() -> str:
+    """Do what cannot be done."""
+    await trio.lowlevel.checkpoint()
+    raise ValueError("it cannot be done")
+
+
+def outputs_of(session: Session) -> list[str | None]:
+    return [item.output for item in session.conversation.items if item.type == "function_call_output"]
+
+
+async def test_a_tool_that_is_added_or_removed_is_known_to_the_server_by_then(autojump_clock: MockClock) -> None:
+    async with simulated(tools=[stroll]) as session:
+        before = session.config.tools
+        await session.add_tool(get_weather)
+        with_weather = session.config.tools
+        await session.remove_tool("stroll")
+        assert [before, with_weather, session.config.tools] == [
+            (stroll.definition,),
+            (stroll.definition, get_weather.definition),
+            (get_weather.definition,),
+        ]
+        assert session.tools == (get_weather,)
+
+
+async def test_functions_survive_a_list_of_definitions(autojump_clock: MockClock) -> None:
+    async with simulated(tools=[get_weather, FunctionTool(name="get_time")]) as session:
+        config = await session.update(tools=[FunctionTool(name="get_date")])
+        assert config.tools == (get_weather.definition, FunctionTool(name="get_date"))
+        assert session.tools == (get_weather, FunctionTool(name="get_date"))
+
+
+async def test_what_is_no_tool_or_has_no_name_or_one_that_is_taken_is_refused_and_nothing_sent(autojump_clock: MockClock) -> None:
+    async with simulated(tools=[get_weather]) as session:
+        wire = session.wire()
+        await sent(wire)
+        with pytest.raises(ToolDefinitionError, match="not a function"):
+            await session.add_tool("get_weather")  # type: ignore[arg-type]  # the point of the test
+        with pytest.raises(TypeError, match="name"):
+            FunctionTool()  # type: ignore[call-arg]  # the point of the test
+        with pytest.raises(LocalProtocolError, match="already"):
+            await session.add_tool(get_weather)
+        with pytest.raises(LocalProtocolError, match="already"):
+            await session.update(tools=[FunctionTool(name="get_weather")])
+        with pytest.raises(LocalProtocolError, match="no tool named 'get_time'"):
+            await session.remove_tool("get_time")
+        assert await sent(wire) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "output"),
+    [
+        (Call("get_weather", {"city": "Paris"}), '{"city":"Paris","degrees":21}'),
+        (Call("greet"), "Hello."),
+        (Call("stroll"), "null"),
+        (Call("fail"), '{"error":"it cannot be done"}'),
+        (Call("get_weather", {"city": 7}), '{"error":"city: expected a string, got 7"}'),
+        (Call("get_time"), """{"error":"there is no tool named 'get_time'; there are: get_weather, stroll, fail, greet"}"""),
+    ],
+    ids=["json", "text", "nothing", "failing", "misfit", "unknown"],
+)
+async def test_every_call_has_an_output(call: Call, output: str, autojump_clock: MockClock) -> None:
+    async def greet() -> str:
+        await trio.lowlevel.checkpoint()
+        return "Hello."
+
+    async with simulated(Reply.calls(call), Reply.text("I see."), tools=[get_weather, stroll, fail, greet]) as session:
+        assert (await session.ask("Please.")).transcript == "I see."
+    assert outputs_of(session) == [output]
+
+
+async def test_several_calls_get_one_reply_which_leaves_alone_what_is_being_said(autojump_clock: MockClock) -> None:
+    reply = Reply.calls(Call("stroll"), Call("get_weather", {"city": "Paris"}), Call("fail"))
+    async with simulated(reply, Reply.text("I see."), tools=[get_weather, stroll, fail], turn_detection=None) as session:
+        wire = session.wire()
+        with session.events(ToolCallStarted) as started:
+            await session.send_message("What is it like?")
+            await started.receive()
+            await session.append_audio(SECOND)
+        with session.events(ResponseDone) as done:
+            answers = [await done.receive(), await done.receive()]
+        assert [answer.response.status for answer in answers] == ["completed", "completed"]
+        kinds = [type(event) for event in await sent(wire)]
+    assert kinds.count(ResponseCreate) == session.usage.responses == 2
+    assert kinds[-4:] == [ConversationItemCreate] * 3 + [ResponseCreate]
+    assert InputAudioBufferCommit not in kinds
+
+
+async def test_a_call_that_was_cut_short_is_not_run_and_not_answered(autojump_clock: MockClock) -> None:
+    slowly = Pacing(tokens_per_second=1)
+    reply = Reply.calls(Call("get_weather", {"city": "Llanfairpwllgwyngyll"}), pacing=slowly)
+    async with simulated(reply, tools=[get_weather]) as session:
+        with session.events(ItemUpdated, ResponseDone, ToolCallRequested, ToolCallFinished) as events:
+            await session.send_message("What is the weather like?")
+            assert isinstance(await events.receive(), ItemUpdated)
+            await session.cancel_response()
+            while not isinstance(event := await events.receive(), ResponseDone):
+                assert isinstance(event, ItemUpdated)
+            assert event.response.status == "cancelled"
+            await trio.sleep(10)
+            assert events.pending == 0
+    assert outputs_of(session) == []
+
+
+async def test_nothing_comes_after_the_end_but_the_answer_to_what_still_ran(autojump_clock: MockClock) -> None:
+    async with simulated(Reply.call("stroll"), tools=[stroll]) as session:
+        wire = session.wire()
+        with session.events(ToolCallStarted) as started:
+            await session.send_message("Take a walk.")
+            await started.receive()
+        await sent(wire)
+    [answer] = await sent(wire)
+    assert isinstance(answer, ConversationItemCreate)
+    assert outputs_of(session) == ['{"error":"the session is ending"}']
+
+
+async def test_a_call_of_a_definition_is_answered_by_hand(autojump_clock: MockClock) -> None:
+    async with simulated(Reply.call("get_time"), Reply.text("It is noon."), tools=[FunctionTool(name="get_time")]) as session:
+        with session.events(ToolCallRequested, ResponseDone) as events:
+            await session.send_message("What time is it?")
+            request = await events.receive()
+            assert isinstance(request, ToolCallRequested)
+            await session.send_tool_output(str(request.call.call_id), "12:00")
+            await events.receive()
+            await events.receive()
+    assert session.conversation.items[-1].transcript == "It is noon."
+
+
+# Afterwards
 
 
 async def test_a_stream_that_is_opened_because_of_an_event_does_not_see_it_again(autojump_clock: MockClock) -> None:

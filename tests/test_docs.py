@@ -16,7 +16,7 @@ import textwrap
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
@@ -30,6 +30,7 @@ from realtime_trio import (
     Close,
     Event,
     InputAudioBufferSpeechStarted,
+    McpListedTool,
     ResponseCancel,
     ResponseOutputAudioDelta,
     ServerEvent,
@@ -41,6 +42,8 @@ from realtime_trio import (
 from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
 from realtime_trio.simulator import (
     LIFELIKE,
+    Call,
+    McpServer,
     Reply,
     Script,
     SimulatedServer,
@@ -175,6 +178,29 @@ GIVEN = {
     "a failure": Situation(replies=(Reply.fail("inference_rate_limit_exceeded", "Try again later."),)),
     "transcripts": Situation(script={"transcripts": ["What time is it?"]}),
     "translations": Situation(script={"translations": [("Good morning.", "Buenos días.")]}),
+    "a wrong call": Situation(replies=(Reply.call("get_weather", city=7, unit="kelvin"), Reply.text("Which city?"))),
+    "two calls": Situation(
+        replies=(
+            Reply.calls(Call("get_weather", {"city": "Paris"}), Call("get_weather", {"city": "Oslo"})),
+            Reply.text("It is warmer in Paris."),
+        )
+    ),
+    "a switch": Situation(replies=(Reply.call("switch_light", room="kitchen", on=True), Reply.text("Here you are."))),
+    "a note": Situation(replies=(Reply.text("I see.").then(Reply.call("take_note", text="Tea without milk.")),)),
+    "an order": Situation(
+        replies=(Reply.call("bake", what="bread"), Reply.text("It is in the oven."), Reply.text("The bread is ready.")),
+    ),
+    "a payment": Situation(replies=(Reply.call("pay", recipient="Mallory", euros=2000), Reply.text("I did not pay."))),
+    "a flight": Situation(replies=(Reply.call("find_flights", destination="Rome"),)),
+    "a deletion": Situation(replies=(Reply.mcp("docs", "delete", {"page": "callbacks"}, output="gone"),)),
+    "an MCP server": Situation(
+        replies=(
+            Reply.mcp("docs", "search", {"words": "nursery"}, output="Two pages."),
+            Reply.text("There are two pages on nurseries."),
+        ),
+        script={"mcp_servers": [McpServer("docs", [McpListedTool(name=name, input_schema={}) for name in ("search", "delete")])]},
+    ),
+    "a mood": Situation(replies=(Reply.call("report_mood", mood="happy", certainty=0.9),)),
     "a classifier": Situation(replies=(Reply.text("happy", when=lambda turn: turn.metadata is not None and "purpose" in turn.metadata),)),
 }
 
@@ -210,7 +236,7 @@ class Speaker:
 
 def namespace(**more: object) -> dict[str, object]:
     ours = {name: value for name, value in vars(realtime_trio).items() if not name.startswith("_")}
-    modules = {"trio": trio, "np": np, "json": json, "logging": logging}
+    modules = {"trio": trio, "np": np, "json": json, "logging": logging, "Annotated": Annotated, "Literal": Literal}
     audio = {"PCM_RATE": PCM_RATE, "WavWriter": WavWriter, "read_wav": read_wav}
     simulated = {"Reply": Reply, "Script": Script, "open_simulator_transport": open_simulator_transport}
     return {**ours, **modules, **audio, **simulated, "microphone_chunks": Microphone(), "speaker": Speaker(), **more}
@@ -295,7 +321,7 @@ async def test_a_snippet_that_opens_sessions_runs(
 
 
 def test_every_page_with_promises_has_snippets() -> None:
-    assert {snippet.page.name for snippet in SNIPPETS} == {"README.md", "guide.md", "coming-from-javascript.md"}
+    assert {snippet.page.name for snippet in SNIPPETS} == {"README.md", "guide.md", "coming-from-javascript.md", "tools.md"}
 
 
 def test_every_situation_is_given_somewhere() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import runpy
@@ -30,6 +31,9 @@ TESTED = {
     "out_of_band.py",
     "captions.py",
     "translate.py",
+    "weather_tool.py",
+    "approval.py",
+    "manual_tools.py",
 }
 
 
@@ -164,6 +168,97 @@ async def test_translate_writes_the_translation(tmp_path: Path, capsys: pytest.C
         await main_of("translate.py")(str(EXAMPLES / "question.wav"), "es", str(target), url)
     assert capsys.readouterr().out == f"¿Qué hora es?\n[written to {target}]\n"
     np.testing.assert_array_equal(read_wav(target), synthesize_speech("¿Qué hora es?"))
+
+
+# What they print, whether they talk with a service or, with `--simulated`, with a script of their own.
+WEATHER = {
+    '[get_weather {"city":"Paris","unit":"fahrenheit"}]',
+    '[get_sunset {"city":"Paris"}]',
+    '[get_weather has completed: {"sky":"cloudy","temperature":68.0}]',
+    '[get_sunset has completed: "21:58:00"]',
+}  # in an order that may vary, since they run at once
+APPROVED = [
+    "[20.00 euros go to Ada]",
+    "Ada has her money.",
+    '[approved: pay {"recipient":"Grace","euros":2000}]',
+    "[2000.00 euros go to Grace]",
+    "Grace has hers, too.",
+]
+REJECTED = [*APPROVED[:2], '[rejected: pay {"recipient":"Grace","euros":2000}]', "Then I will not pay Grace."]
+MANUAL = [
+    '[find_product {"words":"umbrella"} -> [{"id": "U1", "name": "umbrella, black", "euros": 12}]]',
+    "Yes, a black one for 12 euros.",
+    '[order {"product":"U1"} -> {"ordered": "U1"}]',
+    "It is on its way.",
+    "I cannot order any more.",
+]
+
+
+async def run_with_its_script(example: str, monkeypatch: pytest.MonkeyPatch, **arguments: object) -> None:
+    """Run an example that brings a script of its own, as it runs with a service that the environment names."""
+    names = runpy.run_path(str(EXAMPLES / example))
+    async with simulator(*names["SCRIPT"].replies) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        await names["main"](**arguments)
+
+
+@pytest.mark.socket
+async def test_weather_tool_calls_two_functions_and_answers(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    await run_with_its_script("weather_tool.py", monkeypatch)
+    *calls, answer = capsys.readouterr().out.splitlines()
+    assert (len(calls), set(calls)) == (4, WEATHER)
+    assert answer == "It is cloudy at 68 °F, and the sun sets at 21:58."
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize(("verdict", "printed"), [(True, APPROVED), (False, REJECTED)])
+async def test_approval_asks_about_the_large_payment_alone(
+    verdict: bool, printed: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await run_with_its_script("approval.py", monkeypatch, verdict=verdict)
+    assert capsys.readouterr().out.splitlines() == printed
+
+
+@pytest.mark.parametrize(("typed", "printed"), [("y\n", APPROVED), ("no\n", REJECTED), ("", REJECTED)])
+async def test_approval_asks_at_the_terminal(
+    typed: str, printed: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    with trio.fail_after(10):
+        await runpy.run_path(str(EXAMPLES / "approval.py"))["simulated"]()
+    question = 'pay {"recipient":"Grace","euros":2000}? [y/N] '
+    assert capsys.readouterr().out.replace(question, "", 1).splitlines() == printed
+
+
+@pytest.mark.socket
+async def test_manual_tools_are_answered_from_elsewhere(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    await run_with_its_script("manual_tools.py", monkeypatch)
+    assert capsys.readouterr().out.splitlines() == MANUAL
+
+
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [
+        (["weather_tool.py"], "It is cloudy at 68 °F, and the sun sets at 21:58."),
+        (["approval.py"], REJECTED[-1]),  # nobody is at the terminal
+        (["approval.py", "--no"], REJECTED[-1]),
+        (["approval.py", "--yes"], APPROVED[-1]),
+        (["manual_tools.py"], MANUAL[-1]),
+    ],
+    ids=["weather", "approval", "approval --no", "approval --yes", "manual"],
+)
+async def test_an_example_of_tools_needs_no_service(command: list[str], last: str) -> None:
+    example, *flags = command
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")} | {"PYTHONUTF8": "1"}
+    with trio.fail_after(10):
+        ended = await trio.run_process(
+            [sys.executable, str(EXAMPLES / example), "--simulated", *flags], env=environment, stdin=b"", capture_stdout=True
+        )
+    assert ended.stdout.decode().splitlines()[-1] == last
 
 
 @pytest.mark.socket
