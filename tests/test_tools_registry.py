@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import attrs
@@ -179,6 +179,20 @@ def test_approval_may_depend_on_the_arguments() -> None:
     assert [pay.needs_approval({"text": text}) for text in ("cheap", "dear")] == [False, True]
 
 
+def test_a_predicate_sees_defaults_too() -> None:
+    def pay(amount: int = 100) -> None: ...
+
+    assert tool(pay, requires_approval=lambda arguments: arguments["amount"] > 50).needs_approval({})
+
+
+def test_a_predicate_of_approval_cannot_be_async() -> None:
+    async def is_dear(arguments: Mapping[str, Any]) -> bool:
+        return bool(arguments)
+
+    with pytest.raises(ToolDefinitionError, match="requires_approval"):
+        tool(plain, requires_approval=is_dear)  # type: ignore[arg-type]  # the point of the test
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -248,6 +262,19 @@ def test_what_is_not_there_cannot_be_removed_or_replaced() -> None:
         registry.replace(HOSTED)
     with pytest.raises(LocalProtocolError, match="there is no tool named 'plain'; there are: none"):
         ToolRegistry().remove("plain")
+
+
+def test_definitions_are_replaced_where_they_stand_and_functions_stay() -> None:
+    other = attrs.evolve(MANUAL, description="another one")
+    registry = ToolRegistry([MANUAL, plain, HOSTED])
+    changed = registry.with_definitions([FunctionTool(name="new"), other])
+    assert changed.names == ("manual", "plain", "new")
+    assert changed.get("manual") == other
+    assert registry.with_definitions([HOSTED, MANUAL]).names == registry.names
+    with pytest.raises(LocalProtocolError, match="there is a tool named 'plain' already"):
+        registry.with_definitions([FunctionTool(name="plain")])
+    with pytest.raises(LocalProtocolError, match="there is a tool named 'manual' already"):
+        registry.with_definitions([MANUAL, MANUAL])
 
 
 def test_changes_are_what_the_server_would_see() -> None:
