@@ -35,7 +35,10 @@ CLOCK: Final = "process_time" if time.get_clock_info("process_time").resolution 
 """The clock in use, a function of `time`: CPU time, except where it ticks too coarsely (Windows)."""
 
 _now: Final[Callable[[], float]] = getattr(time, CLOCK)
-_PACKAGES: Final = ("realtime-trio", "attrs", "cattrs", "numpy", "orjson", "pybase64", "openai", "pydantic", "msgspec")
+_PACKAGES: Final = (
+    *("realtime-trio", "attrs", "cattrs", "numpy", "orjson", "pybase64", "trio", "trio-websocket"),
+    *("openai", "openai-agents", "pydantic", "msgspec", "websockets"),
+)
 
 
 @frozen
@@ -172,6 +175,7 @@ class Report:
         self._check: bool = arguments.check
         self._folder: Path | None = arguments.json
         self._comparisons: dict[str, object] = {}
+        self._facts: dict[str, object] = {}
         self._targets: list[dict[str, object]] = []
         self._missed = False
         print(f"{name} on {_machine()['cpu']}, Python {platform.python_version()}")
@@ -187,6 +191,11 @@ class Report:
         print(f"\n{title}\n{comparison.table()}", flush=True)
         self._comparisons[title] = comparison.summary()
         return comparison
+
+    def fact(self, what: str, value: object) -> None:
+        """State and record what is neither better nor worse."""
+        print(f"  {what}: {value}", flush=True)
+        self._facts[what] = value
 
     def at_least(self, what: str, value: float, bound: float) -> None:
         """State a target that is met by `value >= bound`."""
@@ -211,6 +220,7 @@ class Report:
                 "machine": _machine(),
                 "packages": _versions(),
                 "comparisons": self._comparisons,
+                "facts": self._facts,
                 "targets": self._targets,
             }
             self._folder.mkdir(parents=True, exist_ok=True)

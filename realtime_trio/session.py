@@ -556,7 +556,7 @@ class Session(InputAudioExchange[RealtimeSession]):
             SessionClosed: The session has ended.
         """
         call_id = call if isinstance(call, str) else str(call.call_id)
-        create = self._named(self._output_of(call_id, output))
+        create = self._output_of(call_id, output)
         text = self._codec.encode(create)
         await trio.lowlevel.checkpoint()
         actions = self._turns.call_answered(call_id, respond=respond)
@@ -612,8 +612,7 @@ class Session(InputAudioExchange[RealtimeSession]):
         match event:
             case ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output)):
                 self._tools.answered_by_hand(call_id, output)
-                # Somebody who answers with events of their own asks for the response, too.
-                with suppress(LocalProtocolError):
+                if self._turns.awaits(call_id):  # somebody who answers with events of their own asks for the response, too
                     self._act(self._turns.call_answered(call_id, respond=False))
             case ConversationItemCreate(item=FunctionCall(call_id=str(call_id))):
                 with suppress(LocalProtocolError):
@@ -660,12 +659,13 @@ class Session(InputAudioExchange[RealtimeSession]):
         """Post the output of a tool, unless somebody has answered by hand meanwhile."""
         with suppress(LocalProtocolError):
             actions = self._turns.call_answered(call_id, respond=respond)
-            self._post(self._named(self._output_of(call_id, output)))
+            self._post(self._output_of(call_id, output))
             if not self._is_leaving:
                 self._act(actions)
 
     def _output_of(self, call_id: str, output: str) -> ConversationItemCreate:
-        return ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output, id=self._new_id("item_")))
+        item = FunctionCallOutput(call_id=call_id, output=output, id=self._new_id("item_"))
+        return ConversationItemCreate(item=item, event_id=self._new_id("evt_"))
 
     def _tell_model(self, call_id: str, news: str, *, respond: bool) -> None:
         """Post a message about a call that had its answer, and let the model reply to it as to an answer."""

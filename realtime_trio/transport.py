@@ -133,9 +133,10 @@ class Inbox:
 
     async def take(self) -> tuple[str | bytes, ...]:
         """Wait for messages and return them all, or `()` after the end.  Cancel-safe: nothing is lost."""
-        await trio.lowlevel.checkpoint()
+        if self._messages or self._is_ended:
+            await trio.lowlevel.checkpoint()
         while not self._messages and not self._is_ended:
-            await self._takers.park()
+            await self._takers.park()  # a checkpoint, too; two would cost every message a round of the scheduler
         batch = tuple(self._messages)
         self._messages.clear()
         self._size = 0

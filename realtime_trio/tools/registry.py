@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 import attrs
@@ -91,7 +91,7 @@ class LocalTool(Generic[_P, _R_co]):
         """What the model calls it."""
         return self.definition.name
 
-    @property
+    @cached_property
     def is_async(self) -> bool:
         """Calling it makes a coroutine; otherwise it blocks until it is done, and belongs into a thread."""
         return inspect.iscoroutinefunction(self.function)
