@@ -485,7 +485,7 @@ async def test_serve_as_a_process_serves_until_ctrl_c() -> None:
 def test_the_module_is_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["whatever", "--version"])
     with pytest.raises(SystemExit) as end:
-        runpy.run_module("realtime_trio", run_name="__main__")
+        runpy.run_path(str(Path(cli.__file__).with_name("__main__.py")), run_name="__main__")
     assert end.value.code == 0
     assert capsys.readouterr().out.startswith("realtime-trio, version ")
 

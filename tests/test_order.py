@@ -610,6 +610,13 @@ def test_clearing_the_buffer_ends_the_speech_in_it() -> None:
     assert check_order([created(), started[0], InputAudioBufferClear(), say(InputAudioBufferCleared), started[1]]) == []
 
 
+def test_turn_detection_may_change_while_the_user_speaks() -> None:
+    started = [say(InputAudioBufferSpeechStarted, audio_start_ms=start, item_id=item) for start, item in ((0, "u"), (500, "v"))]
+    stopped = say(InputAudioBufferSpeechStopped, audio_end_ms=400, item_id="u")
+    changed = [SessionUpdate(session=SessionConfig()), say(SessionUpdated, session=SESSION)]
+    assert check_order([created(), started[0], *changed, stopped]) == check_order([created(), started[0], *changed, started[1]]) == []
+
+
 def test_a_commit_of_something_else_leaves_the_speech_going() -> None:
     events = [
         created(),

@@ -270,7 +270,9 @@ class Transcript:
                 self._note_error(event)
             case SessionUpdated() | TranslationSessionUpdated():
                 self.updates = max(0, self.updates - 1)
-                self.speaking = None  # turn detection may be another one now
+                # Turn detection may be another one now, or will be after this turn: the stop may come or not.
+                self.is_cut = self.is_cut or self.speaking is not None
+                self.speaking = None
             case TranslationSessionClosed():
                 self.is_closed = True
             case RateLimitsUpdated():
