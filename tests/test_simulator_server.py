@@ -1,6 +1,7 @@
 """The simulated server against its specification: which events, in which order, with what inside.
 
-Everything it says goes through a codec and a strict client's codec, so each of these tests also checks what is on the wire.
+Everything it says goes through a codec and a strict client's codec, so each of these tests also checks what is on the wire; if there is a
+schema of the protocol, it is held against that, too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import attrs
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from schema import check_message
 
 from realtime_trio.audio import AudioData, mulaw_encode, resample
 from realtime_trio.codec import Codec, Role, SessionKind
@@ -60,6 +62,7 @@ from realtime_trio.events import (
     OutputText,
     RateLimitsUpdated,
     RealtimeSession,
+    Reasoning,
     Response,
     ResponseAudioConfig,
     ResponseAudioOutputConfig,
@@ -90,6 +93,7 @@ from realtime_trio.events import (
     SessionUpdate,
     SessionUpdated,
     SystemMessage,
+    TokenLimits,
     TokenTranscriptionUsage,
     ToolChoiceFunction,
     Tracing,
@@ -101,6 +105,7 @@ from realtime_trio.events import (
     UserMessage,
 )
 from realtime_trio.simulator import INSTANT, Call, Pacing, Reply, Script, SimulatedServer, Turn, sequential_ids, synthesize_speech
+from realtime_trio.simulator._reading import read_message
 from realtime_trio.transport import Close
 
 E = TypeVar("E", bound=Event)
@@ -128,7 +133,9 @@ class Client:
         self.now = self.now if now is None else now
         events: list[Event] = []
         for event in self.server.take_due(self.now):
-            received = self._ours.decode(self._theirs.encode(event))
+            text = self._theirs.encode(event)
+            check_message(text, self.server.kind)
+            received = self._ours.decode(text)
             assert type(received) is type(event)
             events.append(received)
         return events
@@ -141,7 +148,7 @@ class Client:
 
     def say(self, message: str) -> list[Event]:
         """Send a raw message."""
-        self.server.receive(self._theirs.decode(message), self.now)
+        self.server.receive(read_message(self._theirs, message), self.now)
         return self.take()
 
     def refused(self, event: Event | str) -> ErrorDetail:
@@ -369,6 +376,14 @@ REFUSED_UPDATES = [
         "integer_above_max_value",
         "session.audio.output.format.rate",
     ),
+    (SessionConfig(truncation="sometimes"), "invalid_value", "session.truncation"),
+    (SessionConfig(truncation=UnknownObject("gizmo", {"type": "gizmo"})), "invalid_value", "session.truncation.type"),
+    (SessionConfig(truncation=RetentionRatio(retention_ratio=1.1)), "decimal_above_max_value", "session.truncation.retention_ratio"),
+    (
+        SessionConfig(truncation=RetentionRatio(retention_ratio=1.0, token_limits=TokenLimits(post_instructions=-1))),
+        "integer_below_min_value",
+        "session.truncation.token_limits.post_instructions",
+    ),
     (SessionConfig.of(voice="nobody"), "invalid_value", "session.audio.output.voice"),
     (SessionConfig.of(speed=0.1), "decimal_below_min_value", "session.audio.output.speed"),
     (SessionConfig.of(speed=2.0), "decimal_above_max_value", "session.audio.output.speed"),
@@ -429,6 +444,12 @@ def test_settings_that_are_fine_are_accepted() -> None:
     assert types(client.send(SessionUpdate(session=change))) == ["session.updated"]
     assert types(client.send(SessionUpdate(session=SessionConfig(max_output_tokens="inf")))) == ["session.updated"]
     assert client.session.instructions == ""
+
+
+@pytest.mark.parametrize(("model", "code"), [("gpt-realtime-2.1-mini", None), ("gpt-realtime-2025-08-28", "invalid_parameter")])
+def test_only_models_of_the_second_generation_reason(model: str, code: str | None) -> None:
+    (event,) = Client(model=model).send(SessionUpdate(session=SessionConfig(reasoning=Reasoning(effort="low"))))
+    assert (event.error.code if isinstance(event, ErrorEvent) else None) == code
 
 
 def test_tracing_cannot_change_once_it_is_on() -> None:
@@ -786,8 +807,13 @@ def test_cleared_audio_is_gone() -> None:
     assert client.refused(InputAudioBufferCommit()).code == "input_audio_buffer_commit_empty"
 
 
-def test_turn_detection_does_not_commit_by_itself_yet() -> None:
-    assert Client().send(InputAudioBufferAppend(audio=audio(5000))) == []
+def test_an_append_may_not_be_too_long() -> None:
+    client = Client()
+    client.send(SessionUpdate(session=SessionConfig.of(turn_detection=None)))
+    error = client.refused(InputAudioBufferAppend(audio=bytes(15 * 2**20 + 1), event_id="mine"))
+    assert (error.code, error.param, error.event_id) == ("string_above_max_length", "audio", "mine")
+    assert client.refused(InputAudioBufferCommit()).code == "input_audio_buffer_commit_empty"
+    assert client.send(InputAudioBufferAppend(audio=bytes(15 * 2**20))) == []
 
 
 @pytest.mark.parametrize("kind", [SessionKind.REALTIME, SessionKind.TRANSCRIPTION])
@@ -884,6 +910,20 @@ def test_transcripts_are_in_order_each_for_itself_and_may_overlap() -> None:
     (failed,) = client.take(1.9)
     assert isinstance(failed, ConversationItemInputAudioTranscriptionFailed)
     assert failed.item_id == second
+
+
+def test_with_some_jitter_transcripts_lose_the_order_of_their_audio_the_same_in_every_run() -> None:
+    orders = []
+    for _ in range(2):
+        script = Script(transcripts=map(str, range(10)), transcription_delay=1.0, transcription_jitter=5.0)
+        client = Client(server=SimulatedServer(script))
+        client.send(SessionUpdate(session=SessionConfig.of(transcription=Transcription(model="whisper-1"))))
+        client.send(*SPEAK * 10)
+        assert client.take(0.9) == []
+        completed = of_type(client.take(6.0), ConversationItemInputAudioTranscriptionCompleted)
+        orders.append([event.transcript for event in completed])
+    assert orders[0] == orders[1] != sorted(orders[0])
+    assert len({*orders[0]}) == 10
 
 
 def test_the_model_understands_the_user_before_the_transcript_is_out() -> None:
@@ -1453,6 +1493,7 @@ UPDATES = st.one_of(
             SessionConfig.of(voice="cedar", speed=1.5),
             SessionConfig.of(transcription=Transcription(model="whisper-1"), turn_detection=None),
             SessionConfig.of(turn_detection=SemanticVad(), tracing="auto"),
+            SessionConfig.of(turn_detection=ServerVad(silence_duration_ms=0, interrupt_response=False)),
             TranscriptionSessionConfig(),
         ]
     ),
@@ -1470,6 +1511,7 @@ CLIENT_EVENTS = st.one_of(
     st.builds(ConversationItemRetrieve, item_id=NAMES),
     st.builds(ConversationItemTruncate, item_id=NAMES, content_index=st.integers(-1, 1), audio_end_ms=st.integers(-1, 500)),
     st.builds(InputAudioBufferAppend, audio=st.integers(0, 9000).map(bytes)),
+    st.builds(InputAudioBufferAppend, audio=st.integers(0, 9000).map(lambda size: 0.5 * np.sin(np.arange(size)))),
     st.builds(lambda text: InputAudioBufferAppend(audio=AudioData.from_base64(text)), st.just("%%%%")),
     st.just(InputAudioBufferCommit()),
     st.just(InputAudioBufferClear()),

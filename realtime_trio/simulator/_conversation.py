@@ -87,6 +87,10 @@ class Entry:
     """The model's speech so far."""
     transcript: str | None = None
     """What the user says in its audio, from the moment it is understood, which is before clients are told."""
+    is_left_out: bool = False
+    """Whether the model does not see it any more, to make room for newer items."""
+    _counted: tuple[KnownItem, int, tuple[int, int]] | None = attrs.field(default=None, init=False)
+    """Its tokens, and of what: every response reads all of a conversation, most of which does not change any more."""
 
     @property
     def shown(self) -> KnownItem:
@@ -123,9 +127,11 @@ class Entry:
     @property
     def tokens(self) -> tuple[int, int]:
         """Tokens of text and of audio that the model has to read."""
-        audio = audio_tokens(self.heard_ms, USER_MS_PER_TOKEN)
-        audio += audio_tokens(duration_ms(len(self.spoken), self.format), ASSISTANT_MS_PER_TOKEN)
-        return text_tokens(_texts(self.item)), audio
+        size = len(self.spoken)
+        if self._counted is None or self._counted[0] is not self.item or self._counted[1] != size:
+            audio = audio_tokens(self.heard_ms, USER_MS_PER_TOKEN) + audio_tokens(duration_ms(size, self.format), ASSISTANT_MS_PER_TOKEN)
+            self._counted = self.item, size, (text_tokens(_texts(self.item)), audio)
+        return self._counted[2]
 
     def truncate(self, content_index: int, audio_end_ms: int) -> None:
         """Cut the model's speech; its transcript goes, so that the context holds nothing the user did not hear.

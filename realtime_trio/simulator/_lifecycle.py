@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from attrs import define, field
 
@@ -57,6 +57,25 @@ class Outbox:
     def send(self, event: ServerEvent) -> None:
         """Say something."""
         self.events.append(event)
+
+
+class Task:
+    """Something that takes its time.
+
+    Args:
+        steps: Does it, and yields the times before which it must not go on.  It runs to the first of these at once.
+    """
+
+    def __init__(self, steps: Iterator[float]) -> None:
+        self._steps = steps
+        self.due = next(steps, None)
+
+    due: float | None
+    """When it goes on, and while it does, the time of that; None when it is done."""
+
+    def advance(self) -> None:
+        """Take the step that is due."""
+        self.due = next(self._steps, None)
 
 
 class Lifecycle(ABC):
@@ -140,18 +159,21 @@ class Lifecycle(ABC):
         return events
 
     def _advance(self, now: float) -> None:
-        """Say everything that is due by now."""
-        self._now = max(self._now, now)
+        """Say everything that is due by now, each thing at its own time."""
+        until = max(self._now, now)
         while self._close is None:
-            if self._next_step() <= min(self._now, self._expiry):
+            due = self._next_step()
+            if due <= min(until, self._expiry):
+                self._now = max(self._now, due)
                 self._step()
-            elif self._expiry <= self._now:
+            elif self._expiry <= until:
                 message = f"Your session hit the maximum duration of {self._expires_after / 60:g} minutes."
                 error = ErrorDetail(type="invalid_request_error", code="session_expired", message=message)
                 self._out.send(ErrorEvent(event_id=self._out.event_id(), error=error))
                 self._close = Close(GOING_AWAY, "session_expired")
             else:
-                return
+                break
+        self._now = until
 
     def _new_id(self, prefix: str) -> str:
         """An id that is not in use."""

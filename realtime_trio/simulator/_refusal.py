@@ -28,6 +28,9 @@ SUPPORTED_TYPES = (
 )
 """What the service says it understands, translation sessions included."""
 
+UNKNOWN_PARAMETER = "unknown parameter"
+"""What is wrong, in an `UnknownEvent`, with a parameter that the protocol does not have."""
+
 _WRONG_TAG = re.compile(r"expected an object of type (?P<allowed>.+), got (?:'(?P<got>.*)'|null)", re.DOTALL)
 _WRONG_CHOICE = re.compile(r"expected (?:one of )?(?P<allowed>'.+'), got '(?P<got>.*)'", re.DOTALL)
 
@@ -125,6 +128,8 @@ def explain(event: UnknownEvent, supported: Sequence[str] = SUPPORTED_TYPES) -> 
     param = path.removeprefix(".")
     if what == "required field missing":
         return missing(param)
+    if what == UNKNOWN_PARAMETER:
+        return Refusal(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
     if match := _WRONG_TAG.fullmatch(what):
         return unsupported(match["got"], match["allowed"][1:-1].split("', '"), f"{param}.type")
     if match := _WRONG_CHOICE.fullmatch(what):

@@ -56,9 +56,9 @@ from realtime_trio.events import (
     ResponseUsage,
 )
 from realtime_trio.simulator._conversation import Conversation, Entry, KnownItem
-from realtime_trio.simulator._lifecycle import Outbox
+from realtime_trio.simulator._lifecycle import Outbox, Task
 from realtime_trio.simulator._mcp import HostedTools, MadeCall
-from realtime_trio.simulator._session import ResponseSettings
+from realtime_trio.simulator._response_settings import ResponseSettings
 from realtime_trio.simulator._usage import (
     ASSISTANT_MS_PER_TOKEN,
     InputTokens,
@@ -83,7 +83,7 @@ Clock = Generator[float, None, float]
 """Yields the times it waits for; returns the time it ended."""
 
 
-class RunningResponse:
+class RunningResponse(Task):
     """A response from its creation to `response.done`.
 
     Args:
@@ -122,15 +122,12 @@ class RunningResponse:
         self._text_tokens = 0
         self._audio_tokens = 0
         self._ending: tuple[ResponseStatus, ResponseStatusDetails] | None = None
-        self._steps = self._perform(now)
-        self.due = next(self._steps, None)
+        super().__init__(self._perform(now))
 
-    due: float | None
-    """When it goes on, and while it does, the time of that; None when it is done."""
-
-    def advance(self) -> None:
-        """Take the step that is due."""
-        self.due = next(self._steps, None)
+    @property
+    def spoken_ms(self) -> float:
+        """Milliseconds that its speech plays, as far as there is any."""
+        return sum(duration_ms(len(entry.spoken), entry.format) for entry in self._entries)
 
     def cancel(self, reason: str, now: float) -> None:
         """Stop it: what is open is closed, unsaid things stay unsaid, and `response.done` follows.  For `reason`, see the protocol."""

@@ -1,4 +1,4 @@
-"""The session's configuration: what it is at the start, how an update changes it, and what a response makes of it.
+"""The session's configuration: what it is at the start, and how an update changes it.
 
 Pure functions on values.  An update is checked as a whole before anything changes, because the service discards the whole update when any
 part of it is wrong.
@@ -6,11 +6,10 @@ part of it is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from typing import Final, TypeVar, cast
 
 import attrs
-from attrs import frozen
 
 from realtime_trio.codec import SessionKind
 from realtime_trio.events import (
@@ -21,14 +20,12 @@ from realtime_trio.events import (
     AudioOutputConfig,
     CustomVoice,
     FunctionTool,
-    JsonObject,
     MaxOutputTokens,
     McpTool,
-    Modality,
     NoiseReduction,
     RealtimeSession,
     Reasoning,
-    ResponseConfig,
+    RetentionRatio,
     SemanticVad,
     ServerVad,
     SessionAudio,
@@ -44,20 +41,27 @@ from realtime_trio.events import (
     TranslationAudioConfig,
     TranslationAudioInputConfig,
     TranslationAudioOutputConfig,
+    Truncation,
     TurnDetection,
+    UnknownObject,
     Unset,
     Voice,
 )
-from realtime_trio.simulator._refusal import Refusal, check_choice, check_length, check_range, unsupported
+from realtime_trio.simulator._refusal import Refusal, check_choice, check_range, unsupported
 
 Session = RealtimeSession | TranscriptionSession
 T = TypeVar("T", bound=attrs.AttrsInstance)
+_S = TypeVar("_S", RealtimeSession, TranscriptionSession)
 
 PCM: Final = AudioFormat.pcm()
 _INSTRUCTIONS = "You are a simulated assistant. Be brief and friendly, and answer in the language of the user."
 """The service starts with instructions of its own, too."""
 _VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 _FORMATS = ("audio/pcm", "audio/pcmu", "audio/pcma")
+_REASONING = re.compile(r"gpt-realtime-2(?!\d)")
+"""The models of the second generation; a year may stand in the same place."""
+_STREAMING_MODELS = ("gpt-realtime-whisper", "gpt-live-transcribe")
+"""They transcribe without a pause, so there are no turns."""
 _SERVER_VAD = ServerVad(threshold=0.5, prefix_padding_ms=300, silence_duration_ms=200)
 _TURN_DETECTIONS: Final = {
     SessionKind.REALTIME: (
@@ -108,6 +112,18 @@ def input_of(session: Session) -> SessionAudioInput:
     return session.audio.input
 
 
+def detection_of(session: Session) -> ServerVad | SemanticVad | None:
+    """How the user's turns are detected, None for not at all."""
+    detection = input_of(session).turn_detection
+    assert not isinstance(detection, UnknownObject), "no update to anything else was accepted"
+    return detection
+
+
+def idle_timeout_ms(detection: ServerVad | SemanticVad | None) -> int | None:
+    """After how many milliseconds of silence the service speaks up by itself, None for never."""
+    return (detection.idle_timeout_ms or None) if isinstance(detection, ServerVad) else None
+
+
 def updated_session(
     session: Session, change: SessionConfig | TranscriptionSessionConfig, *, has_spoken: bool, is_responding: bool
 ) -> Session:
@@ -128,12 +144,21 @@ def updated_session(
             if not isinstance(audio, Unset):
                 _check_input(audio.input)
                 _check_output(session, audio.output, has_spoken=has_spoken, is_responding=is_responding)
-            return merge(session, change, SessionKind.REALTIME)
+            return _checked(merge(session, change, SessionKind.REALTIME))
         case TranscriptionSession(), TranscriptionSessionConfig(audio=listening):
             if not isinstance(listening, Unset):
                 _check_input(listening.input)
-            return merge(session, change, SessionKind.TRANSCRIPTION)
+            return _checked(merge(session, change, SessionKind.TRANSCRIPTION))
     raise Refusal(f"Passing a {change.type} session update event to a {session.type} session is not allowed.", code="invalid_parameter")
+
+
+def _checked(session: _S) -> _S:
+    """Refuse settings that do not go together."""
+    listening = input_of(session)
+    if listening.turn_detection is not None and listening.transcription is not None and listening.transcription.model in _STREAMING_MODELS:
+        param = "session.audio.input.turn_detection"
+        raise Refusal("Turn detection is not supported for this transcription model.", code="invalid_value", param=param)
+    return session
 
 
 def merge(current: T, change: attrs.AttrsInstance, kind: SessionKind) -> T:
@@ -151,7 +176,7 @@ def _merged(old: object, value: object, kind: SessionKind) -> object:
     if isinstance(value, _SECTIONS):
         return merge(cast("attrs.AttrsInstance", old), value, kind)
     if isinstance(value, AudioFormat):
-        return _normalized(value)
+        return normalized(value)
     if isinstance(value, _MERGED) and type(old) is type(value):
         return merge(old, value, kind)
     if isinstance(value, ServerVad | SemanticVad):
@@ -159,7 +184,8 @@ def _merged(old: object, value: object, kind: SessionKind) -> object:
     return value
 
 
-def _normalized(value: AudioFormat) -> AudioFormat:
+def normalized(value: AudioFormat) -> AudioFormat:
+    """A format as the service reports it: with its rate where it has one, and only there."""
     return PCM if value.type == PCM.type else AudioFormat(type=value.type)
 
 
@@ -175,14 +201,21 @@ def _check_settings(session: RealtimeSession, change: SessionConfig) -> None:
         check_modalities(change.output_modalities, "session.output_modalities")
     if not isinstance(change.max_output_tokens, Unset):
         check_max_tokens(change.max_output_tokens, "session.max_output_tokens")
+    if not isinstance(change.truncation, Unset):
+        _check_truncation(change.truncation, "session.truncation")
     if not isinstance(change.tools, Unset):
         check_tools(change.tools, "session.tools")
     if not isinstance(change.tool_choice, Unset):
         check_tool_choice(change.tool_choice, "session.tool_choice")
-    if not str(session.model).startswith("gpt-realtime-2"):
+    if not is_reasoning(session):
         for name in ("reasoning", "parallel_tool_calls"):
             if getattr(change, name) is not UNSET:
                 raise Refusal(f"'{name}' is not supported by this model.", code="invalid_parameter", param=f"session.{name}")
+
+
+def is_reasoning(session: RealtimeSession) -> bool:
+    """Whether the model of a session thinks before it speaks."""
+    return _REASONING.match(session.model or "") is not None
 
 
 def _check_input(change: AudioInputConfig | Unset) -> None:
@@ -232,6 +265,18 @@ def check_max_tokens(value: MaxOutputTokens | str, param: str) -> None:
         check_choice(value, ("inf",), param)
 
 
+def _check_truncation(value: Truncation, param: str) -> None:
+    match value:
+        case RetentionRatio(retention_ratio=ratio, token_limits=limits):
+            check_range(ratio, 0.0, 1.0, f"{param}.retention_ratio")
+            if limits is not None:
+                check_range(limits.post_instructions or 0, 0, 2**31 - 1, f"{param}.token_limits.post_instructions")
+        case str():
+            check_choice(value, ("auto", "disabled"), param)
+        case _:
+            raise unsupported(value.type, (RetentionRatio.type,), f"{param}.type")
+
+
 def check_tools(tools: tuple[Tool, ...], param: str) -> None:
     """Refuse tools of an unknown kind."""
     for index, tool in enumerate(tools):
@@ -274,72 +319,3 @@ def _check_turn_detection(value: TurnDetection, param: str) -> None:
             pass
         case _:
             raise unsupported(value.type, (ServerVad.type, SemanticVad.type), f"{param}.type")
-
-
-# --- responses ----------------------------------------------------------------------------------------------------------------------
-
-
-@frozen(kw_only=True)
-class ResponseSettings:
-    """What applies to one response."""
-
-    modality: Modality
-    voice: Voice
-    format: AudioFormat
-    speed: float
-    instructions: str
-    tools: tuple[Tool, ...]
-    max_output_tokens: MaxOutputTokens | str
-    metadata: JsonObject | None
-
-
-def settings_for(session: RealtimeSession, config: ResponseConfig, *, has_spoken: bool) -> ResponseSettings:
-    """The session's settings with those of the request on top.
-
-    Raises:
-        Refusal: The request asks for something impossible.
-    """
-    output = output_of(session)
-    asked = config.audio.output if config.audio is not None else None
-    voice, audio_format = output.voice or "alloy", output.format or PCM
-    if asked is not None and asked.format is not None:
-        check_format(asked.format, "response.audio.output.format")
-        audio_format = _normalized(asked.format)
-    if asked is not None and asked.voice is not None:
-        check_voice(session, asked.voice, "response.audio.output.voice", has_spoken=has_spoken)
-        voice = asked.voice
-    if config.output_modalities is not None:
-        check_modalities(config.output_modalities, "response.output_modalities")
-    if config.max_output_tokens is not None:
-        check_max_tokens(config.max_output_tokens, "response.max_output_tokens")
-    if config.tools is not None:
-        check_tools(config.tools, "response.tools")
-    if config.tool_choice is not None:
-        check_tool_choice(config.tool_choice, "response.tool_choice")
-    _check_metadata(config.metadata or {}, "response.metadata")
-    modalities: Iterable[Modality | str] = config.output_modalities or session.output_modalities or ()
-    return ResponseSettings(
-        modality="audio" if "audio" in modalities else "text",
-        voice=voice,
-        format=audio_format,
-        speed=output.speed or 1.0,
-        instructions=session.instructions or "" if config.instructions is None else config.instructions,
-        tools=session.tools or () if config.tools is None else config.tools,
-        max_output_tokens=config.max_output_tokens or session.max_output_tokens or "inf",
-        metadata=config.metadata,
-    )
-
-
-def _check_metadata(metadata: JsonObject, param: str) -> None:
-    if len(metadata) > 16:
-        raise Refusal(
-            f"Invalid '{param}': too many properties. Expected an object with at most 16 properties, "
-            f"but got an object with {len(metadata)} properties instead.",
-            code="object_above_max_properties",
-            param=param,
-        )
-    for key, value in metadata.items():
-        check_length(key, 64, param)
-        if not isinstance(value, str):
-            raise Refusal(f"Invalid type for '{param}.{key}': expected a string.", code="invalid_type", param=f"{param}.{key}")
-        check_length(value, 512, f"{param}.{key}")

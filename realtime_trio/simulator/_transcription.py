@@ -16,12 +16,12 @@ from realtime_trio.events import (
     TranscriptionUsage,
 )
 from realtime_trio.simulator._conversation import Entry
-from realtime_trio.simulator._lifecycle import Outbox
+from realtime_trio.simulator._lifecycle import Outbox, Task
 from realtime_trio.simulator._usage import USER_MS_PER_TOKEN, audio_tokens, text_tokens, tokenize
 
 
-class RunningTranscription:
-    """A transcription from the commit to its last event; like a response, a generator that yields the times it waits for.
+class RunningTranscription(Task):
+    """A transcription from the commit to its last event.
 
     The model hears at once what is said, so the transcript is part of what it understands from the beginning; the item that clients see
     gets it when it is complete.
@@ -52,15 +52,7 @@ class RunningTranscription:
         self._tokens_per_second = tokens_per_second
         self._out = outbox
         entry.transcript = transcript
-        self._steps = self._perform(now + delay)
-        self.due = next(self._steps, None)
-
-    due: float | None
-    """When it goes on; None when it is done."""
-
-    def advance(self) -> None:
-        """Take the step that is due."""
-        self.due = next(self._steps, None)
+        super().__init__(self._perform(now + delay))
 
     def _perform(self, now: float) -> Iterator[float]:
         yield now

@@ -7,7 +7,9 @@ a `Performance` of its own.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import repeat
 
 import attrs
@@ -317,6 +319,8 @@ class Script:
     transcription_delay: float = field(default=0.0, validator=_check_delay, kw_only=True)
     """Seconds between a commit and the first event of its transcription, which the service does beside everything else: a transcript may
     come while the answer is being given, or after it.  0: before anything else.  The model understands the user at once in any case."""
+    transcription_jitter: float = field(default=0.0, validator=_check_delay, kw_only=True)
+    """Up to so many seconds more, at random, but the same in every run.  Transcripts may then come in another order than their audio."""
     translations: tuple[tuple[str, str], ...] = field(default=(), converter=_to_pairs, kw_only=True)
     """What a translation session hears, phrase by phrase: the words, and the same in the other language.  Each phrase takes as many frames
     of audio as its translation takes to be spoken; after the last one there is silence.  Without any, it says over and over that it hears
@@ -336,7 +340,8 @@ class Script:
     def perform(self) -> Performance:
         """Start from the beginning, for one connection."""
         phrases = iter(self.translations) if self.translations else repeat(_UNHEARD)
-        return Performance(self.pacing, self.transcription_delay, list(self.replies), list(self.transcripts), phrases, self.mcp_servers)
+        delays = self.transcription_delay, self.transcription_jitter
+        return Performance(self.pacing, *delays, list(self.replies), list(self.transcripts), phrases, self.mcp_servers)
 
 
 @define
@@ -347,11 +352,14 @@ class Performance:
     """How fast replies come that have no pacing of their own, and transcripts and translations."""
     transcription_delay: float
     """Seconds between a commit and the first event of its transcription."""
+    transcription_jitter: float
+    """Up to so many seconds more."""
     _replies: list[Reply]
     _transcripts: list[str | None]
     _translations: Iterator[tuple[str, str]]
     mcp_servers: tuple[McpServer, ...]
     """The MCP servers that exist."""
+    _chance: random.Random = field(factory=partial(random.Random, 0), init=False)
 
     def answer(self, turn: Turn) -> Reply:
         """Take the reply for this turn.
@@ -367,6 +375,10 @@ class Performance:
     def transcribe(self, seconds: float) -> str | None:
         """The transcript of the next piece of audio, None if there can be none."""
         return self._transcripts.pop(0) if self._transcripts else f"[{seconds:.1f} seconds of audio]"
+
+    def transcription_wait(self) -> float:
+        """Seconds until the first event of the next transcription."""
+        return self.transcription_delay + self.transcription_jitter * self._chance.random()
 
     def translate(self) -> tuple[str, str] | None:
         """The next phrase that is heard, and its translation; None if nothing more is said."""

@@ -6,12 +6,15 @@ the model says comes from a `Script`; so the same events at the same times alway
 Theory of operation.  Whatever arrives is obeyed at once and answered into the outbox, after everything that was due until then.  Responses,
 transcriptions and what happens on MCP servers take their time: each is a generator that the server lets run when its next step is due (see
 `_response`).  What has not been said yet can therefore still be taken back, which is what cancelling means.
+
+Audio has a time of its own, in which turns are detected and reported; to the clock, everything in an append happens when that arrives.  The
+silence after which the service speaks up is measured by the clock, since it may come without any audio.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -30,12 +33,16 @@ from realtime_trio.events import (
     ConversationItemRetrieved,
     ConversationItemTruncate,
     ConversationItemTruncated,
+    ErrorEvent,
     InputAudio,
     InputAudioBufferAppend,
     InputAudioBufferClear,
     InputAudioBufferCleared,
     InputAudioBufferCommit,
     InputAudioBufferCommitted,
+    InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+    InputAudioBufferTimeoutTriggered,
     InputItem,
     ItemReference,
     McpApprovalResponse,
@@ -51,17 +58,29 @@ from realtime_trio.events import (
     UnknownEvent,
     UserMessage,
 )
+from realtime_trio.simulator._context import Context
 from realtime_trio.simulator._conversation import Conversation, Entry, check_item, with_identity
-from realtime_trio.simulator._lifecycle import Lifecycle
+from realtime_trio.simulator._input_audio import InputAudioBuffer, TurnEnded
+from realtime_trio.simulator._lifecycle import Lifecycle, Task
 from realtime_trio.simulator._mcp import HostedTask, HostedTools
 from realtime_trio.simulator._refusal import SUPPORTED_TYPES, Refusal, audio_bytes, check_choice, explain, unsupported
 from realtime_trio.simulator._response import RunningResponse
-from realtime_trio.simulator._session import PCM, ResponseSettings, initial_session, input_of, settings_for, updated_session
+from realtime_trio.simulator._response_settings import ResponseSettings, settings_for
+from realtime_trio.simulator._session import (
+    PCM,
+    detection_of,
+    idle_timeout_ms,
+    initial_session,
+    input_of,
+    updated_session,
+)
 from realtime_trio.simulator._transcription import RunningTranscription
-from realtime_trio.simulator._usage import InputTokens, duration_ms, text_tokens
+from realtime_trio.simulator._turn_detection import SpeechStarted
 from realtime_trio.simulator.script import Script, Turn
 
 _MIN_COMMIT_MS = 100
+_MAX_APPEND = 15 * 2**20
+"""Bytes of audio in one event; which error the service gives for more was never seen."""
 
 
 class SimulatedServer(Lifecycle):
@@ -99,11 +118,15 @@ class SimulatedServer(Lifecycle):
         self._session = initial_session(kind, session_id=self._make_id("sess_"), model=model, expires_at=None)
         self._conversation = Conversation(self._make_id("conv_"))
         self._hosted = HostedTools(self._performance.mcp_servers, self._conversation, self._out)
-        self._input = bytearray()
+        self._context = Context(self._conversation)
+        self._input = InputAudioBuffer(self._input_format, detection_of(self._session))
+        self._turn_item: str | None = None
+        """Id of the item that the present turn will be."""
+        self._silence: Task | None = None
+        """The wait for a user who says nothing."""
         self._transcriptions: list[RunningTranscription] = []
         self._responses: list[RunningResponse] = []
         self._active: RunningResponse | None = None
-        self._read_before = 0
 
     def _greet(self, expires_at: int | None) -> None:
         self._session = attrs.evolve(self._session, expires_at=expires_at)
@@ -119,20 +142,24 @@ class SimulatedServer(Lifecycle):
         self._forget_finished()
 
     @property
-    def _running(self) -> list[RunningTranscription | HostedTask | RunningResponse]:
-        return [*self._transcriptions, *self._hosted.tasks, *self._responses]
+    def _running(self) -> list[Task | HostedTask]:
+        waiting = [] if self._silence is None else [self._silence]
+        return [*self._transcriptions, *self._hosted.tasks, *self._responses, *waiting]
 
     def _forget_finished(self) -> None:
         self._transcriptions = [transcription for transcription in self._transcriptions if transcription.due is not None]
         self._hosted.forget_finished()
         self._responses = [response for response in self._responses if response.due is not None]
-        if self._active not in self._responses:
-            self._active = None
+        if self._silence is not None and self._silence.due is None:
+            self._silence = None
+        if self._active is not None and self._active not in self._responses:
+            finished, self._active = self._active, None
+            self._wait_for_user(finished)
 
     def _new_id(self, prefix: str) -> str:
         """An id; for items, one that no client has taken."""
         new_id = self._make_id(prefix)
-        while self._conversation.find(new_id) is not None:
+        while prefix == "item_" and self._conversation.find(new_id) is not None:
             new_id = self._make_id(prefix)
         return new_id
 
@@ -141,11 +168,12 @@ class SimulatedServer(Lifecycle):
     def _obey(self, event: ClientEvent | UnknownEvent) -> None:
         match event:
             case InputAudioBufferAppend(audio=audio):
-                self._input += audio_bytes(audio, "audio")
+                self._hear(audio)
             case InputAudioBufferCommit():
-                self._commit()
+                self._commit_by_hand()
             case InputAudioBufferClear():
-                self._input.clear()
+                self._input.take()
+                self._turn_item = None
                 self._out.send(InputAudioBufferCleared(event_id=self._out.event_id()))
             case SessionUpdate(session=change):
                 self._update(change)
@@ -177,7 +205,12 @@ class SimulatedServer(Lifecycle):
         session = updated_session(self._session, change, has_spoken=self._conversation.has_spoken, is_responding=self._active is not None)
         tools = change.tools or () if isinstance(change, SessionConfig) else ()
         self._hosted.check(tools, "session.tools")
+        before, detection = detection_of(self._session), detection_of(session)
         self._session = session
+        if self._input.configure(self._input_format, detection):
+            self._turn_item = None
+        if idle_timeout_ms(before) != idle_timeout_ms(detection):
+            self._silence = None
         self._out.send(SessionUpdated(event_id=self._out.event_id(), session=session))
         self._hosted.discover(tools, self._now)
 
@@ -202,17 +235,51 @@ class SimulatedServer(Lifecycle):
 
     # --- input audio ----------------------------------------------------------------------------------------------------------------
 
-    def _commit(self) -> None:
-        milliseconds = duration_ms(len(self._input), self._input_format)
+    def _hear(self, audio: AudioData) -> None:
+        if audio.nbytes > _MAX_APPEND:
+            raise Refusal(
+                f"Invalid 'audio': string too long. Expected at most {_MAX_APPEND} bytes of audio, but got {audio.nbytes} bytes instead.",
+                code="string_above_max_length",
+                param="audio",
+            )
+        for event in self._input.append(audio_bytes(audio, "audio")):
+            self._advance(self._now)  # what takes no time is over before the next thing is heard, however audio is cut into appends
+            if isinstance(event, SpeechStarted):
+                self._start_turn(event.audio_start_ms)
+            else:
+                self._end_turn(event)
+
+    def _start_turn(self, audio_start_ms: int) -> None:
+        self._turn_item = self._new_id("item_")
+        self._out.send(InputAudioBufferSpeechStarted(event_id=self._out.event_id(), audio_start_ms=audio_start_ms, item_id=self._turn_item))
+        detection = detection_of(self._session)
+        if self._active is not None and detection is not None and detection.interrupt_response is not False:
+            self._active.cancel("turn_detected", self._now)
+            self._forget_finished()
+        self._silence = None
+
+    def _end_turn(self, turn: TurnEnded) -> None:
+        assert self._turn_item is not None, "a turn that ends has begun"
+        item_id, self._turn_item = self._turn_item, None
+        self._out.send(InputAudioBufferSpeechStopped(event_id=self._out.event_id(), audio_end_ms=turn.audio_end_ms, item_id=item_id))
+        self._commit(item_id, turn.audio)
+        detection = detection_of(self._session)
+        if detection is not None and detection.create_response is not False:
+            self._respond_unasked()
+
+    def _commit_by_hand(self) -> None:
+        milliseconds = self._input.pending_ms
         if milliseconds < _MIN_COMMIT_MS:
             raise Refusal(
                 f"Error committing input audio buffer: buffer too small. Expected at least {_MIN_COMMIT_MS}ms of audio, "
                 f"but buffer only has {milliseconds:.2f}ms of audio.",
                 code="input_audio_buffer_commit_empty",
             )
-        item_id = self._new_id("item_")
-        message = UserMessage(id=item_id, status="completed", content=(InputAudio(AudioData(self._input)),))
-        self._input.clear()
+        item_id, self._turn_item = self._turn_item or self._new_id("item_"), None
+        self._commit(item_id, self._input.take())
+
+    def _commit(self, item_id: str, audio: bytes, *, is_silent: bool = False) -> None:
+        message = UserMessage(id=item_id, status="completed", content=(InputAudio(AudioData(audio)),))
         entry = Entry(item_id, message, self._input_format)
         previous = self._conversation.insert(entry)
         self._out.send(InputAudioBufferCommitted(event_id=self._out.event_id(), item_id=item_id, previous_item_id=previous))
@@ -222,16 +289,50 @@ class SimulatedServer(Lifecycle):
             self._transcriptions.append(
                 RunningTranscription(
                     entry,
-                    self._performance.transcribe(entry.heard_ms / 1000),
+                    "" if is_silent else self._performance.transcribe(entry.heard_ms / 1000),
                     transcription,
-                    delay=self._performance.transcription_delay,
+                    delay=self._performance.transcription_wait(),
                     tokens_per_second=self._performance.pacing.tokens_per_second,
                     outbox=self._out,
                     now=self._now,
                 )
             )
 
+    # --- silence --------------------------------------------------------------------------------------------------------------------
+
+    def _wait_for_user(self, response: RunningResponse) -> None:
+        """Speak up by oneself if the user says nothing after this response, and the session wants that."""
+        timeout_ms = idle_timeout_ms(detection_of(self._session))
+        if timeout_ms is not None and not self._input.is_speaking:
+            self._silence = Task(self._be_silent(self._now + response.spoken_ms / 1000, timeout_ms / 1000))
+
+    def _be_silent(self, start: float, timeout: float) -> Iterator[float]:
+        yield start
+        start_ms = self._input.end_ms
+        yield start + timeout
+        end_ms = self._input.end_ms
+        item_id = self._new_id("item_")
+        self._out.send(
+            InputAudioBufferTimeoutTriggered(
+                event_id=self._out.event_id(), audio_start_ms=int(start_ms), audio_end_ms=int(end_ms), item_id=item_id
+            )
+        )
+        self._commit(item_id, self._input.take(start_ms), is_silent=True)
+        detection = detection_of(self._session)
+        assert detection is not None, "without turn detection nobody waits"
+        # Only both settings together keep the model from ever responding by itself.
+        if detection.create_response is not False or detection.interrupt_response is not False:
+            self._respond_unasked()
+
     # --- responses ------------------------------------------------------------------------------------------------------------------
+
+    def _respond_unasked(self) -> None:
+        if not isinstance(self._session, RealtimeSession):
+            return
+        try:
+            self._create_response(ResponseConfig())
+        except Refusal as refusal:
+            self._out.send(ErrorEvent(event_id=self._out.event_id(), error=refusal.detail(None)))
 
     def _create_response(self, config: ResponseConfig) -> None:
         if not isinstance(self._session, RealtimeSession):
@@ -247,14 +348,16 @@ class SimulatedServer(Lifecycle):
         settings = settings_for(self._session, config, has_spoken=self._conversation.has_spoken)
         self._hosted.check(config.tools or (), "response.tools")
         given = None if config.input is None else [self._resolve(*numbered) for numbered in enumerate(config.input)]
-        self._hosted.discover(config.tools or (), self._now)
-        context = list(self._conversation) if given is None else given
+        context = self._context.select(given, settings)
+        if config.tools:
+            self._hosted.discover(config.tools, self._now)
+            context = self._context.select(given, settings)  # which may have a list of tools more now
         reply = self._hosted.offered(self._performance.answer(_turn(context, settings)), settings.tools)
         response = RunningResponse(
             reply,
             settings,
             reply.pacing or self._performance.pacing,
-            read=self._count(context, settings, is_out_of_band or given is not None),
+            read=self._context.read(context, settings, is_apart=is_out_of_band or given is not None),
             hosted=self._hosted,
             conversation=None if is_out_of_band else self._conversation,
             outbox=self._out,
@@ -262,7 +365,7 @@ class SimulatedServer(Lifecycle):
         )
         self._responses.append(response)
         if not is_out_of_band:
-            self._active = response
+            self._active, self._silence = response, None
 
     def _resolve(self, index: int, item: InputItem) -> Entry:
         param = f"response.input[{index}]"
@@ -275,16 +378,6 @@ class SimulatedServer(Lifecycle):
             return entry
         return Entry(item.id or "", check_item(item, param), self._input_format)
 
-    def _count(self, context: list[Entry], settings: ResponseSettings, is_apart: bool) -> InputTokens:
-        """What the response has to read.  What the conversation's response before it read is in the cache."""
-        counts = [entry.tokens for entry in context]
-        tools = [str(tool) for tool in settings.tools]
-        text = text_tokens([settings.instructions, *tools]) + sum(text for text, _ in counts)
-        read = InputTokens(text=text, audio=sum(audio for _, audio in counts), cacheable=0 if is_apart else self._read_before)
-        if not is_apart:
-            self._read_before = read.total
-        return read
-
     def _cancel_response(self, response_id: str | None) -> None:
         if response_id is None:
             response = self._active
@@ -296,7 +389,7 @@ class SimulatedServer(Lifecycle):
         self._forget_finished()
 
 
-def _due(running: RunningTranscription | HostedTask | RunningResponse) -> float:
+def _due(running: Task | HostedTask) -> float:
     return math.inf if running.due is None else running.due
 
 
