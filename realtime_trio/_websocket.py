@@ -17,7 +17,10 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import ssl
+import struct
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
@@ -28,6 +31,7 @@ import trio
 from trio_websocket import CloseReason, ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream, wrap_server_stream
 
 from realtime_trio._dial import PROXY_FROM_ENVIRONMENT, open_stream, parse_url
+from realtime_trio._http import TOKEN, HttpHandler, Request, answer_request, encode_headers
 from realtime_trio._nursery import open_service_nursery
 from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
 from realtime_trio.transport import ABNORMAL_CLOSURE, GOING_AWAY, NORMAL_CLOSURE, Close, Inbox, Transport, check_close_code
@@ -39,9 +43,7 @@ RECEIVE_BUFFER_SIZE = 64 * 2**10
 _MAX_HANDSHAKE_SIZE = 2**20
 _INTERNAL_ERROR = 1011
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_FIELD_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
-_OWN_HEADERS = re.compile(r"(?i:host|upgrade|connection|sec-websocket-.*)")
+_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _HTTP_RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3})\b.*?\r?\n\r?\n(.*)", re.DOTALL)
 
 _transport_logger = logging.getLogger("realtime_trio.transport")
@@ -69,6 +71,7 @@ class Tap(trio.abc.Stream):
         self.ending = ""
         self.opening: bytearray | None = bytearray()
         """What was received during the handshake; None stops the recording."""
+        self._unread = bytearray()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         try:
@@ -81,6 +84,11 @@ class Tap(trio.abc.Stream):
         await self._stream.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if self._unread:
+            await trio.lowlevel.checkpoint()
+            returned = self._unread[:max_bytes]
+            del self._unread[:max_bytes]
+            return returned
         try:
             data = await self._stream.receive_some(max_bytes)
         except trio.BrokenResourceError as error:
@@ -94,11 +102,24 @@ class Tap(trio.abc.Stream):
             self._end("the peer hung up without a close frame")
         return data
 
+    def unread(self, data: bytes) -> None:
+        """Give back what was received, for the next reader."""
+        self._unread += data
+
     def send_fin(self) -> None:
         """Tell the peer's TCP that nothing more will come, if anybody is still there to be told."""
-        stream = self._stream.transport_stream if isinstance(self._stream, trio.SSLStream) else self._stream
         with suppress(OSError):
-            stream.socket.shutdown(trio.socket.SHUT_WR)
+            self._socket.shutdown(trio.socket.SHUT_WR)
+
+    def reset_on_close(self) -> None:
+        """Let closing the socket be a reset, which tells the peer's TCP that something broke; what was not sent yet is lost."""
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+    @property
+    def _socket(self) -> trio.socket.SocketType:
+        stream = self._stream.transport_stream if isinstance(self._stream, trio.SSLStream) else self._stream
+        return stream.socket
 
     async def aclose(self) -> None:
         self._end("closed here")
@@ -114,6 +135,10 @@ def _breakage(error: trio.BrokenResourceError) -> str:
 
 
 _Handshake = Callable[[trio.Nursery, Tap], Awaitable[WebSocketConnection]]
+
+
+class _AnsweredError(ConnectionFailed):
+    """There was no handshake because the client got another answer, which it should be able to read before the socket is closed."""
 
 
 class WebSocketTransport:
@@ -193,6 +218,22 @@ class WebSocketTransport:
         with trio.CancelScope(shield=True):  # needs no limit: a dropped service task does not wait for anything
             await self._done.wait()
 
+    def abort(self, reason: str = "connection dropped") -> None:
+        """Drop the connection as a network failure would: no close frame, and `closed` is `Close(1006, reason)`.  Idempotent.
+
+        Messages received before stay readable.  The socket is gone when `aclose` returns, or soon if nobody calls that.
+        """
+        if self._closed is None:
+            self._close(Close(ABNORMAL_CLOSURE, reason))
+            self._inbox.end()
+            self.drop()
+
+    def reset(self, reason: str = "connection reset") -> None:
+        """Do as `abort` does, and with a TCP reset, as a peer does that crashed."""
+        if self._closed is None:
+            self._tap.reset_on_close()
+            self.abort(reason)
+
     def drop(self) -> None:
         """End the service task, and with it the socket, without another word to the peer."""
         self._scope.cancel()
@@ -216,7 +257,7 @@ class WebSocketTransport:
                         await self._serve(handshake)
                     except ExceptionGroup as group:
                         self._reader_failed(group)
-                    if self._connection is not None:
+                    if self._connection is not None or isinstance(self._handshake_error, _AnsweredError):
                         await self._linger()
                 await trio.aclose_forcefully(self._tap)
         finally:
@@ -281,7 +322,7 @@ class WebSocketTransport:
                 self.drop()
 
     async def _linger(self) -> None:
-        """Read on until the peer hangs up: closing a socket with unread data resets it, and may cost the peer our close frame."""
+        """Read on until the peer hangs up: closing a socket with unread data resets it, and may cost the peer our last words."""
         await trio.lowlevel.checkpoint()
         self._tap.send_fin()
         with trio.move_on_after(self._settings.close_timeout), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -349,9 +390,9 @@ async def open_websocket(
     if ssl_context is not None and target.scheme == "ws":
         raise LocalProtocolError("an SSL context was given for a ws:// URL; use wss://")
     offered = list(subprotocols)
-    if not all(_TOKEN.fullmatch(name) for name in offered):
+    if not all(TOKEN.fullmatch(name) for name in offered):
         raise LocalProtocolError("a subprotocol name may only have letters, digits and !#$%&'*+-.^_`|~")
-    extra_headers = _encode_headers(headers)
+    extra_headers = encode_headers(headers)
     if target.authorization is not None and all(name.lower() != b"authorization" for name, _ in extra_headers):
         extra_headers.append((b"Authorization", target.authorization.encode("ascii")))
     settings = _Settings(
@@ -430,37 +471,15 @@ def _rejection(peer: str, status: int, body: bytes) -> ConnectionFailed:
     return ConnectionFailed(f"{peer} rejected the WebSocket handshake with HTTP {status}{phrase}", status=status, body=bytes(body))
 
 
-def _encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    encoded = []
-    for name, value in headers:
-        if not _TOKEN.fullmatch(name) or _OWN_HEADERS.fullmatch(name):
-            raise LocalProtocolError("a header has a name that is not allowed here; host, upgrade, connection and sec-websocket-* are ours")
-        if not _FIELD_VALUE.fullmatch(value):  # never quoted: a key read from a file with its line break is the usual reason
-            raise LocalProtocolError(f"the value of header {name!r} has a line break, spaces around it or characters beyond Latin-1")
-        encoded.append((name.encode("ascii"), value.encode("latin-1")))
-    return encoded
-
-
-def _path_without_query(path: str) -> str:
-    return repr(path.partition("?")[0])
-
-
 @attrs.frozen(kw_only=True)
-class HandshakeRequest:
-    """What a client asked for when it connected.  Its repr hides what may hold a key: query, headers and subprotocols."""
+class HandshakeRequest(Request):
+    """What a client asked for when it connected.  Its repr hides what may hold a key: query, headers and subprotocols.
 
-    path: str = attrs.field(repr=_path_without_query)
-    """Path and query as sent, e.g. `/v1/realtime?model=x`."""
-    headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
-    """Names in lower case, in the order sent; without host, sec-websocket-protocol and sec-websocket-extensions."""
+    Its headers come without host, sec-websocket-protocol and sec-websocket-extensions.
+    """
+
     subprotocols: tuple[str, ...] = attrs.field(repr=False)
     """As offered, the preferred one first."""
-    peer: tuple[str, int]
-    """IP address and port of the client."""
-
-    def header(self, name: str) -> str | None:
-        """The value of the first header of this name, in any case; None if there is none."""
-        return next((value for key, value in self.headers if key == name.lower()), None)
 
 
 @attrs.frozen(kw_only=True)
@@ -494,6 +513,7 @@ async def serve_websocket(
     port: int,
     *,
     admit: Callable[[HandshakeRequest], Accept | Reject] = _admit_everybody,
+    http: HttpHandler | None = None,
     ssl_context: ssl.SSLContext | None = None,
     connect_timeout: float = 10.0,
     close_timeout: float = 2.0,
@@ -507,15 +527,17 @@ async def serve_websocket(
 
     Every client gets a task.  When its handler returns, the connection is closed with 1000; when the handler raises, that is logged and
     the connection is closed with 1011, which concerns no other client.  A handler that only fails to send to a client who has gone has
-    done its work.  Cancelling the server closes every connection with 1001, within `close_timeout`.
+    done its work.  Only `KeyboardInterrupt` and `SystemExit` end the server.  Cancelling it closes every connection with 1001, within
+    `close_timeout`.
 
     Args:
         handler: Called as `handler(transport, request)` once per accepted client.
         host: Address to bind; a name that stands for several addresses binds them all, and the first is returned.
         port: Port to bind, 0 for any free one.
         admit: Looks at the request before it is answered.  If it raises, that is logged and the client gets an HTTP 500.
+        http: Answers the clients whose first request is not for a WebSocket, once each; see `answer_request`.  Without it they get a 400.
         ssl_context: Serve `wss://` with this certificate.
-        connect_timeout: Seconds a client has for TLS and handshake.
+        connect_timeout: Seconds a client has for TLS and handshake, or for TLS, a whole request and its answer.
         close_timeout: As for `open_websocket`.
         ping_interval: As for `open_websocket`.
         ping_timeout: As for `open_websocket`.
@@ -535,7 +557,16 @@ async def serve_websocket(
         receive_buffer_size=receive_buffer_size,
     )
 
+    interrupts: list[KeyboardInterrupt | SystemExit] = []
+
     async def serve_client(stream: trio.SocketStream) -> None:
+        try:
+            await attend(stream)
+        except (KeyboardInterrupt, SystemExit) as interrupt:
+            interrupts.append(interrupt)
+            raise
+
+    async def attend(stream: trio.SocketStream) -> None:
         await trio.lowlevel.checkpoint()
         try:
             peer = stream.socket.getpeername()[:2]
@@ -545,6 +576,12 @@ async def serve_websocket(
         requests: list[HandshakeRequest] = []
 
         async def handshake(nursery: trio.Nursery, tap: Tap) -> WebSocketConnection:
+            if http is not None:
+                tap.opening = None
+                opening = await answer_request(tap, http, peer)
+                if opening is None:
+                    raise _AnsweredError("answered over HTTP")
+                tap.unread(opening)
             proposal = await wrap_server_stream(
                 nursery, tap, message_queue_size=0, max_message_size=max_message_size, receive_buffer_size=receive_buffer_size
             )
@@ -556,10 +593,10 @@ async def serve_websocket(
             )
             requests.append(request)
             answer = _decide(admit, request)
-            extra_headers = _encode_headers(answer.headers)
+            extra_headers = encode_headers(answer.headers)
             if isinstance(answer, Reject):
                 await proposal.reject(answer.status, extra_headers=extra_headers, body=answer.body)
-                raise ConnectionFailed(f"refused with HTTP {answer.status}", status=answer.status)
+                raise _AnsweredError(f"refused with HTTP {answer.status}", status=answer.status)
             return await proposal.accept(subprotocol=answer.subprotocol, extra_headers=extra_headers)
 
         secured = stream if ssl_context is None else trio.SSLStream(stream, ssl_context, server_side=True, https_compatible=True)
@@ -572,7 +609,11 @@ async def serve_websocket(
     listeners = await trio.open_tcp_listeners(port, host=host)
     address: tuple[str, int] = listeners[0].socket.getsockname()[:2]
     task_status.started(address)
-    await trio.serve_listeners(serve_client, listeners)
+    try:
+        await trio.serve_listeners(serve_client, listeners)
+    finally:  # if we are being cancelled trio has lost them: it closes every client's stream with another checkpoint
+        for interrupt in interrupts[:1]:
+            raise interrupt
 
 
 def _decide(admit: Callable[[HandshakeRequest], Accept | Reject], request: HandshakeRequest) -> Accept | Reject:
@@ -580,7 +621,7 @@ def _decide(admit: Callable[[HandshakeRequest], Accept | Reject], request: Hands
         answer = admit(request)
         if isinstance(answer, Accept) and answer.subprotocol is not None and answer.subprotocol not in request.subprotocols:
             raise LocalProtocolError("the selected subprotocol was not offered by the client")
-        _encode_headers(answer.headers)
+        encode_headers(answer.headers)
     except Exception:
         _server_logger.exception("refusing a client because it could not be decided whether to admit it")
         return Reject(status=500)

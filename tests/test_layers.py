@@ -53,6 +53,7 @@ LEVELS = {
     "hub": 3,
     "outbox": 3,
     "recording": 3,
+    "_http": 3,
     "exchange": 3,
     "input_audio": 3,
     "answers": 3,
@@ -90,7 +91,8 @@ RESERVED = {
     "trio_websocket": ["transport", "_websocket"],
     "cattrs": ["codec", "dialects", "tools.*"],
     "json": ["codec", "dialects", "tools.*"],
-    "orjson": ["codec", "dialects", "tools.*"],
+    "orjson": ["codec", "dialects", "tools.*", "simulator._rest"],
+    "h11": ["_http"],
 }
 
 # Extras that may be missing: these modules, and no others, may import them inside a function.

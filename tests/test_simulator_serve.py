@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
+import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
+import h11
 import pytest
 import trio
+import trustme
 from trio.testing import MockClock, assert_checkpoints
 
 from realtime_trio._websocket import open_websocket
 from realtime_trio.codec import Codec, Role, SessionKind
 from realtime_trio.dialects import Dialect
-from realtime_trio.errors import ConnectionFailed, LocalProtocolError
+from realtime_trio.endpoint import Endpoint
+from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
 from realtime_trio.events import (
     ClientEvent,
     ConversationItemCreate,
+    ConversationItemDone,
     ErrorEvent,
     Event,
     RealtimeSession,
@@ -29,6 +38,8 @@ from realtime_trio.events import (
     SessionConfig,
     SessionCreated,
     SessionUpdate,
+    SessionUpdated,
+    Transcription,
     TranscriptionSession,
     TranslationSessionClose,
     TranslationSessionClosed,
@@ -37,6 +48,7 @@ from realtime_trio.events import (
     TranslationSessionOutputTranscriptDelta,
     UserMessage,
 )
+from realtime_trio.session import open_session
 from realtime_trio.simulator import (
     Pacing,
     Reply,
@@ -49,6 +61,7 @@ from realtime_trio.simulator import (
     serve_simulator,
     synthesize_speech,
 )
+from realtime_trio.simulator.faults import Fault
 from realtime_trio.transport import Close, Transport, memory_transport_pair
 
 CODEC = Codec(strict=True)
@@ -419,3 +432,253 @@ async def test_the_url_of_an_ipv6_address_has_brackets() -> None:
             assert re.fullmatch(r"ws://\[::1\]:\d+/v1/realtime", url)
     except* OSError:
         pytest.skip("this machine has no IPv6")
+
+
+# --- REST and client secrets --------------------------------------------------------------------------------------------------------
+
+
+async def ask(url: str, method: str, path: str, body: object = None, *, key: str | None = None) -> tuple[int, dict[str, str], Any]:
+    """Ask over HTTP where the WebSockets are; return status, headers and the JSON of the answer."""
+    address = urlsplit(url)
+    assert address.hostname is not None
+    assert address.port is not None
+    content = b"" if body is None else json.dumps(body).encode()
+    headers = [("host", address.netloc), ("content-length", str(len(content)))]
+    if key is not None:
+        headers.append(("authorization", f"Bearer {key}"))
+    client = h11.Connection(h11.CLIENT)
+    answer = b""
+    with trio.fail_after(5):
+        async with await trio.open_tcp_stream(address.hostname, address.port) as stream:
+            request = client.send(h11.Request(method=method, target=path, headers=headers))
+            await stream.send_all((request or b"") + (client.send(h11.Data(data=content)) or b""))
+            client.send(h11.EndOfMessage())
+            async for data in stream:
+                client.receive_data(bytes(data))
+    client.receive_data(b"")
+    head = client.next_event()
+    assert isinstance(head, h11.Response)
+    while isinstance(part := client.next_event(), h11.Data):
+        answer += part.data
+    return head.status_code, {name.decode(): value.decode() for name, value in head.headers}, json.loads(answer)
+
+
+@pytest.mark.socket
+async def test_the_rest_endpoints_are_on_the_same_port() -> None:
+    async with serving(api_key="sk-right", models=["mine"]) as url:
+        status, headers, answer = await ask(url, "GET", "/v1/models", key="sk-right")
+        assert (status, [model["id"] for model in answer["data"]]) == (200, ["mine"])
+        assert abs(answer["data"][0]["created"] - time.time()) < 60
+        assert headers["x-request-id"].startswith("req_")
+        assert int(headers["openai-processing-ms"]) >= 0
+        assert (await ask(url, "GET", "/v1/models"))[0] == 401
+        assert (await ask(url, "GET", "/v1/nothing"))[0] == 404
+        event, _ = await turned_away(f"{url}?model=other", headers=[("Authorization", "Bearer sk-right")])
+        assert event.error.code == "invalid_model"
+        async with open_websocket(f"{url}?model=mine", headers=[("Authorization", "Bearer sk-right")]) as transport:
+            assert len(await receive_until(transport, SessionCreated)) == 1
+
+
+@pytest.mark.socket
+async def test_a_websocket_where_there_is_none_gets_the_same_404() -> None:
+    async with serving() as url:
+        with pytest.raises(ConnectionFailed) as info:
+            async with open_websocket(url.replace("/v1/realtime", "/v1/chat")):
+                raise AssertionError
+        assert json.loads(info.value.body) == (await ask(url, "GET", "/v1/chat"))[2]
+
+
+@pytest.mark.socket
+async def test_a_session_with_a_client_secret_is_configured_from_the_start_and_outlives_the_secret(mock_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(partial(serve_simulator, Script([Reply.text("Bonjour.")]), api_key="sk-right"))
+        session = {"type": "realtime", "model": "gpt-realtime-2", "instructions": "In French.", "output_modalities": ["text"]}
+        _, _, answer = await ask(url, "POST", "/v1/realtime/client_secrets", {"session": session}, key="sk-right")
+        assert abs(answer["expires_at"] - time.time() - 600) < 60
+        key = answer["value"]
+        async with open_websocket(url, subprotocols=["realtime", f"openai-insecure-api-key.{key}"]) as transport:
+            (created,) = await receive_until(transport, SessionCreated)
+            assert isinstance(created, SessionCreated)
+            assert isinstance(created.session, RealtimeSession)
+            assert (created.session.model, created.session.instructions) == ("gpt-realtime-2", "In French.")
+            assert created.session.expires_at is not None
+            assert abs(created.session.expires_at - time.time() - 3600) < 60
+            mock_clock.jump(601)
+            event, close = await turned_away(url, headers=[("Authorization", f"Bearer {key}")])
+            assert event.error.message == "Ephemeral token expired"
+            assert close == Close(3000, "invalid_request_error")
+            await send(transport, ResponseCreate())
+            assert "Bonjour." in str((await receive_until(transport, ResponseDone))[-1])
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.socket
+async def test_a_translation_with_a_client_secret_is_configured_from_the_start() -> None:
+    async with serving() as url:
+        session = {"model": "gpt-realtime-translate", "audio": {"output": {"language": "fr"}}}
+        _, _, answer = await ask(url, "POST", "/v1/realtime/translations/client_secrets", {"session": session})
+        async with open_websocket(f"{url}/translations", headers=[("Authorization", f"Bearer {answer['value']}")]) as transport:
+            (created,) = await receive_until(transport, TranslationSessionCreated, TRANSLATION)
+    assert isinstance(created, TranslationSessionCreated)
+    assert created.session.audio.output is not None
+    assert created.session.audio.output.language == "fr"
+
+
+@pytest.mark.socket
+async def test_everything_is_served_over_tls() -> None:
+    authority = trustme.CA()
+    server, client = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    async with serving(ssl_context=server) as url:
+        assert re.fullmatch(r"wss://127\.0\.0\.1:\d+/v1/realtime", url)
+        async with open_websocket(f"{url}?model=x", ssl_context=client) as transport:
+            assert len(await receive_until(transport, SessionCreated)) == 1
+        address = urlsplit(url)
+        assert address.hostname is not None
+        assert address.port is not None
+        stream = await trio.open_ssl_over_tcp_stream(address.hostname, address.port, ssl_context=client, https_compatible=True)
+        async with stream:
+            await stream.send_all(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+# --- the beta protocol --------------------------------------------------------------------------------------------------------------
+
+
+def in_beta(url: str, **options: Any) -> Endpoint:
+    return Endpoint(url=url, dialect=Dialect.BETA, **options)
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("auth", ["bearer", "subprotocol"])
+async def test_a_text_turn_in_the_beta_protocol(auth: Any) -> None:
+    async with (
+        serving(Script([Reply.text("Fine, thanks.")]), beta=True, api_key="sk-right") as url,
+        open_session(url=in_beta(url, auth=auth, api_key="sk-right"), output_modalities=["text"]) as session,
+    ):
+        assert session.config.output_modalities == ("text",)
+        await session.send_message("How are you?", respond=False)
+        async with session.open_response() as response:
+            answer = await response.wait()
+        assert answer.text == "Fine, thanks."
+        assert [item.role for item in session.conversation.items] == ["user", "assistant"]
+
+
+@pytest.mark.socket
+async def test_an_audio_turn_in_the_beta_protocol() -> None:
+    script = Script([Reply.speech("Good morning.")], transcripts=["Hello there."])
+    async with (
+        serving(script, beta=True) as url,
+        open_session(url=in_beta(url), turn_detection=None, transcription=Transcription(model="whisper-1"), voice="marin") as session,
+    ):
+        async with session.user_turn(respond=False):
+            await session.append_audio(synthesize_speech("Hello there."))
+        async with session.open_response() as response:
+            answer = await response.wait()
+        assert (answer.status, answer.transcript) == ("completed", "Good morning.")
+        assert answer.audio.size == synthesize_speech("Good morning.").size
+        assert [item.role for item in session.conversation.items] == ["user", "assistant"]
+
+
+@pytest.mark.socket
+async def test_a_tool_call_in_the_beta_protocol() -> None:
+    asked = []
+
+    def get_weather(city: str) -> str:
+        """Say what the weather is like."""
+        asked.append(city)
+        return "sunny"
+
+    script = Script([Reply.call("get_weather", city="Oslo"), Reply.text("It is sunny in Oslo.")])
+    async with (
+        serving(script, beta=True) as url,
+        open_session(url=in_beta(url), tools=[get_weather], output_modalities=["text"]) as session,
+    ):
+        responses = session.events(ResponseDone)
+        await session.send_message("What is the weather like in Oslo?")
+        await anext(responses)
+        assert "It is sunny in Oslo." in str(await anext(responses))
+    assert asked == ["Oslo"]
+
+
+@pytest.mark.socket
+async def test_a_beta_server_still_speaks_todays_protocol() -> None:
+    async with serving(beta=True) as url, open_websocket(f"{url}?model=x") as transport:
+        assert len(await receive_until(transport, SessionCreated)) == 1
+        await send(transport, ConversationItemCreate(item=UserMessage.text("Hi")))
+        assert await receive_until(transport, ConversationItemDone)
+
+
+# --- what happens to one concerns no other ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.socket
+async def test_a_client_whose_script_fails_or_who_drops_in_the_middle_of_a_frame_disturbs_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(turn: Turn) -> bool:
+        if "crash" in str(turn.items):
+            raise KeyError("x")
+        return True
+
+    async with serving(Script([Reply.text("Fine.", when=fail)])) as url, open_websocket(f"{url}?model=x") as good:
+        await send(good, TEXT)
+        await receive_until(good, SessionUpdated)
+        async with open_websocket(f"{url}?model=x") as bad:
+            await send(bad, ConversationItemCreate(item=UserMessage.text("crash")), ResponseCreate())
+            await receive_until(bad, ResponseDone)
+            assert bad.closed == Close(1011, "internal error")
+        async with open_websocket(f"{url}?model=x") as broken:
+            await receive_until(broken, SessionCreated)
+            await broken._tap.send_all(b"\x81\xfe\x10\x00half a frame")
+            broken.reset()
+        await send(good, ResponseCreate())
+        assert "Fine." in str((await receive_until(good, ResponseDone))[-1])
+    errors = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.getMessage() for record in errors] == ["the handler of a connection failed; closing it"]
+
+
+# --- faults -------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_things_go_wrong_in_memory_when_that_is_wanted(autojump_clock: MockClock) -> None:
+    async with open_simulator_transport(Script([Reply.text("a")]), faults=[Fault.drop("response.created")]) as transport:
+        await send(transport, TEXT, ResponseCreate())
+        events = await receive_until(transport, ResponseDone)
+        assert transport.closed is not None
+        assert transport.closed.code == 1006
+    assert [type(event) for event in events] == [SessionCreated, SessionUpdated]
+
+
+async def test_faults_of_a_translation_are_told_as_there(autojump_clock: MockClock) -> None:
+    fault = Fault.failing("overloaded", "Try again.", on="session.created")
+    async with open_simulator_transport(SimulatedTranslator(Script()), faults=lambda: [fault]) as transport:
+        event, *_ = await receive_until(transport, TranslationSessionCreated, TRANSLATION)
+    assert isinstance(event, ErrorEvent)
+    assert event.error.code == "overloaded"
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("fault", [Fault.drop("session.updated"), Fault.reset("session.updated")])
+async def test_a_connection_breaks_on_every_client_alike(fault: Fault) -> None:
+    async with serving(faults=iter([fault])) as url:
+        for _ in range(2):
+            async with open_websocket(f"{url}?model=x") as transport:
+                await send(transport, TEXT)
+                assert [type(event) for event in await receive_until(transport, SessionUpdated)] == [SessionCreated]
+                assert transport.closed is not None
+                assert transport.closed.code == 1006
+                with pytest.raises(ConnectionLost, match="1006"):
+                    await transport.send("anybody?")
+
+
+@pytest.mark.socket
+async def test_a_function_can_say_what_goes_wrong_on_which_connection() -> None:
+    unlucky = iter([[Fault.closing(1013, "later", on="session.created")], []])
+    async with serving(faults=lambda: next(unlucky)) as url:
+        async with open_websocket(f"{url}?model=x") as transport:
+            assert await receive_until(transport, SessionCreated) == []
+            assert transport.closed == Close(1013, "later")
+        async with open_websocket(f"{url}?model=x") as transport:
+            assert len(await receive_until(transport, SessionCreated)) == 1

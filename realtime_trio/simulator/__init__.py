@@ -5,6 +5,7 @@ translation, `SimulatedTranslator` for the machines themselves, without network 
 """
 
 from realtime_trio.simulator._lifecycle import sequential_ids as sequential_ids
+from realtime_trio.simulator.faults import Fault as Fault
 from realtime_trio.simulator.replay import ReplayServer as ReplayServer
 from realtime_trio.simulator.script import (
     INSTANT as INSTANT,

@@ -1,6 +1,6 @@
 """The shells around the simulated service: on any transport, on a real port, and in memory.
 
-Owns tasks, clocks, sockets and who gets in; everything else is the business of what is driven, a `Simulation`.
+Owns tasks, clocks and sockets.  Who gets in is decided in `_admission`; everything else is the business of what is driven, a `Simulation`.
 """
 
 from __future__ import annotations
@@ -8,77 +8,40 @@ from __future__ import annotations
 import logging
 import math
 import secrets
+import ssl
 import string
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Protocol
-from urllib.parse import parse_qs, urlsplit
 
+import attrs
 import trio
 from attrs import frozen
 
+from realtime_trio._http import HttpRequest, HttpResponse
 from realtime_trio._nursery import open_service_nursery
 from realtime_trio._websocket import Accept, HandshakeRequest, Reject, serve_websocket
 from realtime_trio.codec import Codec, Role, SessionKind
+from realtime_trio.dialects import Dialect
 from realtime_trio.errors import ConnectionLost
-from realtime_trio.events import ErrorDetail, ErrorEvent, Event, ServerEvent, UnknownEvent
+from realtime_trio.events import ErrorEvent
+from realtime_trio.simulator._admission import SUBPROTOCOL, KeyRing, TurnedAway, admit, is_served, path_of
+from realtime_trio.simulator._reading import read_message
+from realtime_trio.simulator._rest import RestApi, not_found
+from realtime_trio.simulator._simulation import Configured, InBeta, Simulation as Simulation
+from realtime_trio.simulator.faults import Fault, FaultyTransport
 from realtime_trio.simulator.script import LIFELIKE, Script
 from realtime_trio.simulator.server import SimulatedServer
 from realtime_trio.simulator.translator import SimulatedTranslator
-from realtime_trio.transport import Close, Transport, memory_transport_pair
+from realtime_trio.transport import Transport, memory_transport_pair
 
 _PATH = "/v1/realtime"
-_TRANSLATIONS = "/realtime/translations"
-_SUBPROTOCOL = "realtime"
-_KEY_PREFIX = "openai-insecure-api-key."
-_BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
-_BAD_KEY = 3000
-_BAD_REQUEST = 4000
-_EXAMPLES = {
-    SessionKind.REALTIME: "/realtime?model=gpt-realtime",
-    SessionKind.TRANSLATION: f"{_TRANSLATIONS}?model=gpt-realtime-translate",
-}
 _ALPHABET = string.ascii_letters + string.digits
 
 _NO_SCRIPT = Script(pacing=LIFELIKE, transcription_delay=0.5)
 
 _logger = logging.getLogger("realtime_trio.simulator")
-
-
-class Simulation(Protocol):
-    """What can be driven: the server's side of one connection, whatever it is for.
-
-    `SimulatedServer` and `SimulatedTranslator` are, and so is anything of your own that wraps them or takes their place.
-    """
-
-    @property
-    def kind(self) -> SessionKind:
-        """What the session is for; it decides which events there are."""
-        ...
-
-    @property
-    def close(self) -> Close | None:
-        """How it wants the connection closed, once it does and everything due has been taken."""
-        ...
-
-    @property
-    def next_due(self) -> float | None:
-        """When to call `take_due` again if nothing arrives until then; None if there will be nothing to take."""
-        ...
-
-    def connect(self, now: float) -> None:
-        """Greet the client; called once, before everything else."""
-        ...
-
-    def receive(self, event: Event, now: float) -> None:
-        """Take what the client sent: a client event, or an `UnknownEvent`."""
-        ...
-
-    def take_due(self, now: float) -> Sequence[ServerEvent]:
-        """Everything to be sent by now, in order; each event is returned once."""
-        ...
 
 
 async def run_server(transport: Transport, server: Simulation, *, codec: Codec | None = None) -> None:
@@ -113,33 +76,33 @@ async def run_server(transport: Transport, server: Simulation, *, codec: Codec |
             if not batch:
                 return
             for message in batch:
-                event = _decode(codec, message)
+                event = read_message(codec, message)
                 _logger.debug("received %s", event.type or "something that is no event")
                 server.receive(event, trio.current_time())
 
 
-def _decode(codec: Codec, message: str | bytes) -> Event:
-    if isinstance(message, bytes):  # the service speaks text only, even if the bytes would read as JSON
-        return UnknownEvent(raw=message, problem="binary frame")
-    return codec.decode(message)
+Faults = Iterable[Fault] | Callable[[], Iterable[Fault]]
+"""What goes wrong on every connection, or a function that says what goes wrong on the next one."""
 
 
 @asynccontextmanager
-async def open_simulator_transport(server: Simulation | Script) -> AsyncIterator[Transport]:
+async def open_simulator_transport(server: Simulation | Script, *, faults: Faults = ()) -> AsyncIterator[Transport]:
     """Open a connection to a simulated server in memory: no network, no waiting, and happy with an autojump clock.
 
     Leaving the block closes the connection and ends the server.  A failing predicate of the script leaves the block as its exception.
 
     Args:
         server: A fresh server (`SimulatedTranslator(script)` for translation), or the script for one that holds a conversation.
+        faults: What goes wrong, or a function that says so.
 
     Yields:
         The client's end.
     """
     served = SimulatedServer(server) if isinstance(server, Script) else server
+    codec = Codec(Role.SERVER, kind=served.kind)
     ours, theirs = memory_transport_pair()
     async with open_service_nursery() as nursery:
-        nursery.start_soon(run_server, theirs, served)
+        nursery.start_soon(partial(run_server, _faulty(theirs, _each_time(faults), codec), served, codec=codec))
         try:
             yield ours
         finally:
@@ -152,7 +115,11 @@ async def serve_simulator(
     port: int = 0,
     *,
     api_key: str | None = None,
+    models: Iterable[str] | None = None,
     expires_after: float = 3600.0,
+    beta: bool = False,
+    faults: Faults = (),
+    ssl_context: ssl.SSLContext | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the simulated Realtime API over WebSockets until cancelled; `await nursery.start(serve_simulator, ...)` returns its URL.
@@ -162,43 +129,75 @@ async def serve_simulator(
     the URL, asks for the old beta protocol, or has a wrong key.
     With `intent=transcription` in the URL the session only transcribes, and needs no model; a translation session refuses an intent.
 
+    Beside it, over HTTP: `POST /v1/realtime/client_secrets` and `POST /v1/realtime/translations/client_secrets` make keys for browsers,
+    with which a session begins as it was configured there; `GET /v1/models` lists the models.
+
+    What happens on one connection concerns no other.
+
     Args:
         script: What the model says and understands; every connection starts it from the beginning.  Or a function that is asked for one
             for every connection.  By default the simulator answers for itself, at a lifelike pace.
         host: Address to bind.
         port: Port to bind, 0 for any free one.
-        api_key: The only key that is let in; None lets in anybody.
+        api_key: The only key that is let in, apart from the client secrets made with it; None lets in anybody, except with a client
+            secret that has expired.
+        models: The models that are listed and served; None lists those of today and serves any.
         expires_after: Seconds until a session ends.
+        beta: Speak the beta protocol with clients that ask for it, instead of turning them away as the service does today.
+        faults: What goes wrong on every connection.  Or a function that is asked for it for every connection.
+        ssl_context: Serve `wss://` and `https://` with this certificate.
         task_status: For `nursery.start`: the base URL, e.g. `ws://127.0.0.1:8123/v1/realtime`.
 
     Raises:
         OSError: The address cannot be bound.
     """
+    make_faults = _each_time(faults)
+    epoch = time.time() - trio.current_time()
+    known = None if models is None else tuple(models)
+    keys = KeyRing(api_key)
+    rest = RestApi(keys, models=known, new_id=_random_id, created_at=epoch + trio.current_time())
 
     async def serve_client(transport: Transport, request: HandshakeRequest) -> None:
-        query = _query(request)
-        kind = _kind(request, query)
-        refusal = _refusal(request, kind, query, api_key)
-        if refusal is not None:
-            error, close = refusal
-            await transport.send(Codec(Role.SERVER, kind=kind).encode(ErrorEvent(event_id=_random_id("event_"), error=error)))
-            await transport.aclose(close.code, close.reason)
+        admission = admit(request, keys, epoch + trio.current_time(), models=known, beta=beta)
+        if isinstance(admission, TurnedAway):
+            codec = Codec(Role.SERVER, kind=admission.kind)
+            await transport.send(codec.encode(ErrorEvent(event_id=_random_id("event_"), error=admission.error)))
+            await transport.aclose(admission.close.code, admission.close.reason)
             return
-        make = SimulatedTranslator if kind is SessionKind.TRANSLATION else partial(SimulatedServer, kind=kind)
-        server = make(
+        codec = Codec(Role.SERVER, admission.dialect, kind=admission.kind)
+        make = SimulatedTranslator if admission.kind is SessionKind.TRANSLATION else partial(SimulatedServer, kind=admission.kind)
+        server: Simulation = make(
             script if isinstance(script, Script) else script(),
-            model=query.get("model", ""),
+            model=admission.model,
             new_id=_random_id,
             expires_after=expires_after,
-            epoch=time.time() - trio.current_time(),
+            epoch=epoch,
         )
-        await run_server(transport, server)
+        if admission.update is not None:
+            server = Configured(server, admission.update)
+        if admission.dialect is Dialect.BETA:
+            server = InBeta(server)
+        await run_server(_faulty(transport, make_faults, codec), server, codec=codec)
+
+    async def answer(request: HttpRequest) -> HttpResponse:
+        await trio.lowlevel.checkpoint()
+        start = trio.current_time()
+        response = rest.answer(request, epoch + start)
+        _logger.debug("%s %s: %d", request.method, path_of(request), response.status)
+        measured = (
+            ("x-request-id", f"req_{secrets.token_hex(16)}"),
+            ("openai-processing-ms", f"{1000 * (trio.current_time() - start):.0f}"),
+        )
+        return attrs.evolve(response, headers=(*response.headers, *measured))
 
     def announce(address: tuple[str, int]) -> None:
         name, bound = address
-        task_status.started(f"ws://{f'[{name}]' if ':' in name else name}:{bound}{_PATH}")
+        scheme = "ws" if ssl_context is None else "wss"
+        task_status.started(f"{scheme}://{f'[{name}]' if ':' in name else name}:{bound}{_PATH}")
 
-    await serve_websocket(serve_client, host, port, admit=_admit, task_status=_Announcement(announce))
+    await serve_websocket(
+        serve_client, host, port, admit=_accept, http=answer, ssl_context=ssl_context, task_status=_Announcement(announce)
+    )
 
 
 @frozen
@@ -212,57 +211,24 @@ class _Announcement:
         self._announce(value)
 
 
-def _admit(request: HandshakeRequest) -> Accept | Reject:
-    if not _path(request).endswith(("/realtime", _TRANSLATIONS)):
-        return Reject(status=404, body=b"The simulator serves /v1/realtime and /v1/realtime/translations.")
-    return Accept(subprotocol=_SUBPROTOCOL if _SUBPROTOCOL in request.subprotocols else None)
+def _each_time(faults: Faults) -> Callable[[], Iterable[Fault]]:
+    """A function that says what goes wrong on the next connection."""
+    if callable(faults):
+        return faults
+    given = tuple(faults)
+    return lambda: given
 
 
-def _path(request: HandshakeRequest) -> str:
-    return urlsplit(request.path).path.rstrip("/")
+def _faulty(transport: Transport, make_faults: Callable[[], Iterable[Fault]], codec: Codec) -> Transport:
+    faults = tuple(make_faults())
+    return FaultyTransport(transport, faults, codec) if faults else transport
 
 
-def _kind(request: HandshakeRequest, query: Mapping[str, str]) -> SessionKind:
-    if _path(request).endswith(_TRANSLATIONS):
-        return SessionKind.TRANSLATION
-    return SessionKind.TRANSCRIPTION if query.get("intent") == "transcription" else SessionKind.REALTIME
-
-
-def _query(request: HandshakeRequest) -> dict[str, str]:
-    return {name: values[-1] for name, values in parse_qs(urlsplit(request.path).query).items()}
-
-
-def _refusal(
-    request: HandshakeRequest, kind: SessionKind, query: Mapping[str, str], api_key: str | None
-) -> tuple[ErrorDetail, Close] | None:
-    """Why a client is turned away, and how; None if it is let in."""
-    if api_key is not None:
-        key = _key_of(request)
-        if key is None:
-            return _turn_away(_BAD_KEY, None, "Missing bearer or basic authentication in header")
-        if not secrets.compare_digest(key.encode(), api_key.encode()):
-            return _turn_away(_BAD_KEY, "invalid_api_key", "Incorrect API key provided.")
-    if request.header("openai-beta") is not None or _BETA_SUBPROTOCOL in request.subprotocols:
-        return _turn_away(_BAD_REQUEST, "beta_api_shape_disabled", "The beta API shape is disabled; use the GA API without OpenAI-Beta.")
-    if kind is SessionKind.TRANSLATION and "intent" in query:
-        return _turn_away(_BAD_REQUEST, "invalid_intent", "You must not provide an intent parameter for translation sessions.")
-    if "model" not in query and kind is not SessionKind.TRANSCRIPTION:
-        example = f"wss://api.openai.com/v1{_EXAMPLES[kind]}"
-        return _turn_away(_BAD_REQUEST, "missing_model", f"You must provide a model parameter, for example {example}")
-    return None
-
-
-def _turn_away(close_code: int, code: str | None, message: str) -> tuple[ErrorDetail, Close]:
-    kind = "invalid_request_error"
-    return ErrorDetail(type=kind, code=code, message=message), Close(close_code, kind if code is None else f"{kind}.{code}")
-
-
-def _key_of(request: HandshakeRequest) -> str | None:
-    scheme, _, key = (request.header("authorization") or "").partition(" ")
-    if scheme.lower() == "bearer" and key:
-        return key.strip()
-    offered = (name.removeprefix(_KEY_PREFIX) for name in request.subprotocols if name.startswith(_KEY_PREFIX))
-    return request.header("api-key") or next(offered, None)
+def _accept(request: HandshakeRequest) -> Accept | Reject:
+    if not is_served(request):
+        refused = not_found("GET", request)
+        return Reject(status=refused.status, headers=refused.headers, body=refused.body)
+    return Accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in request.subprotocols else None)
 
 
 def _random_id(prefix: str) -> str:
