@@ -85,7 +85,8 @@ PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 TEST, LINT, BENCH, DOCS = (nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs"))
-CODE = ["realtime_trio", "tests", "benchmarks", "examples", "noxfile.py"]
+CODE = ["realtime_trio", "tests", "interop", "benchmarks", "examples", "noxfile.py"]
+TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
 
 
 # The running interpreter is always found, so at least one of these is never skipped.
@@ -102,7 +103,9 @@ def lint(session: nox.Session) -> None:
     session.install("-e", ".[cli,proxy]", *LINT, *BENCH)
     session.run("ruff", "format", "--check", *CODE)
     session.run("ruff", "check", *CODE)
-    session.run("flake8", "--select=ASYNC", "--startable-in-context-manager=serve_websocket,serve_simulator,_cancel_on_interrupt", *CODE)
+    session.run(
+        "flake8", "--select=ASYNC", "--startable-in-context-manager=serve_websocket,serve_simulator,_cancel_on_interrupt", *TRIO_CODE
+    )
     session.run("mypy", "--strict", *CODE)
 
 
@@ -129,6 +132,21 @@ def bench(session: nox.Session) -> None:
     results.mkdir(exist_ok=True)
     for script in sorted((ROOT / "benchmarks").glob("bench_*.py")):
         session.run("python", str(script.relative_to(ROOT)), "--json", str(results), *session.posargs)
+
+
+@nox.session(default=False)
+def interop(session: nox.Session) -> None:
+    """Let other people's clients talk to the simulator, and our client to other people's server; needs node."""
+    if shutil.which("npm") is None:
+        session.skip("npm is not there")
+    session.install(".", *TEST, "-r", "interop/requirements.txt")
+    folder = Path(session.create_tmp())
+    shutil.copy(ROOT / "interop" / "package.json", folder)
+    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock", "--loglevel=error"]
+    session.run("npm", "install", "--prefix", str(folder), *options, external=True)
+    session.env["INTEROP_NODE_MODULES"] = str(folder / "node_modules")
+    session.env["INTEROP_PYTHON"] = str(Path(session.bin) / "python")
+    session.run("pytest", "interop", *session.posargs)
 
 
 @nox.session(default=False)
