@@ -189,10 +189,11 @@ class Session(InputAudioExchange[RealtimeSession]):
         if not isinstance(change, SessionConfig):
             await trio.lowlevel.checkpoint()
             self._check_open()
-            self._tools.offer(tools)
-            self._tools.confirm()
+            self._tools.registry = tools
             return self.config
-        answer = await self._answer(*await self._ask_for(SessionUpdate(session=change), tools))
+        update = SessionUpdate(session=change)
+        asked = await self._ask(update) if tools is before else await self._ask_for(update, tools)
+        answer = await self._answer(*asked)
         assert isinstance(answer, SessionUpdated)
         return answer.session if isinstance(answer.session, RealtimeSession) else self.config
 
@@ -660,8 +661,8 @@ class Session(InputAudioExchange[RealtimeSession]):
         with suppress(LocalProtocolError):
             actions = self._turns.call_answered(call_id, respond=respond)
             self._post(self._output_of(call_id, output))
-            if not self._is_leaving:
-                self._act(actions)
+            # Who leaves wants no reply any more; but who waits for one is told.
+            self._act(tuple(action for action in actions if not (self._is_leaving and isinstance(action, Send))))
 
     def _output_of(self, call_id: str, output: str) -> ConversationItemCreate:
         item = FunctionCallOutput(call_id=call_id, output=output, id=self._new_id("item_"))
@@ -765,7 +766,7 @@ async def open_session(
         transport: A connected transport to use instead of connecting, for tests and tunnels; the block closes it.
         record: A file to record the session in as it goes over the wire, but for keys; see `open_recording`.
         tools: What the model may call: functions, which the session runs and answers for; definitions without a function, which you answer
-            for with `send_tool_output`; and tools on MCP servers, which the service runs.  None leaves the server's default.
+            for with `send_tool_output`; and tools on MCP servers, which the service runs.  None leaves what the server has by itself.
         tool_concurrency: How many of the functions run at once; the others wait.
         tool_timeout: Seconds a function may take unless it was decorated otherwise; then the model is told that it timed out.
         approval_timeout: Seconds a call waits for its approval; then the model is told that there was none.
@@ -807,6 +808,9 @@ async def open_session(
         options=connecting,
     ) as session:
         session._omissions = replay.omitted
+        if tools is None:  # what the server gives the model by itself stays when one more is added
+            with suppress(LocalProtocolError):
+                session._tools.registry = ToolRegistry(session.config.tools or ())
         creates = [attrs.evolve(create, item=identified(create.item, new_id)) for create in replay.events]
         replayed = [await session._ask(create) for create in creates]
         for request, settled in replayed:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import trio
 from attrs import frozen
 
 from realtime_trio.events import FunctionCall
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 class ToolContext(Injected):
     """Annotate a parameter of a tool with it to be told about the call; the model does not see the parameter.
 
-    Its methods can be called from the thread of a tool that blocks, too.
+    Its methods can be called from the thread of a tool that blocks, too; not from another event loop that such a tool runs.
     """
 
     session: Session
@@ -31,7 +29,8 @@ class ToolContext(Injected):
 
     def report(self, progress: object) -> None:
         """Publish a `ToolCallProgress` for the application.  The model is not told."""
-        _in_loop(lambda: self.session._tools.report(self.call, progress))
+        tools = self.session._tools
+        tools.in_loop(lambda: tools.report(self.call, progress))
 
     def answer(self, result: object, *, respond: bool | None = None) -> None:
         """Answer the call now and go on working.
@@ -46,13 +45,5 @@ class ToolContext(Injected):
             LocalProtocolError: The call is answered already.
             ToolResultError: The result is not JSON.
         """
-        _in_loop(lambda: self.session._tools.answer(self.call, result, respond=respond))
-
-
-def _in_loop(act: Callable[[], None]) -> None:
-    try:
-        trio.lowlevel.current_task()
-    except RuntimeError:  # in the thread of a tool that blocks
-        trio.from_thread.run_sync(act)
-    else:
-        act()
+        tools = self.session._tools
+        tools.in_loop(lambda: tools.answer(self.call, result, respond=respond))

@@ -14,7 +14,7 @@ import inspect
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("realtime_trio.tools")
 
+_NOT_A_FAULT: Final = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
+"""What comes out of a tool and is not its fault; everything else is, also what asyncio and `sys.exit` raise."""
 _MOST_ABANDONED: Final = 32
 """Threads that may hang on after their time is over without keeping a later tool from running."""
 
@@ -109,6 +111,7 @@ class ToolExecutor:
         self._queue: deque[_Job] = deque()
         self._workers = 0
         self._hosted: dict[str, trio.Event] = {}  # approvals of calls on MCP servers that wait -> set when decided
+        self._loop = trio.lowlevel.current_trio_token()
         self._is_closed = False
 
     @property
@@ -197,6 +200,21 @@ class ToolExecutor:
 
     # --- what a running tool may do -----------------------------------------------------------------------------------------------------
 
+    def in_loop(self, act: Callable[[], None]) -> None:
+        """Do something in the loop of the session, from wherever a tool may run.
+
+        Raises:
+            RuntimeError: The caller runs another loop in its thread, which cannot wait for this one.
+        """
+        try:
+            loop = trio.lowlevel.current_trio_token()
+        except RuntimeError:  # a thread
+            loop = None
+        if loop is self._loop:
+            act()
+        else:
+            trio.from_thread.run_sync(act, trio_token=self._loop)
+
     def report(self, call: FunctionCall, progress: object) -> None:
         """Publish how far a call is; nothing happens once it is finished."""
         if str(call.call_id) in self._jobs:
@@ -281,8 +299,12 @@ class ToolExecutor:
         except ToolArgumentsError as error:
             self._finish(job, "invalid", _error(str(error)))
             return False
-        except (Exception, SystemExit) as error:  # of the predicate
-            self._fail(job, error)
+        except BaseException as error:  # of the predicate
+            faults, others = _split(error)
+            if others is not None:
+                raise
+            assert faults is not None
+            self._fail(job, faults)
             return False
         if needs_approval:
             job.approval = trio.Event()
@@ -293,7 +315,7 @@ class ToolExecutor:
     async def _await_approval(self, job: _Job, approval: trio.Event) -> None:
         with trio.move_on_after(self._limits.approval_timeout) as waiting:
             await approval.wait()
-        if waiting.cancelled_caught:
+        if waiting.cancelled_caught and not approval.is_set():
             approval.set()
             self._finish(job, "timed_out", _error(self._nobody_approved))
         elif self._is_open(job):
@@ -379,8 +401,9 @@ def _boxed(tool: LocalTool[..., object], arguments: dict[str, object], context: 
 def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
     """What a tool is to blame for, and the rest."""
     if isinstance(error, BaseExceptionGroup):
-        return error.split((Exception, SystemExit))
-    return (error, None) if isinstance(error, Exception | SystemExit) else (None, error)
+        others, faults = error.split(_NOT_A_FAULT)
+        return faults, others
+    return (None, error) if isinstance(error, _NOT_A_FAULT) else (error, None)
 
 
 def _error(message: str) -> str:
