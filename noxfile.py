@@ -85,6 +85,7 @@ PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 TEST, LINT, BENCH, DOCS = (nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs"))
+EXTRAS = ".[cli,proxy,voice,brain,yaml]"
 CODE = ["realtime_trio", "tests", "interop", "benchmarks", "examples", "noxfile.py"]
 TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
 
@@ -93,14 +94,14 @@ TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for async
 @nox.session(python=SUPPORTED if RUNNING in SUPPORTED else [*SUPPORTED, RUNNING])
 def tests(session: nox.Session) -> None:
     """Run the tests on the installed package: `nox -s tests -- -k barge_in`."""
-    session.install(".[cli,proxy]", *TEST)
+    session.install(EXTRAS, *TEST)
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check format, style, trio's rules and types of everything."""
-    session.install("-e", ".[cli,proxy]", *LINT, *BENCH)
+    session.install("-e", EXTRAS, *LINT, *BENCH)
     session.run("ruff", "format", "--check", *CODE)
     session.run("ruff", "check", *CODE)
     session.run(
@@ -112,7 +113,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Demand 95 % branch coverage overall, and 100 % of every pure module by its own test file."""
-    session.install("-e", ".[cli,proxy]", *TEST)
+    session.install("-e", EXTRAS, *TEST)
     session.run("python", "tests/maxi_cov.py")
 
 
@@ -190,5 +191,5 @@ def minimums(session: nox.Session) -> None:
     ]
     constraints = Path(session.create_tmp()) / "minimums.txt"
     constraints.write_text("\n".join(pins) + "\n")
-    session.install("--constraint", str(constraints), ".[cli,proxy]", *TEST)
+    session.install("--constraint", str(constraints), EXTRAS, *TEST)
     session.run("pytest", *session.posargs)

@@ -113,7 +113,7 @@ async def audio_turn(session: RealtimeSession, watcher: Watcher, pcm: bytes) -> 
     await session.model.send_event(RealtimeModelSendRawMessage(message={"type": "response.create"}))
     await watcher.until_wire("response.done")
     messages = [item for item in session._history if isinstance(item, UserMessageItem)]
-    say(heard=[part.transcript for item in messages for part in item.content if isinstance(part, InputAudio)][0])
+    say(heard=next(part.transcript for item in messages for part in item.content if isinstance(part, InputAudio)))
 
 
 async def tool_call(session: RealtimeSession, watcher: Watcher) -> None:

@@ -1,0 +1,279 @@
+"""Real ears and a real voice for the simulator, without any service: the extra `voice`.
+
+Owns what must be known of two libraries: pocketsphinx, which recognizes English speech, and espeak-ng, which speaks.  Both are offline and
+their packages carry all their data.  Refuses to know who listens or talks; see `Ears` and `Voice` in `agent`.
+
+Theory of operation.  pocketsphinx does not let other Python code run while it works, so a thread alone would not keep an event loop alive:
+its audio is given in small steps, between which the loop gets its turns, and the one long step, the second search over the whole
+utterance, is left out.  It was made for rooms with microphones: in digital silence, as a synthetic voice or a noise gate leaves it, it
+hears little, so a soft noise is laid under everything.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Final, Protocol
+
+import numpy as np
+import trio
+from numpy.typing import NDArray
+
+from realtime_trio.audio import PCM_RATE, resample
+from realtime_trio.errors import LocalProtocolError
+
+
+def _import_extra(package: str) -> ModuleType:
+    # By name, because neither package has types and neither needs to be there.
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise LocalProtocolError(f"real speech needs {error.name}: pip install 'realtime-trio[voice]'") from error
+
+
+# --- ears ---------------------------------------------------------------------------------------------------------------------------
+
+_EAR_RATE: Final = 16_000
+"""Hz, of the recordings the acoustic model was made from."""
+_STEP: Final = _EAR_RATE // 50
+"""Samples given at once, 20 ms; on a slow core that takes 10 to 15 ms, for which nothing else runs."""
+_LOUDNESS: Final = 8000.0
+"""The loudest sample of every utterance, near that of the recordings."""
+_SILENCE: Final = 100
+"""Below this peak (-50 dB) there is nothing to hear."""
+_NOISE: Final = 14.0
+"""Standard deviation of the noise under the speech, 55 dB below its peak: in quiet or loud noise fewer words are recognized."""
+_PADDING: Final = _EAR_RATE * 3 // 10
+"""Samples of noise before and after; without them the first and the last word get lost."""
+_CHANNEL: Final = "45.0,8.0,-5.1,3.1,-5.6,-4.6,-5.5,-9.6,-1.7,-8.3,-1.9,1.1,-2.2"
+"""Mean cepstrum to start from, so that every utterance is heard alike whatever came before; measured on `EspeakVoice`."""
+_BETTER: Final = 1.1
+"""How much better expected phrases must explain what was heard.  Measured: 1.16 to 1.83 where they were said; where not, 0.66 to 1.10 and,
+once, 1.26."""
+
+
+class _Hypothesis(Protocol):
+    @property
+    def hypstr(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+
+
+class _Decoder(Protocol):
+    def set_cmn(self, means: str) -> None: ...
+    def start_utt(self) -> None: ...
+    def process_raw(self, data: bytes) -> object: ...
+    def end_utt(self) -> None: ...
+    def hyp(self) -> _Hypothesis | None: ...
+    def lookup_word(self, word: str) -> str | None: ...
+
+
+class PocketsphinxEars:
+    """Recognizes English speech with pocketsphinx: offline, and far from what one is used to today.
+
+    How well it hears `EspeakVoice` with its defaults: of 28 short commands and questions, by most of which voice and settings were chosen,
+    79 % of the words and 13 whole sentences; of 10 everyday sentences that were kept for the end, 66 of 70 words and 6 whole sentences.
+    Of the plain voice `en-us`: 55 % and 66 % of the words.  A word counts as heard wherever it stands, and wrong ones beside it do not
+    matter.  It was never measured on people.  Short utterances and names are its weak points.  Everything is in lower case, without
+    punctuation, and numbers are words.
+
+    If you know what will be said, say so in `phrases`: all of 20 sentences given so were heard without a mistake.  Now and then something
+    else that sounds alike is then taken for them, too: 1 of 18.
+
+    Recognition takes 0.1 to 0.25 s of one core per second of audio, twice that with phrases, in a thread and one utterance at a time; the
+    event loop goes on meanwhile, with pauses of 10 to 50 ms.  An instance takes about 100 MB of memory.
+
+    Args:
+        phrases: Sentences that are expected, in any case and punctuation.  Utterances that are made of their words in about their order
+            are recognized by them; everything else is heard as without.
+
+    Raises:
+        LocalProtocolError: The extra `realtime-trio[voice]` is not installed, or a phrase has a word of unknown pronunciation.
+
+    Construction loads the model, which takes about 0.3 s.
+    """
+
+    def __init__(self, phrases: Iterable[str] = ()) -> None:
+        self._pocketsphinx = _import_extra("pocketsphinx")
+        self._limiter = trio.CapacityLimiter(1)
+        general = self._make_decoder()
+        self._decoders = [general]
+        expected = [words for phrase in phrases if (words := re.findall(r"[a-z']+", phrase.lower()))]
+        if expected:
+            self._decoders.append(self._make_expecting(expected, general))
+
+    async def transcribe(self, samples: NDArray[np.int16]) -> str | None:
+        """Recognize one utterance.
+
+        Args:
+            samples: Shape (n,), int16, 24 kHz mono.
+
+        Returns:
+            Words in lower case, None if there are none.  Noise without speech may give words all the same.
+
+        Raises:
+            LocalProtocolError: An array of another dtype or shape was given.
+
+        Cancellation stops the work within about 50 ms and has no effect on later calls.
+        """
+        return await trio.to_thread.run_sync(self._transcribe, samples, limiter=self._limiter)
+
+    def _transcribe(self, samples: NDArray[np.int16]) -> str | None:
+        narrow = resample(samples, PCM_RATE, _EAR_RATE)
+        peak = int(np.abs(narrow.astype(np.int32)).max(initial=0))
+        if peak < _SILENCE:
+            return None
+        heard = np.pad(narrow * (_LOUDNESS / peak), _PADDING)
+        heard += np.random.default_rng(0).normal(0.0, _NOISE, len(heard))
+        audio = np.rint(heard).astype(np.int16)
+        general, *expecting = [_decode(decoder, audio) for decoder in self._decoders]
+        text = next((text for text, score in expecting if score > _BETTER * general[1]), general[0])
+        return text or None
+
+    def _make_decoder(self, **options: object) -> _Decoder:
+        # Without fwdflat, the second search, and with 3000 active states per frame instead of 30000 it takes half the time and never stalls
+        # for long.  That costs one word in twenty of the default voice, and none of the voice en-us.
+        decoder: _Decoder = self._pocketsphinx.Decoder(samprate=_EAR_RATE, loglevel="FATAL", fwdflat=False, maxhmmpf=3000, **options)
+        return decoder
+
+    def _make_expecting(self, expected: list[list[str]], general: _Decoder) -> _Decoder:
+        """A decoder that knows the words of the phrases only, and which of them follow each other."""
+        words = sorted({word for words in expected for word in words})
+        if unknown := [word for word in words if general.lookup_word(word) is None]:
+            raise LocalProtocolError(f"nobody knows how these words of the phrases are pronounced: {', '.join(unknown)}")
+        model = importlib.import_module("pocketsphinx.lm").ArpaBoLM(text="\n".join(map(" ".join, expected)), add_start=True)
+        model.compute()
+        with tempfile.TemporaryDirectory() as folder:
+            dictionary, language = Path(folder, "words.dict"), Path(folder, "phrases.lm")
+            dictionary.write_text("".join(line for word in words for line in _pronunciations(general, word)), encoding="utf-8")
+            model.write_file(str(language))
+            return self._make_decoder(dict=str(dictionary), lm=str(language))
+
+
+def _pronunciations(decoder: _Decoder, word: str) -> Iterator[str]:
+    """Lines of a pronouncing dictionary; the second entry of `the` is called `the(2)`."""
+    name, entry = word, 1
+    while (phones := decoder.lookup_word(name)) is not None:
+        yield f"{name} {phones}\n"
+        entry += 1
+        name = f"{word}({entry})"
+
+
+def _decode(decoder: _Decoder, audio: NDArray[np.int16]) -> tuple[str, float]:
+    """What was heard, and how well that explains it."""
+    decoder.set_cmn(_CHANNEL)
+    decoder.start_utt()
+    try:
+        for start in range(0, len(audio), _STEP):
+            trio.from_thread.check_cancelled()
+            decoder.process_raw(audio[start : start + _STEP].tobytes())
+    finally:
+        decoder.end_utt()
+    hypothesis = decoder.hyp()
+    return ("", 0.0) if hypothesis is None else (hypothesis.hypstr, hypothesis.score)
+
+
+# --- voice --------------------------------------------------------------------------------------------------------------------------
+
+# Numbers of the C interface, espeak-ng's speak_lib.h.
+_SYNCHRONOUS: Final = 2
+_DONT_EXIT: Final = 0x8000
+_CHARACTERS: Final = 1
+_UTF8: Final = 1
+_RATE: Final = 1
+_RANGE: Final = 4
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+class _Espeak:
+    """The C library.  It has one voice and one set of parameters per process, hence the lock around everything."""
+
+    def __init__(self) -> None:
+        loader = _import_extra("espeakng_loader")
+        self._library = ctypes.CDLL(loader.get_library_path())
+        self._lock = threading.Lock()
+        self._chunks: list[NDArray[np.int16]] = []
+        self._callback = _Callback(self._collect)  # the library keeps only its address
+        self.rate: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(loader.get_data_path()), _DONT_EXIT)
+        """Hz, of what it speaks."""
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def speak(self, text: str, voice: str, words_per_minute: int, pitch_range: int) -> NDArray[np.int16]:
+        """Samples of shape (n,) at `rate`; blocks."""
+        data = text.replace("\0", " ").encode("utf-8", "replace")
+        with self._lock:
+            self._chunks.clear()
+            _check(self._library.espeak_SetVoiceByName(voice.encode()), f"espeak-ng has no voice {voice!r}")
+            self._library.espeak_SetParameter(_RATE, words_per_minute, 0)
+            self._library.espeak_SetParameter(_RANGE, pitch_range, 0)
+            size = ctypes.c_size_t(len(data) + 1)
+            status = self._library.espeak_Synth(data, size, 0, _CHARACTERS, 0, _UTF8, None, None)
+            _check(status, f"espeak-ng cannot speak a text of {len(text)} characters")
+            return np.concatenate([np.zeros(0, np.int16), *self._chunks])
+
+    def _collect(self, samples: ctypes._Pointer[ctypes.c_short], count: int, _: object) -> int:
+        if count > 0:  # the last call has no samples
+            self._chunks.append(np.ctypeslib.as_array(samples, (count,)).astype(np.int16))  # astype copies; the memory is the library's
+        return 0
+
+
+def _check(status: int, complaint: str) -> None:
+    if status != 0:
+        raise LocalProtocolError(f"{complaint} (status {status})")
+
+
+_load_espeak = functools.cache(_Espeak)
+
+
+class EspeakVoice:
+    """Speaks with espeak-ng: offline, robotic, and well understandable.
+
+    Takes 2 to 5 ms of one core per second of speech, in a thread; instances share one library, which speaks one text at a time.  The same
+    text sounds the same but need not have the same samples: the library goes on where it was in its cycles.
+
+    Args:
+        voice: A voice of espeak-ng, `language` or `language+variant`.  The default is American English in the variant that
+            `PocketsphinxEars` understand best.
+        words_per_minute: 80 to 450; calm by default, for the same reason.
+        pitch_range: 0 is a monotone, 50 is lively, up to 100.
+
+    Raises:
+        LocalProtocolError: The extra `realtime-trio[voice]` is not installed, there is no such voice, or a number is out of range.
+    """
+
+    def __init__(self, voice: str = "en-us+klatt4", *, words_per_minute: int = 150, pitch_range: int = 35) -> None:
+        if not (80 <= words_per_minute <= 450 and 0 <= pitch_range <= 100):
+            raise LocalProtocolError(
+                f"cannot speak {words_per_minute} words per minute with a pitch range of {pitch_range}; allowed: 80 to 450, 0 to 100"
+            )
+        self._espeak = _load_espeak()
+        self._voice = voice
+        self._words_per_minute = words_per_minute
+        self._pitch_range = pitch_range
+        self._speak("")  # so that a wrong voice is known now
+
+    async def speak(self, text: str) -> NDArray[np.int16]:
+        """Speak a text.
+
+        Args:
+            text: Anything; what has no sound, like an empty text, gives few or no samples.
+
+        Returns:
+            Shape (n,), int16, 24 kHz mono.
+
+        Cancellation is noticed when the text has been spoken, and has no effect on later calls.
+        """
+        return await trio.to_thread.run_sync(self._speak, text)
+
+    def _speak(self, text: str) -> NDArray[np.int16]:
+        spoken = self._espeak.speak(text, self._voice, self._words_per_minute, self._pitch_range)
+        return resample(spoken, self._espeak.rate, PCM_RATE)
