@@ -90,13 +90,15 @@ PURE_PARTS = {"uuid.UUID"}
 RESERVED = {
     "trio_websocket": ["transport", "_websocket"],
     "cattrs": ["codec", "dialects", "tools.*"],
-    "json": ["codec", "dialects", "tools.*"],
+    "json": ["codec", "dialects", "tools.*", "simulator._document"],
+    "yaml": ["simulator._document"],
     "orjson": ["codec", "dialects", "tools.*", "simulator._rest"],
     "h11": ["_http"],
 }
 
 # Extras that may be missing: these modules, and no others, may import them inside a function.
 OPTIONAL = {
+    "simulator._document": {"yaml"},
     "_dial": {"python_socks"},
     "transport": {"python_socks"},
     "_websocket": {"python_socks"},

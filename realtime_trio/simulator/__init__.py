@@ -23,6 +23,13 @@ from realtime_trio.simulator.script import (
     Script as Script,
     Turn as Turn,
 )
+from realtime_trio.simulator.script_file import (
+    ScriptFile as ScriptFile,
+    ScriptFileError as ScriptFileError,
+    When as When,
+    load_script as load_script,
+    parse_script as parse_script,
+)
 from realtime_trio.simulator.serve import (
     Simulation as Simulation,
     open_simulator_transport as open_simulator_transport,
