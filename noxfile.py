@@ -152,12 +152,14 @@ def interop(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def conformance(session: nox.Session) -> None:
-    """Hold the event classes against a JSON Schema of the protocol: `nox -s conformance -- SCHEMA.json`."""
+    """Hold events, and what the simulator says in any test, against a JSON Schema of the protocol: `nox -s conformance -- SCHEMA.json`."""
     if len(session.posargs) != 1:
         session.error("say which JSON Schema to hold the events against: nox -s conformance -- SCHEMA.json")
     schema = Path(session.invoked_from, session.posargs[0])
-    session.install(".", *TEST)
+    session.install(EXTRAS, *TEST)
     session.run("python", "tests/conformance.py", str(schema))
+    session.env["REALTIME_SCHEMA"] = str(schema)
+    session.run("pytest", "-q", "-k", "simulator or session or transcriber or translator or reference_client")
 
 
 @nox.session(default=False)

@@ -1,13 +1,15 @@
-"""Settings that every test shares: how hard hypothesis tries, and `--log-wire`."""
+"""What every test shares: how hard hypothesis tries, `--log-wire`, and an eye on the simulated servers."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from oversight import overseen
 
 # No deadlines: a shared machine is slow at times, and that is no bug.  On CI the examples are the same in every run, so that its
 # verdict is about the change and not about luck; everywhere else they differ, and a failure prints how to have it again.
@@ -30,3 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--log-wire"):
         logging.getLogger("realtime_trio").setLevel(logging.DEBUG)
+
+
+@pytest.fixture(autouse=True)
+def _simulated_servers_keep_the_protocol() -> Iterator[None]:
+    with overseen():
+        yield
