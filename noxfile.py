@@ -119,10 +119,10 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
-    """Ask a recorded spoken question: `nox -s demo -- OTHER.wav --out answer.wav`."""
-    session.install(".[cli]")
+    """Have a spoken conversation with an agent that needs no service: `nox -s demo -- QUESTION.wav ANSWER.wav`."""
+    session.install(".[voice]")
     answer = Path(session.create_tmp()) / "answer.wav"
-    session.run("realtime-trio", "say", *(session.posargs or ["examples/question.wav", "--out", str(answer)]))
+    session.run("python", "examples/spoken_conversation.py", *(session.posargs or ["examples/question.wav", str(answer)]))
 
 
 @nox.session(default=False)

@@ -7,9 +7,11 @@ standard output and every remark to standard error.  Needs the extra `realtime-t
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
 import re
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 
 from realtime_trio._version import __version__
 from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
-from realtime_trio.errors import RealtimeError, ServerError, SessionClosed
+from realtime_trio.errors import LocalProtocolError, RealtimeError, ServerError, SessionClosed
 from realtime_trio.events import (
     ConversationItemCreate,
     ErrorEvent,
@@ -46,7 +48,8 @@ from realtime_trio.events import (
 )
 from realtime_trio.hub import EventStream
 from realtime_trio.session import Session, open_session
-from realtime_trio.simulator import LIFELIKE, Script, serve_simulator
+from realtime_trio.simulator import LIFELIKE, Agency, Ears, OfflineAgent, Script, ScriptFile, Voice, load_script, serve_simulator
+from realtime_trio.simulator.voice import EspeakVoice, PocketsphinxEars
 
 try:
     import click
@@ -138,12 +141,67 @@ def chat(service: Service, modality: Modality) -> None:
     _run(functools.partial(_chat, service, modality))
 
 
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at")
 @click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="Port to listen at, 0 for any")
-def serve(host: str, port: int) -> None:
-    """Run the simulator until Ctrl-C.  Prints a line for every event it receives and sends."""
-    _run(functools.partial(_serve, host, port))
+@click.option("--api-key", help="Key that clients must have  [default: any or none]")
+@click.option("--script", type=_FILE, help="What the model says, as YAML or JSON; when that is used up, it answers for itself")
+@click.option("--brain", metavar="URL", help="Let a language model answer: any OpenAI-compatible chat-completions endpoint")
+@click.option("--model", help="Name of the language model")
+@click.option("--brain-key", envvar="BRAIN_API_KEY", show_envvar=True, help="Key of the language model")
+@click.option("--voice/--no-voice", default=None, help="Hear and speak with the extra voice  [default: if it is installed]")
+@click.option("--beta", is_flag=True, help="Speak the older beta protocol with clients that ask for it")
+@click.option("--cert", type=_FILE, help="Certificate chain (PEM): serve wss and https")
+@click.option("--key", type=_FILE, help="Its private key (PEM), if that is not in the same file")
+@click.option("--record", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Record every session there")
+def serve(
+    host: str,
+    port: int,
+    api_key: str | None,
+    script: Path | None,
+    brain: str | None,
+    model: str | None,
+    brain_key: str | None,
+    voice: bool | None,
+    beta: bool,
+    cert: Path | None,
+    key: Path | None,
+    record: Path | None,
+) -> None:
+    """Run the simulator until Ctrl-C.  Prints a line for every event it receives and sends.
+
+    It answers with an agent that needs no service: by rules, in English, and it says so.  With the extra `voice` it hears and speaks.
+    """
+    if (brain is None) != (model is None):
+        raise click.UsageError("--brain and --model go together: where the language model is, and what it is called there")
+    if key is not None and cert is None:
+        raise click.UsageError("--key is the key of a --cert")
+
+    async def job() -> None:
+        context = None
+        if cert is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(cert, key)
+        played = ScriptFile(Script(pacing=LIFELIKE)) if script is None else await trio.to_thread.run_sync(load_script, script)
+        agency = _agency_of(voice, brain=brain, model=model, key=brain_key)
+        run = functools.partial(
+            serve_simulator,
+            played.script,
+            host,
+            port,
+            agency=agency,
+            api_key=api_key,
+            beta=beta,
+            faults=played.faults,
+            record=record,
+            ssl_context=context,
+        )
+        await _serve(run, agency)
+
+    _run(job)
 
 
 def _run(job: Callable[[], Awaitable[bool | None]]) -> NoReturn:
@@ -230,15 +288,15 @@ async def _chat(service: Service, modality: Modality) -> bool:
     return went_well
 
 
-async def _serve(host: str, port: int) -> None:
+async def _serve(run: Callable[..., Awaitable[None]], agency: Agency) -> None:
     logger, printer = logging.getLogger("realtime_trio.simulator"), _LogPrinter()
     level_before = logger.level
     logger.setLevel(logging.DEBUG)
     logger.addHandler(printer)
     try:
         async with trio.open_nursery() as nursery:
-            url: str = await nursery.start(serve_simulator, Script(pacing=LIFELIKE), host, port)
-            _OUTPUT.out(f"the simulator listens at {url} until Ctrl-C", highlight=False)
+            url: str = await nursery.start(run)
+            _OUTPUT.out(f"the simulator listens at {url} until Ctrl-C; {_described(agency)}", highlight=False)
     finally:
         logger.removeHandler(printer)
         logger.setLevel(level_before)
@@ -257,11 +315,39 @@ async def _open(service: Service, **settings: Unpack[SessionSettings]) -> AsyncI
     async with trio.open_nursery() as nursery:
         url = service.url
         if url is None and service.api_key is None:
-            _remark("no key and no --url: talking to the built-in simulator, which does not understand speech; its answer is scripted")
-            url = await nursery.start(serve_simulator)
+            agency = _agency_of(None)
+            _remark(f"no key and no --url: talking to the built-in simulator; {_described(agency)}")
+            url = await nursery.start(functools.partial(serve_simulator, agency=agency))
         async with open_session(service.model, url=url, api_key=service.api_key, **settings) as session:
             yield session
         nursery.cancel_scope.cancel()
+
+
+def _agency_of(voice: bool | None, *, brain: str | None = None, model: str | None = None, key: str | None = None) -> Agency:
+    """Who answers, listens and speaks in the simulator; a voice if there is one, unless it must be there or must not."""
+    ears: Ears | None = None
+    mouth: Voice | None = None
+    if voice is not False:
+        try:
+            ears, mouth = PocketsphinxEars(), EspeakVoice()
+        except LocalProtocolError:  # the extra is not installed
+            if voice:
+                raise
+    if brain is None or model is None:
+        return Agency(OfflineAgent(), ears=ears, voice=mouth)
+    try:
+        chat_completions = importlib.import_module("realtime_trio.simulator.brain")
+    except ModuleNotFoundError as error:
+        raise LocalProtocolError(str(error)) from error
+    return Agency(chat_completions.ChatCompletionsAgent(brain, model=model, api_key=key), ears=ears, voice=mouth)
+
+
+def _described(agency: Agency) -> str:
+    """What is real of it and what is not."""
+    who = "an agent by rules answers" if isinstance(agency.agent, OfflineAgent) else "a language model answers"
+    hears = "what is said is recognized by pocketsphinx" if agency.ears else "it does not understand speech"
+    speaks = "espeak-ng speaks" if agency.voice else "its voice is synthetic babble"
+    return f"{who}, {hears}, {speaks}"
 
 
 async def _print_answer(events: EventStream[ServerEvent], recording: WavWriter | None = None) -> tuple[Response, float]:

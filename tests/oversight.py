@@ -15,7 +15,7 @@ from schema import check_message
 
 from realtime_trio._order.check import CLIENT_RULES, UNANSWERED, check_order
 from realtime_trio.codec import Codec, Role
-from realtime_trio.events import Event, ServerEvent
+from realtime_trio.events import ConversationItemCreate, Event, ServerEvent
 from realtime_trio.simulator._lifecycle import Lifecycle
 
 _MOST_EVENTS = 20_000
@@ -37,14 +37,26 @@ class _Talk:
     events: list[_Said] = field(factory=list)
     heard: list[tuple[int, Event]] = field(factory=list)
     """What the client has said since the server was last listened to, and after how many events of the server's."""
+    created: set[str] = field(factory=set)
+    """Ids of the client's items."""
+    is_muddled: bool = False
+    """Whether the client has used an id twice, as the service allows: from then on nobody can tell which item is meant."""
 
     def listen(self, said: Iterable[ServerEvent]) -> None:
         """Put together what both have said."""
         both = [_Said("server", event) for event in said]
         for position, event in reversed(self.heard):
             both.insert(position, _Said("client", event))
-        self.events += both
         self.heard.clear()
+        for each in both:
+            match each:
+                case _Said("client", ConversationItemCreate(item=item)) if item.id is not None:
+                    self.is_muddled = self.is_muddled or item.id in self.created
+                    self.created.add(item.id)
+                case _:
+                    pass
+            if not self.is_muddled:
+                self.events.append(each)
 
     def check(self) -> None:
         complaints = [violation for violation in check_order(self.events) if violation.rule not in _NOT_THE_SERVERS]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import runpy
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trio
+import trustme
 
-from realtime_trio import cli, open_session
+from realtime_trio import ConnectionFailed, cli, open_session, read_recording
 from realtime_trio._websocket import HandshakeRequest, serve_websocket
 from realtime_trio.audio import PCM_RATE, read_wav, write_wav
 from realtime_trio.codec import Codec, Role
@@ -43,7 +46,13 @@ from realtime_trio.simulator import INSTANT, Reply, Script, serve_simulator
 from realtime_trio.transport import Transport
 
 QUESTION = str(Path(__file__).parent.parent / "examples" / "question.wav")
-NOTICE = "no key and no --url: talking to the built-in simulator, which does not understand speech; its answer is scripted\n"
+HAS_VOICE = all(importlib.util.find_spec(package) for package in ("pocketsphinx", "espeakng_loader"))
+MUTE = "an agent by rules answers, it does not understand speech, its voice is synthetic babble"
+ABLE = "an agent by rules answers, what is said is recognized by pocketsphinx, espeak-ng speaks"
+DESCRIBED = ABLE if HAS_VOICE else MUTE
+NOTICE = f"no key and no --url: talking to the built-in simulator; {DESCRIBED}\n"
+DEAF = "I received 2.7 seconds of audio and understood no word of it.\n"
+GREETING = "Hello! I am an offline simulator. How can I help?\n"
 KEY = "sk-something-secret"
 
 pytestmark = pytest.mark.socket
@@ -152,16 +161,29 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> Iterator[None]:
 # --- say ----------------------------------------------------------------------------------------------------------------------------
 
 
-def test_without_key_and_url_say_asks_the_simulator_and_admits_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_key_and_url_say_asks_the_simulator_and_admits_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)  # without the extra voice
     out = tmp_path / "answer.wav"
     assert run("say", QUESTION, "--out", str(out)) == 0
     spoken, remarks = capsys.readouterr()
-    assert spoken == "I received 2.7 seconds of audio, but I am a simulator and cannot hear.\n"
-    assert remarks.startswith(f"{NOTICE}asking: {QUESTION}, 2.7 s\n")
+    assert spoken == DEAF
+    assert remarks.startswith(f"{NOTICE.replace(DESCRIBED, MUTE)}asking: {QUESTION}, 2.7 s\n")
     answer = read_wav(out)
     assert f"answer: {len(answer) / PCM_RATE:.1f} s, written to {out}\n" in remarks
     assert np.abs(answer).max() > 1000
     assert "usage: 52 tokens in (0 cached), " in remarks
+
+
+@pytest.mark.skipif(not HAS_VOICE, reason="needs the extra voice")
+def test_with_the_extra_voice_the_simulator_hears_and_speaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "answer.wav"
+    assert run("say", QUESTION, "--out", str(out)) == 0
+    spoken, remarks = capsys.readouterr()
+    assert spoken.startswith("I understood: “what is the weather like in paris today”.")
+    assert remarks.startswith(NOTICE)
+    assert len(read_wav(out)) > 5 * PCM_RATE
 
 
 async def test_any_wav_is_sent_as_24_khz_mono(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -408,7 +430,7 @@ def test_serve_says_where_it_is_and_what_happens(monkeypatch: pytest.MonkeyPatch
         assert run("serve", "--port", "0") == 130
         thread.join()
     assert lines[0].startswith("the simulator listens at ws://127.0.0.1:")
-    assert lines[0].endswith("/v1/realtime until Ctrl-C\n")
+    assert lines[0].endswith(f"/v1/realtime until Ctrl-C; {DESCRIBED}\n")
     assert lines[1].endswith(" sent session.created\n")
 
 
@@ -418,6 +440,95 @@ async def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--brain", "http://127.0.0.1:1"], "--brain and --model go together"),
+        (["--model", "llama"], "--brain and --model go together"),
+        (["--key", QUESTION], "--key is the key of a --cert"),
+        (["--script", "missing.yaml"], "does not exist"),
+    ],
+)
+def test_options_of_serve_that_make_no_sense_are_wrong_usage(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("serve", *arguments) == 2
+    assert complaint in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "complaint"),
+    [
+        ("pocketsphinx", ["--voice"], "real speech needs pocketsphinx: pip install 'realtime-trio[voice]'"),
+        ("httpx2", ["--brain", "http://127.0.0.1:1", "--model", "llama"], "pip install 'realtime-trio[brain]'"),
+    ],
+)
+def test_serve_says_which_extra_is_missing(
+    missing: str, arguments: list[str], complaint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "realtime_trio.simulator.brain", raising=False)
+    assert run("serve", "--port", "0", *arguments) == 1
+    assert complaint in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_script_with_a_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "script.json"
+    script.write_text('{"replies": [{"txt": "Hi."}]}', encoding="utf-8")
+    assert run("serve", "--port", "0", "--script", str(script)) == 1
+    assert "replies[0]" in capsys.readouterr().err
+
+
+@asynccontextmanager
+async def serving(*arguments: str) -> AsyncIterator[tuple[str, str]]:
+    """`realtime-trio serve` in a process of its own; its URL, and what else it says of itself."""
+    with started("serve", "--port", "0", *arguments) as process:
+        try:
+            assert process.stdout is not None
+            greeting = await trio.to_thread.run_sync(process.stdout.readline)
+            yield greeting.split()[4], greeting.partition("; ")[2].strip()
+        finally:
+            process.kill()
+
+
+async def test_serve_plays_a_script_and_records_what_happens(tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text('{"replies": ["I say what I was told to."]}', encoding="utf-8")
+    records = tmp_path / "records"
+    with trio.fail_after(20):
+        async with serving("--no-voice", "--script", str(script), "--record", str(records), "--api-key", KEY) as (url, described):
+            async with open_session(url=url, api_key=KEY, output_modalities=["text"]) as session:
+                assert (await session.ask("Hello?")).text == "I say what I was told to."
+                assert (await session.ask("Hello?")).text == GREETING.strip()
+            with pytest.raises(ConnectionFailed):
+                async with open_session(url=url, api_key="sk-wrong"):
+                    pass
+    assert described == MUTE
+    (recording,) = map(read_recording, records.iterdir())
+    assert [record.event.type for record in recording.records][:3] == ["session.created", "session.update", "session.updated"]
+
+
+async def test_serve_puts_a_language_model_behind_the_simulator() -> None:
+    brain = ["--brain", "http://127.0.0.1:1", "--model", "llama"]  # nobody listens at that port
+    with trio.fail_after(20):
+        async with serving("--no-voice", *brain) as (url, described), open_session(url=url, output_modalities=["text"]) as session:
+            assert (await session.ask("Hello?")).status == "failed"
+    assert described.startswith("a language model answers")
+
+
+async def test_serve_speaks_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with trio.fail_after(20):
+        async with serving("--no-voice", "--cert", str(tmp_path / "server.pem")) as (url, _):
+            assert url.startswith("wss://")
+            async with open_session(url=url, ssl_context=context, output_modalities=["text"]) as session:
+                assert (await session.ask("Hello?")).text == GREETING.strip()
+
+
 # --- as processes -------------------------------------------------------------------------------------------------------------------
 
 
@@ -425,15 +536,16 @@ def test_say_as_a_process(tmp_path: Path) -> None:
     out = tmp_path / "answer.wav"
     with started("say", QUESTION, "--out", str(out)) as process:
         spoken, remarks = process.communicate(timeout=20)
-    assert (spoken, process.returncode) == ("I received 2.7 seconds of audio, but I am a simulator and cannot hear.\n", 0)
+    assert spoken.startswith("I understood: " if HAS_VOICE else DEAF)
+    assert process.returncode == 0
     assert remarks.startswith(NOTICE)
     assert len(read_wav(out)) > PCM_RATE
 
 
 def test_chat_as_a_process() -> None:
     with started("chat") as process:
-        answer = process.communicate("Hello\nhow are you?\n", timeout=20)
-    assert answer == ("You said: Hello\nYou said: how are you?\n", NOTICE)
+        answer = process.communicate("Hello\nWhat is 12 times 7?\n", timeout=20)
+    assert answer == (f"{GREETING}12 times 7 is 84.\n", NOTICE)
     assert process.returncode == 0
 
 
@@ -444,7 +556,7 @@ def test_ctrl_c_at_the_prompt_ends_the_chat_quietly() -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdin.write("Hello\n")
-        assert process.stdout.readline() == "You said: Hello\n"
+        assert process.stdout.readline() == GREETING
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
         assert process.stderr.read() == NOTICE

@@ -55,7 +55,8 @@ from realtime_trio.events import (
 )
 from realtime_trio.hub import EventHub
 from realtime_trio.recording import Recording, WireRecord, open_recording, read_recording, rewrite
-from realtime_trio.simulator import Reply
+from realtime_trio.session import open_session
+from realtime_trio.simulator import Reply, Script, open_simulator_transport
 
 
 def created(**fields: Any) -> SessionCreated:
@@ -434,3 +435,22 @@ def test_whatever_was_scrubbed_can_be_read(tmp_path_factory: pytest.TempPathFact
     records = client(event) if isinstance(event, ClientEvent) else server(event)
     [read] = read_back(path, *records, scrub_audio=True, scrub_secrets=True)
     assert type(read) is type(event)
+
+
+async def test_a_session_is_recorded_from_its_opening_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+    async with (
+        open_simulator_transport(Script([Reply.text("Hi.")])) as transport,
+        open_session(transport=transport, record=path, output_modalities=["text"]) as session,
+    ):
+        assert (await session.ask("Hello?")).text == "Hi."
+    types = [record.event.type for record in read_recording(path).records]
+    assert types[:3] == ["session.created", "session.update", "session.updated"]
+    assert types[-2:] == ["response.done", "rate_limits.updated"]
+
+
+async def test_a_session_that_cannot_be_recorded_does_not_begin(tmp_path: Path) -> None:
+    async with open_simulator_transport(Script()) as transport:
+        with pytest.raises(IsADirectoryError):
+            async with open_session(transport=transport, record=tmp_path):
+                pass

@@ -4,7 +4,16 @@
 translation, `SimulatedTranslator` for the machines themselves, without network and clock.
 """
 
+from realtime_trio.simulator._agency import Agency as Agency
 from realtime_trio.simulator._lifecycle import sequential_ids as sequential_ids
+from realtime_trio.simulator.agent import (
+    Agent as Agent,
+    Ears as Ears,
+    OfflineAgent as OfflineAgent,
+    Piece as Piece,
+    Say as Say,
+    Voice as Voice,
+)
 from realtime_trio.simulator.faults import Fault as Fault
 from realtime_trio.simulator.replay import ReplayServer as ReplayServer
 from realtime_trio.simulator.script import (

@@ -63,7 +63,8 @@ class Task:
     """Something that takes its time.
 
     Args:
-        steps: Does it, and yields the times before which it must not go on.  It runs to the first of these at once.
+        steps: Does it, and yields the times before which it must not go on, infinite while it waits for something from outside.  It runs
+            to the first of these at once.
     """
 
     def __init__(self, steps: Iterator[float]) -> None:
@@ -76,6 +77,11 @@ class Task:
     def advance(self) -> None:
         """Take the step that is due."""
         self.due = next(self._steps, None)
+
+    def wake(self, now: float) -> None:
+        """Let it go on if it waits for something from outside."""
+        if self.due == math.inf:
+            self.due = now
 
 
 class Lifecycle(ABC):
@@ -163,7 +169,7 @@ class Lifecycle(ABC):
         until = max(self._now, now)
         while self._close is None:
             due = self._next_step()
-            if due <= min(until, self._expiry):
+            if due < math.inf and due <= min(until, self._expiry):
                 self._now = max(self._now, due)
                 self._step()
             elif self._expiry <= until:

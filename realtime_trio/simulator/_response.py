@@ -1,9 +1,10 @@
 """One response under way: its events in the protocol's order, and the way it ends when it is stopped half way.
 
 Theory of operation.  A response is a generator that sends its events to the outbox and yields the time before which it must not go on.
-The server lets it run when that time has come.  Stopping it notes how it ends and lets it run to its end regardless of times: every loop
-over deltas looks at the note and falls through to the lines that close the part, the item and the response.  So what is open is closed in
-the same order and by the same code, interrupted or not, and what was not said yet is never said.
+The server lets it run when that time has come.  What it says it takes from a queue, which a script fills at once and an agent bit by bit;
+while that is empty and more may come, it waits for no time but to be woken.  Stopping it notes how it ends and lets it run to its end
+regardless of times: every loop over deltas looks at the note and falls through to the lines that close the part, the item and the response.
+So what is open is closed in the same order and by the same code, interrupted or not, and what was not said yet is never said.
 
 A call of an MCP tool is made here and run elsewhere, when the response is done.  Like a call of a function it counts if it was made as a
 whole, however the response ends after it; one that is cut short is closed like everything else and is never run.
@@ -12,6 +13,7 @@ whole, however the response ends after it; one that is cut short is closed like 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from operator import itemgetter
 from typing import TypedDict
@@ -70,7 +72,8 @@ from realtime_trio.simulator._usage import (
     make_usage,
     tokenize,
 )
-from realtime_trio.simulator.script import Call, HostedCall, Message, Pacing, Reply
+from realtime_trio.simulator.agent import Piece, Say
+from realtime_trio.simulator.script import Call, Failure, HostedCall, Message, Output, Pacing, Reply
 from realtime_trio.simulator.speech import synthesize_speech
 
 CHUNK_MS = 200
@@ -86,10 +89,11 @@ Clock = Generator[float, None, float]
 class RunningResponse(Task):
     """A response from its creation to `response.done`.
 
+    Give it either the whole of what it says, by `perform`, or one piece after the other, by `say` and finally `end`.
+
     Args:
-        reply: What it says.
-        settings: How.
-        pacing: How fast.
+        settings: How it is said.
+        pacing: How fast, if that is not said by what it performs.
         read: What it had to read.
         hosted: Where its calls of MCP tools go.
         conversation: Where its items go, None if out of band.
@@ -99,7 +103,6 @@ class RunningResponse(Task):
 
     def __init__(
         self,
-        reply: Reply,
         settings: ResponseSettings,
         pacing: Pacing,
         *,
@@ -110,9 +113,13 @@ class RunningResponse(Task):
         now: float,
     ) -> None:
         self.id = outbox.new_id("resp_")
-        self._reply = reply
         self._settings = settings
         self._pacing = pacing
+        self._created = now
+        self._queue: deque[Output | Say] = deque()
+        """What is to be said next."""
+        self._more_may_come = True
+        self._failure: Failure | None = None
         self._read = read
         self._hosted = hosted
         self._conversation = conversation
@@ -122,12 +129,43 @@ class RunningResponse(Task):
         self._text_tokens = 0
         self._audio_tokens = 0
         self._ending: tuple[ResponseStatus, ResponseStatusDetails] | None = None
-        super().__init__(self._perform(now))
+        super().__init__(self._run(now))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more can be said in it."""
+        return self.due is not None and self._more_may_come
+
+    @property
+    def backlog(self) -> int:
+        """How many pieces were given to it and not begun yet."""
+        return len(self._queue)
 
     @property
     def spoken_ms(self) -> float:
         """Milliseconds that its speech plays, as far as there is any."""
         return sum(duration_ms(len(entry.spoken), entry.format) for entry in self._entries)
+
+    def perform(self, reply: Reply, now: float) -> None:
+        """Say all of a reply, and nothing more."""
+        self._queue += reply.outputs
+        self._pacing = reply.pacing or self._pacing
+        self.end(now, reply.failure)
+
+    def say(self, piece: Piece, now: float) -> None:
+        """Go on with a piece of the message, or with a call."""
+        self._queue.append(piece)
+        self.wake(now)
+
+    def end(self, now: float, failure: Failure | None = None) -> None:
+        """Nothing more will come; if that is because of a failure, the response fails when everything else has been said."""
+        self._more_may_come = False
+        self._failure = failure
+        self.wake(now)
+
+    def wake(self, now: float) -> None:
+        """Let it go on, though not before the time of its first event."""
+        super().wake(max(now, self._created + self._pacing.time_to_first_event))
 
     def cancel(self, reason: str, now: float) -> None:
         """Stop it: what is open is closed, unsaid things stay unsaid, and `response.done` follows.  For `reason`, see the protocol."""
@@ -138,13 +176,12 @@ class RunningResponse(Task):
 
     # --- the lifecycle --------------------------------------------------------------------------------------------------------------
 
-    def _perform(self, now: float) -> Iterator[float]:
+    def _run(self, now: float) -> Iterator[float]:
         self._out.send(ResponseCreated(event_id=self._out.event_id(), response=self._report("in_progress")))
-        now += self._pacing.time_to_first_event
-        yield now
-        for index, output in enumerate(self._reply.outputs):
-            if self._ending is not None:
-                break
+        index = 0
+        now = yield from self._wait(now)
+        while self._goes_on:
+            output = self._queue.popleft()
             if isinstance(output, Call):
                 now = yield from self._call(index, output, now)
             elif isinstance(output, HostedCall):
@@ -153,10 +190,9 @@ class RunningResponse(Task):
                 now = yield from self._speak(index, output, now)
             else:
                 now = yield from self._write(index, output, now)
-        failure = self._reply.failure
-        if self._ending is None and failure is not None:
-            error = ResponseErrorDetail(type=failure.type, code=failure.code, message=failure.message)
-            self._ending = "failed", ResponseStatusDetails(type="failed", error=error)
+            index += 1
+            now = yield from self._wait(now)
+        self._fail_if_told()
         status, details = self._ending or ("completed", None)
         usage = make_usage(self._read, text=self._text_tokens, audio=self._audio_tokens)
         self._out.send(ResponseDone(event_id=self._out.event_id(), response=self._report(status, details, usage)))
@@ -164,6 +200,24 @@ class RunningResponse(Task):
         assert self.due is not None, "nothing was called before the first wait"
         for made in self._made:
             self._hosted.run(made, self.due)
+
+    def _wait(self, now: float) -> Clock:
+        """Wait until there is something to say, or nothing more will come."""
+        while not self._queue and self._more_may_come and self._ending is None:
+            yield math.inf
+            assert self.due is not None, "it was woken"
+            now = max(now, self.due)
+        return now
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether there is something to say, and it may be said."""
+        return self._ending is None and bool(self._queue)
+
+    def _fail_if_told(self) -> None:
+        if self._ending is None and self._failure is not None:
+            error = ResponseErrorDetail(type=self._failure.type, code=self._failure.code, message=self._failure.message)
+            self._ending = "failed", ResponseStatusDetails(type="failed", error=error)
 
     def _report(self, status: ResponseStatus, details: ResponseStatusDetails | None = None, usage: ResponseUsage | None = None) -> Response:
         return Response(
@@ -213,48 +267,68 @@ class RunningResponse(Task):
 
     # --- outputs --------------------------------------------------------------------------------------------------------------------
 
-    def _write(self, index: int, output: Message, now: float) -> Clock:
+    def _write(self, index: int, piece: Message | Say | None, now: float) -> Clock:
         entry, previous = self._open(index, AssistantMessage(id=self._out.new_id("item_"), status="in_progress", content=()))
         place = self._start_part(entry, index, OutputText(), ContentPart(type="text", text=""))
         said = ""
-        for token in tokenize(output.text):
-            yield now
-            if not self._may_say(text=1):
-                break
-            said += token
-            self._out.send(ResponseOutputTextDelta(event_id=self._out.event_id(), **place, delta=token, obfuscation=_padding(token)))
-            now += 1 / self._pacing.tokens_per_second
+        while piece is not None:
+            for token in tokenize(piece.text):
+                yield now
+                if not self._may_say(text=1):
+                    break
+                said += token
+                self._out.send(ResponseOutputTextDelta(event_id=self._out.event_id(), **place, delta=token, obfuscation=_padding(token)))
+                now += 1 / self._pacing.tokens_per_second
+            piece, now = yield from self._next_piece(piece, now)
         self._out.send(ResponseOutputTextDone(event_id=self._out.event_id(), **place, text=said))
         self._out.send(ResponseContentPartDone(event_id=self._out.event_id(), **place, part=ContentPart(type="text", text=said)))
         self._close(index, entry, previous, AssistantMessage(id=entry.id, status=self._item_status, content=(OutputText(said),)))
         return now
 
-    def _speak(self, index: int, output: Message, now: float) -> Clock:
+    def _speak(self, index: int, piece: Message | Say | None, now: float) -> Clock:
         entry, previous = self._open(index, AssistantMessage(id=self._out.new_id("item_"), status="in_progress", content=()))
         place = self._start_part(entry, index, OutputAudio(transcript=""), ContentPart(type="audio", transcript=""))
         said = ""
         start = now
-        for offset, piece in _interleave(tokenize(output.text), self._chunks(output)):
-            now = start + offset / self._pacing.audio_speed
-            yield now
-            if isinstance(piece, str):
-                if not self._may_say(text=1):
-                    break
-                said += piece
-                self._out.send(
-                    ResponseOutputAudioTranscriptDelta(event_id=self._out.event_id(), **place, delta=piece, obfuscation=_padding(piece))
-                )
-            else:
-                if not self._may_say(audio=audio_tokens(duration_ms(len(piece), entry.format), ASSISTANT_MS_PER_TOKEN)):
-                    break
-                entry.spoken += piece
-                self._out.send(ResponseOutputAudioDelta(event_id=self._out.event_id(), **place, delta=AudioData(piece)))
+        while piece is not None:
+            chunks = self._chunks(piece)
+            for offset, part in _interleave(tokenize(piece.text), chunks):
+                now = start + offset / self._pacing.audio_speed
+                yield now
+                if isinstance(part, str):
+                    if not self._may_say(text=1):
+                        break
+                    said += part
+                    self._out.send(
+                        ResponseOutputAudioTranscriptDelta(event_id=self._out.event_id(), **place, delta=part, obfuscation=_padding(part))
+                    )
+                else:
+                    if not self._may_say(audio=audio_tokens(duration_ms(len(part), entry.format), ASSISTANT_MS_PER_TOKEN)):
+                        break
+                    entry.spoken += part
+                    self._out.send(ResponseOutputAudioDelta(event_id=self._out.event_id(), **place, delta=AudioData(part)))
+            start += duration_ms(sum(map(len, chunks)), entry.format) / 1000 / self._pacing.audio_speed
+            piece, now = yield from self._next_piece(piece, now)
+            start = max(start, now)
         self._out.send(ResponseOutputAudioDone(event_id=self._out.event_id(), **place))
         self._out.send(ResponseOutputAudioTranscriptDone(event_id=self._out.event_id(), **place, transcript=said))
         self._out.send(ResponseContentPartDone(event_id=self._out.event_id(), **place, part=ContentPart(type="audio", transcript=said)))
         content = (OutputAudio(transcript=said),)
         self._close(index, entry, previous, AssistantMessage(id=entry.id, status=self._item_status, content=content))
         return now
+
+    def _next_piece(self, piece: Message | Say, now: float) -> Generator[float, None, tuple[Say | None, float]]:
+        """Wait for what follows in the same message; None if nothing does.  A message whose end never came is incomplete."""
+        if isinstance(piece, Message):
+            return None, now
+        now = yield from self._wait(now)
+        following = self._queue[0] if self._goes_on else None
+        if isinstance(following, Say):
+            self._queue.popleft()
+            return following, now
+        if following is None:
+            self._fail_if_told()
+        return None, now
 
     def _call(self, index: int, output: Call, now: float) -> Clock:
         call_id = output.call_id or self._out.new_id("call_")
@@ -349,11 +423,11 @@ class RunningResponse(Task):
         self._out.send(ResponseContentPartAdded(event_id=self._out.event_id(), **place, part=part))
         return place
 
-    def _chunks(self, output: Message) -> list[bytes]:
+    def _chunks(self, piece: Message | Say) -> list[bytes]:
         settings = self._settings
-        audio = output.audio
+        audio = piece.audio
         if audio is None:
-            audio = AudioData(synthesize_speech(output.text, voice=str(settings.voice), speed=settings.speed))
+            audio = AudioData(synthesize_speech(piece.text, voice=str(settings.voice), speed=settings.speed))
         data = encode_audio(audio, settings.format)
         size = CHUNK_MS * bytes_per_ms(settings.format)
         return [data[start : start + size] for start in range(0, len(data), size)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from realtime_trio.events import (
@@ -18,17 +19,20 @@ from realtime_trio.events import (
 from realtime_trio.simulator._conversation import Entry
 from realtime_trio.simulator._lifecycle import Outbox, Task
 from realtime_trio.simulator._usage import USER_MS_PER_TOKEN, audio_tokens, text_tokens, tokenize
+from realtime_trio.simulator.script import Failure
+
+UNINTELLIGIBLE = Failure("audio_unintelligible", "The audio could not be transcribed.", "transcription_error")
+"""Nobody can understand it."""
 
 
 class RunningTranscription(Task):
     """A transcription from the commit to its last event.
 
-    The model hears at once what is said, so the transcript is part of what it understands from the beginning; the item that clients see
-    gets it when it is complete.
+    It waits until `finish` says what came of the audio.  The model understands the words as soon as they are known; the item that
+    clients see gets them when the transcript is complete.
 
     Args:
         entry: The item with the audio.
-        transcript: What is said, None if it cannot be understood.
         settings: The session's settings.
         delay: Seconds before the first event.
         tokens_per_second: Pace of the deltas.
@@ -39,7 +43,6 @@ class RunningTranscription(Task):
     def __init__(
         self,
         entry: Entry,
-        transcript: str | None,
         settings: Transcription,
         *,
         delay: float,
@@ -51,20 +54,34 @@ class RunningTranscription(Task):
         self._by_duration = str(settings.model).endswith("whisper-1")
         self._tokens_per_second = tokens_per_second
         self._out = outbox
-        entry.transcript = transcript
+        self._outcome: str | Failure | None = None
         super().__init__(self._perform(now + delay))
+
+    @property
+    def entry(self) -> Entry:
+        """The item with the audio."""
+        return self._entry
+
+    def finish(self, outcome: str | Failure, now: float) -> None:
+        """Transcribe the audio so, or say why it cannot be transcribed."""
+        self._outcome = outcome
+        self.wake(now)
 
     def _perform(self, now: float) -> Iterator[float]:
         yield now
-        item_id, transcript = self._entry.id, self._entry.transcript
-        if transcript is None:
-            error = TranscriptionErrorDetail(
-                type="transcription_error", code="audio_unintelligible", message="The audio could not be transcribed."
-            )
+        while self._outcome is None:
+            yield math.inf
+            assert self.due is not None, "it was woken"
+            now = self.due
+        item_id = self._entry.id
+        if isinstance(self._outcome, Failure):
+            failure = self._outcome
+            error = TranscriptionErrorDetail(type=failure.type, code=failure.code, message=failure.message)
             self._out.send(
                 ConversationItemInputAudioTranscriptionFailed(event_id=self._out.event_id(), item_id=item_id, content_index=0, error=error)
             )
             return
+        transcript = self._outcome
         for delta in [transcript] if self._by_duration else tokenize(transcript):
             yield now
             self._out.send(

@@ -30,6 +30,7 @@ from realtime_trio.events import (
     McpToolExecutionError,
     Modality,
     Tool,
+    ToolChoice,
     UserMessage,
 )
 
@@ -66,7 +67,7 @@ LIFELIKE = Pacing(time_to_first_event=0.35, tokens_per_second=40.0, audio_speed=
 
 @frozen(kw_only=True)
 class Turn:
-    """What the model would have before it when it answers; given to predicates."""
+    """What the model would have before it when it answers; given to predicates and agents."""
 
     items: tuple[InputItem, ...]
     """The conversation so far, or the `input` of the response; speech of the assistant as its transcript."""
@@ -76,6 +77,10 @@ class Turn:
     """The effective instructions."""
     tools: tuple[Tool, ...] = ()
     """The tools on offer."""
+    tool_choice: ToolChoice = "auto"
+    """Whether tools may, must or must not be called, or which one must.  Nobody checks that the answer keeps to it."""
+    max_output_tokens: int | None = None
+    """After how many tokens the answer is cut off, None for never.  Those of speech count, too: 20 a second."""
     metadata: JsonObject | None = None
     """The metadata of the request."""
     heard_seconds: float = 0.0
@@ -307,18 +312,19 @@ _UNHEARD = ("[speech]", "[I am a simulator, so I hear nothing and translate noth
 class Script:
     """Everything the simulated model will say.
 
-    For each response the first unused reply is taken whose predicate, if it has one, is true.  When none is left the simulator answers for
-    itself: it repeats what it was told and says so.
+    For each response the first unused reply is taken whose predicate, if it has one, is true.  When none is left the agent answers, and
+    where there is none the simulator does for itself: it repeats what it was told and says so.
     """
 
     replies: tuple[Reply, ...] = field(default=(), converter=tuple[Reply, ...])
     """The replies, each used once per connection."""
     transcripts: tuple[str | None, ...] = field(default=(), converter=tuple["str | None", ...], kw_only=True)
     """What the user is understood to say, one for each committed piece of audio; None is audio that cannot be transcribed.  When they are
-    used up the length of the audio is given instead, in brackets: the simulator has no ears."""
+    used up it is what the ears hear, and where there are none the length of the audio, in brackets."""
     transcription_delay: float = field(default=0.0, validator=_check_delay, kw_only=True)
     """Seconds between a commit and the first event of its transcription, which the service does beside everything else: a transcript may
-    come while the answer is being given, or after it.  0: before anything else.  The model understands the user at once in any case."""
+    come while the answer is being given, or after it.  0: before anything else.  The model does not wait for it: it understands the user
+    at once or, where there are ears, as soon as they have heard."""
     transcription_jitter: float = field(default=0.0, validator=_check_delay, kw_only=True)
     """Up to so many seconds more, at random, but the same in every run.  Transcripts may then come in another order than their audio."""
     translations: tuple[tuple[str, str], ...] = field(default=(), converter=_to_pairs, kw_only=True)
@@ -362,7 +368,15 @@ class Performance:
     _chance: random.Random = field(factory=partial(random.Random, 0), init=False)
 
     def answer(self, turn: Turn) -> Reply:
-        """Take the reply for this turn.
+        """Take the reply for this turn; the simulator's own words if there is none.
+
+        Raises:
+            LocalProtocolError: A predicate failed; its exception is the cause.
+        """
+        return self.take_reply(turn) or Reply.text(_own_words(turn))
+
+    def take_reply(self, turn: Turn) -> Reply | None:
+        """Take the reply that the script has for this turn; None if it has none.
 
         Raises:
             LocalProtocolError: A predicate failed; its exception is the cause.
@@ -370,7 +384,17 @@ class Performance:
         for index, reply in enumerate(self._replies):
             if _fits(reply, turn):
                 return self._replies.pop(index)
-        return Reply.text(_own_words(turn))
+        return None
+
+    @property
+    def goes_by_words(self) -> bool:
+        """Whether what the user said can make a difference to the next reply; not if that is taken in any case."""
+        return not self._replies or self._replies[0].when is not None
+
+    @property
+    def has_transcripts(self) -> bool:
+        """Whether the script still says what the user is understood to say."""
+        return bool(self._transcripts)
 
     def transcribe(self, seconds: float) -> str | None:
         """The transcript of the next piece of audio, None if there can be none."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import secrets
 import ssl
 import string
@@ -14,6 +15,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
+from pathlib import Path
 
 import attrs
 import trio
@@ -27,9 +30,11 @@ from realtime_trio.dialects import Dialect
 from realtime_trio.errors import ConnectionLost
 from realtime_trio.events import ErrorEvent
 from realtime_trio.simulator._admission import SUBPROTOCOL, KeyRing, TurnedAway, admit, is_served, path_of
+from realtime_trio.simulator._agency import Agency, run_attended_server
 from realtime_trio.simulator._reading import read_message
 from realtime_trio.simulator._rest import RestApi, not_found
 from realtime_trio.simulator._simulation import Configured, InBeta, Simulation as Simulation
+from realtime_trio.simulator._wiretap import open_wiretap
 from realtime_trio.simulator.faults import Fault, FaultyTransport
 from realtime_trio.simulator.script import LIFELIKE, Script
 from realtime_trio.simulator.server import SimulatedServer
@@ -86,13 +91,16 @@ Faults = Iterable[Fault] | Callable[[], Iterable[Fault]]
 
 
 @asynccontextmanager
-async def open_simulator_transport(server: Simulation | Script, *, faults: Faults = ()) -> AsyncIterator[Transport]:
+async def open_simulator_transport(
+    server: Simulation | Script, *, agency: Agency | None = None, faults: Faults = ()
+) -> AsyncIterator[Transport]:
     """Open a connection to a simulated server in memory: no network, no waiting, and happy with an autojump clock.
 
     Leaving the block closes the connection and ends the server.  A failing predicate of the script leaves the block as its exception.
 
     Args:
         server: A fresh server (`SimulatedTranslator(script)` for translation), or the script for one that holds a conversation.
+        agency: Who answers, listens and speaks where the script does not say what; for a script or a `SimulatedServer`.
         faults: What goes wrong, or a function that says so.
 
     Yields:
@@ -102,7 +110,7 @@ async def open_simulator_transport(server: Simulation | Script, *, faults: Fault
     codec = Codec(Role.SERVER, kind=served.kind)
     ours, theirs = memory_transport_pair()
     async with open_service_nursery() as nursery:
-        nursery.start_soon(partial(run_server, _faulty(theirs, _each_time(faults), codec), served, codec=codec))
+        nursery.start_soon(_run, _faulty(theirs, _each_time(faults), codec), served, agency, served, codec)
         try:
             yield ours
         finally:
@@ -117,8 +125,10 @@ async def serve_simulator(
     api_key: str | None = None,
     models: Iterable[str] | None = None,
     expires_after: float = 3600.0,
+    agency: Agency | None = None,
     beta: bool = False,
     faults: Faults = (),
+    record: str | os.PathLike[str] | None = None,
     ssl_context: ssl.SSLContext | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -143,8 +153,10 @@ async def serve_simulator(
             secret that has expired.
         models: The models that are listed and served; None lists those of today and serves any.
         expires_after: Seconds until a session ends.
+        agency: Who answers, listens and speaks where the script does not say what: `Agency(OfflineAgent())`.
         beta: Speak the beta protocol with clients that ask for it, instead of turning them away as the service does today.
         faults: What goes wrong on every connection.  Or a function that is asked for it for every connection.
+        record: A directory in which every session is recorded, in a file of its own; see `open_recording`.
         ssl_context: Serve `wss://` and `https://` with this certificate.
         task_status: For `nursery.start`: the base URL, e.g. `ws://127.0.0.1:8123/v1/realtime`.
 
@@ -155,6 +167,9 @@ async def serve_simulator(
     epoch = time.time() - trio.current_time()
     known = None if models is None else tuple(models)
     keys = KeyRing(api_key)
+    folder, numbers = None if record is None else Path(record), count(1)
+    if folder is not None:
+        await trio.to_thread.run_sync(partial(folder.mkdir, parents=True, exist_ok=True))
     rest = RestApi(keys, models=known, new_id=_random_id, created_at=epoch + trio.current_time())
 
     async def serve_client(transport: Transport, request: HandshakeRequest) -> None:
@@ -166,18 +181,25 @@ async def serve_simulator(
             return
         codec = Codec(Role.SERVER, admission.dialect, kind=admission.kind)
         make = SimulatedTranslator if admission.kind is SessionKind.TRANSLATION else partial(SimulatedServer, kind=admission.kind)
-        server: Simulation = make(
+        served = make(
             script if isinstance(script, Script) else script(),
             model=admission.model,
             new_id=_random_id,
             expires_after=expires_after,
             epoch=epoch,
         )
+        shown: Simulation = served
         if admission.update is not None:
-            server = Configured(server, admission.update)
+            shown = Configured(shown, admission.update)
         if admission.dialect is Dialect.BETA:
-            server = InBeta(server)
-        await run_server(_faulty(transport, make_faults, codec), server, codec=codec)
+            shown = InBeta(shown)
+        faulty = _faulty(transport, make_faults, codec)
+        if folder is None:
+            await _run(faulty, served, agency, shown, codec)
+            return
+        path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{next(numbers)}.jsonl"
+        async with open_wiretap(faulty, path, kind=admission.kind, dialect=admission.dialect) as tapped:
+            await _run(tapped, served, agency, shown, codec)
 
     async def answer(request: HttpRequest) -> HttpResponse:
         await trio.lowlevel.checkpoint()
@@ -198,6 +220,14 @@ async def serve_simulator(
     await serve_websocket(
         serve_client, host, port, admit=_accept, http=answer, ssl_context=ssl_context, task_status=_Announcement(announce)
     )
+
+
+async def _run(transport: Transport, server: Simulation, agency: Agency | None, shown: Simulation, codec: Codec) -> None:
+    """Run a server behind what is put around it, with whom it can ask."""
+    if agency is not None and isinstance(server, SimulatedServer):
+        await run_attended_server(transport, server, agency, facade=shown, codec=codec)
+    else:
+        await run_server(transport, shown, codec=codec)
 
 
 @frozen

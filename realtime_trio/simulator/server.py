@@ -1,11 +1,15 @@
 """The simulated service, without a network and without a clock: client events go in, server events come out when their time has come.
 
 Owns one connection's session, conversation, input audio and responses, and the outbox.  Time is passed in, ids come from a factory, what
-the model says comes from a `Script`; so the same events at the same times always give the same answers.
+the model says comes from a `Script`; so the same events at the same times always give the same answers.  What the script does not say
+somebody outside may: an agent, and ears.
 
 Theory of operation.  Whatever arrives is obeyed at once and answered into the outbox, after everything that was due until then.  Responses,
 transcriptions and what happens on MCP servers take their time: each is a generator that the server lets run when its next step is due (see
 `_response`).  What has not been said yet can therefore still be taken back, which is what cancelling means.
+
+What needs an agent or ears is a question, which whoever drives the server takes from it and answers when it can.  Meanwhile the response or
+the transcription that waits for it is due at no time, and can be cancelled like any other; then the question is not wanted any more.
 
 Audio has a time of its own, in which turns are detected and reported; to the clock, everything in an append happens when that arrives.  The
 silence after which the service speaks up is measured by the clock, since it may come without any audio.
@@ -17,6 +21,7 @@ import math
 from collections.abc import Callable, Iterator
 
 import attrs
+from attrs import frozen
 
 from realtime_trio.audio import AudioData
 from realtime_trio.codec import SessionKind
@@ -54,6 +59,7 @@ from realtime_trio.events import (
     SessionCreated,
     SessionUpdate,
     SessionUpdated,
+    ToolChoice,
     TranscriptionSessionConfig,
     UnknownEvent,
     UserMessage,
@@ -63,6 +69,7 @@ from realtime_trio.simulator._conversation import Conversation, Entry, check_ite
 from realtime_trio.simulator._input_audio import InputAudioBuffer, TurnEnded
 from realtime_trio.simulator._lifecycle import Lifecycle, Task
 from realtime_trio.simulator._mcp import HostedTask, HostedTools
+from realtime_trio.simulator._questions import AnswerWanted, Hearing, Question
 from realtime_trio.simulator._refusal import SUPPORTED_TYPES, Refusal, audio_bytes, check_choice, explain, unsupported
 from realtime_trio.simulator._response import RunningResponse
 from realtime_trio.simulator._response_settings import ResponseSettings, settings_for
@@ -74,20 +81,38 @@ from realtime_trio.simulator._session import (
     input_of,
     updated_session,
 )
-from realtime_trio.simulator._transcription import RunningTranscription
+from realtime_trio.simulator._transcription import UNINTELLIGIBLE, RunningTranscription
 from realtime_trio.simulator._turn_detection import SpeechStarted
-from realtime_trio.simulator.script import Script, Turn
+from realtime_trio.simulator.agent import Piece, Say
+from realtime_trio.simulator.script import Call, Failure, Script, Turn
 
 _MIN_COMMIT_MS = 100
 _MAX_APPEND = 15 * 2**20
 """Bytes of audio in one event; which error the service gives for more was never seen."""
+_MAX_BACKLOG = 8
+"""Pieces of an answer that may wait to be said.  Enough that an agent can prepare the next sentence while one is being said, and few enough
+that it learns in time that it was interrupted."""
+_MAX_UNTAKEN = 100
+"""Events that may wait to be taken before agents are held back: the client may not keep up either."""
+
+
+@frozen
+class _Undecided:
+    """A response of which it is not known yet what it says."""
+
+    response: RunningResponse
+    context: list[Entry]
+    """What it reads."""
+    settings: ResponseSettings
+    tool_choice: ToolChoice
 
 
 class SimulatedServer(Lifecycle):
     """The service's side of one connection.
 
     Call `connect` once, then `receive` for every event of the client, and `take_due` for what is to be sent: after each of these calls, and
-    whenever `next_due` has come.  Not thread-safe; never waits.
+    whenever `next_due` has come.  With `has_agent` or `has_ears`, take its questions (`take_questions`) after each of these calls as well,
+    and answer them as long as they are wanted (`is_wanted`); then `take_due` again.  Not thread-safe; never waits.
 
     Args:
         script: What the model says.
@@ -96,6 +121,9 @@ class SimulatedServer(Lifecycle):
         new_id: Makes ids: a function from a prefix to an id that was never made before.  `sequential_ids()` when None.
         expires_after: Seconds until the session ends with an error and close code 1001; infinite for never.
         epoch: What the clock's zero is in seconds since 1970, for `expires_at`, the one time on the wire that is absolute.
+        has_agent: Ask what to answer to the turns for which the script has no reply.
+        has_ears: Ask what the user says in audio for which the script has no transcript, when somebody needs to know: a transcription that
+            is configured, the agent, or a reply with a predicate.
 
     Raises:
         LocalProtocolError: The kind of session is not simulated.
@@ -110,6 +138,8 @@ class SimulatedServer(Lifecycle):
         new_id: Callable[[str], str] | None = None,
         expires_after: float = 3600.0,
         epoch: float = 0.0,
+        has_agent: bool = False,
+        has_ears: bool = False,
     ) -> None:
         if kind is SessionKind.TRANSLATION:
             raise LocalProtocolError("this server has realtime and transcription sessions; for translation there is SimulatedTranslator")
@@ -127,6 +157,13 @@ class SimulatedServer(Lifecycle):
         self._transcriptions: list[RunningTranscription] = []
         self._responses: list[RunningResponse] = []
         self._active: RunningResponse | None = None
+        self.has_agent = has_agent
+        """Whether somebody answers `AnswerWanted`.  To be set before `connect`."""
+        self.has_ears = has_ears
+        """Whether somebody answers `TranscriptWanted`.  To be set before `connect`."""
+        self._questions: list[Question] = []
+        self._hearing = Hearing(self._questions.append)
+        self._undecided: list[_Undecided] = []
 
     def _greet(self, expires_at: int | None) -> None:
         self._session = attrs.evolve(self._session, expires_at=expires_at)
@@ -162,6 +199,96 @@ class SimulatedServer(Lifecycle):
         while prefix == "item_" and self._conversation.find(new_id) is not None:
             new_id = self._make_id(prefix)
         return new_id
+
+    # --- questions ------------------------------------------------------------------------------------------------------------------
+
+    def take_questions(self) -> tuple[Question, ...]:
+        """What the server wants to know, in the order in which it came up; each question is returned once, unless it is void already."""
+        questions = tuple(question for question in self._questions if self.is_wanted(question.id))
+        self._questions.clear()
+        return questions
+
+    def is_wanted(self, question_id: str) -> bool:
+        """Whether the server still waits for an answer, or for more of it.
+
+        Not if the response was cancelled, has used up its tokens, or the session is over.  What the user said is wanted in any case, since
+        the next response will read it.
+        """
+        if self._close is not None:
+            return False
+        return self._hearing.is_open(question_id) or self._answering(question_id) is not None
+
+    def is_keeping_up(self, question_id: str) -> bool:
+        """Whether the next piece of an answer is welcome now, because little of what came before it still waits to be said or taken."""
+        response = self._answering(question_id)
+        return response is not None and response.backlog < _MAX_BACKLOG and len(self._out.events) < _MAX_UNTAKEN
+
+    def say(self, question_id: str, piece: Piece, now: float) -> None:
+        """Go on with an answer.  Ignored if it is not wanted any more, as all of these.
+
+        Raises:
+            LocalProtocolError: This is no piece of an answer.
+            RemoteProtocolError: Its audio is base64 that is not valid.
+        """
+        if not isinstance(piece, Say | Call):
+            raise LocalProtocolError(f"an answer is made of Say and Call, not of {type(piece).__name__}")
+        is_empty = isinstance(piece, Say) and not (piece.audio is not None and piece.audio.data) and not piece.text
+        self._advance(now)
+        response = self._answering(question_id)
+        if response is not None and not is_empty:
+            response.say(piece, self._now)
+
+    def answer_ends(self, question_id: str, now: float) -> None:
+        """That was the whole answer; it may have no piece at all."""
+        self._end_answer(question_id, now)
+
+    def answer_fails(self, question_id: str, failure: Failure, now: float) -> None:
+        """There is no answer, or no more of it: the response says what it has, and fails."""
+        self._end_answer(question_id, now, failure)
+
+    def hear(self, question_id: str, words: str | None, now: float) -> None:
+        """Understand what the user said: these words, or none.
+
+        Raises:
+            LocalProtocolError: A predicate of the script, which had to wait for the words, failed.
+        """
+        self._finish_hearing(question_id, words or "", now)
+
+    def hearing_fails(self, question_id: str, failure: Failure, now: float) -> None:
+        """Nobody can tell what the user said.
+
+        Raises:
+            LocalProtocolError: As `hear`.
+        """
+        self._finish_hearing(question_id, failure, now)
+
+    def _answering(self, response_id: str) -> RunningResponse | None:
+        return next((running for running in self._responses if running.id == response_id and running.is_open), None)
+
+    def _end_answer(self, question_id: str, now: float, failure: Failure | None = None) -> None:
+        self._advance(now)
+        response = self._answering(question_id)
+        if response is not None:
+            response.end(self._now, failure)
+
+    def _finish_hearing(self, question_id: str, outcome: str | Failure, now: float) -> None:
+        self._advance(now)
+        entry = self._hearing.finish(question_id)
+        if entry is None or self._close is not None:
+            return
+        self._understand(entry, outcome)
+        undecided, self._undecided = self._undecided, []
+        for pending in undecided:
+            self._decide_when_understood(pending)
+
+    def _understand(self, entry: Entry, outcome: str | Failure) -> None:
+        """Note what the user says in an item, and tell those who wait for it."""
+        self._hearing.skip(entry)
+        if isinstance(outcome, str):
+            entry.transcript = outcome
+        for transcription in self._transcriptions:
+            if transcription.entry is entry:
+                transcription.finish(outcome, self._now)
 
     # --- client events --------------------------------------------------------------------------------------------------------------
 
@@ -289,7 +416,6 @@ class SimulatedServer(Lifecycle):
             self._transcriptions.append(
                 RunningTranscription(
                     entry,
-                    "" if is_silent else self._performance.transcribe(entry.heard_ms / 1000),
                     transcription,
                     delay=self._performance.transcription_wait(),
                     tokens_per_second=self._performance.pacing.tokens_per_second,
@@ -297,6 +423,19 @@ class SimulatedServer(Lifecycle):
                     now=self._now,
                 )
             )
+        self._listen(entry, is_silent=is_silent, is_transcribed=transcription is not None)
+
+    def _listen(self, entry: Entry, *, is_silent: bool, is_transcribed: bool) -> None:
+        """Understand what the user says in an item if that is known; if not, ask for it if it is needed in any case."""
+        if not (is_transcribed or self.has_agent or self.has_ears):
+            return
+        if is_silent:
+            self._understand(entry, "")
+        elif self._performance.has_transcripts or (is_transcribed and not self.has_ears):
+            words = self._performance.transcribe(entry.heard_ms / 1000)
+            self._understand(entry, UNINTELLIGIBLE if words is None else words)
+        elif is_transcribed:
+            self._hearing.listen(entry)
 
     # --- silence --------------------------------------------------------------------------------------------------------------------
 
@@ -352,11 +491,9 @@ class SimulatedServer(Lifecycle):
         if config.tools:
             self._hosted.discover(config.tools, self._now)
             context = self._context.select(given, settings)  # which may have a list of tools more now
-        reply = self._hosted.offered(self._performance.answer(_turn(context, settings)), settings.tools)
         response = RunningResponse(
-            reply,
             settings,
-            reply.pacing or self._performance.pacing,
+            self._performance.pacing,
             read=self._context.read(context, settings, is_apart=is_out_of_band or given is not None),
             hosted=self._hosted,
             conversation=None if is_out_of_band else self._conversation,
@@ -366,6 +503,26 @@ class SimulatedServer(Lifecycle):
         self._responses.append(response)
         if not is_out_of_band:
             self._active, self._silence = response, None
+        tool_choice = config.tool_choice if config.tool_choice is not None else self._session.tool_choice or "auto"
+        if self.has_ears and self._performance.goes_by_words:
+            for entry in context:
+                self._hearing.listen(entry)
+        self._decide_when_understood(_Undecided(response, context, settings, tool_choice))
+
+    def _decide_when_understood(self, pending: _Undecided) -> None:
+        if self._performance.goes_by_words and any(map(self._hearing.awaits, pending.context)):
+            self._undecided.append(pending)
+        elif pending.response.is_open:  # it may have been cancelled while it waited
+            self._decide(pending)
+
+    def _decide(self, pending: _Undecided) -> None:
+        """Let a response say what the script has for it, or else what the agent answers, or else something of one's own."""
+        turn = _turn(pending)
+        reply = self._performance.take_reply(turn) if self.has_agent else self._performance.answer(turn)
+        if reply is None:
+            self._questions.append(AnswerWanted(id=pending.response.id, turn=turn))
+        else:
+            pending.response.perform(self._hosted.offered(reply, pending.settings.tools), self._now)
 
     def _resolve(self, index: int, item: InputItem) -> Entry:
         param = f"response.input[{index}]"
@@ -393,13 +550,16 @@ def _due(running: Task | HostedTask) -> float:
     return math.inf if running.due is None else running.due
 
 
-def _turn(context: list[Entry], settings: ResponseSettings) -> Turn:
+def _turn(pending: _Undecided) -> Turn:
+    context, settings = pending.context, pending.settings
     heard = next((entry.heard_ms for entry in reversed(context) if isinstance(entry.item, UserMessage)), 0.0)
     return Turn(
         items=tuple(entry.understood for entry in context),
         modality=settings.modality,
         instructions=settings.instructions,
         tools=settings.tools,
+        tool_choice=pending.tool_choice,
+        max_output_tokens=settings.max_output_tokens if isinstance(settings.max_output_tokens, int) else None,
         metadata=settings.metadata,
         heard_seconds=heard / 1000,
     )
