@@ -220,7 +220,7 @@ class _Shape(NamedTuple):
             if member is not _ABSENT and not _put(nested, place.ga, place.reshape.from_beta(member)):
                 nested[place.beta] = member
         if self.kind is not None:
-            nested.setdefault("type", self.kind)
+            nested["type"] = self.kind if nested.get("type") is None else nested["type"]
         return nested
 
     def to_beta(self, value: object) -> object:

@@ -259,6 +259,8 @@ async def open_recording(
     is done by a task and a thread of its own and holds nobody up; if the disk does not keep up with the wire, the file says how much is
     missing and where.
 
+    An autojump clock does not see the thread and runs ahead of it; tests under one use `realtime_trio.testing.RecordingTransport`.
+
     Leaving the block, in whatever way, first writes what is left in the stream.  The stream is the block's from then on, and stays open.
 
     Args:

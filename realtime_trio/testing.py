@@ -30,9 +30,11 @@ from realtime_trio.events.conversation_item import ConversationItem
 from realtime_trio.input_audio import InputAudioExchange
 from realtime_trio.recording import Recording as Recording, WireRecord, open_recording as open_recording, read_recording as read_recording
 from realtime_trio.session import Session, SessionOptions, open_session
+from realtime_trio.simulator._agency import Agency as Agency
+from realtime_trio.simulator.faults import Fault as Fault
 from realtime_trio.simulator.replay import ReplayServer as ReplayServer
 from realtime_trio.simulator.script import Reply as Reply, Script as Script
-from realtime_trio.simulator.serve import Simulation, open_simulator_transport
+from realtime_trio.simulator.serve import Faults, Simulation, open_simulator_transport
 from realtime_trio.simulator.server import SimulatedServer
 from realtime_trio.tools.registry import AnyTool
 from realtime_trio.transport import NORMAL_CLOSURE, Close, Transport
@@ -59,7 +61,12 @@ class SimulationOptions(SessionOptions, total=False):
 
 @asynccontextmanager
 async def open_simulated_session(
-    script: Script | Simulation | None = None, *, model: str = "gpt-realtime", **options: Unpack[SimulationOptions]
+    script: Script | Simulation | None = None,
+    *,
+    model: str = "gpt-realtime",
+    agency: Agency | None = None,
+    faults: Faults = (),
+    **options: Unpack[SimulationOptions],
 ) -> AsyncIterator[tuple[Session, Simulation]]:
     """Open a session with a simulated service in memory: no network, no key, no waiting under an autojump clock.
 
@@ -68,6 +75,8 @@ async def open_simulated_session(
     Args:
         script: What the model says; the simulator answers for itself when None.  Or a server of your own, such as a `ReplayServer`.
         model: The model that the simulator claims to be.
+        agency: Who answers where the script does not say what, e.g. `Agency(OfflineAgent())`.
+        faults: What goes wrong, e.g. `[Fault.drop("response.done")]`.
         **options: As for `open_session`.  `new_id=sequential_ids()` makes the same ids in every run.
 
     Yields:
@@ -75,7 +84,10 @@ async def open_simulated_session(
     """
     server = _served(script, model)
     options.setdefault("strict", True)
-    async with open_simulator_transport(server) as transport, open_session(transport=transport, **options) as session:
+    async with (
+        open_simulator_transport(server, agency=agency, faults=faults) as transport,
+        open_session(transport=transport, **options) as session,
+    ):
         yield session, server
 
 

@@ -2,7 +2,8 @@
 
 A block that follows `<!-- given: a, b -->` is run in the situation that these entries of `GIVEN` make; a block that is followed by one of
 ```text prints exactly that.  A block that opens sessions itself finds a service by the environment, as an application does, on a real
-socket.  Every other block is run inside a session, and when nothing happens any more the session ends.
+socket; if it brings a simulator of its own, there is neither, and no time passes.  A block of tests is run by pytest.  Every other block
+is run inside a session, and when nothing happens any more the session ends.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import ast
 import inspect
 import json
 import logging
+import math
 import re
 import textwrap
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import CodeType
 from typing import Annotated, Any, Literal
@@ -26,6 +29,7 @@ from numpy.typing import NDArray
 from trio.testing import MockClock
 
 import realtime_trio
+import realtime_trio.testing
 from realtime_trio import (
     Close,
     Event,
@@ -53,9 +57,13 @@ from realtime_trio.simulator import (
     synthesize_speech,
 )
 
+pytest_plugins = ["pytester"]
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 KEY = "sk-good"
+ABOUT_THE_SIMULATOR = {"simulator.md", "testing.md"}
+"""Pages in which the names of the simulator and of the test kit are known, too."""
 
 _BLOCK = re.compile(
     r"(?:^<!-- given: (?P<given>[^>]*?) -->\n)?^```python\n(?P<code>.*?)^```$(?:\n\n?^```text\n(?P<printed>.*?)^```$)?",
@@ -80,8 +88,31 @@ class Snippet:
         return "trio.run(" in self.code
 
     @property
+    def tests(self) -> int:
+        return len(re.findall(r"^async def test_", self.code, re.MULTILINE))
+
+    @property
+    def brings_its_simulator(self) -> bool:
+        return "open_simulat" in self.code and re.search(r"serve_simulator|trio\.run\(|open_session\((?!transport=)", self.code) is None
+
+    @property
+    def extras(self) -> Iterable[str]:
+        """Packages that it needs and not everybody has."""
+        voice = ("pocketsphinx", "espeakng_loader") if "simulator.voice" in self.code else ()
+        return (*voice, "httpx2") if "simulator.brain" in self.code else voice
+
+    @property
     def opens_sessions(self) -> bool:
-        return re.search(r"open_\w*(session|connection)\(", self.code) is not None
+        return re.search(r"open_\w*(session|connection)\(|serve_simulator", self.code) is not None
+
+    @property
+    def situation(self) -> str:
+        """In which of the tests below it is run."""
+        if self.tests:
+            return "in pytest"
+        if self.brings_its_simulator:
+            return "with a simulator"
+        return "with a service" if self.opens_sessions else "in a session"
 
     def compile(self) -> CodeType:
         """The code, which may await, at the lines it has in its page."""
@@ -242,6 +273,14 @@ def namespace(**more: object) -> dict[str, object]:
     return {**ours, **modules, **audio, **simulated, "microphone_chunks": Microphone(), "speaker": Speaker(), **more}
 
 
+def namespace_of(snippet: Snippet, **more: object) -> dict[str, object]:
+    if snippet.page.name not in ABOUT_THE_SIMULATOR:
+        return namespace(**more)
+    modules = (realtime_trio.simulator, realtime_trio.testing)
+    names = {name: value for module in modules for name, value in vars(module).items() if not name.startswith("_")}
+    return namespace(**names, math=math, partial=partial, **more)
+
+
 async def run(snippet: Snippet, names: dict[str, object]) -> None:
     await trio.lowlevel.checkpoint()
     coroutine = eval(snippet.compile(), names)
@@ -261,14 +300,14 @@ def check(snippet: Snippet, printed: str) -> None:
         assert printed.strip() == snippet.printed.strip()
 
 
-def named(snippets: Iterable[Snippet]) -> list[Any]:
-    return [pytest.param(snippet, id=snippet.name) for snippet in snippets]
+def all_that_run(situation: str) -> list[Any]:
+    return [pytest.param(snippet, id=snippet.name) for snippet in SNIPPETS if snippet.situation == situation]
 
 
 # Running them
 
 
-@pytest.mark.parametrize("snippet", named(each for each in SNIPPETS if not each.opens_sessions))
+@pytest.mark.parametrize("snippet", all_that_run("in a session"))
 async def test_a_snippet_runs_inside_a_session(
     snippet: Snippet, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,21 +328,23 @@ async def test_a_snippet_runs_inside_a_session(
                 for prepare in given.before:
                     await prepare(session)
                 clocks.start_soon(hang_up_when_nothing_happens, transport)
-                await run(snippet, namespace(session=session, nursery=consumers))
+                await run(snippet, namespace_of(snippet, session=session, nursery=consumers))
                 clocks.cancel_scope.cancel()
             consumers.cancel_scope.deadline = trio.current_time() + 60  # they end with the session
     check(snippet, capsys.readouterr().out)
 
 
 @pytest.mark.socket
-@pytest.mark.parametrize("snippet", named(each for each in SNIPPETS if each.opens_sessions))
+@pytest.mark.parametrize("snippet", all_that_run("with a service"))
 async def test_a_snippet_that_opens_sessions_runs(
     snippet: Snippet, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names = namespace()
+    for package in snippet.extras:
+        pytest.importorskip(package)
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
+            names = namespace_of(snippet, nursery=nursery)
             given = situation_of(snippet)
             script = Script(given.replies, **given.script)
             url = await nursery.start(lambda task_status: serve_simulator(script, api_key=KEY, task_status=task_status))
@@ -317,11 +358,52 @@ async def test_a_snippet_that_opens_sessions_runs(
     check(snippet, capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("snippet", all_that_run("with a simulator"))
+async def test_a_snippet_that_brings_its_simulator_runs_in_no_time(
+    snippet: Snippet, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not snippet.given
+    monkeypatch.chdir(tmp_path)
+    with trio.fail_after(7200):
+        async with trio.open_nursery() as nursery:
+            await run(snippet, namespace_of(snippet, nursery=nursery))
+            nursery.cancel_scope.cancel()
+    check(snippet, capsys.readouterr().out)
+
+
+PREAMBLE = """\
+import math, os, sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+import numpy as np, pytest, trio
+from realtime_trio import *
+from realtime_trio.audio import PCM_RATE
+from realtime_trio.simulator import *
+from realtime_trio.testing import *
+"""
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("snippet", all_that_run("in pytest"))
+def test_a_snippet_of_tests_passes(snippet: Snippet, pytester: pytest.Pytester) -> None:
+    assert not snippet.given
+    pytester.makeini("[pytest]\ntrio_mode = true\nfilterwarnings = error")
+    pytester.makepyfile(PREAMBLE + snippet.code)
+    pytester.runpytest_inprocess().assert_outcomes(passed=snippet.tests)
+
+
 # The pages themselves
 
 
 def test_every_page_with_promises_has_snippets() -> None:
-    assert {snippet.page.name for snippet in SNIPPETS} == {"README.md", "guide.md", "coming-from-javascript.md", "tools.md"}
+    assert {snippet.page.name for snippet in SNIPPETS} == {
+        "README.md",
+        "guide.md",
+        "coming-from-javascript.md",
+        "tools.md",
+        *ABOUT_THE_SIMULATOR,
+    }
 
 
 def test_every_situation_is_given_somewhere() -> None:
@@ -351,7 +433,7 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
 def test_what_a_page_calls_by_a_name_of_ours_exists(page: Path) -> None:
     """Words in code style that look like classes of ours are classes of ours."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    ours = {*dir(realtime_trio), *dir(realtime_trio.simulator), *dir(realtime_trio.audio)}
+    ours = {*dir(realtime_trio), *dir(realtime_trio.simulator), *dir(realtime_trio.testing), *dir(realtime_trio.audio)}
     for mentioned in re.findall(r"`((?:Item|Response|Session|Input|Conversation|Tool|Delta|Slow|Server|Local|Remote)[A-Z]\w+)[`(]", text):
         assert mentioned in ours, mentioned
 

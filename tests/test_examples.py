@@ -14,10 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trio
+from test_simulator_brain import DONE, chunk, served
 
 from realtime_trio import open_session
 from realtime_trio.audio import PCM_RATE, read_wav
 from realtime_trio.simulator import INSTANT, Reply, Script, Turn, serve_simulator, synthesize_speech
+
+pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -34,6 +37,10 @@ TESTED = {
     "weather_tool.py",
     "approval.py",
     "manual_tools.py",
+    "test_my_agent.py",
+    "fault_injection.py",
+    "local_llm.py",
+    "spoken_conversation.py",
 }
 
 
@@ -261,6 +268,55 @@ async def test_an_example_of_tools_needs_no_service(command: list[str], last: st
     assert ended.stdout.decode().splitlines()[-1] == last
 
 
+def test_the_tests_of_an_agent_pass(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nfilterwarnings = error")
+    pytester.makepyfile(test_my_agent=(EXAMPLES / "test_my_agent.py").read_text(encoding="utf-8"))
+    pytester.runpytest_inprocess("--strict-markers").assert_outcomes(passed=4)
+
+
+async def test_fault_injection_gets_an_answer_whatever_goes_wrong() -> None:
+    faults = list(runpy.run_path(str(EXAMPLES / "fault_injection.py"))["FAULTS"])
+    with trio.fail_after(10):
+        ended = await trio.run_process([sys.executable, str(EXAMPLES / "fault_injection.py")], capture_stdout=True, capture_stderr=True)
+    lines = ended.stdout.decode().splitlines()
+    assert ended.stderr == b""
+    assert [line[:26].rstrip() for line in lines] == faults
+    stories = {name: line[26:] for name, line in zip(faults, lines, strict=True)}
+    assert all("You are Ada." in story for story in stories.values())
+    lost = "connection lost: 1006 the connection dropped"
+    assert stories["the connection drops"] == f" 1.0 s  {lost}; You are Ada. (1.05 s of speech)"
+    assert stories["nothing more is said"] == " 5.6 s  no answer in 5 s; You are Ada. (1.05 s of speech)"
+    assert stories["nothing, for a while"] == " 2.4 s  You are Ada. (1.05 s of speech)"
+    assert stories["half an event comes"] == " 0.6 s  [UnknownEvent] You are Ada. (1.05 s of speech)"
+
+
+@pytest.mark.socket
+async def test_local_llm_lets_a_model_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    serve = runpy.run_path(str(EXAMPLES / "local_llm.py"))["main"]
+    async with served(chunk(content="Hello, "), chunk(content="Ada."), DONE) as endpoint, trio.open_nursery() as nursery:
+        url = await nursery.start(serve, endpoint.url, "m", 0)
+        async with open_session(url=url, output_modalities=["text"]) as session:
+            assert (await session.ask("I am Ada.")).text == "Hello, Ada."
+        nursery.cancel_scope.cancel()
+    assert b'"content":"I am Ada."' in endpoint.request
+    assert capsys.readouterr().out == f"m listens at {url} until Ctrl-C\n"
+
+
+@pytest.mark.socket
+async def test_a_spoken_conversation_needs_no_service(tmp_path: Path) -> None:
+    for package in ("pocketsphinx", "espeakng_loader"):
+        pytest.importorskip(package)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    command = [sys.executable, str(EXAMPLES / "spoken_conversation.py"), str(EXAMPLES / "question.wav"), str(tmp_path / "answer.wav")]
+    with trio.fail_after(30):
+        ended = await trio.run_process(command, env=environment, capture_stdout=True)
+    printed = ended.stdout.decode()
+    assert re.search(r"^heard: .*\bweather\b.*\bparis\b", printed, re.MULTILINE)
+    assert """called: get_weather({"city":"paris"}) -> {"sky":"sunny","temperature":21}\n""" in printed
+    assert "said:   It says: sky sunny, temperature 21.\n" in printed
+    assert len(read_wav(tmp_path / "answer.wav")) > 2 * PCM_RATE
+
+
 @pytest.mark.socket
 async def test_text_chat_says_what_the_service_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     ask = runpy.run_path(str(EXAMPLES / "text_chat.py"))["ask"]
@@ -275,7 +331,7 @@ def test_every_example_is_tested() -> None:
 
 @pytest.mark.parametrize("example", sorted(TESTED))
 def test_an_example_is_short(example: str) -> None:
-    assert len((EXAMPLES / example).read_text(encoding="utf-8").splitlines()) < 80
+    assert len((EXAMPLES / example).read_text(encoding="utf-8").splitlines()) < 90
 
 
 def test_the_readme_shows_examples_and_nothing_else() -> None:

@@ -24,6 +24,9 @@ from realtime_trio.events import (
     Modality,
     SystemMessage,
     Tool,
+    ToolChoice,
+    ToolChoiceFunction,
+    ToolChoiceMcp,
     UserMessage,
 )
 from realtime_trio.simulator._argument_words import Search, property_of
@@ -150,6 +153,29 @@ async def test_it_begins_when_nobody_has_said_anything() -> None:
 async def test_it_says_when_it_understood_nothing_of_what_it_heard() -> None:
     heard = await hold(UserMessage.audio(b"\0\0"), heard_seconds=2.5)
     assert heard == "I received 2.5 seconds of audio and understood no word of it."
+
+
+@pytest.mark.parametrize(
+    ("choice", "called"),
+    [
+        ("none", None),
+        ("auto", "get_weather"),
+        (ToolChoiceFunction(name="start_timer"), "start_timer"),
+        (ToolChoiceMcp(server_label="docs"), None),
+    ],
+)
+async def test_it_calls_what_it_may(choice: ToolChoice, called: str | None) -> None:
+    timer = make_tool("start_timer", "Start a timer.", minutes={"type": "integer"})
+    said = UserMessage.text("What is the weather like in Paris?")
+    pieces = await pieces_of(Turn(items=(said,), modality="text", tools=(WEATHER, timer), tool_choice=choice))
+    assert [piece.name for piece in pieces if isinstance(piece, Call)] == ([] if called is None else [called])
+
+
+@pytest.mark.parametrize("words", ["Good evening.", "Don't do anything.", "12 times 7"])
+async def test_it_calls_something_if_it_must(words: str) -> None:
+    silence = make_tool("be_silent", "Say nothing.")
+    turn = Turn(items=(UserMessage.text(words),), modality="text", tools=(silence,), tool_choice="required")
+    assert await pieces_of(turn) == [Call("be_silent", {})]
 
 
 async def test_it_names_a_few_of_the_tools_it_can_call() -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Self, TypedDict, Unpack
 
+import attrs
 import httpx2
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ import trio
 from attrs import define, field
 from hypothesis import given, strategies as st
 from numpy.typing import NDArray
-from realtime_trio.simulator.agent import Piece, Say, Voice
 
 from realtime_trio.audio import AudioData
 from realtime_trio.errors import LocalProtocolError
@@ -40,10 +40,14 @@ from realtime_trio.events import (
     OutputAudio,
     SystemMessage,
     Tool,
+    ToolChoice,
+    ToolChoiceFunction,
+    ToolChoiceMcp,
     UnknownObject,
     UserMessage,
 )
 from realtime_trio.simulator import Call, Turn, brain
+from realtime_trio.simulator.agent import Piece, Say, Voice
 from realtime_trio.simulator.brain import AgentError, ChatCompletionsAgent
 
 URL = "http://model.test/v1"
@@ -189,6 +193,20 @@ async def test_functions_are_offered_in_the_nested_shape_and_mcp_servers_are_not
         {"type": "function", "function": {"name": "ping", "parameters": {"type": "object", "properties": {}}}},
     ]
     assert "tools" not in await asked(turn(tools=tools[2:]))
+
+
+@pytest.mark.parametrize(
+    ("choice", "asked_for"),
+    [
+        ("auto", "auto"),
+        ("required", "required"),
+        (ToolChoiceFunction(name="look"), {"type": "function", "function": {"name": "look"}}),
+        (ToolChoiceMcp(server_label="docs"), "none"),
+    ],
+)
+async def test_the_choice_of_tools_is_passed_on(choice: ToolChoice, asked_for: object) -> None:
+    before = attrs.evolve(turn(tools=[FunctionTool(name="look")]), tool_choice=choice)
+    assert (await asked(before))["tool_choice"] == asked_for
 
 
 async def test_calls_of_one_response_are_one_message_together_with_what_was_said() -> None:

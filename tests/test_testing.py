@@ -34,7 +34,17 @@ from realtime_trio.events import (
 )
 from realtime_trio.events.conversation_item import ConversationItem
 from realtime_trio.session import SessionOptions, open_session
-from realtime_trio.simulator import LIFELIKE, Call, McpServer, SimulatedServer, open_simulator_transport, sequential_ids
+from realtime_trio.simulator import (
+    LIFELIKE,
+    Agency,
+    Call,
+    Fault,
+    McpServer,
+    OfflineAgent,
+    SimulatedServer,
+    open_simulator_transport,
+    sequential_ids,
+)
 from realtime_trio.testing import (
     Recording,
     RecordingTransport,
@@ -314,3 +324,11 @@ def test_without_pytest_trio_there_is_no_server_and_no_harm(monkeypatch: pytest.
     assert hasattr(alone, "simulated_session")
     assert not hasattr(alone, "realtime_server")
     assert hasattr(_pytest_plugin, "realtime_server")
+
+
+async def test_a_simulated_session_may_have_an_agent_and_faults(autojump_clock: trio.testing.MockClock) -> None:
+    fault = Fault.delay(5.0, on="response.done")
+    async with open_simulated_session(agency=Agency(OfflineAgent()), faults=[fault], output_modalities=["text"]) as (session, _):
+        before = trio.current_time()
+        assert (await session.ask("What is 6 times 7?")).text == "6 times 7 is 42."
+        assert trio.current_time() == before + 5.0

@@ -123,14 +123,14 @@ class Request:
         return attrs.evolve(self, arguments=fill(_schema_of(self.tool), nothing, known={**self.arguments, **newer.arguments}))
 
 
-def find_request(tools: Iterable[FunctionTool], text: str) -> Request | None:
-    """The tool that a user's words ask for, if any, with the arguments that are in them."""
-    if _REFUSAL.search(text):
+def find_request(tools: Iterable[FunctionTool], text: str, *, is_required: bool = False) -> Request | None:
+    """The tool that a user's words ask for, if any, with the arguments that are in them; the likeliest one if there must be one."""
+    if _REFUSAL.search(text) and not is_required:
         return None
     said = set(words_of(text))
     # max takes the first of equals: the order of the tools decides.
     best = max(tools, key=lambda tool: _score(tool, said), default=None)
-    if best is None or _score(best, said)[0] < _THRESHOLD:
+    if best is None or (_score(best, said)[0] < _THRESHOLD and not is_required):
         return None
     return Request(best, fill(_schema_of(best), Search(text, words_of(best.name)), known={}))
 

@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from realtime_trio.audio import AudioData, AudioLike
 from realtime_trio.codec import Codec, Role
-from realtime_trio.events import FunctionCall, FunctionCallOutput, FunctionTool, InputText, SystemMessage, UnknownEvent, UserMessage
+from realtime_trio.events import (
+    FunctionCall,
+    FunctionCallOutput,
+    FunctionTool,
+    InputText,
+    SystemMessage,
+    ToolChoiceFunction,
+    ToolChoiceMcp,
+    UnknownEvent,
+    UserMessage,
+)
 from realtime_trio.simulator._argument_words import spell_out
 from realtime_trio.simulator._numbers import NUMBER, read_number
 from realtime_trio.simulator._small_talk import Speaker, fitting_rule, greeting, talk
@@ -91,7 +101,7 @@ class OfflineAgent:
     understood and what it can do.  It calls a function tool when the user's words are those of the tool's name or description, with the
     arguments it finds in them: words of an enum, on and off, numbers, quoted strings, and names behind a preposition.  A required
     argument that is not there is asked for, and the next thing the user says is taken for the answer.  Outputs of tools are read out, and
-    call no further tool.
+    call no further tool.  `tool_choice` is obeyed: a tool that must be called is called or asked about, whatever the words.
 
     Of the instructions, and of system messages, it follows these, and ignores everything else: `You are called Ada`, `Answer with
     exactly: "..."`, `Answer in at most 10 words` (or sentences), `Begin with "..."` and `End with "..."`.
@@ -173,24 +183,34 @@ _MOST_TOOLS: Final = 5
 
 
 def _function_tools(turn: Turn) -> list[FunctionTool]:
-    return [tool for tool in turn.tools if isinstance(tool, FunctionTool)]
+    """The functions that may be called."""
+    match turn.tool_choice:
+        case "none" | ToolChoiceMcp():
+            return []
+        case ToolChoiceFunction(name=name):
+            return [tool for tool in turn.tools if isinstance(tool, FunctionTool) and tool.name == name]
+        case _:
+            return [tool for tool in turn.tools if isinstance(tool, FunctionTool)]
 
 
 def _open_request(turn: Turn) -> Request | None:
     """What the user wants to have called and is not called yet, told from the conversation alone."""
     tools = _function_tools(turn)
+    is_required = turn.tool_choice == "required" or isinstance(turn.tool_choice, ToolChoiceFunction)
     request: Request | None = None
     for item in turn.items[-_HISTORY:]:
         if isinstance(item, FunctionCall):
             request = None
         elif isinstance(item, UserMessage):
-            request = _next_request(tools, request, attrs.evolve(turn, items=(item,)).user_text[:_LONGEST_TEXT])
+            text = attrs.evolve(turn, items=(item,)).user_text[:_LONGEST_TEXT]
+            request = _next_request(tools, request, text, is_required=is_required and item is turn.items[-1])
     return request
 
 
-def _next_request(tools: list[FunctionTool], earlier: Request | None, text: str) -> Request | None:
+def _next_request(tools: list[FunctionTool], earlier: Request | None, text: str, *, is_required: bool) -> Request | None:
     fitting = fitting_rule(text)
-    newer = None if fitting is not None and fitting[0].takes_words else find_request(tools, text)
+    is_talk = fitting is not None and fitting[0].takes_words and not is_required
+    newer = None if is_talk else find_request(tools, text, is_required=is_required and earlier is None)
     if earlier is None or earlier.missing is None:
         return newer
     return earlier.answered(text, is_name=fitting is None) if newer is None else earlier.repeated(newer)

@@ -39,6 +39,7 @@ from realtime_trio.events import (
     OutputAudio,
     OutputText,
     SystemMessage,
+    ToolChoiceFunction,
     UserMessage,
 )
 from realtime_trio.simulator.agent import Piece, Say, Voice
@@ -208,7 +209,16 @@ class ChatAnswer(AsyncIterator[Piece]):
 def _chat_request(turn: Turn, model: str) -> _Json:
     tools = [_tool(tool) for tool in turn.tools if isinstance(tool, FunctionTool)]
     request: _Json = {"model": model, "stream": True, "messages": _messages(turn)}
-    return request | {"tools": tools} if tools else request
+    if not tools:
+        return request
+    match turn.tool_choice:
+        case ToolChoiceFunction(name=name):
+            choice: object = {"type": "function", "function": {"name": name}}
+        case str() as choice:
+            pass
+        case _:  # a tool on an MCP server, and none of those is offered
+            choice = "none"
+    return request | {"tools": tools, "tool_choice": choice}
 
 
 def _tool(tool: FunctionTool) -> _Json:
