@@ -135,8 +135,10 @@ class Inbox:
         """Wait for messages and return them all, or `()` after the end.  Cancel-safe: nothing is lost."""
         if self._messages or self._is_ended:
             await trio.lowlevel.checkpoint()
-        while not self._messages and not self._is_ended:
+        else:
             await self._takers.park()  # a checkpoint, too; two would cost every message a round of the scheduler
+            while not self._messages and not self._is_ended:
+                await self._takers.park()
         batch = tuple(self._messages)
         self._messages.clear()
         self._size = 0

@@ -168,6 +168,7 @@ def test_a_transport_that_cannot_break_cannot_be_broken() -> None:
         closed = None
 
         async def receive(self) -> tuple[str | bytes, ...]:
+            await trio.lowlevel.checkpoint()
             return ()
 
         async def send(self, message: str | bytes) -> None: ...

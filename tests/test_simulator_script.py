@@ -9,8 +9,51 @@ import pytest
 
 from realtime_trio.audio import AudioData
 from realtime_trio.errors import LocalProtocolError
-from realtime_trio.events import AssistantMessage, FunctionCallOutput, InputAudio, InputImage, UserMessage
-from realtime_trio.simulator import INSTANT, LIFELIKE, Call, Failure, Message, Pacing, Reply, Script, Turn
+from realtime_trio.events import (
+    AssistantMessage,
+    AudioFormat,
+    ConversationItemCreate,
+    ConversationItemDone,
+    FunctionCallOutput,
+    InputAudio,
+    InputAudioBufferAppend,
+    InputAudioBufferCommit,
+    InputImage,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpListedTool,
+    McpTool,
+    OutputAudio,
+    RealtimeSession,
+    Response,
+    ResponseCreate,
+    ResponseDone,
+    ResponseOutputAudioDelta,
+    ServerEvent,
+    SessionAudio,
+    SessionAudioOutput,
+    SessionConfig,
+    SessionCreated,
+    SessionUpdate,
+    Transcription,
+    UserMessage,
+)
+from realtime_trio.recording import Recording, WireRecord
+from realtime_trio.simulator import (
+    INSTANT,
+    LIFELIKE,
+    Call,
+    Failure,
+    HostedCall,
+    McpServer,
+    Message,
+    Pacing,
+    Reply,
+    Script,
+    SimulatedServer,
+    Turn,
+    synthesize_speech,
+)
 
 NOTHING_YET = Turn(items=(), modality="text")
 
@@ -169,3 +212,82 @@ def test_a_speed_that_is_none_is_refused(wrong: float) -> None:
         Pacing(tokens_per_second=wrong)
     with pytest.raises(LocalProtocolError, match="audio_speed"):
         Pacing(audio_speed=wrong)
+
+
+# --- from a recording ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_recorded_session_can_be_scripted() -> None:
+    docs = McpServer("docs", [McpListedTool(name="search", input_schema={})])
+    spoken = synthesize_speech("Hello!")
+    script = Script(
+        [
+            Reply.speech("Hello!", spoken),
+            Reply.text("Let me look.").then(Reply.calls(Call("look", {"at": "the sky"}, "call_1"))),
+            Reply.mcp("docs", "search", {"for": "birds"}, output="robin", approval=False),
+            Reply.mcp("docs", "search", {"for": "bees"}, output="honey", approval=True),
+            Reply.fail("server_overloaded", "Try again."),
+        ],
+        transcripts=["good morning", None],
+        mcp_servers=[docs],
+    )
+    server = SimulatedServer(script)
+    records: list[WireRecord] = []
+
+    def listen() -> list[ServerEvent]:
+        events = list(server.take_due(0.0))
+        records.extend(WireRecord(0.0, "server", event) for event in events)
+        return events
+
+    server.connect(0.0)
+    config = SessionConfig.of(
+        tools=[McpTool(server_label="docs", server_url="https://docs.example")],
+        transcription=Transcription(model="whisper-1"),
+        turn_detection=None,
+    )
+    server.receive(SessionUpdate(session=config), 0.0)
+    for _ in range(2):
+        server.receive(InputAudioBufferAppend(audio=np.zeros(4800, np.int16)), 0.0)
+        server.receive(InputAudioBufferCommit(), 0.0)
+    for _ in script.replies:
+        server.receive(ResponseCreate(), 0.0)
+        for event in listen():
+            match event:
+                case ConversationItemDone(item=McpApprovalRequest(id=request_id)):
+                    server.receive(ConversationItemCreate(item=McpApprovalResponse(approval_request_id=request_id, approve=True)), 0.0)
+                    listen()
+                case _:
+                    pass
+    retold = Script.from_recording(Recording(records=tuple(records)), pacing=LIFELIKE)
+    assert (retold.transcripts, retold.mcp_servers, retold.pacing) == (("good morning", None), (docs,), LIFELIKE)
+    hello, look, birds, bees, failure = retold.replies
+    assert hello == Reply(outputs=(Message("Hello!", audio=AudioData(spoken)),))
+    assert [type(output) for output in look.outputs] == [Message, Call]
+    assert look.outputs[1] == Call("look", {"at": "the sky"}, "call_1")
+    assert birds.outputs == (HostedCall("docs", "search", {"for": "birds"}, output="robin", approval=False),)
+    assert bees.outputs == (HostedCall("docs", "search", {"for": "bees"}, output="honey", approval=True),)
+    assert failure.failure == Failure("server_overloaded", "Try again.")
+
+
+def test_speech_on_the_telephone_is_scripted_at_24_khz() -> None:
+    output = SessionAudioOutput(format=AudioFormat.pcmu())
+    events = [
+        SessionCreated(event_id="e", session=RealtimeSession(audio=SessionAudio(output=output))),
+        ResponseOutputAudioDelta(event_id="e", response_id="r", item_id="i", output_index=0, content_index=0, delta=b"\xff" * 800),
+        ResponseDone(
+            event_id="e",
+            response=Response(
+                output=(
+                    AssistantMessage(
+                        id="i",
+                        content=[OutputAudio(transcript="Hm.")],
+                    ),
+                )
+            ),
+        ),
+    ]
+    (reply,) = Script.from_recording(Recording(records=tuple(WireRecord(0.0, "server", event) for event in events))).replies
+    (message,) = reply.outputs
+    assert isinstance(message, Message)
+    assert message.audio is not None
+    assert len(message.audio.samples) == 2400

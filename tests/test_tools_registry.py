@@ -187,6 +187,7 @@ def test_a_predicate_sees_defaults_too() -> None:
 
 def test_a_predicate_of_approval_cannot_be_async() -> None:
     async def is_dear(arguments: Mapping[str, Any]) -> bool:
+        await trio.lowlevel.checkpoint()
         return bool(arguments)
 
     with pytest.raises(ToolDefinitionError, match="requires_approval"):

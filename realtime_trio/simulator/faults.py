@@ -230,6 +230,7 @@ class FaultyTransport:
         Raises:
             ConnectionLost: The connection has ended, perhaps because of a fault.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         messages = [message]
         kind = _kind_of(message)
         for trap in self._traps:
@@ -248,6 +249,7 @@ class FaultyTransport:
 
     async def _strike(self, fault: Fault, messages: list[str | bytes]) -> list[str | bytes]:
         """Let a fault happen, and return what is to be sent after it."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         match fault.kind:
             case "drop" | "reset":
                 self._break(abruptly=fault.kind == "reset")
@@ -284,6 +286,7 @@ class FaultyTransport:
 
     async def _release(self) -> None:
         """One more message was sent: send those whose time has come."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         counted = [(behind - 1, message) for behind, message in self._late]
         self._late = [(behind, message) for behind, message in counted if behind > 0]
         due = [message for behind, message in counted if behind <= 0]
