@@ -16,6 +16,7 @@ from realtime_trio.hub import EventStream
 from realtime_trio.recording import WireRecord
 from realtime_trio.session import Session, SessionOptions, open_session
 from realtime_trio.simulator import INSTANT, Pacing, Reply, Script, open_simulator_transport
+from realtime_trio.tools import AnyTool
 
 E = TypeVar("E", bound=Event)
 
@@ -30,6 +31,7 @@ async def open_simulated(
     pacing: Pacing = INSTANT,
     history: Iterable[JsonObject] = (),
     retention: Retention = "all",
+    tools: Iterable[AnyTool] | None = None,
     **options: Unpack[SessionOptions],
 ) -> AsyncIterator[Session]:
     """A session with a simulator that gives these replies."""
@@ -38,7 +40,7 @@ async def open_simulated(
     with trio.fail_after(600):
         async with (
             open_simulator_transport(script) as transport,
-            open_session(transport=transport, history=history, retention=retention, **options) as session,
+            open_session(transport=transport, history=history, retention=retention, tools=tools, **options) as session,
         ):
             yield session
 
