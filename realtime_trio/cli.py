@@ -7,6 +7,7 @@ standard output and every remark to standard error.  Needs the extra `realtime-t
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import logging
 import re
@@ -290,6 +291,11 @@ async def _chat(service: Service, modality: Modality) -> bool:
 
 async def _serve(run: Callable[..., Awaitable[None]], agency: Agency) -> None:
     logger, printer = logging.getLogger("realtime_trio.simulator"), _LogPrinter()
+    # A full collection would hold up every client for a tenth of a second, and what is there by now stays anyway.
+    thresholds_before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     level_before = logger.level
     logger.setLevel(logging.DEBUG)
     logger.addHandler(printer)
@@ -300,6 +306,8 @@ async def _serve(run: Callable[..., Awaitable[None]], agency: Agency) -> None:
     finally:
         logger.removeHandler(printer)
         logger.setLevel(level_before)
+        gc.set_threshold(*thresholds_before)
+        gc.unfreeze()
 
 
 # --- the service --------------------------------------------------------------------------------------------------------------------

@@ -39,7 +39,10 @@ class Simulation(Protocol):
 
     @property
     def next_due(self) -> float | None:
-        """When to call `take_due` again if nothing arrives until then; None if there will be nothing to take."""
+        """When to call `take_due` again if nothing arrives until then; None if there will be nothing to take.
+
+        It changes whenever there is something new to say.
+        """
         ...
 
     def connect(self, now: float) -> None:

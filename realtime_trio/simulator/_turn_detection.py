@@ -210,7 +210,7 @@ def _level(threshold: float) -> float:
 def _powers(frames: NDArray[np.int16]) -> NDArray[np.float64]:
     """Variance of each frame, times the square of its length: an integer below 2**53 for frames of up to 2800 samples."""
     values = frames.astype(np.float64)
-    squares = np.einsum("ij,ij->i", values, values)
-    sums = np.einsum("ij->i", values)
+    sums = np.add.reduce(values, axis=1)
+    squares = np.add.reduce(values * values, axis=1)
     powers: NDArray[np.float64] = squares * frames.shape[1] - sums * sums
     return powers

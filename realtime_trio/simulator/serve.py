@@ -42,7 +42,8 @@ from realtime_trio.simulator.translator import SimulatedTranslator
 from realtime_trio.transport import Transport, memory_transport_pair
 
 _PATH = "/v1/realtime"
-_ALPHABET = string.ascii_letters + string.digits
+_LETTERS = bytes((string.ascii_letters + string.digits).encode()[byte % 62] for byte in range(256))
+"""One for every byte."""
 
 _NO_SCRIPT = Script(pacing=LIFELIKE, transcription_delay=0.5)
 
@@ -67,23 +68,24 @@ async def run_server(transport: Transport, server: Simulation, *, codec: Codec |
     server.connect(trio.current_time())
     while True:
         try:
-            for due in server.take_due(trio.current_time()):
-                _logger.debug("sent %s", due.type)
-                await transport.send(codec.encode(due))
+            for event in server.take_due(trio.current_time()):
+                _logger.debug("sent %s", event.type)
+                await transport.send(codec.encode(event))
         except ConnectionLost:
             return
         if server.close is not None:
             await transport.aclose(server.close.code, server.close.reason)
             return
-        deadline = math.inf if server.next_due is None else server.next_due
-        with trio.move_on_at(deadline):
-            batch = await transport.receive()
-            if not batch:
-                return
-            for message in batch:
-                event = read_message(codec, message)
-                _logger.debug("received %s", event.type or "something that is no event")
-                server.receive(event, trio.current_time())
+        due = server.next_due
+        with trio.move_on_at(math.inf if due is None else due):
+            while server.next_due == due and server.close is None:  # most of what arrives is audio, to which there is nothing to say
+                batch = await transport.receive()
+                if not batch:
+                    return
+                for message in batch:
+                    received = read_message(codec, message)
+                    _logger.debug("received %s", received.type or "something that is no event")
+                    server.receive(received, trio.current_time())
 
 
 Faults = Iterable[Fault] | Callable[[], Iterable[Fault]]
@@ -262,4 +264,4 @@ def _accept(request: HandshakeRequest) -> Accept | Reject:
 
 
 def _random_id(prefix: str) -> str:
-    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(16 if prefix == "call_" else 21))
+    return prefix + secrets.token_bytes(16 if prefix == "call_" else 21).translate(_LETTERS).decode()
