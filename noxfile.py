@@ -144,6 +144,7 @@ def interop(session: nox.Session) -> None:
     folder = Path(session.create_tmp())
     shutil.copy(ROOT / "interop" / "package.json", folder)
     options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock", "--loglevel=error"]
+    options += ["--fetch-timeout=30000", "--fetch-retries=1", "--fetch-retry-maxtimeout=3000"]  # no registry: no long wait
     session.run("npm", "install", "--prefix", str(folder), *options, external=True)
     session.env["INTEROP_NODE_MODULES"] = str(folder / "node_modules")
     session.env["INTEROP_PYTHON"] = str(Path(session.bin) / "python")

@@ -220,7 +220,8 @@ class _Shape(NamedTuple):
             if member is not _ABSENT and not _put(nested, place.ga, place.reshape.from_beta(member)):
                 nested[place.beta] = member
         if self.kind is not None:
-            nested["type"] = self.kind if nested.get("type") is None else nested["type"]
+            # The events of a transcription session leave no doubt; others may be of a server that has moved on in part.
+            nested["type"] = nested.get("type", self.kind) if self.kind == "realtime" else self.kind
         return nested
 
     def to_beta(self, value: object) -> object:

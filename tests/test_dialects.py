@@ -621,6 +621,7 @@ def test_what_a_beta_server_means_no_longer_changes_after_one_trip_to_ga_and_bac
     assert once is None or server_to_beta(server_from_beta(once)) == once
 
 
-def test_a_transcription_session_stays_one_even_if_its_type_is_null() -> None:
-    session = server_from_beta({"type": "transcription_session.created", "session": {"type": None}})
+@pytest.mark.parametrize("odd", [None, False, "realtime", []])
+def test_a_transcription_session_stays_one_whatever_type_it_claims(odd: object) -> None:
+    session = server_from_beta({"type": "transcription_session.created", "session": {"type": odd}})
     assert session == {"type": "session.created", "session": {"type": "transcription"}}
