@@ -78,7 +78,7 @@ async def run_server(transport: Transport, server: Simulation, *, codec: Codec |
             return
         due = server.next_due
         with trio.move_on_at(math.inf if due is None else due):
-            while server.next_due == due and server.close is None:  # most of what arrives is audio, to which there is nothing to say
+            while True:
                 batch = await transport.receive()
                 if not batch:
                     return
@@ -86,6 +86,8 @@ async def run_server(transport: Transport, server: Simulation, *, codec: Codec |
                     received = read_message(codec, message)
                     _logger.debug("received %s", received.type or "something that is no event")
                     server.receive(received, trio.current_time())
+                if server.next_due != due or server.close is not None:
+                    break  # most of what arrives is audio, to which there is nothing to say
 
 
 Faults = Iterable[Fault] | Callable[[], Iterable[Fault]]
