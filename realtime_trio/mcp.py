@@ -196,7 +196,8 @@ class McpActivity:
                     self._end(event.item_id)
                     label = None if listing.item is None else listing.item.server_label
                     return (McpToolsUnavailable(server_label=label, item_id=event.item_id),)
-            case ConversationItemDeleted():
+            case _:
+                assert isinstance(event, ConversationItemDeleted), "the only other one that is noticed"
                 self._end(event.item_id)
                 self._listed = {label: listed for label, listed in self._listed.items() if listed.item_id != event.item_id}
         return ()
