@@ -141,21 +141,22 @@ class _Held:
         return True
 
 
-def _leaves(error: BaseException | None) -> Iterator[BaseException]:
+def leaves_of(error: BaseException | None) -> Iterator[BaseException]:
+    """The exceptions in a group, at any depth; of anything else that itself."""
     if isinstance(error, BaseExceptionGroup):
         for member in error.exceptions:
-            yield from _leaves(member)
+            yield from leaves_of(member)
     elif error is not None:
         yield error
 
 
 def _errors(error: BaseException | None) -> list[BaseException]:
-    return [leaf for leaf in _leaves(error) if not isinstance(leaf, trio.Cancelled)]
+    return [leaf for leaf in leaves_of(error) if not isinstance(leaf, trio.Cancelled)]
 
 
 def _without_cancelled(error: BaseException | None) -> BaseException | None:
     """Take Cancelled out of a group; a group that has none comes back as the same object (`split` would rebuild it)."""
-    if not any(isinstance(leaf, trio.Cancelled) for leaf in _leaves(error)):
+    if not any(isinstance(leaf, trio.Cancelled) for leaf in leaves_of(error)):
         return error
     return error.split(trio.Cancelled)[1] if isinstance(error, BaseExceptionGroup) else None
 
@@ -164,7 +165,7 @@ def _raise(error: BaseException | None, *, instead_of: BaseException | None = No
     """Raise `error`, if there is one, with the context it had and a note about the error it displaces."""
     if error is None:
         return
-    if instead_of is not None and _errors(instead_of) and all(leaf is not instead_of for leaf in _leaves(error)):
+    if instead_of is not None and _errors(instead_of) and all(leaf is not instead_of for leaf in leaves_of(error)):
         error.add_note(f"meanwhile {_describe(instead_of)}")
     # This runs while Python handles the body's exception, and would put that there as the context.
     context = error.__context__

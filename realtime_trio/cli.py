@@ -16,7 +16,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Final, NoReturn, Unpack
@@ -26,6 +26,7 @@ import trio
 from attrs import field, frozen
 from numpy.typing import NDArray
 
+from realtime_trio._nursery import leaves_of
 from realtime_trio._version import __version__
 from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
 from realtime_trio.errors import LocalProtocolError, RealtimeError, ServerError, SessionClosed
@@ -213,7 +214,7 @@ def _run(job: Callable[[], Awaitable[bool | None]]) -> NoReturn:
     except* KeyboardInterrupt:
         status = 130
     except* (RealtimeError, OSError) as group:
-        for error in _leaves(group):
+        for error in leaves_of(group):
             _complain(str(error))
     sys.exit(status)
 
@@ -234,14 +235,6 @@ async def _cancel_on_interrupt(scope: trio.CancelScope, *, task_status: trio.Tas
         task_status.started()
         async for _ in signals:
             scope.cancel()
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if not isinstance(error, BaseExceptionGroup):
-        yield error
-        return
-    for member in error.exceptions:
-        yield from _leaves(member)
 
 
 # --- jobs ---------------------------------------------------------------------------------------------------------------------------

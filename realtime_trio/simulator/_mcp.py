@@ -38,7 +38,7 @@ from realtime_trio.events import (
     Tool,
 )
 from realtime_trio.simulator._conversation import Conversation, Entry
-from realtime_trio.simulator._lifecycle import Outbox
+from realtime_trio.simulator._lifecycle import Outbox, Task
 from realtime_trio.simulator._refusal import Refusal, check_choice, listed, missing
 from realtime_trio.simulator._session import PCM
 from realtime_trio.simulator.script import HostedCall, McpServer, Message, Output, Reply
@@ -87,21 +87,6 @@ class MadeCall:
     """Whether it is of a response out of band; then its outcome has no place to be shown."""
 
 
-class HostedTask:
-    """Something that takes its time: a list being fetched, or a call being run."""
-
-    def __init__(self, steps: Iterator[float]) -> None:
-        self._steps = steps
-        self.due = next(steps, None)
-
-    due: float | None
-    """When it goes on; None when it is over."""
-
-    def advance(self) -> None:
-        """Take the step that is due."""
-        self.due = next(self._steps, None)
-
-
 @define(eq=False)
 class HostedTools:
     """The MCP servers of one session."""
@@ -115,7 +100,7 @@ class HostedTools:
     """What was listed; None while it is being fetched."""
     _asked: dict[str, tuple[HostedCall, int]] = attrs.field(factory=dict, init=False)
     """Calls that wait for approval, with their position in the response, by the id of the request."""
-    tasks: list[HostedTask] = attrs.field(factory=list, init=False)
+    tasks: list[Task] = attrs.field(factory=list, init=False)
     """What is under way."""
 
     def forget_finished(self) -> None:
@@ -174,7 +159,7 @@ class HostedTools:
             source = _source(tool)
             if source not in self._lists:
                 self._lists[source] = None
-                self.tasks.append(HostedTask(self._fetch(source, now)))
+                self.tasks.append(Task(self._fetch(source, now)))
 
     def _fetch(self, source: _Source, now: float) -> Iterator[float]:
         item = McpListTools(id=self._out.new_id("item_"), server_label=source.label, tools=())
@@ -253,7 +238,7 @@ class HostedTools:
 
     def run(self, made: MadeCall, now: float) -> None:
         """Run a call.  The service does not go on by itself when it is over."""
-        self.tasks.append(HostedTask(self._run(made, now)))
+        self.tasks.append(Task(self._run(made, now)))
 
     def _run(self, made: MadeCall, now: float) -> Iterator[float]:
         call, place = made.call, {"output_index": made.output_index}

@@ -68,7 +68,7 @@ from realtime_trio.simulator._context import Context
 from realtime_trio.simulator._conversation import Conversation, Entry, check_item, with_identity
 from realtime_trio.simulator._input_audio import InputAudioBuffer, TurnEnded
 from realtime_trio.simulator._lifecycle import Lifecycle, Task
-from realtime_trio.simulator._mcp import HostedTask, HostedTools
+from realtime_trio.simulator._mcp import HostedTools
 from realtime_trio.simulator._questions import AnswerWanted, Hearing, Question
 from realtime_trio.simulator._refusal import SUPPORTED_TYPES, Refusal, audio_bytes, check_choice, explain, unsupported
 from realtime_trio.simulator._response import RunningResponse
@@ -179,7 +179,7 @@ class SimulatedServer(Lifecycle):
         self._forget_finished()
 
     @property
-    def _running(self) -> list[Task | HostedTask]:
+    def _running(self) -> list[Task]:
         waiting = [] if self._silence is None else [self._silence]
         return [*self._transcriptions, *self._hosted.tasks, *self._responses, *waiting]
 
@@ -546,7 +546,7 @@ class SimulatedServer(Lifecycle):
         self._forget_finished()
 
 
-def _due(running: Task | HostedTask) -> float:
+def _due(running: Task) -> float:
     return math.inf if running.due is None else running.due
 
 

@@ -14,14 +14,14 @@ import inspect
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
 from attrs import define, field, frozen
 
-from realtime_trio._nursery import ServiceNursery
+from realtime_trio._nursery import ServiceNursery, leaves_of
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     FunctionCall,
@@ -361,7 +361,7 @@ class ToolExecutor:
     def _fail(self, job: _Job, error: BaseException) -> None:
         """Tell the model what went wrong, and the log where."""
         _logger.error("tool %s failed", job.tool.name, exc_info=error)
-        self._finish(job, "failed", _error("; ".join(map(_words, _leaves(error)))))
+        self._finish(job, "failed", _error("; ".join(map(_words, leaves_of(error)))))
 
     def _stop(self, job: _Job, outcome: ToolOutcome, why: str, *, respond: bool | None = None, is_news: bool = False) -> None:
         self._finish(job, outcome, _error(why), respond=respond, is_news=is_news)
@@ -417,11 +417,3 @@ def _words(error: BaseException) -> str:
         return str(error) or type(error).__name__
     except Exception:
         return type(error).__name__
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if not isinstance(error, BaseExceptionGroup):
-        yield error
-        return
-    for member in error.exceptions:
-        yield from _leaves(member)
