@@ -1,7 +1,8 @@
 """Every chore of the project, for a machine that has nothing but git and Python 3.11 or newer.
 
-`python3 noxfile.py ARGS` is `nox ARGS` without having nox: it puts nox into `.nox/bootstrap`, inside the checkout, and runs it from there.
-It leaves the system's Python alone and needs neither pip nor Debian's `python3-venv`.  Who has nox just says `nox`.
+`python3 noxfile.py ARGS` is `nox ARGS` without having nox: it puts nox into `.nox/bootstrap`,
+inside the checkout, and runs it from there. It leaves the system's Python alone and needs neither
+pip nor Debian's `python3-venv`.  Who has nox just says `nox`.
 
 Owns how the checks are run; what they demand stands in pyproject.toml and in tests/.
 """
@@ -23,7 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 
 NOX_VERSIONS = ">=2026.8.10"
-"""The first one that runs an interpreter before it believes in it: pyenv leaves a failing `python3.12` on PATH for every other version."""
+"""The first one that runs an interpreter before it believes in it: pyenv leaves a failing
+`python3.12` on PATH for every other version."""
 
 PIP_WHEEL = "pip-25.3-py3-none-any.whl"
 PIP_SHA256 = "9655943313a94722b7774661c21049070f6bbb0a1516bf02f7c8d5d9201514cd"
@@ -35,8 +37,12 @@ def download_pip(folder: Path) -> Path:
     with urllib.request.urlopen(index, timeout=60) as page:
         link = re.search(rf'href="([^"#]*{re.escape(PIP_WHEEL)})', page.read().decode())
     if link is None:
-        sys.exit(f"{index} does not offer {PIP_WHEEL}: install Python's venv module (Debian: python3-venv) or set PIP_INDEX_URL")
-    with urllib.request.urlopen(urllib.parse.urljoin(index, html.unescape(link[1])), timeout=60) as answer:
+        sys.exit(
+            f"{index} does not offer {PIP_WHEEL}: install Python's venv module (Debian: python3-venv) or set PIP_INDEX_URL"
+        )
+    with urllib.request.urlopen(
+        urllib.parse.urljoin(index, html.unescape(link[1])), timeout=60
+    ) as answer:
         content = answer.read()
     if hashlib.sha256(content).hexdigest() != PIP_SHA256:
         sys.exit(f"{PIP_WHEEL} from {index} is not the file that was expected")
@@ -49,7 +55,10 @@ def bootstrap() -> Path:
     """Return the Python of `.nox/bootstrap`, which has nox; make it first unless it works already."""
     folder = ROOT / ".nox" / "bootstrap"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if python.exists() and subprocess.run([python, "-c", "import nox"], capture_output=True).returncode == 0:
+    if (
+        python.exists()
+        and subprocess.run([python, "-c", "import nox"], capture_output=True).returncode == 0
+    ):
         return python
     print("Setting up nox in .nox/bootstrap ...", flush=True)
     create = [sys.executable, "-m", "venv", "--clear", str(folder)]
@@ -58,7 +67,10 @@ def bootstrap() -> Path:
     else:  # Debian ships ensurepip, which puts pip into an environment, in a package of its own
         subprocess.run([*create, "--without-pip"], check=True)
         pip = [str(python), str(download_pip(folder) / "pip")]
-    subprocess.run([*pip, "install", "--quiet", "--disable-pip-version-check", f"nox{NOX_VERSIONS}"], check=True)
+    subprocess.run(
+        [*pip, "install", "--quiet", "--disable-pip-version-check", f"nox{NOX_VERSIONS}"],
+        check=True,
+    )
     return python
 
 
@@ -66,7 +78,11 @@ if __name__ == "__main__":
     if sys.version_info < (3, 11):  # noqa: UP036 - before anything is installed, nobody else has looked
         sys.exit(f"Python 3.11 or newer is needed; {sys.executable} is {sys.version.split()[0]}")
     try:
-        sys.exit(subprocess.run([bootstrap(), "-m", "nox", "--noxfile", __file__, *sys.argv[1:]]).returncode)
+        sys.exit(
+            subprocess.run(
+                [bootstrap(), "-m", "nox", "--noxfile", __file__, *sys.argv[1:]]
+            ).returncode
+        )
     except subprocess.CalledProcessError as error:
         sys.exit(f"{' '.join(map(str, error.cmd))} failed with exit code {error.returncode}")
     except OSError as error:
@@ -79,12 +95,16 @@ nox.needs_version = NOX_VERSIONS
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
-nox.options.error_on_missing_interpreters = False  # not even where CI is set: what is there is tested, the rest is reported as skipped
+nox.options.error_on_missing_interpreters = (
+    False  # not even where CI is set: what is there is tested, the rest is reported as skipped
+)
 
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
-TEST, LINT, BENCH, DOCS = (nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs"))
+TEST, LINT, BENCH, DOCS = (
+    nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs")
+)
 EXTRAS = ".[cli,proxy,voice,brain,yaml]"
 CODE = ["realtime_trio", "tests", "interop", "benchmarks", "examples", "noxfile.py"]
 TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
@@ -105,7 +125,10 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", *CODE)
     session.run("ruff", "check", *CODE)
     session.run(
-        "flake8", "--select=ASYNC", "--startable-in-context-manager=serve_websocket,serve_simulator,_cancel_on_interrupt", *TRIO_CODE
+        "flake8",
+        "--select=ASYNC",
+        "--startable-in-context-manager=serve_websocket,serve_simulator,_cancel_on_interrupt",
+        *TRIO_CODE,
     )
     session.run("mypy", "--strict", *CODE)
 
@@ -122,7 +145,11 @@ def demo(session: nox.Session) -> None:
     """Have a spoken conversation with an agent that needs no service: `nox -s demo -- QUESTION.wav ANSWER.wav`."""
     session.install(".[voice]")
     answer = Path(session.create_tmp()) / "answer.wav"
-    session.run("python", "examples/spoken_conversation.py", *(session.posargs or ["examples/question.wav", str(answer)]))
+    session.run(
+        "python",
+        "examples/spoken_conversation.py",
+        *(session.posargs or ["examples/question.wav", str(answer)]),
+    )
 
 
 @nox.session(default=False)
@@ -132,7 +159,9 @@ def bench(session: nox.Session) -> None:
     results = ROOT / "benchmarks" / "results"
     results.mkdir(exist_ok=True)
     for script in sorted((ROOT / "benchmarks").glob("bench_*.py")):
-        session.run("python", str(script.relative_to(ROOT)), "--json", str(results), *session.posargs)
+        session.run(
+            "python", str(script.relative_to(ROOT)), "--json", str(results), *session.posargs
+        )
 
 
 @nox.session(default=False)
@@ -143,8 +172,18 @@ def interop(session: nox.Session) -> None:
     session.install(".", *TEST, "-r", "interop/requirements.txt")
     folder = Path(session.create_tmp())
     shutil.copy(ROOT / "interop" / "package.json", folder)
-    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock", "--loglevel=error"]
-    options += ["--fetch-timeout=30000", "--fetch-retries=1", "--fetch-retry-maxtimeout=3000"]  # no registry: no long wait
+    options = [
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        "--no-package-lock",
+        "--loglevel=error",
+    ]
+    options += [
+        "--fetch-timeout=30000",
+        "--fetch-retries=1",
+        "--fetch-retry-maxtimeout=3000",
+    ]  # no registry: no long wait
     session.run("npm", "install", "--prefix", str(folder), *options, external=True)
     session.env["INTEROP_NODE_MODULES"] = str(folder / "node_modules")
     session.env["INTEROP_PYTHON"] = str(Path(session.bin) / "python")
@@ -155,12 +194,19 @@ def interop(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """Hold events, and what the simulator says in any test, against a JSON Schema of the protocol: `nox -s conformance -- SCHEMA.json`."""
     if len(session.posargs) != 1:
-        session.error("say which JSON Schema to hold the events against: nox -s conformance -- SCHEMA.json")
+        session.error(
+            "say which JSON Schema to hold the events against: nox -s conformance -- SCHEMA.json"
+        )
     schema = Path(session.invoked_from, session.posargs[0])
     session.install(EXTRAS, *TEST)
     session.run("python", "tests/conformance.py", str(schema))
     session.env["REALTIME_SCHEMA"] = str(schema)
-    session.run("pytest", "-q", "-k", "simulator or session or transcriber or translator or reference_client")
+    session.run(
+        "pytest",
+        "-q",
+        "-k",
+        "simulator or session or transcriber or translator or reference_client",
+    )
 
 
 @nox.session(default=False)
@@ -176,7 +222,13 @@ def docs(session: nox.Session) -> None:
         shutil.copy(ROOT / page, pages / page)
     config = folder / "mkdocs.json"  # JSON is YAML, too
     config.write_text(
-        json.dumps({"site_name": "realtime_trio", "docs_dir": str(pages.resolve()), "site_dir": str(folder.resolve() / "site")})
+        json.dumps(
+            {
+                "site_name": "realtime_trio",
+                "docs_dir": str(pages.resolve()),
+                "site_dir": str(folder.resolve() / "site"),
+            }
+        )
     )
     session.run("mkdocs", "build", "--strict", "--config-file", str(config))
 
@@ -185,7 +237,11 @@ def docs(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """Run the tests on the oldest Python with the oldest dependencies that pyproject.toml admits."""
     project = PYPROJECT["project"]
-    declared = [*project["dependencies"], *project["optional-dependencies"]["cli"], *project["optional-dependencies"]["proxy"]]
+    declared = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["cli"],
+        *project["optional-dependencies"]["proxy"],
+    ]
     pins = [
         f"{required.name}=={bound.version}"
         for required in map(Requirement, declared)

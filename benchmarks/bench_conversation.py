@@ -1,7 +1,8 @@
 """An hour of spoken answers through `Conversation`: what a delta costs at the start and at the end, and what stays in memory.
 
-The call has sixty turns of a minute, in deltas of 100 ms with a word of transcript each; "one item" says all of it in a single turn.  Next
-to it stands what keeps a conversation when nobody thinks of it: the audio of an item as one array that every delta makes anew.
+The call has sixty turns of a minute, in deltas of 100 ms with a word of transcript each; "one item"
+says all of it in a single turn.  Next to it stands what keeps a conversation when nobody thinks of
+it: the audio of an item as one array that every delta makes anew.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from harness import CLOCK, Comparison, Report
 
+from realtime_trio._state.conversation.audio import Retention
+from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio.audio import AudioData
-from realtime_trio.conversation import Conversation, Retention
 from realtime_trio.events import (
     AssistantMessage,
     ConversationItemAdded,
@@ -34,7 +36,11 @@ from realtime_trio.events import (
 
 MINUTES, DELTAS, DELTA_MS = 60, 600, 100
 FIRST, LAST = "first 10 %", "last 10 %"
-OURS, OURS_READ, NAIVE = "Conversation", "Conversation, audio read each time", "a new array per delta"
+OURS, OURS_READ, NAIVE = (
+    "Conversation",
+    "Conversation, audio read each time",
+    "a new array per delta",
+)
 
 CALLS: tuple[tuple[str, Retention, int], ...] = (
     ("all", "all", 60),
@@ -44,7 +50,9 @@ CALLS: tuple[tuple[str, Retention, int], ...] = (
 )
 """What is kept of an hour, and in how many turns it is said."""
 
-_AUDIO = base64.b64encode(np.random.default_rng(1).integers(-8000, 8000, 24 * DELTA_MS, np.int16).tobytes()).decode()
+_AUDIO = base64.b64encode(
+    np.random.default_rng(1).integers(-8000, 8000, 24 * DELTA_MS, np.int16).tobytes()
+).decode()
 _now: Callable[[], float] = getattr(time, CLOCK)
 
 
@@ -55,14 +63,27 @@ def main() -> int:
     for name, retention, turns in CALLS:
         hours = [hour_costs(retention, turns) for _ in range(repeats)]
         rounds = {FIRST: [hour[0] for hour in hours], LAST: [hour[-1] for hour in hours]}
-        costs = report.add(f"a delta of audio, kept: {name}", Comparison(rounds=rounds, peer=FIRST, unit="us/delta"))
-        slowest, steepest = max(slowest, costs.median(LAST)), max(steepest, costs.ratio(LAST, FIRST))
-    minute = report.compare("a minute of one answer", {OURS: ours, OURS_READ: ours_read, NAIVE: naive}, peer=NAIVE, events=DELTAS)
+        costs = report.add(
+            f"a delta of audio, kept: {name}",
+            Comparison(rounds=rounds, peer=FIRST, unit="us/delta"),
+        )
+        slowest, steepest = (
+            max(slowest, costs.median(LAST)),
+            max(steepest, costs.ratio(LAST, FIRST)),
+        )
+    minute = report.compare(
+        "a minute of one answer",
+        {OURS: ours, OURS_READ: ours_read, NAIVE: naive},
+        peer=NAIVE,
+        events=DELTAS,
+    )
     growth, growth_with_window = grown_kib("none"), grown_kib(60.0)
     print()
     report.at_most("us for a delta of audio", slowest, 4)
     report.at_most("a delta at the end of the hour, times one at its start", steepest, 1.25)
-    report.at_least("a minute, times the speed of a new array per delta", minute.ratio(NAIVE, OURS), 5)
+    report.at_least(
+        "a minute, times the speed of a new array per delta", minute.ratio(NAIVE, OURS), 5
+    )
     report.at_least("the same, audio read after every delta", minute.ratio(NAIVE, OURS_READ), 3)
     report.at_most("KiB that 54 minutes add when no audio is kept", growth, 600)
     report.at_most("KiB that 54 minutes add when the last minute is kept", growth_with_window, 600)
@@ -77,7 +98,11 @@ def hour_costs(retention: Retention, turns: int) -> list[float]:
     gc.collect()
     for minute in range(MINUTES):
         said = list(minute_of(minute, turns))
-        begun = next(index for index, event in enumerate(said) if isinstance(event, ResponseOutputAudioTranscriptDelta))
+        begun = next(
+            index
+            for index, event in enumerate(said)
+            if isinstance(event, ResponseOutputAudioTranscriptDelta)
+        )
         deltas = [event for event in said if isinstance(event, ResponseOutputAudioDelta)]
         for event in said[:begun]:
             apply(event)
@@ -118,12 +143,24 @@ def minute_of(minute: int, turns: int) -> Iterator[ServerEvent]:
     response_id, item_id = f"resp_{turn}", f"item_{turn}"
     if is_first:
         item = AssistantMessage(id=item_id, status="in_progress", content=())
-        yield ResponseCreated(event_id="event_1", response=Response(id=response_id, status="in_progress", conversation_id="conv_1"))
-        yield ResponseOutputItemAdded(event_id="event_1", response_id=response_id, output_index=0, item=item)
-        yield ConversationItemAdded(event_id="event_1", item=item, previous_item_id=f"item_{turn - 1}" if turn else None)
+        yield ResponseCreated(
+            event_id="event_1",
+            response=Response(id=response_id, status="in_progress", conversation_id="conv_1"),
+        )
+        yield ResponseOutputItemAdded(
+            event_id="event_1", response_id=response_id, output_index=0, item=item
+        )
+        yield ConversationItemAdded(
+            event_id="event_1", item=item, previous_item_id=f"item_{turn - 1}" if turn else None
+        )
     for _ in range(DELTAS):
         yield ResponseOutputAudioTranscriptDelta(
-            event_id="event_1", response_id=response_id, item_id=item_id, output_index=0, content_index=0, delta="word "
+            event_id="event_1",
+            response_id=response_id,
+            item_id=item_id,
+            output_index=0,
+            content_index=0,
+            delta="word ",
         )
         yield ResponseOutputAudioDelta(
             event_id="event_1",
@@ -136,9 +173,14 @@ def minute_of(minute: int, turns: int) -> Iterator[ServerEvent]:
     if is_last:
         words = "word " * (DELTAS * MINUTES // turns)
         item = AssistantMessage(id=item_id, status="completed", content=(OutputAudio(None, words),))
-        yield ResponseOutputItemDone(event_id="event_1", response_id=response_id, output_index=0, item=item)
+        yield ResponseOutputItemDone(
+            event_id="event_1", response_id=response_id, output_index=0, item=item
+        )
         yield ResponseDone(
-            event_id="event_1", response=Response(id=response_id, status="completed", output=(item,), conversation_id="conv_1")
+            event_id="event_1",
+            response=Response(
+                id=response_id, status="completed", output=(item,), conversation_id="conv_1"
+            ),
         )
 
 

@@ -1,6 +1,7 @@
 """Decode a spoken turn: our codec, openai-python's `parse_event`, and msgspec as the limit.
 
-Everybody gets the same str, as our transport delivers it.  (openai-python's own transport hands it bytes, which cost it a little more.)
+Everybody gets the same str, as our transport delivers it.  (openai-python's own transport hands it
+bytes, which cost it a little more.)
 """
 
 from __future__ import annotations
@@ -18,17 +19,22 @@ from harness import Report
 from openai import BaseModel
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
-from realtime_trio.codec import Codec, Role
+from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio.events import ResponseOutputAudioDelta, ServerEvent
 
 OURS, OPENAI, MSGSPEC = "realtime_trio", "openai", "msgspec.Struct"
 
 _codec = Codec(strict=True)
 _msgspec = msgspec.json.Decoder(msgspec_events.Event)
-# Parsing needs nothing of a connection, and its constructor needs a connected WebSocket, so it is left out.
+# Parsing needs nothing of a connection, and its constructor needs a connected WebSocket, so it is
+# left out.
 _openai = AsyncRealtimeConnection.__new__(AsyncRealtimeConnection)
 
-DECODERS: dict[str, Callable[[str], object]] = {OURS: _codec.decode, MSGSPEC: _msgspec.decode, OPENAI: _openai.parse_event}
+DECODERS: dict[str, Callable[[str], object]] = {
+    OURS: _codec.decode,
+    MSGSPEC: _msgspec.decode,
+    OPENAI: _openai.parse_event,
+}
 
 
 def main() -> int:
@@ -37,21 +43,43 @@ def main() -> int:
     check_nothing_is_lost(mix)
     control = [message for message in mix if not is_audio(message)]
     audio = [message for message in mix if is_audio(message)]
-    of_mix = report.compare(f"decode the mix: {len(mix)} events", _passes(mix, DECODERS), peer=OPENAI, events=len(mix))
-    of_control = report.compare(f"decode control events: {len(control)}", _passes(control, DECODERS), peer=OPENAI, events=len(control))
-    of_audio = report.compare(f"decode audio deltas: {len(audio)}", _passes(audio, DECODERS), peer=OPENAI, events=len(audio))
+    of_mix = report.compare(
+        f"decode the mix: {len(mix)} events", _passes(mix, DECODERS), peer=OPENAI, events=len(mix)
+    )
+    of_control = report.compare(
+        f"decode control events: {len(control)}",
+        _passes(control, DECODERS),
+        peer=OPENAI,
+        events=len(control),
+    )
+    of_audio = report.compare(
+        f"decode audio deltas: {len(audio)}",
+        _passes(audio, DECODERS),
+        peer=OPENAI,
+        events=len(audio),
+    )
     to_samples: dict[str, Callable[[str], object]] = {OURS: our_samples, OPENAI: openai_samples}
-    of_samples = report.compare("audio delta to int16 array", _passes(audio, to_samples), peer=OPENAI, events=len(audio))
+    of_samples = report.compare(
+        "audio delta to int16 array", _passes(audio, to_samples), peer=OPENAI, events=len(audio)
+    )
     print()
     report.at_least("mix, times the speed of openai-python", of_mix.ratio(OPENAI, OURS), 20)
-    report.at_least("control events, times the speed of openai-python", of_control.ratio(OPENAI, OURS), 28)
-    report.at_least("audio deltas, times the speed of openai-python", of_audio.ratio(OPENAI, OURS), 15)
-    report.at_least("audio delta to int16, times the speed of openai-python", of_samples.ratio(OPENAI, OURS), 17)
+    report.at_least(
+        "control events, times the speed of openai-python", of_control.ratio(OPENAI, OURS), 28
+    )
+    report.at_least(
+        "audio deltas, times the speed of openai-python", of_audio.ratio(OPENAI, OURS), 15
+    )
+    report.at_least(
+        "audio delta to int16, times the speed of openai-python", of_samples.ratio(OPENAI, OURS), 17
+    )
     report.at_most("mix, times the time of msgspec.Struct", of_mix.ratio(OURS, MSGSPEC), 2.1)
     return report.finish()
 
 
-def _passes(messages: Sequence[str], decoders: dict[str, Callable[[str], object]]) -> dict[str, Callable[[], object]]:
+def _passes(
+    messages: Sequence[str], decoders: dict[str, Callable[[str], object]]
+) -> dict[str, Callable[[], object]]:
     return {name: _one_pass(messages, decode) for name, decode in decoders.items()}
 
 
@@ -91,7 +119,9 @@ def check_nothing_is_lost(messages: Sequence[str]) -> None:
             MSGSPEC: msgspec.json.encode(_msgspec.decode(message)).decode(),
         }
         for name, text in rewritten.items():
-            assert _without_nulls(json.loads(text)) == expected, f"{name} loses something of {message[:60]}"
+            assert _without_nulls(json.loads(text)) == expected, (
+                f"{name} loses something of {message[:60]}"
+            )
         if is_audio(message):
             assert np.array_equal(our_samples(message), openai_samples(message))
 
@@ -99,7 +129,9 @@ def check_nothing_is_lost(messages: Sequence[str]) -> None:
 def _without_nulls(value: object) -> object:
     match value:
         case dict():
-            return {key: _without_nulls(member) for key, member in value.items() if member is not None}
+            return {
+                key: _without_nulls(member) for key, member in value.items() if member is not None
+            }
         case list():
             return [_without_nulls(element) for element in value]
         case _:

@@ -1,7 +1,8 @@
 """Append 100 ms of microphone audio: int16 array to the text of one message.
 
-openai-python's side is its real `AsyncRealtimeConnection.send`, given what its documentation tells users to build, up to the point where
-the text would go to the WebSocket.  The third candidate is what nobody's library does: no event, no checks, only the standard library.
+openai-python's side is its real `AsyncRealtimeConnection.send`, given what its documentation tells
+users to build, up to the point where the text would go to the WebSocket.  The third candidate is
+what nobody's library does: no event, no checks, only the standard library.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from harness import Report
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
-from realtime_trio.codec import Codec
+from realtime_trio._protocol.codec import Codec
 from realtime_trio.events import InputAudioBufferAppend
 
 OURS, OPENAI, STDLIB = "realtime_trio", "openai", "base64 + json.dumps"
@@ -43,7 +44,9 @@ def main() -> int:
     candidates = {OURS: ours, STDLIB: stdlib, OPENAI: openai_way}
     append = report.compare("append 100 ms of audio: int16 array to text", candidates, peer=OPENAI)
     print()
-    report.at_most("append of 100 ms, times the CPU time of openai-python", append.ratio(OURS, OPENAI), 1 / 5)
+    report.at_most(
+        "append of 100 ms, times the CPU time of openai-python", append.ratio(OURS, OPENAI), 1 / 5
+    )
     return report.finish()
 
 
@@ -52,7 +55,9 @@ def ours() -> str:
 
 
 def openai_way() -> str | bytes:
-    sending = _sink.send({"type": "input_audio_buffer.append", "audio": base64.b64encode(SAMPLES.tobytes()).decode()})
+    sending = _sink.send(
+        {"type": "input_audio_buffer.append", "audio": base64.b64encode(SAMPLES.tobytes()).decode()}
+    )
     try:
         sending.send(None)  # it never waits, so it needs no event loop
     except StopIteration:
@@ -61,7 +66,9 @@ def openai_way() -> str | bytes:
 
 
 def stdlib() -> str:
-    return json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(SAMPLES.tobytes()).decode()})
+    return json.dumps(
+        {"type": "input_audio_buffer.append", "audio": base64.b64encode(SAMPLES.tobytes()).decode()}
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Import the package: fresh processes, taking turns, files in the system's cache.
 
-Measured inside each process, from just before the import to just after, so that starting Python itself does not count.
+Measured inside each process, from just before the import to just after, so that starting Python
+itself does not count.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from collections.abc import Callable
 
 from harness import CLOCK, Comparison, Report, interleave
 
-OURS, OURS_DEPENDENCIES, OPENAI, OPENAI_REALTIME = "realtime_trio", "its dependencies alone", "openai", "openai + its realtime client"
+OURS, OURS_DEPENDENCIES, OPENAI, OPENAI_REALTIME = (
+    "realtime_trio",
+    "its dependencies alone",
+    "openai",
+    "openai + its realtime client",
+)
 
 STATEMENTS = {
     OURS: "import realtime_trio",
@@ -32,7 +38,8 @@ started = time.{clock}()
 print(time.{clock}() - started)
 """
 
-# Functions made by exec say so in their file name, "<...>"; those that cattrs or the codec make are called structure or unstructure.
+# Functions made by exec say so in their file name, "<...>"; those that cattrs or the codec make are
+# called structure or unstructure.
 COUNTED = """
 import json, sys
 made = []
@@ -55,10 +62,16 @@ def main() -> int:
     samplers = {name: _sampler(statement) for name, statement in STATEMENTS.items()}
     interleave(samplers, 1)  # byte code gets compiled, files get cached
     rounds = interleave(samplers, 5 if report.quick else 15)
-    imports = report.add("import in a fresh process", Comparison(rounds=rounds, peer=OPENAI, unit="ms"))
+    imports = report.add(
+        "import in a fresh process", Comparison(rounds=rounds, peer=OPENAI, unit="ms")
+    )
     at_import, after_one_event = json.loads(_run(COUNTED.format(message=MESSAGE)))
-    assert after_one_event > at_import, "the functions are not counted: they are made in another way than this script watches for"
-    print(f"\nstructure functions made by the import: {at_import}; by decoding the first event: {after_one_event - at_import}\n")
+    assert after_one_event > at_import, (
+        "the functions are not counted: they are made in another way than this script watches for"
+    )
+    print(
+        f"\nstructure functions made by the import: {at_import}; by decoding the first event: {after_one_event - at_import}\n"
+    )
     report.at_most("import, times the time of `import openai`", imports.ratio(OURS, OPENAI), 1 / 2)
     report.at_most("structure functions made by the import", at_import, 0)
     return report.finish()
@@ -71,7 +84,9 @@ def _sampler(statement: str) -> Callable[[], float]:
 
 def _run(program: str) -> str:
     # -I: the installed package, whatever the working directory and the environment are.
-    return subprocess.run([sys.executable, "-I", "-c", program], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-I", "-c", program], check=True, capture_output=True, text=True
+    ).stdout
 
 
 if __name__ == "__main__":

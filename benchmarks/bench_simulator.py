@@ -1,15 +1,19 @@
 """The simulator: how long a written turn takes in memory, and how many people can talk to one core of it.
 
-A written turn is `Session.ask` with a script that answers at once, over the transport in memory: from the call to the answer, after
-`response.done`.  Our whole client is in it; the other candidates show how much of it is the server.  Each turn is timed, 20 to a session.
+A written turn is `Session.ask` with a script that answers at once, over the transport in memory:
+from the call to the answer, after `response.done`.  Our whole client is in it; the other candidates
+show how much of it is the server.  Each turn is timed, 20 to a session.
 
-The talkers come over real WebSockets on the loopback interface (see `simulator_load`), each with a microphone that never pauses: a question
-every six seconds, found by turn detection on the samples, and a spoken answer at a lifelike pace.  The server is a process of its own, kept
-to one core; the talkers live in this process, on another.  What counts as latency starts just before the last message of a turn is
-written, and ends when this process has read the event; so it includes what this process adds, of which the stated delay of its own messages
-gives an idea.  A latency is the p99 of all turns within six seconds, and what counts is the median of three such windows, as the machines
-that this runs on are shared.  Windows in which others kept the server from its core for more than a twentieth of the time are in the
-tables, but count only where all were so; how much it was is stated.
+The talkers come over real WebSockets on the loopback interface (see `simulator_load`), each with a
+microphone that never pauses: a question every six seconds, found by turn detection on the samples,
+and a spoken answer at a lifelike pace.  The server is a process of its own, kept to one core; the
+talkers live in this process, on another.  What counts as latency starts just before the last
+message of a turn is written, and ends when this process has read the event; so it includes what
+this process adds, of which the stated delay of its own messages gives an idea.  A latency is the
+p99 of all turns within six seconds, and what counts is the median of three such windows, as the
+machines that this runs on are shared.  Windows in which others kept the server from its core for
+more than a twentieth of the time are in the tables, but count only where all were so; how much it
+was is stated.
 """
 
 from __future__ import annotations
@@ -32,16 +36,26 @@ from attrs import frozen
 from harness import Comparison, Report, interleave
 from simulator_load import ANSWERING_S, CYCLE_S, Figures, Question, open_crowd, read_question
 
-from realtime_trio.codec import Codec, Role
-from realtime_trio.events import ConversationItemCreate, InputText, ResponseCreate, ResponseDone, SessionConfig, SessionUpdate, UserMessage
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio.events import (
+    ConversationItemCreate,
+    InputText,
+    ResponseCreate,
+    ResponseDone,
+    SessionConfig,
+    SessionUpdate,
+    UserMessage,
+)
 from realtime_trio.simulator import Reply, Script, SimulatedServer
-from realtime_trio.simulator._reading import read_message
+from realtime_trio.simulator.service.strictness import read_message
 from realtime_trio.testing import open_simulated_session
 
-# --- written turns ------------------------------------------------------------------------------------------------------------------
+# --- written turns --------------------------------------------------------------------------------
 
 ASKED: Final = "How is the weather in Paris today?"
-ANSWERED: Final = "It is sunny in Paris today, with a high of twenty-four degrees and hardly any wind."
+ANSWERED: Final = (
+    "It is sunny in Paris today, with a high of twenty-four degrees and hardly any wind."
+)
 TURNS: Final = 20
 """In a session."""
 LONG: Final = 500
@@ -96,7 +110,10 @@ def exchange_events(turns: int) -> list[float]:
     return times
 
 
-_EVENTS: Final = (ConversationItemCreate(item=UserMessage(content=(InputText(ASKED),))), ResponseCreate())
+_EVENTS: Final = (
+    ConversationItemCreate(item=UserMessage(content=(InputText(ASKED),))),
+    ResponseCreate(),
+)
 
 
 def _connected_server() -> SimulatedServer:
@@ -108,7 +125,11 @@ def _connected_server() -> SimulatedServer:
 
 
 def measure_written_turns(report: Report) -> None:
-    candidates: dict[str, Callable[[int], list[float]]] = {CLIENT: ask, MESSAGES: exchange_messages, EVENTS: exchange_events}
+    candidates: dict[str, Callable[[int], list[float]]] = {
+        CLIENT: ask,
+        MESSAGES: exchange_messages,
+        EVENTS: exchange_events,
+    }
     times: dict[str, list[float]] = {name: [] for name in candidates}
 
     def play(name: str) -> float:
@@ -121,12 +142,16 @@ def measure_written_turns(report: Report) -> None:
     for rounds in times.values():
         rounds.clear()
     interleave(players, 10 if report.quick else 50)
-    turns = report.add("a written turn: question in, answer out", Comparison(rounds=times, peer=CLIENT, unit="ms"))
-    report.fact(f"the last of {LONG} turns of one session, ms", round(median(ask(LONG)[-TURNS:]), 2))
+    turns = report.add(
+        "a written turn: question in, answer out", Comparison(rounds=times, peer=CLIENT, unit="ms")
+    )
+    report.fact(
+        f"the last of {LONG} turns of one session, ms", round(median(ask(LONG)[-TURNS:]), 2)
+    )
     report.at_most("a written turn with our client, ms", turns.median(CLIENT), 2.0)
 
 
-# --- talkers ------------------------------------------------------------------------------------------------------------------------
+# --- talkers --------------------------------------------------------------------------------------
 
 QUESTION: Final = Path(__file__).parent.parent / "examples" / "question.wav"
 USERS: Final = (50, 100, 200, 300)
@@ -148,7 +173,9 @@ class Server:
 
     def __init__(self, core: int | None) -> None:
         program = [sys.executable, str(Path(__file__).parent / "simulator_process.py")]
-        self._process = Popen(program if core is None else [*program, str(core)], stdin=PIPE, stdout=PIPE, text=True)
+        self._process = Popen(
+            program if core is None else [*program, str(core)], stdin=PIPE, stdout=PIPE, text=True
+        )
         self.url = self._read()
 
     async def times(self) -> tuple[float, float]:
@@ -184,7 +211,9 @@ class Window:
     figures: Figures
 
 
-async def measure_crowd(question: Question, users: int, windows: int, core: int | None) -> list[Window]:
+async def measure_crowd(
+    question: Question, users: int, windows: int, core: int | None
+) -> list[Window]:
     """Let users talk to a fresh server, and watch them for so many cycles."""
     server = Server(core)
     try:
@@ -220,17 +249,27 @@ def measure_talkers(report: Report) -> None:
         report.fact("load average before it, of this machine", round(os.getloadavg()[0], 2))
     gc.disable()  # here, where time is taken; not in the server
     question = read_question(QUESTION, 100)
-    crowds = {users: trio.run(measure_crowd, question, users, windows, core) for users in (USERS[::2] if report.quick else USERS)}
+    crowds = {
+        users: trio.run(measure_crowd, question, users, windows, core)
+        for users in (USERS[::2] if report.quick else USERS)
+    }
     _report_crowds(report, {f"{users} users": crowd for users, crowd in crowds.items()})
     if not report.quick:
         crowd = trio.run(measure_crowd, read_question(QUESTION, 20), 100, windows, core)
-        report.fact("100 users who send 20 ms at once: percent of a core", round(median(window.busy for window in crowd)))
+        report.fact(
+            "100 users who send 20 ms at once: percent of a core",
+            round(median(window.busy for window in crowd)),
+        )
         report.fact("the same, p99 to response.created, ms", round(_latency(crowd), 1))
     gc.enable()
     print()
     good = [users for users, crowd in crowds.items() if _is_in_time(crowd)]
     report.at_least("users of one core, answered in time", max(good, default=0), TARGET)
-    report.at_most(f"{TARGET} users, p99 from the end of a turn to response.created, ms", _latency(crowds[TARGET]), PATIENCE_MS)
+    report.at_most(
+        f"{TARGET} users, p99 from the end of a turn to response.created, ms",
+        _latency(crowds[TARGET]),
+        PATIENCE_MS,
+    )
 
 
 def _report_crowds(report: Report, crowds: dict[str, list[Window]]) -> None:
@@ -239,24 +278,44 @@ def _report_crowds(report: Report, crowds: dict[str, list[Window]]) -> None:
         report.add(title, Comparison(rounds=rounds, peer=next(iter(crowds)), unit=unit))
 
     add("CPU time of the server", "% of a core", lambda window: window.busy)
-    add("end of a turn to speech_stopped, median turn", "ms", lambda window: median(window.figures.stopped) * 1e3)
+    add(
+        "end of a turn to speech_stopped, median turn",
+        "ms",
+        lambda window: median(window.figures.stopped) * 1e3,
+    )
     add("the same, p99 of the turns", "ms", lambda window: _p99_ms(window.figures.stopped))
-    add("end of a turn to response.created, median turn", "ms", lambda window: median(window.figures.created) * 1e3)
+    add(
+        "end of a turn to response.created, median turn",
+        "ms",
+        lambda window: median(window.figures.created) * 1e3,
+    )
     add("the same, p99 of the turns", "ms", lambda window: _p99_ms(window.figures.created))
     print()
     for name, crowd in crowds.items():
         late = median(_p99_ms(window.figures.late) for window in crowd)
         report.fact(f"{name}: deltas of audio later than their pace, p99 in ms", round(late, 1))
-        report.fact(f"{name}: deltas later than the listener needs them", sum(window.figures.gaps for window in crowd))
+        report.fact(
+            f"{name}: deltas later than the listener needs them",
+            sum(window.figures.gaps for window in crowd),
+        )
         report.fact(f"{name}: deltas that never came", sum(window.figures.lost for window in crowd))
         delay = median(_p99_ms(window.figures.delays) for window in crowd)
         report.fact(f"{name}: delay of this process, p99 in ms", round(delay, 1))
-        report.fact(f"{name}: percent of a core that this process used", round(median(window.load_busy for window in crowd)))
-        report.fact(f"{name}: percent of the time that others had the server's core", [round(w.kept_waiting, 1) for w in crowd])
+        report.fact(
+            f"{name}: percent of a core that this process used",
+            round(median(window.load_busy for window in crowd)),
+        )
+        report.fact(
+            f"{name}: percent of the time that others had the server's core",
+            [round(w.kept_waiting, 1) for w in crowd],
+        )
 
 
 def _is_in_time(crowd: Sequence[Window]) -> bool:
-    return median(window.busy for window in _undisturbed(crowd)) < BUSY and _latency(crowd) < PATIENCE_MS
+    return (
+        median(window.busy for window in _undisturbed(crowd)) < BUSY
+        and _latency(crowd) < PATIENCE_MS
+    )
 
 
 def _latency(crowd: Sequence[Window]) -> float:

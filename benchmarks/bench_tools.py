@@ -1,18 +1,23 @@
 """A tool that does nothing: from the call on the wire to its output on the wire, one call after another and 100 in one response.
 
-The model is a blocking socket in this process (`tool_service`), so all clients are measured by one clock, from just before the call is
-written until its output is read.  Every client is a process of its own (`tool_clients`), speaks a real WebSocket on the loopback interface,
-and gets the same bytes, but for what the service repeats of its own: ids, metadata, the definitions of its tools.  They take turns; in each
-turn a process that is warm opens a new session.  Times are wall clock, as only that tells what a user waits; CPU time is what the client's
-process says in a tool.  Before what is timed the service pauses for 4 ms, as real ones do longer: so the client is done with what came
-before, and the processor's caches have forgotten it, which is half of the times of everybody.
+The model is a blocking socket in this process (`tool_service`), so all clients are measured by one
+clock, from just before the call is written until its output is read.  Every client is a process of
+its own (`tool_clients`), speaks a real WebSocket on the loopback interface, and gets the same
+bytes, but for what the service repeats of its own: ids, metadata, the definitions of its tools.
+They take turns; in each turn a process that is warm opens a new session.  Times are wall clock, as
+only that tells what a user waits; CPU time is what the client's process says in a tool.  Before
+what is timed the service pauses for 4 ms, as real ones do longer: so the client is done with what
+came before, and the processor's caches have forgotten it, which is half of the times of everybody.
 
-Comparable is what users get who write down one async tool, read every event and leave the settings alone; with openai-agents tracing is
-off, and there are neither guardrails nor handoffs.  "By hand" are the same WebSockets with the json module and nothing else: what is left
-there is the wire, the event loop and waking up a process.  It shows how much of a time belongs to the library and how much is below it.
+Comparable is what users get who write down one async tool, read every event and leave the settings
+alone; with openai-agents tracing is off, and there are neither guardrails nor handoffs.  "By hand"
+are the same WebSockets with the json module and nothing else: what is left there is the wire, the
+event loop and waking up a process.  It shows how much of a time belongs to the library and how much
+is below it.
 
-Not comparable: openai-agents starts all tools at once, we run 8 at a time (`tool_concurrency`).  Both keep a history, of different things;
-openai-agents searches its own for every item, so that its calls cost the more the longer a session is, and these sessions are short.
+Not comparable: openai-agents starts all tools at once, we run 8 at a time (`tool_concurrency`).
+Both keep a history, of different things; openai-agents searches its own for every item, so that its
+calls cost the more the longer a session is, and these sessions are short.
 """
 
 from __future__ import annotations
@@ -29,7 +34,12 @@ from typing import Final
 from harness import Comparison, Report, interleave
 from tool_service import PATIENCE_S, Service
 
-OURS, OUR_WEBSOCKET, AGENTS, THEIR_WEBSOCKET = "realtime_trio", "trio-websocket by hand", "openai-agents", "websockets by hand"
+OURS, OUR_WEBSOCKET, AGENTS, THEIR_WEBSOCKET = (
+    "realtime_trio",
+    "trio-websocket by hand",
+    "openai-agents",
+    "websockets by hand",
+)
 
 PROGRAMS: Final = {
     OURS: "realtime_trio_session.py",
@@ -39,11 +49,17 @@ PROGRAMS: Final = {
 }
 # What is measured of each client in each round.
 OUTPUT, CREATE, CPU = "output", "create", "cpu"
-PARALLEL_OUTPUT, PARALLEL_CREATE, PARALLEL_CPU = "parallel output", "parallel create", "parallel cpu"
+PARALLEL_OUTPUT, PARALLEL_CREATE, PARALLEL_CPU = (
+    "parallel output",
+    "parallel create",
+    "parallel cpu",
+)
 CREATES, OUTPUTS_BEFORE = "creates", "outputs before the first create"
 
 PARALLEL: Final = 100
-BATCHES: Final = 3  # of so many calls, in a session each; one alone is soon over, and whatever else the machine does shows
+# of so many calls, in a session each; one alone is soon over, and whatever else the machine does
+# shows
+BATCHES: Final = 3
 WARM_UP: Final = 5
 
 
@@ -103,7 +119,9 @@ class Client:
                 before = _cpu_us(service)
                 turns.append(service.call_many("echo", calls))
                 cpu_us.append((_cpu_us(service) - before) / PARALLEL)
-        assert all(turn.outputs == tuple(arguments["text"] for arguments in calls) for turn in turns)
+        assert all(
+            turn.outputs == tuple(arguments["text"] for arguments in calls) for turn in turns
+        )
         self._note(PARALLEL_OUTPUT, median(turn.output_s for turn in turns) * 1e3)
         self._note(PARALLEL_CREATE, median(turn.create_s for turn in turns) * 1e3)
         self._note(PARALLEL_CPU, median(cpu_us))
@@ -139,24 +157,42 @@ def main() -> int:
         interleave(players, repeats)
 
     def add(title: str, what: str, unit: str) -> Comparison:
-        return report.add(title, Comparison(rounds={name: client.costs[what] for name, client in clients.items()}, peer=AGENTS, unit=unit))
+        return report.add(
+            title,
+            Comparison(
+                rounds={name: client.costs[what] for name, client in clients.items()},
+                peer=AGENTS,
+                unit=unit,
+            ),
+        )
 
     output = add("call done to its output, one at a time", OUTPUT, "us")
     add("response done to the response.create, one call in it", CREATE, "us")
     cpu = add("CPU time of the client, one call in a response: 8 events in, 2 out", CPU, "us/call")
     parallel = add(f"{PARALLEL} calls in one response: to the last output", PARALLEL_OUTPUT, "ms")
     add("the same, to the response.create that reads them all", PARALLEL_CREATE, "ms")
-    parallel_cpu = add("the same, CPU time of the client: 7 events in, 1 out", PARALLEL_CPU, "us/call")
+    parallel_cpu = add(
+        "the same, CPU time of the client: 7 events in, 1 out", PARALLEL_CPU, "us/call"
+    )
     print()
     for name in (OURS, AGENTS):
-        creates, outputs = max(clients[name].costs[CREATES]), min(clients[name].costs[OUTPUTS_BEFORE])
+        creates, outputs = (
+            max(clients[name].costs[CREATES]),
+            min(clients[name].costs[OUTPUTS_BEFORE]),
+        )
         report.fact(f"{name}: responses asked for after {PARALLEL} calls, at most", creates)
         report.fact(f"{name}: outputs before the first of them, at least", outputs)
     print()
     report.at_least("round trip, times the speed of openai-agents", output.ratio(AGENTS, OURS), 1.5)
-    report.at_least(f"{PARALLEL} calls, times the speed of openai-agents", parallel.ratio(AGENTS, OURS), 1)
+    report.at_least(
+        f"{PARALLEL} calls, times the speed of openai-agents", parallel.ratio(AGENTS, OURS), 1
+    )
     report.at_most("one call, times the CPU time of openai-agents", cpu.ratio(OURS, AGENTS), 1)
-    report.at_most(f"{PARALLEL} calls, times the CPU time of openai-agents", parallel_cpu.ratio(OURS, AGENTS), 1)
+    report.at_most(
+        f"{PARALLEL} calls, times the CPU time of openai-agents",
+        parallel_cpu.ratio(OURS, AGENTS),
+        1,
+    )
     report.at_most(f"response.create for {PARALLEL} calls", max(clients[OURS].costs[CREATES]), 1)
     report.at_least("outputs before it", min(clients[OURS].costs[OUTPUTS_BEFORE]), PARALLEL)
     return report.finish()

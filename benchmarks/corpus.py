@@ -1,7 +1,8 @@
 """The events of one spoken turn, as a server sends them: the input of every decoding benchmark.
 
-Seeded, so that every run and every peer sees the same bytes.  Proportions follow a ten-second spoken answer with one function call before
-it: audio deltas of 4 to 20 kB, transcript and argument deltas of a word each, the lifecycle of items and responses, one session.created.
+Seeded, so that every run and every peer sees the same bytes.  Proportions follow a ten-second
+spoken answer with one function call before it: audio deltas of 4 to 20 kB, transcript and argument
+deltas of a word each, the lifecycle of items and responses, one session.created.
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ def voice_turn(seed: int = 1) -> list[str]:
     rng = random.Random(seed)
     made = _Maker(rng)
     made.add("session.created", session=_session())
-    made.add("input_audio_buffer.speech_started", audio_start_ms=320, item_id="item_user00000000000001")
-    made.add("input_audio_buffer.speech_stopped", audio_end_ms=2240, item_id="item_user00000000000001")
-    made.add("input_audio_buffer.committed", previous_item_id=None, item_id="item_user00000000000001")
+    made.add(
+        "input_audio_buffer.speech_started", audio_start_ms=320, item_id="item_user00000000000001"
+    )
+    made.add(
+        "input_audio_buffer.speech_stopped", audio_end_ms=2240, item_id="item_user00000000000001"
+    )
+    made.add(
+        "input_audio_buffer.committed", previous_item_id=None, item_id="item_user00000000000001"
+    )
     user = {
         "id": "item_user00000000000001",
         "type": "message",
@@ -46,8 +53,14 @@ class _Maker:
         self.messages: list[str] = []
 
     def add(self, wire_type: str, **fields: object) -> None:
-        event_id = "event_" + "".join(self._rng.choices("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", k=21))
-        self.messages.append(json.dumps({"type": wire_type, "event_id": event_id, **fields}, separators=(",", ":")))
+        event_id = "event_" + "".join(
+            self._rng.choices(
+                "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", k=21
+            )
+        )
+        self.messages.append(
+            json.dumps({"type": wire_type, "event_id": event_id, **fields}, separators=(",", ":"))
+        )
 
 
 def _session() -> dict[str, object]:
@@ -65,7 +78,11 @@ def _session() -> dict[str, object]:
         "type": "function",
         "name": "get_weather",
         "description": "Retrieves the weather for a place.",
-        "parameters": {"type": "object", "properties": {"location": {"type": "string"}}, "required": ["location"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"location": {"type": "string"}},
+            "required": ["location"],
+        },
     }
     return {
         "type": "realtime",
@@ -82,14 +99,21 @@ def _session() -> dict[str, object]:
         "prompt": None,
         "expires_at": 1790000000,
         "audio": {
-            "input": {"format": pcm, "transcription": None, "noise_reduction": None, "turn_detection": vad},
+            "input": {
+                "format": pcm,
+                "transcription": None,
+                "noise_reduction": None,
+                "turn_detection": vad,
+            },
             "output": {"format": pcm, "voice": "marin", "speed": 1.0},
         },
         "include": None,
     }
 
 
-def _response(response_id: str, status: str, output: list[object], usage: object) -> dict[str, object]:
+def _response(
+    response_id: str, status: str, output: list[object], usage: object
+) -> dict[str, object]:
     return {
         "object": "realtime.response",
         "id": response_id,
@@ -121,13 +145,26 @@ _USAGE: Final = {
 
 
 def _call(made: _Maker) -> None:
-    place = {"response_id": "resp_call000000000000001", "item_id": "item_call000000000000001", "output_index": 0}
-    item = {"id": place["item_id"], "type": "function_call", "name": "get_weather", "call_id": "call_0123456789abcdef"}
+    place = {
+        "response_id": "resp_call000000000000001",
+        "item_id": "item_call000000000000001",
+        "output_index": 0,
+    }
+    item = {
+        "id": place["item_id"],
+        "type": "function_call",
+        "name": "get_weather",
+        "call_id": "call_0123456789abcdef",
+    }
     started = {**item, "status": "in_progress", "arguments": ""}
     arguments = '{"location":"Paris, France"}'
     finished = {**item, "status": "completed", "arguments": arguments}
-    made.add("response.created", response=_response(str(place["response_id"]), "in_progress", [], None))
-    made.add("response.output_item.added", response_id=place["response_id"], output_index=0, item=started)
+    made.add(
+        "response.created", response=_response(str(place["response_id"]), "in_progress", [], None)
+    )
+    made.add(
+        "response.output_item.added", response_id=place["response_id"], output_index=0, item=started
+    )
     made.add("conversation.item.added", previous_item_id="item_user00000000000001", item=started)
     for start in range(0, len(arguments), 4):
         made.add(
@@ -137,10 +174,21 @@ def _call(made: _Maker) -> None:
             delta=arguments[start : start + 4],
             obfuscation="aZ3kQ9xYp1",
         )
-    made.add("response.function_call_arguments.done", **place, call_id=item["call_id"], name=item["name"], arguments=arguments)
+    made.add(
+        "response.function_call_arguments.done",
+        **place,
+        call_id=item["call_id"],
+        name=item["name"],
+        arguments=arguments,
+    )
     made.add("conversation.item.done", previous_item_id="item_user00000000000001", item=finished)
-    made.add("response.output_item.done", response_id=place["response_id"], output_index=0, item=finished)
-    made.add("response.done", response=_response(str(place["response_id"]), "completed", [finished], _USAGE))
+    made.add(
+        "response.output_item.done", response_id=place["response_id"], output_index=0, item=finished
+    )
+    made.add(
+        "response.done",
+        response=_response(str(place["response_id"]), "completed", [finished], _USAGE),
+    )
     limits = [{"name": "tokens", "limit": 40000, "remaining": 39610, "reset_seconds": 0.585}]
     made.add("rate_limits.updated", rate_limits=limits)
 
@@ -154,9 +202,17 @@ def _answer(made: _Maker, rng: random.Random) -> None:
     }
     item = {"id": place["item_id"], "type": "message", "role": "assistant"}
     started = {**item, "status": "in_progress", "content": []}
-    finished = {**item, "status": "completed", "content": [{"type": "output_audio", "transcript": _SENTENCE}]}
-    made.add("response.created", response=_response(str(place["response_id"]), "in_progress", [], None))
-    made.add("response.output_item.added", response_id=place["response_id"], output_index=0, item=started)
+    finished = {
+        **item,
+        "status": "completed",
+        "content": [{"type": "output_audio", "transcript": _SENTENCE}],
+    }
+    made.add(
+        "response.created", response=_response(str(place["response_id"]), "in_progress", [], None)
+    )
+    made.add(
+        "response.output_item.added", response_id=place["response_id"], output_index=0, item=started
+    )
     made.add("conversation.item.added", previous_item_id="item_call000000000000001", item=started)
     made.add("response.content_part.added", **place, part={"type": "audio", "transcript": ""})
     words = _SENTENCE.split(" ")
@@ -164,7 +220,10 @@ def _answer(made: _Maker, rng: random.Random) -> None:
     while remaining_ms > 0 or words:
         if words:
             made.add(
-                "response.output_audio_transcript.delta", **place, delta=" " + words.pop(0), obfuscation="kQ9xYp1aZ3"[: rng.randrange(10)]
+                "response.output_audio_transcript.delta",
+                **place,
+                delta=" " + words.pop(0),
+                obfuscation="kQ9xYp1aZ3"[: rng.randrange(10)],
             )
         if remaining_ms > 0:
             ms = min(remaining_ms, rng.randrange(62, 312))  # 4 to 20 kB on the wire
@@ -175,8 +234,13 @@ def _answer(made: _Maker, rng: random.Random) -> None:
     made.add("response.output_audio_transcript.done", **place, transcript=_SENTENCE)
     made.add("response.content_part.done", **place, part={"type": "audio", "transcript": _SENTENCE})
     made.add("conversation.item.done", previous_item_id="item_call000000000000001", item=finished)
-    made.add("response.output_item.done", response_id=place["response_id"], output_index=0, item=finished)
-    made.add("response.done", response=_response(str(place["response_id"]), "completed", [finished], _USAGE))
+    made.add(
+        "response.output_item.done", response_id=place["response_id"], output_index=0, item=finished
+    )
+    made.add(
+        "response.done",
+        response=_response(str(place["response_id"]), "completed", [finished], _USAGE),
+    )
 
 
 def is_audio(message: str) -> bool:

@@ -1,16 +1,18 @@
 """How every benchmark here measures and reports: interleaved rounds, ratios within a round, a table and a JSON file.
 
-Theory of operation
--------------------
-The machines that benchmarks run on are shared: a minute is fast, the next one is slow.  So the candidates take turns, in rounds of a few
-dozen milliseconds each, and a ratio is taken within each round, between neighbours in time; the median of those ratios hardly moves when
-the times themselves do.  The order rotates, so that nobody always runs after the same neighbour.
+Theory of operation ------------------- The machines that benchmarks run on are shared: a minute is
+fast, the next one is slow.  So the candidates take turns, in rounds of a few dozen milliseconds
+each, and a ratio is taken within each round, between neighbours in time; the median of those ratios
+hardly moves when the times themselves do.  The order rotates, so that nobody always runs after the
+same neighbour.
 
-Time is CPU time of the process, where the system measures it finely enough: the turns of other processes do not count.
+Time is CPU time of the process, where the system measures it finely enough: the turns of other
+processes do not count.
 
-Before measuring, everything that is alive is moved out of the garbage collector's sight (`gc.freeze`).  A peer with a large heap - some
-import tens of thousands of classes and schemas - would otherwise make every full collection slower, also those that happen during another
-candidate's turn.  Collections themselves stay on: who allocates much still pays for it.
+Before measuring, everything that is alive is moved out of the garbage collector's sight
+(`gc.freeze`).  A peer with a large heap - some import tens of thousands of classes and schemas -
+would otherwise make every full collection slower, also those that happen during another candidate's
+turn.  Collections themselves stay on: who allocates much still pays for it.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ from typing import Final
 
 from attrs import frozen
 
-CLOCK: Final = "process_time" if time.get_clock_info("process_time").resolution <= 1e-6 else "perf_counter"
+CLOCK: Final = (
+    "process_time" if time.get_clock_info("process_time").resolution <= 1e-6 else "perf_counter"
+)
 """The clock in use, a function of `time`: CPU time, except where it ticks too coarsely (Windows)."""
 
 _now: Final[Callable[[], float]] = getattr(time, CLOCK)
@@ -67,7 +71,9 @@ class Comparison:
 
     def ratio(self, name: str, to: str) -> float:
         """How many times the cost of `to` the candidate `name` has: the median of the ratios within each round."""
-        return statistics.median(a / b for a, b in zip(self.rounds[name], self.rounds[to], strict=True))
+        return statistics.median(
+            a / b for a, b in zip(self.rounds[name], self.rounds[to], strict=True)
+        )
 
     def table(self) -> str:
         """The numbers for people; `speed` is relative to the peer, higher is faster."""
@@ -75,7 +81,9 @@ class Comparison:
         lines = [f"  {self.unit:<{width}}  {'median':>9}  {'p99':>9}  {'min':>9}  {'speed':>8}"]
         for name in self.rounds:
             speed = f"{self.ratio(self.peer, name):.2f} x"
-            lines.append(f"  {name:<{width}}  {self.median(name):9.2f}  {self.p99(name):9.2f}  {self.best(name):9.2f}  {speed:>8}")
+            lines.append(
+                f"  {name:<{width}}  {self.median(name):9.2f}  {self.p99(name):9.2f}  {self.best(name):9.2f}  {speed:>8}"
+            )
         return "\n".join(lines)
 
     def summary(self) -> dict[str, object]:
@@ -118,13 +126,17 @@ def compare(
     """Measure what each candidate costs per event, in microseconds.
 
     Args:
-        candidates: What to measure.  A call processes `events` events; the first one, which may build things, is not measured.
+        candidates: What to measure.  A call processes `events` events; the first one, which may
+            build things, is not measured.
         peer: The candidate that the others are compared with.
         events: Events per call.
         repeats: Rounds; 5 or more.
-        round_s: How long each candidate's turn lasts, in seconds: it is called as many times as that takes.
+        round_s: How long each candidate's turn lasts, in seconds: it is called as many times as
+            that takes.
     """
-    samplers = {name: _sampler(candidate, events, round_s) for name, candidate in candidates.items()}
+    samplers = {
+        name: _sampler(candidate, events, round_s) for name, candidate in candidates.items()
+    }
     gc.collect()
     gc.freeze()
     try:
@@ -164,11 +176,23 @@ class Report:
         argv: Command line; the process's own when None.
     """
 
-    def __init__(self, name: str, description: str | None, argv: Sequence[str] | None = None) -> None:
-        parser = argparse.ArgumentParser(prog=f"{name}.py", description=(description or "").partition("\n")[0])
-        parser.add_argument("--json", metavar="DIR", type=Path, help="write the numbers to DIR as well")
-        parser.add_argument("--quick", action="store_true", help="a tenth of the time, and the precision that goes with it")
-        parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
+    def __init__(
+        self, name: str, description: str | None, argv: Sequence[str] | None = None
+    ) -> None:
+        parser = argparse.ArgumentParser(
+            prog=f"{name}.py", description=(description or "").partition("\n")[0]
+        )
+        parser.add_argument(
+            "--json", metavar="DIR", type=Path, help="write the numbers to DIR as well"
+        )
+        parser.add_argument(
+            "--quick",
+            action="store_true",
+            help="a tenth of the time, and the precision that goes with it",
+        )
+        parser.add_argument(
+            "--check", action="store_true", help="exit with 1 if a target is missed"
+        )
         arguments = parser.parse_args(argv)
         self.name = name
         self.quick: bool = arguments.quick
@@ -180,10 +204,19 @@ class Report:
         self._missed = False
         print(f"{name} on {_machine()['cpu']}, Python {platform.python_version()}")
 
-    def compare(self, title: str, candidates: Mapping[str, Callable[[], object]], *, peer: str, events: int = 1) -> Comparison:
+    def compare(
+        self,
+        title: str,
+        candidates: Mapping[str, Callable[[], object]],
+        *,
+        peer: str,
+        events: int = 1,
+    ) -> Comparison:
         """`compare` with the precision that the command line asks for, shown and recorded."""
         if self.quick:
-            return self.add(title, compare(candidates, peer=peer, events=events, repeats=11, round_s=0.01))
+            return self.add(
+                title, compare(candidates, peer=peer, events=events, repeats=11, round_s=0.01)
+            )
         return self.add(title, compare(candidates, peer=peer, events=events))
 
     def add(self, title: str, comparison: Comparison) -> Comparison:
@@ -206,9 +239,14 @@ class Report:
         self._judge(what, value, "<=", bound, value <= bound)
 
     def _judge(self, what: str, value: float, sign: str, bound: float, met: bool) -> None:
-        print(f"  {'PASS' if met else 'FAIL'}  {what}: {value:.4g} (target {sign} {bound:.4g})", flush=True)
+        print(
+            f"  {'PASS' if met else 'FAIL'}  {what}: {value:.4g} (target {sign} {bound:.4g})",
+            flush=True,
+        )
         self._missed |= not met
-        self._targets.append({"what": what, "value": value, "target": f"{sign} {bound:g}", "met": met})
+        self._targets.append(
+            {"what": what, "value": value, "target": f"{sign} {bound:g}", "met": met}
+        )
 
     def finish(self) -> int:
         """Write the JSON file, if one is wanted, and return the exit code: 0, or with `--check` 1 if a target was missed."""
@@ -224,7 +262,9 @@ class Report:
                 "targets": self._targets,
             }
             self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / f"{self.name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            (self._folder / f"{self.name}.json").write_text(
+                json.dumps(content, indent=2) + "\n", encoding="utf-8"
+            )
         return 1 if self._check and self._missed else 0
 
 
@@ -232,7 +272,11 @@ def _machine() -> dict[str, object]:
     cpu = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")  # where Linux keeps the name that platform does not know
     if cpuinfo.exists():
-        models = (line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
+        models = (
+            line.partition(":")[2].strip()
+            for line in cpuinfo.read_text().splitlines()
+            if line.startswith("model name")
+        )
         cpu = next(models, cpu)
     return {
         "cpu": cpu,

@@ -1,11 +1,13 @@
 """The events of `corpus` as msgspec structs: how fast a decoder written in C can be, the limit that ours is held against.
 
-Faithful where it costs time: every field of every object in the corpus, optional ones included, with the same unions.  Where the
-protocol allows more kinds of a thing than the corpus holds (items, tools, sessions) only those are here that it needs, which favours
-msgspec.  Two things it leaves undone that our codec does: messages are not told apart by role, and audio stays text.
+Faithful where it costs time: every field of every object in the corpus, optional ones included,
+with the same unions.  Where the protocol allows more kinds of a thing than the corpus holds (items,
+tools, sessions) only those are here that it needs, which favours msgspec.  Two things it leaves
+undone that our codec does: messages are not told apart by role, and audio stays text.
 """
 
-# ruff: noqa: D101 - what the classes mean stands in realtime_trio.events, under the same or longer names
+# ruff: noqa: D101 - what the classes mean stands in realtime_trio.events, under the same or longer
+# names
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ class Tagged(msgspec.Struct, tag_field="type", tag="?"):
     """An object that its `type` tells apart from others."""
 
 
-# --- values -------------------------------------------------------------------------------------------------------------------------
+# --- values ---------------------------------------------------------------------------------------
 
 
 class AudioFormat(Value):
@@ -265,7 +267,7 @@ class RateLimit(Value):
     reset_seconds: float | None = None
 
 
-# --- events -------------------------------------------------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------
 
 
 class ServerEvent(Tagged):

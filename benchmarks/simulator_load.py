@@ -1,8 +1,10 @@
 """The load of `bench_simulator`: users who ask, are answered, and ask again, and a clock for everything they wait for.
 
-Every user is a WebSocket that says the same over and over in real time: a question, then silence until the answer has been heard.  They
-begin at different times, so that at every moment some speak, some have just stopped and some listen.  As little as possible is done for
-each of them, since all of that delays the clock: messages are encoded beforehand, and what arrives is told apart by how it begins.
+Every user is a WebSocket that says the same over and over in real time: a question, then silence
+until the answer has been heard.  They begin at different times, so that at every moment some speak,
+some have just stopped and some listen.  As little as possible is done for each of them, since all
+of that delays the clock: messages are encoded beforehand, and what arrives is told apart by how it
+begins.
 """
 
 from __future__ import annotations
@@ -18,26 +20,35 @@ import trio
 from attrs import Factory, define, frozen
 from simulator_process import ANSWER
 
-from realtime_trio._websocket import open_websocket
+from realtime_trio._protocol.codec import Codec
+from realtime_trio._transport.contract import Transport
+from realtime_trio._transport.websocket import open_websocket
 from realtime_trio.audio import PCM_RATE, AudioData, read_wav
-from realtime_trio.codec import Codec
 from realtime_trio.events import InputAudioBufferAppend, ServerVad
 from realtime_trio.simulator import LIFELIKE, synthesize_speech
-from realtime_trio.simulator._response import CHUNK_MS
-from realtime_trio.simulator._turn_detection import SpeechStopped, TurnDetector
-from realtime_trio.transport import Transport
+from realtime_trio.simulator.service.response import CHUNK_MS
+from realtime_trio.simulator.service.turn_detection import SpeechStopped, TurnDetector
 
 CYCLE_S: Final = 6.0
-"""From one question to the next: 2.7 s to ask, and time for an answer that begins half a second later and is as long."""
+"""From one question to the next: 2.7 s to ask, and time for an answer that begins half a second
+later and is as long."""
 ANSWERING_S: Final = 2.0
-"""By then every answer is complete that a server in time gives: 0.35 s of thought, and 2.7 s of speech at four times its speed."""
+"""By then every answer is complete that a server in time gives: 0.35 s of thought, and 2.7 s of
+speech at four times its speed."""
 
 # Our server writes the type first.
 _STOPPED, _CREATED, _DELTA, _ERROR = (
-    f'{{"type":"{name}"' for name in ("input_audio_buffer.speech_stopped", "response.created", "response.output_audio.delta", "error")
+    f'{{"type":"{name}"'
+    for name in (
+        "input_audio_buffer.speech_stopped",
+        "response.created",
+        "response.output_audio.delta",
+        "error",
+    )
 )
 _GOLDEN: Final = (5**0.5 - 1) / 2
-"""Its multiples, modulo 1, lie evenly and never coincide: neither within a cycle nor, which equal steps would, within an append."""
+"""Its multiples, modulo 1, lie evenly and never coincide: neither within a cycle nor, which equal
+steps would, within an append."""
 _CHUNK_S: Final = CHUNK_MS / 1000
 _DELTAS: Final = math.ceil(len(synthesize_speech(ANSWER)) / (_CHUNK_S * PCM_RATE))
 """In every answer."""
@@ -58,11 +69,21 @@ class Question:
 def read_question(recording: Path, append_ms: int) -> Question:
     """Make a question of a recording in which nobody pauses, cut into appends of so many milliseconds."""
     samples = read_wav(recording)
-    appends = np.pad(samples, (0, round(CYCLE_S * PCM_RATE) - len(samples))).reshape(-1, PCM_RATE * append_ms // 1000)
+    appends = np.pad(samples, (0, round(CYCLE_S * PCM_RATE) - len(samples))).reshape(
+        -1, PCM_RATE * append_ms // 1000
+    )
     heard = list(map(TurnDetector(ServerVad(), rate=PCM_RATE).append, appends))
-    (last,) = (number for number, events in enumerate(heard) if any(isinstance(event, SpeechStopped) for event in events))
+    (last,) = (
+        number
+        for number, events in enumerate(heard)
+        if any(isinstance(event, SpeechStopped) for event in events)
+    )
     codec = Codec()
-    return Question(tuple(codec.encode(InputAudioBufferAppend(audio=AudioData(append))) for append in appends), append_ms / 1000, last)
+    return Question(
+        tuple(codec.encode(InputAudioBufferAppend(audio=AudioData(append))) for append in appends),
+        append_ms / 1000,
+        last,
+    )
 
 
 @define
@@ -90,7 +111,8 @@ class Figures:
     late: Sequence[float]
     """How much later each delta came than it should, counted from `response.created`."""
     delays: Sequence[float]
-    """How much later each message of a user was written than it should: a measure of how far the load itself is behind."""
+    """How much later each message of a user was written than it should: a measure of how far the
+    load itself is behind."""
     gaps: int
     """Deltas that came when all audio before them had been played."""
     lost: int
@@ -152,11 +174,21 @@ class Crowd:
         now = trio.current_time()
         turns = [turn for user in self._users for turn in user.turns if start <= turn.asked < end]
         return Figures(
-            stopped=[(now if turn.stopped is None else turn.stopped) - turn.asked for turn in turns],
-            created=[(now if turn.created is None else turn.created) - turn.asked for turn in turns],
+            stopped=[
+                (now if turn.stopped is None else turn.stopped) - turn.asked for turn in turns
+            ],
+            created=[
+                (now if turn.created is None else turn.created) - turn.asked for turn in turns
+            ],
             late=[late for turn in turns for late in _lateness(turn)],
-            delays=[delay for user in self._users for due, delay in user.delays if start <= due < end],
-            gaps=sum(came > turn.deltas[0] + number * _CHUNK_S for turn in turns for number, came in enumerate(turn.deltas)),
+            delays=[
+                delay for user in self._users for due, delay in user.delays if start <= due < end
+            ],
+            gaps=sum(
+                came > turn.deltas[0] + number * _CHUNK_S
+                for turn in turns
+                for number, came in enumerate(turn.deltas)
+            ),
             lost=sum(_DELTAS - len(turn.deltas) for turn in turns),
         )
 
@@ -165,7 +197,10 @@ def _lateness(turn: Turn) -> list[float]:
     if turn.created is None:
         return []
     first = turn.created + LIFELIKE.time_to_first_event
-    return [came - first - number * _CHUNK_S / LIFELIKE.audio_speed for number, came in enumerate(turn.deltas)]
+    return [
+        came - first - number * _CHUNK_S / LIFELIKE.audio_speed
+        for number, came in enumerate(turn.deltas)
+    ]
 
 
 @asynccontextmanager
@@ -173,7 +208,10 @@ async def open_crowd(url: str, question: Question, size: int) -> AsyncIterator[C
     """Let users talk to a server; all of them do when the block is entered."""
     async with AsyncExitStack() as connections:
         address = f"{url}?model=gpt-realtime"
-        users = [User(await connections.enter_async_context(open_websocket(address)), question) for _ in range(size)]
+        users = [
+            User(await connections.enter_async_context(open_websocket(address)), question)
+            for _ in range(size)
+        ]
         async with trio.open_nursery() as nursery:
             start = trio.current_time()
             for number, user in enumerate(users):

@@ -1,10 +1,11 @@
 """The server of `bench_simulator`: a simulator in a process of its own, on a core of its own if the number of one is given.
 
-Prints its URL.  Then it prints for every line of input how many nanoseconds it has been running so far and, where the system tells, how
-many it was kept waiting for its core by other processes.  It leaves when there is no more input.
+Prints its URL.  Then it prints for every line of input how many nanoseconds it has been running so
+far and, where the system tells, how many it was kept waiting for its core by other processes.  It
+leaves when there is no more input.
 
-The garbage collector is told to look seldom, and not at what was loaded: by default, with 200 clients, a full collection stopped everybody
-for 0.1 s once or twice in half a minute.
+The garbage collector is told to look seldom, and not at what was loaded: by default, with 200
+clients, a full collection stopped everybody for 0.1 s once or twice in half a minute.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ async def serve() -> None:
 
 def report_times() -> None:
     """Answer every line of input."""
-    schedule = Path("/proc/self/schedstat")  # of the main thread: nanoseconds on a core, waiting for one, and how often
+    schedule = Path(
+        "/proc/self/schedstat"
+    )  # of the main thread: nanoseconds on a core, waiting for one, and how often
     for _ in sys.stdin:
         waited = schedule.read_text().split()[1] if schedule.exists() else "0"
         print(time.process_time_ns(), waited, flush=True)

@@ -1,6 +1,7 @@
 """The service of `bench_tools`: one session that calls tools, as little of the protocol as that needs, and a clock.
 
-It blocks, has no tasks, and while it waits it does nothing but wait, so that it costs every client the same.
+It blocks, has no tasks, and while it waits it does nothing but wait, so that it costs every client
+the same.
 """
 
 from __future__ import annotations
@@ -52,9 +53,11 @@ class Turn:
     outputs: tuple[str, ...]
     """In the order of the calls."""
     output_s: float
-    """From the calls to the last output: just before the last one is written, until its output is read."""
+    """From the calls to the last output: just before the last one is written, until its output is
+    read."""
     create_s: float
-    """To the `response.create` that reads all outputs: from just before the end of the response is written."""
+    """To the `response.create` that reads all outputs: from just before the end of the response is
+    written."""
     creates: int = 1
     """How many `response.create` were sent."""
     outputs_before_create: int = 1
@@ -101,7 +104,10 @@ class Service:
         items = [self._item(name, arguments) for arguments in calls]
         messages = [self._created(response_id)]
         for index, item in enumerate(items):
-            messages += [*self._begun(response_id, index, item), *self._finished(response_id, index, item)]
+            messages += [
+                *self._begun(response_id, index, item),
+                *self._finished(response_id, index, item),
+            ]
         time.sleep(PAUSE_S)
         called = self._write(*messages, self._done(response_id, items))
         outputs: dict[object, Sent] = {}
@@ -116,7 +122,9 @@ class Service:
             elif sent.type == "conversation.item.create":
                 assert _call_id(sent) not in outputs, "a call was answered twice"
                 outputs[_call_id(sent)] = sent
-        self._write(*(message for output in outputs.values() for message in self._acknowledged(output)))
+        self._write(
+            *(message for output in outputs.values() for message in self._acknowledged(output))
+        )
         creates.append(self._read_until("response.create"))
         last_output, create = max(output.time for output in outputs.values()), creates[-1]
         self._answer(create)
@@ -141,7 +149,7 @@ class Service:
         while self._read_frame()[0] != _CLOSE:
             pass
 
-    # --- events -------------------------------------------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------
 
     def _id(self, prefix: str) -> str:
         self._ids += 1
@@ -162,15 +170,24 @@ class Service:
         }
 
     def _created(self, response_id: str, metadata: object = None) -> Json:
-        return self._event("response.created", response=_response(response_id, "in_progress", [], metadata))
+        return self._event(
+            "response.created", response=_response(response_id, "in_progress", [], metadata)
+        )
 
     def _done(self, response_id: str, items: list[Json], metadata: object = None) -> Json:
-        return self._event("response.done", response=_response(response_id, "completed", items, metadata))
+        return self._event(
+            "response.done", response=_response(response_id, "completed", items, metadata)
+        )
 
     def _begun(self, response_id: str, index: int, item: Json) -> tuple[Json, ...]:
         begun = {**item, "status": "in_progress", "arguments": ""}
         same = {"response_id": response_id, "output_index": index}
-        whose = {"item_id": item["id"], "call_id": item["call_id"], "name": item["name"], "arguments": item["arguments"]}
+        whose = {
+            "item_id": item["id"],
+            "call_id": item["call_id"],
+            "name": item["name"],
+            "arguments": item["arguments"],
+        }
         return (
             self._event("response.output_item.added", **same, item=begun),
             self._event("conversation.item.added", previous_item_id=None, item=begun),
@@ -180,14 +197,19 @@ class Service:
     def _finished(self, response_id: str, index: int, item: Json) -> tuple[Json, ...]:
         return (
             self._event("conversation.item.done", previous_item_id=None, item=item),
-            self._event("response.output_item.done", response_id=response_id, output_index=index, item=item),
+            self._event(
+                "response.output_item.done", response_id=response_id, output_index=index, item=item
+            ),
         )
 
     def _acknowledged(self, output: Sent) -> tuple[Json, ...]:
         item = output.event["item"]
         assert isinstance(item, dict)
         item = {"id": self._id("item"), **item, "status": "completed"}
-        return tuple(self._event(f"conversation.item.{what}", previous_item_id=None, item=item) for what in ("added", "done"))
+        return tuple(
+            self._event(f"conversation.item.{what}", previous_item_id=None, item=item)
+            for what in ("added", "done")
+        )
 
     def _answer(self, create: Sent) -> None:
         """Answer a create with a response that says nothing; its metadata are repeated, as the service does."""
@@ -196,7 +218,7 @@ class Service:
         response_id = self._id("resp")
         self._write(self._created(response_id, metadata), self._done(response_id, [], metadata))
 
-    # --- wire ---------------------------------------------------------------------------------------------------------------------------
+    # --- wire -------------------------------------------------------------------------------------
 
     def _shake_hands(self) -> None:
         request = b""
@@ -213,7 +235,9 @@ class Service:
 
     def _write(self, *events: Json) -> float:
         """Write events in one go, and return when that began."""
-        frames = b"".join(_frame(_TEXT, json.dumps(event, separators=(",", ":")).encode()) for event in events)
+        frames = b"".join(
+            _frame(_TEXT, json.dumps(event, separators=(",", ":")).encode()) for event in events
+        )
         began = time.perf_counter()
         self._socket.sendall(frames)
         return began
@@ -221,7 +245,9 @@ class Service:
     def _send_frame(self, opcode: int, payload: bytes) -> None:
         self._socket.sendall(_frame(opcode, payload))
 
-    def _read_until(self, wire_type: Literal["conversation.item.create", "response.create"]) -> Sent:
+    def _read_until(
+        self, wire_type: Literal["conversation.item.create", "response.create"]
+    ) -> Sent:
         sent = self._read()
         assert sent.type == wire_type, f"expected {wire_type}, got {sent.event}"
         return sent
@@ -233,12 +259,18 @@ class Service:
             if opcode == _PING:
                 self._send_frame(_PONG, payload)
                 continue
-            assert opcode == _TEXT, f"expected an event, got a frame with opcode {opcode}: {payload!r}"
+            assert opcode == _TEXT, (
+                f"expected an event, got a frame with opcode {opcode}: {payload!r}"
+            )
             sent = Sent(arrived, json.loads(payload))
             if sent.type == "session.update":
                 session = sent.event["session"]
                 assert isinstance(session, dict)
-                self._write(self._event("session.updated", session=_SESSION | {"tools": session.get("tools", [])}))
+                self._write(
+                    self._event(
+                        "session.updated", session=_SESSION | {"tools": session.get("tools", [])}
+                    )
+                )
             return sent
 
     def _read_frame(self) -> tuple[int, bytes, float]:
@@ -257,7 +289,9 @@ class Service:
             arrived = time.perf_counter()
         opcode, mask = self._input[0], bytes(self._input[head - 4 : head])
         assert opcode & self._input[1] & 0x80, "messages are whole, and clients mask them"
-        payload = int.from_bytes(self._input[head : head + length]) ^ int.from_bytes((mask * (length // 4 + 1))[:length])
+        payload = int.from_bytes(self._input[head : head + length]) ^ int.from_bytes(
+            (mask * (length // 4 + 1))[:length]
+        )
         del self._input[: head + length]
         return opcode & 0x0F, payload.to_bytes(length), arrived
 

@@ -3,7 +3,8 @@
 With a key:     OPENAI_API_KEY=... python examples/approval.py
 Without one:    python examples/approval.py --simulated
 
-You are asked at the terminal.  Say --yes or --no to have answered already; where nobody can be asked, the answer is no.
+You are asked at the terminal.  Say --yes or --no to have answered already; where nobody can be
+asked, the answer is no.
 """
 
 import sys
@@ -13,7 +14,15 @@ from typing import Annotated, Any
 
 import trio
 
-from realtime_trio import Constraints, EventStream, Session, ToolApprovalRequested, Transport, open_session, tool
+from realtime_trio import (
+    Constraints,
+    EventStream,
+    Session,
+    ToolApprovalRequested,
+    Transport,
+    open_session,
+    tool,
+)
 from realtime_trio.simulator import Reply, Script, open_simulator_transport
 
 SCRIPT = Script(
@@ -48,18 +57,31 @@ def is_wanted(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-async def decide(session: Session, requests: EventStream[ToolApprovalRequested], verdict: bool | None) -> None:
+async def decide(
+    session: Session, requests: EventStream[ToolApprovalRequested], verdict: bool | None
+) -> None:
     """Let the calls that wait for approval run, or not.  Nothing else waits for that."""
     async for request in requests:
         call = f"{request.call.name} {request.call.arguments}"
-        approved = verdict if verdict is not None else await trio.to_thread.run_sync(is_wanted, f"{call}?", abandon_on_cancel=True)
+        approved = (
+            verdict
+            if verdict is not None
+            else await trio.to_thread.run_sync(is_wanted, f"{call}?", abandon_on_cancel=True)
+        )
         print(f"[{'approved' if approved else 'rejected'}: {call}]")
-        await (session.approve(request.call) if approved else session.reject(request.call, "the user does not want it"))
+        await (
+            session.approve(request.call)
+            if approved
+            else session.reject(request.call, "the user does not want it")
+        )
 
 
 async def main(transport: Transport | None = None, verdict: bool | None = None) -> None:
     """Have two payments made: one just so, and one that somebody must say yes to."""
-    async with open_session(transport=transport, tools=[pay], output_modalities=["text"]) as session, trio.open_nursery() as nursery:
+    async with (
+        open_session(transport=transport, tools=[pay], output_modalities=["text"]) as session,
+        trio.open_nursery() as nursery,
+    ):
         nursery.start_soon(decide, session, session.events(ToolApprovalRequested), verdict)
         for question in ["Please pay 20 euros to Ada.", "And 2000 to Grace."]:
             answer = await session.ask(question)
@@ -75,4 +97,9 @@ async def simulated(verdict: bool | None = None) -> None:
 
 if __name__ == "__main__":
     said = next((flag for flag in ("--yes", "--no") if flag in sys.argv), None)
-    trio.run(partial(simulated if "--simulated" in sys.argv else main, verdict=None if said is None else said == "--yes"))
+    trio.run(
+        partial(
+            simulated if "--simulated" in sys.argv else main,
+            verdict=None if said is None else said == "--yes",
+        )
+    )

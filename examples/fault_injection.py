@@ -10,7 +10,15 @@ from collections.abc import Iterable
 import trio
 from trio.testing import MockClock
 
-from realtime_trio import ConnectionFailed, ConnectionLost, ErrorEvent, JsonObject, SessionClosed, UnknownEvent, open_session
+from realtime_trio import (
+    ConnectionFailed,
+    ConnectionLost,
+    ErrorEvent,
+    JsonObject,
+    SessionClosed,
+    UnknownEvent,
+    open_session,
+)
 from realtime_trio.audio import PCM_RATE
 from realtime_trio.simulator import LIFELIKE, Fault, Reply, Script, Turn, open_simulator_transport
 
@@ -43,12 +51,17 @@ def knows_ada(turn: Turn) -> bool:
     return "Ada" in str(turn.items[0])
 
 
-SCRIPT = Script([Reply.text("You are Ada.", when=knows_ada), Reply.text("Who are you?")], pacing=LIFELIKE)
+SCRIPT = Script(
+    [Reply.text("You are Ada.", when=knows_ada), Reply.text("Who are you?")], pacing=LIFELIKE
+)
 
 
 async def ask(question: str, history: Iterable[JsonObject], faults: Iterable[Fault]) -> str:
     """Ask over a line with these faults, in a session that knows what was said before."""
-    async with open_simulator_transport(SCRIPT, faults=faults) as transport, open_session(transport=transport, history=history) as session:
+    async with (
+        open_simulator_transport(SCRIPT, faults=faults) as transport,
+        open_session(transport=transport, history=history) as session,
+    ):
         odd = session.events(UnknownEvent, ErrorEvent)
         answer = await session.ask(question)
         noticed = "".join(f"[{type(odd.receive_nowait()).__name__}] " for _ in range(odd.pending))
@@ -57,8 +70,13 @@ async def ask(question: str, history: Iterable[JsonObject], faults: Iterable[Fau
 
 async def main() -> None:
     """Ask the same with every fault, and again without one if that is in the way."""
-    logging.getLogger("realtime_trio").setLevel(logging.ERROR)  # it warns of everything that it cannot read
-    async with open_simulator_transport(Script([Reply.text("Hello, Ada.")])) as transport, open_session(transport=transport) as session:
+    logging.getLogger("realtime_trio").setLevel(
+        logging.ERROR
+    )  # it warns of everything that it cannot read
+    async with (
+        open_simulator_transport(Script([Reply.text("Hello, Ada.")])) as transport,
+        open_session(transport=transport) as session,
+    ):
         await session.ask("I am Ada.")
     for name, fault in FAULTS.items():
         start = trio.current_time()

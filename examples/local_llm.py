@@ -1,8 +1,8 @@
 """A voice server of your own: the simulator speaks the Realtime protocol, and a language model on your machine does the thinking.
 
-    pip install 'realtime-trio[brain]'
-    ollama run llama3.2      # or llama.cpp, vLLM, LM Studio: whatever has an OpenAI-compatible chat-completions endpoint
-    python examples/local_llm.py --brain http://127.0.0.1:11434/v1 --model llama3.2
+    pip install 'realtime-trio[brain]' ollama run llama3.2 # or llama.cpp, vLLM, LM Studio: whatever
+    has an OpenAI-compatible chat-completions endpoint python examples/local_llm.py --brain
+    http://127.0.0.1:11434/v1 --model llama3.2
 
 Then any Realtime client can talk to it, function calls included:
 
@@ -18,10 +18,16 @@ from functools import partial
 import trio
 
 from realtime_trio.simulator import Agency, serve_simulator
-from realtime_trio.simulator.brain import ChatCompletionsAgent
+from realtime_trio.simulator.chat_completions import ChatCompletionsAgent
 
 
-async def main(brain: str, model: str, port: int = 8765, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:  # noqa: ASYNC114
+async def main(
+    brain: str,
+    model: str,
+    port: int = 8765,
+    *,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:  # noqa: ASYNC114
     """Serve until cancelled; every response of every client is answered by the model."""
     agent = ChatCompletionsAgent(brain, model=model, api_key=os.environ.get("BRAIN_API_KEY"))
     async with trio.open_nursery() as nursery:
@@ -31,9 +37,20 @@ async def main(brain: str, model: str, port: int = 8765, *, task_status: trio.Ta
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Serve the Realtime API in front of a language model.")
-    parser.add_argument("--brain", required=True, metavar="URL", help="chat-completions endpoint, e.g. http://127.0.0.1:11434/v1")
-    parser.add_argument("--model", required=True, metavar="NAME", help="what the endpoint calls the model")
-    parser.add_argument("--port", type=int, default=8765, help="where to listen (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description="Serve the Realtime API in front of a language model."
+    )
+    parser.add_argument(
+        "--brain",
+        required=True,
+        metavar="URL",
+        help="chat-completions endpoint, e.g. http://127.0.0.1:11434/v1",
+    )
+    parser.add_argument(
+        "--model", required=True, metavar="NAME", help="what the endpoint calls the model"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8765, help="where to listen (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     trio.run(main, arguments.brain, arguments.model, arguments.port)

@@ -1,6 +1,7 @@
 """Tools by hand: the model knows definitions, its calls come out of the stream of events, and their outputs are sent from here.
 
-That is for functions which run somewhere else: in a browser, on a telephone, behind a queue.  What there is changes while they talk.
+That is for functions which run somewhere else: in a browser, on a telephone, behind a queue.  What
+there is changes while they talk.
 
 With a key:     OPENAI_API_KEY=... python examples/manual_tools.py
 Without one:    python examples/manual_tools.py --simulated
@@ -11,7 +12,14 @@ import sys
 
 import trio
 
-from realtime_trio import EventStream, FunctionTool, Session, ToolCallRequested, Transport, open_session
+from realtime_trio import (
+    EventStream,
+    FunctionTool,
+    Session,
+    ToolCallRequested,
+    Transport,
+    open_session,
+)
 from realtime_trio.simulator import Reply, Script, open_simulator_transport
 
 SCRIPT = Script(
@@ -57,7 +65,10 @@ async def answer_calls(session: Session, requests: EventStream[ToolCallRequested
 
 async def main(transport: Transport | None = None) -> None:
     """Go shopping, as long as the shop is open."""
-    async with open_session(transport=transport, tools=[FIND], output_modalities=["text"]) as session, trio.open_nursery() as nursery:
+    async with (
+        open_session(transport=transport, tools=[FIND], output_modalities=["text"]) as session,
+        trio.open_nursery() as nursery,
+    ):
         nursery.start_soon(answer_calls, session, session.events(ToolCallRequested))
         print((await session.ask("Do you have an umbrella?")).text)
         await session.add_tool(ORDER)  # the server knows it when this returns

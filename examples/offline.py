@@ -9,7 +9,10 @@ from realtime_trio.simulator import Reply, Script, open_simulator_transport
 async def main() -> None:
     """Ask one question of a model that is scripted."""
     script = Script([Reply.text("Great, thanks for asking!")])
-    async with open_simulator_transport(script) as transport, open_session(transport=transport) as session:
+    async with (
+        open_simulator_transport(script) as transport,
+        open_session(transport=transport) as session,
+    ):
         answer = await session.ask("How are you?")  # waits for the whole answer
     print(answer.transcript)
 

@@ -12,7 +12,11 @@ import trio
 
 from realtime_trio import Session, open_session
 
-QUESTIONS = ["My parcel has not arrived.", "That is the third time!", "All right. Thank you for your help."]
+QUESTIONS = [
+    "My parcel has not arrived.",
+    "That is the third time!",
+    "All right. Thank you for your help.",
+]
 
 
 async def classify(session: Session, question: str) -> None:
@@ -38,7 +42,9 @@ async def say(session: Session, question: str, observers: trio.Nursery) -> None:
 
 async def main(url: str | None = None) -> None:
     """Talk, and show that the conversation holds nothing but the talk."""
-    async with open_session(url=url, instructions="You work for a parcel service. Be brief.") as session:
+    async with open_session(
+        url=url, instructions="You work for a parcel service. Be brief."
+    ) as session:
         async with trio.open_nursery() as nursery:
             for question in QUESTIONS:
                 await say(session, question, nursery)

@@ -1,10 +1,11 @@
 """Push to talk: hold the button and speak, let go and listen; press it again to interrupt.
 
-The button is played here: a recording stands for the microphone, and the first answer is interrupted after a second.
+The button is played here: a recording stands for the microphone, and the first answer is
+interrupted after a second.
 
 With a key:     OPENAI_API_KEY=... python examples/push_to_talk.py examples/question.wav
-Without one:    realtime-trio serve
-                python examples/push_to_talk.py examples/question.wav ws://127.0.0.1:8765/v1/realtime
+Without one:  realtime-trio serve python examples/push_to_talk.py examples/question.wav
+                ws://127.0.0.1:8765/v1/realtime
 """
 
 import math
@@ -25,7 +26,9 @@ async def speak(session: Session, recording: NDArray[np.int16]) -> None:
     """Hold the button.  Leaving the block commits what was appended, and discards it if something goes wrong."""
     async with session.user_turn(respond=False):
         for start in range(0, len(recording), CHUNK):
-            await session.append_audio(recording[start : start + CHUNK])  # as a microphone delivers it
+            await session.append_audio(
+                recording[start : start + CHUNK]
+            )  # as a microphone delivers it
 
 
 async def listen(session: Session, patience: float = math.inf) -> None:
@@ -45,7 +48,11 @@ async def listen(session: Session, patience: float = math.inf) -> None:
             print()
             return
     # The model believes that it has said all that it sent, which is more than was played.
-    spoken = next(item for item in session.conversation.items if item.response_id == response.id and item.audio_ms)
+    spoken = next(
+        item
+        for item in session.conversation.items
+        if item.response_id == response.id and item.audio_ms
+    )
     await session.cancel_response(spoken.id, sample_count=heard)
     print(f"... [interrupted after {heard / PCM_RATE:.1f} s]")
 

@@ -2,11 +2,13 @@
 
 Without a key:  pip install 'realtime-trio[voice]'
                 python examples/spoken_conversation.py examples/question.wav answer.wav
-With one:       OPENAI_API_KEY=... python examples/spoken_conversation.py examples/question.wav answer.wav
+With one:  OPENAI_API_KEY=... python examples/spoken_conversation.py examples/question.wav
+answer.wav
 
-What is real without a key: nobody tells the simulator what is in the recording.  It finds the turn in the samples, pocketsphinx recognizes
-the words, an agent decides by rules which tool they ask for and with what arguments, the tool runs in this program, and espeak-ng speaks.
-What is not: the agent understands little English, and nothing else; and the weather is made up, here, in `get_weather`.
+What is real without a key: nobody tells the simulator what is in the recording.  It finds the turn
+in the samples, pocketsphinx recognizes the words, an agent decides by rules which tool they ask for
+and with what arguments, the tool runs in this program, and espeak-ng speaks. What is not: the agent
+understands little English, and nothing else; and the weather is made up, here, in `get_weather`.
 """
 
 import os
@@ -45,7 +47,10 @@ async def converse(question: str, answer: str, url: str | None = None) -> None:
     """Speak a recording into a session, print what is understood and said, and record the spoken answer."""
     samples = np.concatenate([await trio.to_thread.run_sync(read_wav, question), SILENCE])
     async with open_session(
-        url=url, tools=[get_weather], turn_detection=ServerVad(), transcription=Transcription(model="gpt-4o-mini-transcribe")
+        url=url,
+        tools=[get_weather],
+        turn_detection=ServerVad(),
+        transcription=Transcription(model="gpt-4o-mini-transcribe"),
     ) as session:
         with session.events() as events, WavWriter(answer) as recording:
             for start in range(0, len(samples), CHUNK):
@@ -65,7 +70,9 @@ async def converse(question: str, answer: str, url: str | None = None) -> None:
                     case ResponseDone() if session.conversation.items[-1].role == "assistant":
                         break
     spoken = session.conversation.items[-1]
-    print(f"said:   {spoken.transcript}\n[{spoken.audio_ms / 1000:.1f} s of speech, written to {answer}]")
+    print(
+        f"said:   {spoken.transcript}\n[{spoken.audio_ms / 1000:.1f} s of speech, written to {answer}]"
+    )
 
 
 async def main(question: str, answer: str) -> None:
@@ -73,7 +80,9 @@ async def main(question: str, answer: str) -> None:
     if "OPENAI_API_KEY" in os.environ or "OPENAI_BASE_URL" in os.environ:
         await converse(question, answer)
         return
-    print("[no key: the simulator hears with pocketsphinx, answers by rules and speaks with espeak-ng; the weather is made up]")
+    print(
+        "[no key: the simulator hears with pocketsphinx, answers by rules and speaks with espeak-ng; the weather is made up]"
+    )
     async with trio.open_nursery() as nursery:
         agency = Agency(OfflineAgent(), ears=PocketsphinxEars(), voice=EspeakVoice())
         url = await nursery.start(partial(serve_simulator, agency=agency))

@@ -1,6 +1,7 @@
 """A small agent and its tests.  A script plays the model, so they need no key, no network and, with a clock that jumps, no time.
 
-Run them:    pytest examples/test_my_agent.py        (and before, pip install realtime-trio pytest pytest-trio)
+Run them:  pytest examples/test_my_agent.py (and before, pip install realtime-trio pytest
+pytest-trio)
 """
 
 import numpy as np
@@ -23,8 +24,12 @@ async def find_parcel(number: int) -> str:
 
 async def answer_calls(session: Session, patience: float = 20.0) -> None:
     """Greet the caller, play what the model says, and hang up after so many seconds in which nobody says anything."""
-    start = end = trio.current_time()  # of what the loudspeaker plays; here there is none, but it would take its time
-    await session.respond(instructions="You answer the telephone of a parcel service.  Greet the caller.")
+    start = end = (
+        trio.current_time()
+    )  # of what the loudspeaker plays; here there is none, but it would take its time
+    await session.respond(
+        instructions="You answer the telephone of a parcel service.  Greet the caller."
+    )
     with session.events() as events:
         while True:
             with trio.move_on_at(max(end, trio.current_time()) + patience) as silence:
@@ -35,7 +40,9 @@ async def answer_calls(session: Session, patience: float = 20.0) -> None:
                         end += len(samples) / PCM_RATE
                     case Interrupted(item=item):
                         end = min(end, trio.current_time())
-                        await session.cancel_response(item.id if item else None, round((end - start) * PCM_RATE))
+                        await session.cancel_response(
+                            item.id if item else None, round((end - start) * PCM_RATE)
+                        )
             if silence.cancelled_caught:
                 return
 
@@ -43,23 +50,54 @@ async def answer_calls(session: Session, patience: float = 20.0) -> None:
 pytestmark = pytest.mark.trio
 
 
-@pytest.mark.parametrize(("number", "output"), [(7, "Parcel 7 comes tomorrow."), (13, {"error": "the tool did not finish within 5 s"})])
-async def test_it_looks_for_the_parcel(number: int, output: str | dict[str, str], autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize(
+    ("number", "output"),
+    [(7, "Parcel 7 comes tomorrow."), (13, {"error": "the tool did not finish within 5 s"})],
+)
+async def test_it_looks_for_the_parcel(
+    number: int, output: str | dict[str, str], autojump_clock: MockClock
+) -> None:
     """The model is told what there is to tell, whatever the database does."""
     look = Reply.text("One moment.").then(Reply.call("find_parcel", number=number))
-    script = Script([Reply.text("Hello!"), look, Reply.text("So it is.", when=lambda turn: turn.tool_output is not None)])
-    async with open_simulated_session(script, tools=[find_parcel]) as (session, _), trio.open_nursery() as nursery:
+    script = Script(
+        [
+            Reply.text("Hello!"),
+            look,
+            Reply.text("So it is.", when=lambda turn: turn.tool_output is not None),
+        ]
+    )
+    async with (
+        open_simulated_session(script, tools=[find_parcel]) as (session, _),
+        trio.open_nursery() as nursery,
+    ):
         nursery.start_soon(answer_calls, session)
         await session.wait_for(ResponseDone)
         await session.send_message("Where is my parcel?")
     moment, call = ("assistant", "One moment."), ("call", "find_parcel", {"number": number})
-    assert_conversation(session, [("assistant", "Hello!"), ("user",), moment, call, ("output", output), ("assistant", "So it is.")])
+    assert_conversation(
+        session,
+        [
+            ("assistant", "Hello!"),
+            ("user",),
+            moment,
+            call,
+            ("output", output),
+            ("assistant", "So it is."),
+        ],
+    )
 
 
 async def test_it_stops_when_the_caller_interrupts(autojump_clock: MockClock) -> None:
     """The model knows how much of its greeting was heard."""
-    speech = np.concatenate([synthesize_speech("Where is my parcel?"), np.zeros(PCM_RATE, np.int16)])
-    script = Script([Reply.text("Hello, this is your parcel service. How can I help you?", pacing=LIFELIKE), Reply.text("Yes?")])
+    speech = np.concatenate(
+        [synthesize_speech("Where is my parcel?"), np.zeros(PCM_RATE, np.int16)]
+    )
+    script = Script(
+        [
+            Reply.text("Hello, this is your parcel service. How can I help you?", pacing=LIFELIKE),
+            Reply.text("Yes?"),
+        ]
+    )
     async with open_simulated_session(script) as (session, _), trio.open_nursery() as nursery:
         nursery.start_soon(answer_calls, session)
         await trio.sleep(2)
@@ -71,6 +109,8 @@ async def test_it_stops_when_the_caller_interrupts(autojump_clock: MockClock) ->
 
 async def test_it_hangs_up_when_nobody_speaks(autojump_clock: MockClock) -> None:
     """The caller has twenty seconds from the end of the greeting."""
-    async with open_simulated_session(Script([Reply.speech("Hello!", np.ones(PCM_RATE, np.int16))])) as (session, _):
+    async with open_simulated_session(
+        Script([Reply.speech("Hello!", np.ones(PCM_RATE, np.int16))])
+    ) as (session, _):
         await answer_calls(session)
     assert trio.current_time() == pytest.approx(21)

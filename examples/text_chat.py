@@ -27,7 +27,9 @@ QUESTIONS = ["What is the highest mountain of the Alps?", "And the second highes
 async def ask(session: Session, question: str) -> None:
     """Send a question and print the answer; the conversation so far is part of it."""
     print(f"> {question}")
-    with session.events(ResponseOutputTextDelta, ResponseDone, ErrorEvent) as events:  # subscribe, then act
+    with session.events(
+        ResponseOutputTextDelta, ResponseDone, ErrorEvent
+    ) as events:  # subscribe, then act
         await session.send(ConversationItemCreate(item=UserMessage.text(question)))
         await session.send(ResponseCreate())
         async for event in events:
@@ -44,7 +46,9 @@ async def ask(session: Session, question: str) -> None:
 
 async def main(url: str | None = None) -> None:
     """Ask the questions one after another; without a URL, of the service that the environment stands for."""
-    async with open_session(url=url, output_modalities=["text"], instructions="Answer in one sentence.") as session:
+    async with open_session(
+        url=url, output_modalities=["text"], instructions="Answer in one sentence."
+    ) as session:
         for question in QUESTIONS:
             await ask(session, question)
 

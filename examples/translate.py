@@ -1,8 +1,8 @@
 """Translate a recording: the other language is printed and written to a WAV file while it is being spoken.
 
-With a key:     OPENAI_API_KEY=... python examples/translate.py examples/question.wav es translated.wav
-Without one:    realtime-trio serve
-                python examples/translate.py examples/question.wav es translated.wav ws://127.0.0.1:8765/v1/realtime
+With a key:  OPENAI_API_KEY=... python examples/translate.py examples/question.wav es translated.wav
+Without one:  realtime-trio serve python examples/translate.py examples/question.wav es
+                translated.wav ws://127.0.0.1:8765/v1/realtime
 """
 
 import sys
@@ -35,9 +35,16 @@ async def record(translation: EventStream[Heard], file: str) -> None:
 
 async def main(source: str, language: str, target: str, url: str | None = None) -> None:
     """Translate what is said in one file into the other."""
-    samples = await trio.to_thread.run_sync(read_wav, source)  # whatever it is, now it is 24 kHz mono
-    async with open_translation_session(language=language, url=url) as session, trio.open_nursery() as nursery:
-        translation = session.events(TranslationSessionOutputAudioDelta, TranslationSessionOutputTranscriptDelta)
+    samples = await trio.to_thread.run_sync(
+        read_wav, source
+    )  # whatever it is, now it is 24 kHz mono
+    async with (
+        open_translation_session(language=language, url=url) as session,
+        trio.open_nursery() as nursery,
+    ):
+        translation = session.events(
+            TranslationSessionOutputAudioDelta, TranslationSessionOutputTranscriptDelta
+        )
         nursery.start_soon(record, translation, target)
         await session.append_audio(samples, chunk_ms=200)
         await session.finish()  # what was sent is still being translated

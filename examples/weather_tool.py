@@ -11,12 +11,22 @@ from typing import Annotated, Literal
 import trio
 from attrs import frozen
 
-from realtime_trio import EventStream, ToolCallFinished, ToolCallStarted, Transport, open_session, tool
+from realtime_trio import (
+    EventStream,
+    ToolCallFinished,
+    ToolCallStarted,
+    Transport,
+    open_session,
+    tool,
+)
 from realtime_trio.simulator import Call, Reply, Script, open_simulator_transport
 
 SCRIPT = Script(
     [
-        Reply.calls(Call("get_weather", {"city": "Paris", "unit": "fahrenheit"}), Call("get_sunset", {"city": "Paris"})),
+        Reply.calls(
+            Call("get_weather", {"city": "Paris", "unit": "fahrenheit"}),
+            Call("get_sunset", {"city": "Paris"}),
+        ),
         Reply.text("It is cloudy at 68 °F, and the sun sets at 21:58."),
     ]
 )
@@ -57,11 +67,15 @@ async def show_calls(events: EventStream[ToolCallStarted | ToolCallFinished]) ->
 async def main(transport: Transport | None = None) -> None:
     """Ask one question of the service that the environment stands for, or of what is at the other end of a transport."""
     async with (
-        open_session(transport=transport, tools=[get_weather, get_sunset], output_modalities=["text"]) as session,
+        open_session(
+            transport=transport, tools=[get_weather, get_sunset], output_modalities=["text"]
+        ) as session,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(show_calls, session.events(ToolCallStarted, ToolCallFinished))
-        answer = await session.ask("How warm is it in Paris, in Fahrenheit, and when does it get dark?")
+        answer = await session.ask(
+            "How warm is it in Paris, in Fahrenheit, and when does it get dark?"
+        )
         print(answer.text)
         nursery.cancel_scope.cancel()
 

@@ -1,8 +1,9 @@
 """Running other people's clients and servers as processes of their own, and reading what they say.
 
-Each is a small program in `clients` or `servers` that uses a package as its documentation shows.  Clients are told where to go by the
-environment (`OPENAI_BASE_URL`, `OPENAI_API_KEY`) and what to do by their arguments: a scenario, and a file of PCM.  They print JSON lines
-in a vocabulary common to all of them:
+Each is a small program in `clients` or `servers` that uses a package as its documentation shows.
+Clients are told where to go by the environment (`OPENAI_BASE_URL`, `OPENAI_API_KEY`) and what to do
+by their arguments: a scenario, and a file of PCM.  They print JSON lines in a vocabulary common to
+all of them:
 
     answer      the words of the assistant's message, when its response is done
     status      how that response ended; `reason` why, if it was not completed
@@ -37,7 +38,8 @@ HERE = Path(__file__).parent
 NODE_MODULES = "INTEROP_NODE_MODULES"
 """Environment variable: the `node_modules` in which package.json is installed."""
 PYTHON = "INTEROP_PYTHON"
-"""Environment variable: the Python interpreter for which requirements.txt is installed; may be the one that runs the tests."""
+"""Environment variable: the Python interpreter for which requirements.txt is installed; may be the
+one that runs the tests."""
 
 _OURS = ("OPENAI_", "NODE_PATH", "NODE_OPTIONS", "NODE_EXTRA_CA_CERTS")
 
@@ -59,7 +61,10 @@ class Stranger:
     @property
     def installed(self) -> pytest.MarkDecorator:
         """Skips tests where it is not."""
-        return pytest.mark.skipif(self.needs not in os.environ, reason=f"{self.needs} is not set; `nox -s interop` installs what it says")
+        return pytest.mark.skipif(
+            self.needs not in os.environ,
+            reason=f"{self.needs} is not set; `nox -s interop` installs what it says",
+        )
 
     def command(self) -> list[str]:
         """How to start it."""
@@ -94,7 +99,9 @@ class Account:
         return any(text in str(value) for line in self.lines for value in line.values())
 
 
-async def run_client(client: Stranger, scenario: str, *arguments: str, patience: float = 20.0, **variables: str) -> Account:
+async def run_client(
+    client: Stranger, scenario: str, *arguments: str, patience: float = 20.0, **variables: str
+) -> Account:
     """Run a client until it ends, which it must do by itself and with exit code 0.
 
     Args:
@@ -105,13 +112,21 @@ async def run_client(client: Stranger, scenario: str, *arguments: str, patience:
         **variables: Its environment: where to go, with which key.
     """
     command = [*client.command(), scenario, *arguments]
-    run = partial(trio.run_process, capture_stdout=True, capture_stderr=True, check=False, env=client.environment(**variables))
+    run = partial(
+        trio.run_process,
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+        env=client.environment(**variables),
+    )
     with trio.fail_after(patience):
         done: subprocess.CompletedProcess[bytes] = await run(command)
     sys.stderr.write(done.stderr.decode())  # shown by pytest if the test fails
     sys.stdout.write(done.stdout.decode())
     assert done.returncode == 0
-    account = Account(tuple(json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")))
+    account = Account(
+        tuple(json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{"))
+    )
     assert not account.all("misfit")
     return account
 
@@ -124,7 +139,12 @@ async def stranger_serving(server: Stranger, *arguments: str) -> AsyncIterator[s
         That URL.
     """
     async with trio.open_nursery() as nursery:
-        run = partial(trio.run_process, [*server.command(), *arguments], stdout=subprocess.PIPE, env=server.environment())
+        run = partial(
+            trio.run_process,
+            [*server.command(), *arguments],
+            stdout=subprocess.PIPE,
+            env=server.environment(),
+        )
         process: trio.Process = await nursery.start(run)
         assert process.stdout is not None
         with trio.fail_after(20):

@@ -1,7 +1,7 @@
 """Our client against a mock of the service that other people wrote: @copilotkit/aimock.
 
-It omits much that the service sends (ids of conversations, defaults of the session, the item of a commit, most acknowledgements), which is
-what makes it worth a try.
+It omits much that the service sends (ids of conversations, defaults of the session, the item of a
+commit, most acknowledgements), which is what makes it worth a try.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import trio
 from strangers import Stranger, stranger_serving
 
 from realtime_trio import open_session, open_transcription_session
-from realtime_trio.dialects import Dialect
+from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._session.voice import Session
 from realtime_trio.errors import ConnectionFailed
 from realtime_trio.events import InputAudioBufferAppend, InputAudioBufferCommit
-from realtime_trio.session import Session
 
 AIMOCK = Stranger("servers/aimock.cjs")
 KEY = "sk-something"
@@ -42,7 +42,12 @@ async def session(url: str) -> AsyncIterator[Session]:
         return f"Sunny in {city}"
 
     async with open_session(
-        "gpt-realtime", url=url, api_key=KEY, output_modalities=["text"], turn_detection=None, tools=[get_weather]
+        "gpt-realtime",
+        url=url,
+        api_key=KEY,
+        output_modalities=["text"],
+        turn_detection=None,
+        tools=[get_weather],
     ) as session:
         yield session
 
@@ -63,7 +68,12 @@ async def test_text_comes_in_pieces(session: Session) -> None:
 
 async def test_the_model_calls_a_tool_and_reads_what_it_returned(session: Session) -> None:
     assert (await session.ask("What is the weather in Paris?")).text == "It is sunny there."
-    assert [item.type for item in session.conversation.items] == ["message", "function_call", "function_call_output", "message"]
+    assert [item.type for item in session.conversation.items] == [
+        "message",
+        "function_call",
+        "function_call_output",
+        "message",
+    ]
 
 
 async def test_a_tool_may_be_called_after_some_words(session: Session) -> None:
@@ -94,9 +104,13 @@ async def test_a_change_of_the_configuration_is_taken(session: Session) -> None:
 
 
 async def test_a_transcription_session(url: str) -> None:
-    async with open_transcription_session("gpt-4o-transcribe", url=url, api_key=KEY, turn_detection=None) as session:
+    async with open_transcription_session(
+        "gpt-4o-transcribe", url=url, api_key=KEY, turn_detection=None
+    ) as session:
         await session.send(InputAudioBufferAppend(audio=bytes(48000)))
-        await session.send(InputAudioBufferCommit())  # this server does not say which item a commit became, so there is no use in waiting
+        await session.send(
+            InputAudioBufferCommit()
+        )  # this server does not say which item a commit became, so there is no use in waiting
         async for caption in session.captions():
             if caption.is_final:
                 break

@@ -1,46 +1,84 @@
 """The OpenAI Realtime API for trio applications: `open_session` for everything, `open_connection` for the bare wire.
 
-The event classes are all here and in `realtime_trio.events`; audio tools are in `realtime_trio.audio`, the server to develop against in
-`realtime_trio.simulator`.
+The event classes are all here and in `realtime_trio.events`; audio tools are in
+`realtime_trio.audio`, the server to develop against in `realtime_trio.simulator`.
 """
 
+from realtime_trio._protocol.codec import Codec as Codec, Role as Role, SessionKind as SessionKind
+from realtime_trio._protocol.dialects import Dialect as Dialect
+from realtime_trio._protocol.endpoint import ApiKey as ApiKey, Endpoint as Endpoint, azure as azure
+from realtime_trio._runtime.hub import EventStream as EventStream
+from realtime_trio._session.base import generate_id as generate_id
+from realtime_trio._session.responses import Answer as Answer, LiveResponse as LiveResponse
+from realtime_trio._session.shorthand import MessageContent as MessageContent
+from realtime_trio._session.tool_context import ToolContext as ToolContext
+from realtime_trio._session.transcription import (
+    Transcriber as Transcriber,
+    TranscriptionOptions as TranscriptionOptions,
+    TranscriptionSettings as TranscriptionSettings,
+    open_transcription_session as open_transcription_session,
+)
+from realtime_trio._session.translation import (
+    TranslationSettings as TranslationSettings,
+    Translator as Translator,
+    open_translation_session as open_translation_session,
+)
+from realtime_trio._session.voice import (
+    Session as Session,
+    SessionOptions as SessionOptions,
+    open_session as open_session,
+)
+from realtime_trio._state.captions import Caption as Caption
+from realtime_trio._state.conversation.history import (
+    Omission as Omission,
+    Replay as Replay,
+    history_events as history_events,
+)
+from realtime_trio._state.conversation.item import (
+    ConversationItem as ConversationItem,
+    TranscriptSegment as TranscriptSegment,
+)
+from realtime_trio._state.conversation.reducer import Conversation as Conversation
+from realtime_trio._state.costs import Usage as Usage
+from realtime_trio._state.utility_events import (
+    ArgumentsDelta as ArgumentsDelta,
+    AudioDelta as AudioDelta,
+    Delta as Delta,
+    DeltaDropped as DeltaDropped,
+    InputTranscriptDelta as InputTranscriptDelta,
+    InputTranscriptSegment as InputTranscriptSegment,
+    Interrupted as Interrupted,
+    ItemAppended as ItemAppended,
+    ItemCompleted as ItemCompleted,
+    ItemDeleted as ItemDeleted,
+    ItemTruncated as ItemTruncated,
+    ItemUpdated as ItemUpdated,
+    McpCallFinished as McpCallFinished,
+    McpCallStarted as McpCallStarted,
+    McpToolsListed as McpToolsListed,
+    McpToolsUnavailable as McpToolsUnavailable,
+    TextDelta as TextDelta,
+    ToolApprovalRequested as ToolApprovalRequested,
+    ToolCallFinished as ToolCallFinished,
+    ToolCallProgress as ToolCallProgress,
+    ToolCallRequested as ToolCallRequested,
+    ToolCallStarted as ToolCallStarted,
+    ToolOutcome as ToolOutcome,
+    TranscriptDelta as TranscriptDelta,
+    UtilityEvent as UtilityEvent,
+)
+from realtime_trio._transport.contract import Close as Close, Transport as Transport
 from realtime_trio._version import (
     __version__ as __version__,
-)
-from realtime_trio.answers import (
-    Answer as Answer,
-    LiveResponse as LiveResponse,
 )
 from realtime_trio.audio.data import (
     AudioData as AudioData,
     AudioLike as AudioLike,
 )
-from realtime_trio.captions import (
-    Caption as Caption,
-)
-from realtime_trio.codec import (
-    Codec as Codec,
-    Role as Role,
-    SessionKind as SessionKind,
-)
 from realtime_trio.connection import (
     Connection as Connection,
     ConnectOptions as ConnectOptions,
     open_connection as open_connection,
-)
-from realtime_trio.conversation import (
-    Conversation as Conversation,
-    Omission as Omission,
-    Replay as Replay,
-    history_events as history_events,
-)
-from realtime_trio.dialects import (
-    Dialect as Dialect,
-)
-from realtime_trio.endpoint import (
-    ApiKey as ApiKey,
-    Endpoint as Endpoint,
-    azure as azure,
 )
 from realtime_trio.errors import (
     ConnectionFailed as ConnectionFailed,
@@ -58,11 +96,9 @@ from realtime_trio.errors import (
 from realtime_trio.events import (
     SERVER_WRITES_NULL as SERVER_WRITES_NULL,
     UNSET as UNSET,
-    ArgumentsDelta as ArgumentsDelta,
     AssistantContent as AssistantContent,
     AssistantMessage as AssistantMessage,
     AudioConfig as AudioConfig,
-    AudioDelta as AudioDelta,
     AudioFormat as AudioFormat,
     AudioInputConfig as AudioInputConfig,
     AudioOutputConfig as AudioOutputConfig,
@@ -71,7 +107,6 @@ from realtime_trio.events import (
     ContentPart as ContentPart,
     ConversationCreated as ConversationCreated,
     ConversationInfo as ConversationInfo,
-    ConversationItem as ConversationItem,
     ConversationItemAdded as ConversationItemAdded,
     ConversationItemCreate as ConversationItemCreate,
     ConversationItemCreated as ConversationItemCreated,
@@ -87,8 +122,6 @@ from realtime_trio.events import (
     ConversationItemTruncate as ConversationItemTruncate,
     ConversationItemTruncated as ConversationItemTruncated,
     CustomVoice as CustomVoice,
-    Delta as Delta,
-    DeltaDropped as DeltaDropped,
     DetectedLanguage as DetectedLanguage,
     DurationTranscriptionUsage as DurationTranscriptionUsage,
     Eagerness as Eagerness,
@@ -114,17 +147,9 @@ from realtime_trio.events import (
     InputItem as InputItem,
     InputText as InputText,
     InputTokenDetails as InputTokenDetails,
-    InputTranscriptDelta as InputTranscriptDelta,
-    InputTranscriptSegment as InputTranscriptSegment,
-    Interrupted as Interrupted,
     Item as Item,
-    ItemAppended as ItemAppended,
-    ItemCompleted as ItemCompleted,
-    ItemDeleted as ItemDeleted,
     ItemReference as ItemReference,
     ItemStatus as ItemStatus,
-    ItemTruncated as ItemTruncated,
-    ItemUpdated as ItemUpdated,
     JsonObject as JsonObject,
     LogProb as LogProb,
     MaxOutputTokens as MaxOutputTokens,
@@ -132,8 +157,6 @@ from realtime_trio.events import (
     McpApprovalRequest as McpApprovalRequest,
     McpApprovalResponse as McpApprovalResponse,
     McpCall as McpCall,
-    McpCallFinished as McpCallFinished,
-    McpCallStarted as McpCallStarted,
     McpError as McpError,
     McpHttpError as McpHttpError,
     McpListedTool as McpListedTool,
@@ -145,8 +168,6 @@ from realtime_trio.events import (
     McpTool as McpTool,
     McpToolExecutionError as McpToolExecutionError,
     McpToolFilter as McpToolFilter,
-    McpToolsListed as McpToolsListed,
-    McpToolsUnavailable as McpToolsUnavailable,
     Modality as Modality,
     NoiseReduction as NoiseReduction,
     NoiseReductionType as NoiseReductionType,
@@ -209,21 +230,13 @@ from realtime_trio.events import (
     SessionUpdated as SessionUpdated,
     SystemContent as SystemContent,
     SystemMessage as SystemMessage,
-    TextDelta as TextDelta,
     TokenLimits as TokenLimits,
     TokenTranscriptionUsage as TokenTranscriptionUsage,
     Tool as Tool,
-    ToolApprovalRequested as ToolApprovalRequested,
-    ToolCallFinished as ToolCallFinished,
-    ToolCallProgress as ToolCallProgress,
-    ToolCallRequested as ToolCallRequested,
-    ToolCallStarted as ToolCallStarted,
     ToolChoice as ToolChoice,
     ToolChoiceFunction as ToolChoiceFunction,
     ToolChoiceMcp as ToolChoiceMcp,
-    ToolOutcome as ToolOutcome,
     Tracing as Tracing,
-    TranscriptDelta as TranscriptDelta,
     Transcription as Transcription,
     TranscriptionAudioConfig as TranscriptionAudioConfig,
     TranscriptionErrorDetail as TranscriptionErrorDetail,
@@ -231,7 +244,6 @@ from realtime_trio.events import (
     TranscriptionSessionConfig as TranscriptionSessionConfig,
     TranscriptionTokenDetails as TranscriptionTokenDetails,
     TranscriptionUsage as TranscriptionUsage,
-    TranscriptSegment as TranscriptSegment,
     TranslationAudio as TranslationAudio,
     TranslationAudioConfig as TranslationAudioConfig,
     TranslationAudioInput as TranslationAudioInput,
@@ -256,31 +268,13 @@ from realtime_trio.events import (
     Unset as Unset,
     UserContent as UserContent,
     UserMessage as UserMessage,
-    UtilityEvent as UtilityEvent,
     Voice as Voice,
-)
-from realtime_trio.exchange import (
-    generate_id as generate_id,
-)
-from realtime_trio.hub import (
-    EventStream as EventStream,
-)
-from realtime_trio.ledger import (
-    Usage as Usage,
 )
 from realtime_trio.recording import (
     Recording as Recording,
     WireRecord as WireRecord,
     open_recording as open_recording,
     read_recording as read_recording,
-)
-from realtime_trio.session import (
-    Session as Session,
-    SessionOptions as SessionOptions,
-    open_session as open_session,
-)
-from realtime_trio.shorthand import (
-    MessageContent as MessageContent,
 )
 from realtime_trio.tools import (
     AnyTool as AnyTool,
@@ -292,22 +286,4 @@ from realtime_trio.tools import (
 )
 from realtime_trio.tools.constraints import (
     Constraints as Constraints,
-)
-from realtime_trio.tools.context import (
-    ToolContext as ToolContext,
-)
-from realtime_trio.transcriber import (
-    Transcriber as Transcriber,
-    TranscriptionOptions as TranscriptionOptions,
-    TranscriptionSettings as TranscriptionSettings,
-    open_transcription_session as open_transcription_session,
-)
-from realtime_trio.translator import (
-    TranslationSettings as TranslationSettings,
-    Translator as Translator,
-    open_translation_session as open_translation_session,
-)
-from realtime_trio.transport import (
-    Close as Close,
-    Transport as Transport,
 )

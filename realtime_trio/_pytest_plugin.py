@@ -1,6 +1,7 @@
 """Fixtures for everybody who has pytest and this library: `simulated_session`, and with pytest-trio `realtime_server`.
 
-pytest finds them by itself.  Define a fixture `realtime_script` of your own to decide what the model says in them.
+pytest finds them by itself.  Define a fixture `realtime_script` of your own to decide what the
+model says in them.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from functools import partial
 import pytest
 import trio
 
-from realtime_trio.session import Session
-from realtime_trio.simulator.script import Script
-from realtime_trio.simulator.serve import Simulation, serve_simulator
+from realtime_trio._session.voice import Session
+from realtime_trio.simulator.script.script import Script
+from realtime_trio.simulator.serving.serve import Simulation, serve_simulator
 from realtime_trio.testing import open_simulated_session
 
 try:
@@ -30,10 +31,13 @@ def realtime_script() -> Script:
 
 
 @pytest.fixture
-def simulated_session(realtime_script: Script) -> Callable[..., AbstractAsyncContextManager[tuple[Session, Simulation]]]:
+def simulated_session(
+    realtime_script: Script,
+) -> Callable[..., AbstractAsyncContextManager[tuple[Session, Simulation]]]:
     """`open_simulated_session` with `realtime_script` for its script.
 
-    `async with simulated_session(instructions="...") as (session, server)` opens a session with the simulator in memory.
+    `async with simulated_session(instructions="...") as (session, server)` opens a session with the
+    simulator in memory.
     """
     return partial(open_simulated_session, realtime_script)
 

@@ -1,7 +1,8 @@
 """The command line: ask one question, hold a conversation, or run the simulator.
 
-Owns the options, the terminal and the exit codes: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C.  What the model says goes to
-standard output and every remark to standard error.  Needs the extra `realtime-trio[cli]`.
+Owns the options, the terminal and the exit codes: 0, 1 for an error, 2 for wrong usage, 130 after
+Ctrl-C.  What the model says goes to standard output and every remark to standard error.  Needs the
+extra `realtime-trio[cli]`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ import trio
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from realtime_trio._nursery import leaves_of
+from realtime_trio._runtime.hub import EventStream
+from realtime_trio._runtime.nursery import leaves_of
+from realtime_trio._session.voice import Session, open_session
 from realtime_trio._version import __version__
 from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
 from realtime_trio.errors import LocalProtocolError, RealtimeError, ServerError, SessionClosed
@@ -48,9 +51,17 @@ from realtime_trio.events import (
     SessionSettings,
     UserMessage,
 )
-from realtime_trio.hub import EventStream
-from realtime_trio.session import Session, open_session
-from realtime_trio.simulator import LIFELIKE, Agency, Ears, OfflineAgent, Script, ScriptFile, Voice, load_script, serve_simulator
+from realtime_trio.simulator import (
+    LIFELIKE,
+    Agency,
+    Ears,
+    OfflineAgent,
+    Script,
+    ScriptFile,
+    Voice,
+    load_script,
+    serve_simulator,
+)
 from realtime_trio.simulator.voice import EspeakVoice, PocketsphinxEars
 
 try:
@@ -59,8 +70,11 @@ try:
     from rich.segment import Segment, Segments
     from rich.style import Style
 except ModuleNotFoundError as error:
-    # Nobody but the command line itself imports this module, so this is where a person can be told instead of shown a traceback.
-    sys.exit(f"realtime-trio: the command line needs {error.name}: pip install 'realtime-trio[cli]'")
+    # Nobody but the command line itself imports this module, so this is where a person can be told
+    # instead of shown a traceback.
+    sys.exit(
+        f"realtime-trio: the command line needs {error.name}: pip install 'realtime-trio[cli]'"
+    )
 
 DEFAULT_PORT: Final = 8765
 """Where `serve` listens, so that one can write down its address."""
@@ -90,7 +104,7 @@ class Service:
     """Voice."""
 
 
-# --- commands -----------------------------------------------------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------------------
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -105,24 +119,51 @@ def main() -> None:
 def _takes_service(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that choose the service, and pass them as one `Service`."""
 
-    @click.option("--url", envvar="OPENAI_BASE_URL", show_envvar=True, help="Address of the service, for example ws://localhost:8765/v1")
-    @click.option("--api-key", envvar="OPENAI_API_KEY", show_envvar=True, help="Key; the environment keeps it from other users' eyes")
+    @click.option(
+        "--url",
+        envvar="OPENAI_BASE_URL",
+        show_envvar=True,
+        help="Address of the service, for example ws://localhost:8765/v1",
+    )
+    @click.option(
+        "--api-key",
+        envvar="OPENAI_API_KEY",
+        show_envvar=True,
+        help="Key; the environment keeps it from other users' eyes",
+    )
     @click.option("--model", help="Model  [default: gpt-realtime]")
     @click.option("--instructions", help="How the model shall behave")
     @click.option("--voice", help="Voice of the answers")
     @functools.wraps(command)
     def with_service(
-        *, url: str | None, api_key: str | None, model: str | None, instructions: str | None, voice: str | None, **rest: object
+        *,
+        url: str | None,
+        api_key: str | None,
+        model: str | None,
+        instructions: str | None,
+        voice: str | None,
+        **rest: object,
     ) -> None:
-        command(Service(url=url, api_key=api_key, model=model, instructions=instructions, voice=voice), **rest)
+        command(
+            Service(url=url, api_key=api_key, model=model, instructions=instructions, voice=voice),
+            **rest,
+        )
 
     return with_service
 
 
 @main.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="WAV file to write the spoken answer to")
-@click.option("--speed", type=click.FloatRange(0, min_open=True), help="1 sends as fast as one speaks  [default: as fast as possible]")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="WAV file to write the spoken answer to",
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0, min_open=True),
+    help="1 sends as fast as one speaks  [default: as fast as possible]",
+)
 @_takes_service
 def say(service: Service, file: Path, out: Path | None, speed: float | None) -> None:
     """Ask a spoken question.  Prints the answer while it streams.
@@ -133,7 +174,13 @@ def say(service: Service, file: Path, out: Path | None, speed: float | None) -> 
 
 
 @main.command()
-@click.option("--modality", type=click.Choice(["text", "audio"]), default="text", show_default=True, help="What the model answers with")
+@click.option(
+    "--modality",
+    type=click.Choice(["text", "audio"]),
+    default="text",
+    show_default=True,
+    help="What the model answers with",
+)
 @_takes_service
 def chat(service: Service, modality: Modality) -> None:
     """Hold a conversation by keyboard.  /quit or the end of the input ends it.
@@ -148,17 +195,44 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at")
-@click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="Port to listen at, 0 for any")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port to listen at, 0 for any",
+)
 @click.option("--api-key", help="Key that clients must have  [default: any or none]")
-@click.option("--script", type=_FILE, help="What the model says, as YAML or JSON; when that is used up, it answers for itself")
-@click.option("--brain", metavar="URL", help="Let a language model answer: any OpenAI-compatible chat-completions endpoint")
+@click.option(
+    "--script",
+    type=_FILE,
+    help="What the model says, as YAML or JSON; when that is used up, it answers for itself",
+)
+@click.option(
+    "--brain",
+    metavar="URL",
+    help="Let a language model answer: any OpenAI-compatible chat-completions endpoint",
+)
 @click.option("--model", help="Name of the language model")
-@click.option("--brain-key", envvar="BRAIN_API_KEY", show_envvar=True, help="Key of the language model")
-@click.option("--voice/--no-voice", default=None, help="Hear and speak with the extra voice  [default: if it is installed]")
-@click.option("--beta", is_flag=True, help="Speak the older beta protocol with clients that ask for it")
+@click.option(
+    "--brain-key", envvar="BRAIN_API_KEY", show_envvar=True, help="Key of the language model"
+)
+@click.option(
+    "--voice/--no-voice",
+    default=None,
+    help="Hear and speak with the extra voice  [default: if it is installed]",
+)
+@click.option(
+    "--beta", is_flag=True, help="Speak the older beta protocol with clients that ask for it"
+)
 @click.option("--cert", type=_FILE, help="Certificate chain (PEM): serve wss and https")
 @click.option("--key", type=_FILE, help="Its private key (PEM), if that is not in the same file")
-@click.option("--record", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Record every session there")
+@click.option(
+    "--record",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Record every session there",
+)
 def serve(
     host: str,
     port: int,
@@ -175,10 +249,13 @@ def serve(
 ) -> None:
     """Run the simulator until Ctrl-C.  Prints a line for every event it receives and sends.
 
-    It answers with an agent that needs no service: by rules, in English, and it says so.  With the extra `voice` it hears and speaks.
+    It answers with an agent that needs no service: by rules, in English, and it says so.  With the
+    extra `voice` it hears and speaks.
     """
     if (brain is None) != (model is None):
-        raise click.UsageError("--brain and --model go together: where the language model is, and what it is called there")
+        raise click.UsageError(
+            "--brain and --model go together: where the language model is, and what it is called there"
+        )
     if key is not None and cert is None:
         raise click.UsageError("--key is the key of a --cert")
 
@@ -187,7 +264,11 @@ def serve(
         if cert is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(cert, key)
-        played = ScriptFile(Script(pacing=LIFELIKE)) if script is None else await trio.to_thread.run_sync(load_script, script)
+        played = (
+            ScriptFile(Script(pacing=LIFELIKE))
+            if script is None
+            else await trio.to_thread.run_sync(load_script, script)
+        )
         agency = _agency_of(voice, brain=brain, model=model, key=brain_key)
         run = functools.partial(
             serve_simulator,
@@ -230,14 +311,16 @@ async def _until_interrupted(job: Callable[[], Awaitable[bool | None]]) -> int:
     return status
 
 
-async def _cancel_on_interrupt(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+async def _cancel_on_interrupt(
+    scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     with trio.open_signal_receiver(signal.SIGINT) as signals:
         task_status.started()
         async for _ in signals:
             scope.cancel()
 
 
-# --- jobs ---------------------------------------------------------------------------------------------------------------------------
+# --- jobs -----------------------------------------------------------------------------------------
 
 
 async def _say(service: Service, file: Path, out: Path | None, speed: float | None) -> bool:
@@ -284,7 +367,8 @@ async def _chat(service: Service, modality: Modality) -> bool:
 
 async def _serve(run: Callable[..., Awaitable[None]], agency: Agency) -> None:
     logger, printer = logging.getLogger("realtime_trio.simulator"), _LogPrinter()
-    # A full collection would hold up every client for a tenth of a second, and what is there by now stays anyway.
+    # A full collection would hold up every client for a tenth of a second, and what is there by now
+    # stays anyway.
     thresholds_before = gc.get_threshold()
     gc.collect()
     gc.freeze()
@@ -295,7 +379,10 @@ async def _serve(run: Callable[..., Awaitable[None]], agency: Agency) -> None:
     try:
         async with trio.open_nursery() as nursery:
             url: str = await nursery.start(run)
-            _OUTPUT.out(f"the simulator listens at {url} until Ctrl-C; {_described(agency)}", highlight=False)
+            _OUTPUT.out(
+                f"the simulator listens at {url} until Ctrl-C; {_described(agency)}",
+                highlight=False,
+            )
     finally:
         logger.removeHandler(printer)
         logger.setLevel(level_before)
@@ -303,7 +390,7 @@ async def _serve(run: Callable[..., Awaitable[None]], agency: Agency) -> None:
         gc.unfreeze()
 
 
-# --- the service --------------------------------------------------------------------------------------------------------------------
+# --- the service ----------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -319,12 +406,20 @@ async def _open(service: Service, **settings: Unpack[SessionSettings]) -> AsyncI
             agency = _agency_of(None)
             _remark(f"no key and no --url: talking to the built-in simulator; {_described(agency)}")
             url = await nursery.start(functools.partial(serve_simulator, agency=agency))
-        async with open_session(service.model, url=url, api_key=service.api_key, **settings) as session:
+        async with open_session(
+            service.model, url=url, api_key=service.api_key, **settings
+        ) as session:
             yield session
         nursery.cancel_scope.cancel()
 
 
-def _agency_of(voice: bool | None, *, brain: str | None = None, model: str | None = None, key: str | None = None) -> Agency:
+def _agency_of(
+    voice: bool | None,
+    *,
+    brain: str | None = None,
+    model: str | None = None,
+    key: str | None = None,
+) -> Agency:
     """Who answers, listens and speaks in the simulator; a voice if there is one, unless it must be there or must not."""
     ears: Ears | None = None
     mouth: Voice | None = None
@@ -337,21 +432,35 @@ def _agency_of(voice: bool | None, *, brain: str | None = None, model: str | Non
     if brain is None or model is None:
         return Agency(OfflineAgent(), ears=ears, voice=mouth)
     try:
-        chat_completions = importlib.import_module("realtime_trio.simulator.brain")
+        chat_completions = importlib.import_module("realtime_trio.simulator.chat_completions")
     except ModuleNotFoundError as error:
         raise LocalProtocolError(str(error)) from error
-    return Agency(chat_completions.ChatCompletionsAgent(brain, model=model, api_key=key), ears=ears, voice=mouth)
+    return Agency(
+        chat_completions.ChatCompletionsAgent(brain, model=model, api_key=key),
+        ears=ears,
+        voice=mouth,
+    )
 
 
 def _described(agency: Agency) -> str:
     """What is real of it and what is not."""
-    who = "an agent by rules answers" if isinstance(agency.agent, OfflineAgent) else "a language model answers"
-    hears = "what is said is recognized by pocketsphinx" if agency.ears else "it does not understand speech"
+    who = (
+        "an agent by rules answers"
+        if isinstance(agency.agent, OfflineAgent)
+        else "a language model answers"
+    )
+    hears = (
+        "what is said is recognized by pocketsphinx"
+        if agency.ears
+        else "it does not understand speech"
+    )
     speaks = "espeak-ng speaks" if agency.voice else "its voice is synthetic babble"
     return f"{who}, {hears}, {speaks}"
 
 
-async def _print_answer(events: EventStream[ServerEvent], recording: WavWriter | None = None) -> tuple[Response, float]:
+async def _print_answer(
+    events: EventStream[ServerEvent], recording: WavWriter | None = None
+) -> tuple[Response, float]:
     """Print the next answer while it streams.
 
     Args:
@@ -371,7 +480,10 @@ async def _print_answer(events: EventStream[ServerEvent], recording: WavWriter |
             match event:
                 case ResponseCreated():
                     has_begun = True
-                case ResponseOutputTextDelta(delta=text) | ResponseOutputAudioTranscriptDelta(delta=text):
+                case (
+                    ResponseOutputTextDelta(delta=text)
+                    | ResponseOutputAudioTranscriptDelta(delta=text)
+                ):
                     has_text = True
                     _stream(text)
                 case ResponseOutputAudioDelta(delta=audio):
@@ -379,7 +491,13 @@ async def _print_answer(events: EventStream[ServerEvent], recording: WavWriter |
                     if recording is not None:
                         recording.append(audio.samples)
                 case ErrorEvent(error=error):
-                    failure = ServerError(error.message, type=error.type, code=error.code, param=error.param, event_id=error.event_id)
+                    failure = ServerError(
+                        error.message,
+                        type=error.type,
+                        code=error.code,
+                        param=error.param,
+                        event_id=error.event_id,
+                    )
                     if not has_begun:
                         raise failure
                     _complain(str(failure))
@@ -399,7 +517,11 @@ def _went_well(response: Response) -> bool:
     match response.status:
         case "failed":
             error = details.error if details is not None else None
-            why = [] if error is None else [part for part in (error.code or error.type, error.message) if part]
+            why = (
+                []
+                if error is None
+                else [part for part in (error.code or error.type, error.message) if part]
+            )
             _complain(": ".join(["the response failed", *why]))
             return False
         case "incomplete" | "cancelled" as status:
@@ -415,14 +537,14 @@ def _summary(usage: ResponseUsage) -> str:
     return f"{usage.input_tokens} tokens in ({cached} cached), {usage.output_tokens} tokens out"
 
 
-# --- the terminal -------------------------------------------------------------------------------------------------------------------
+# --- the terminal ---------------------------------------------------------------------------------
 
 
 class _Lines:
     """The lines of standard input, for a task that may be cancelled while it waits for one.
 
-    Cancelling leaves a thread behind that still reads.  If it read through `sys.stdin` it would hold a lock that the interpreter needs when
-    it exits; so this reads the file itself.
+    Cancelling leaves a thread behind that still reads.  If it read through `sys.stdin` it would
+    hold a lock that the interpreter needs when it exits; so this reads the file itself.
     """
 
     def __init__(self) -> None:
@@ -447,7 +569,9 @@ class _LogPrinter(logging.Handler):
     """Prints what is logged, one line each."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _OUTPUT.out(f"{time.strftime('%H:%M:%S')} {_harmless(record.getMessage())}", highlight=False)
+        _OUTPUT.out(
+            f"{time.strftime('%H:%M:%S')} {_harmless(record.getMessage())}", highlight=False
+        )
 
 
 def _harmless(text: str) -> str:

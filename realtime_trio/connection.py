@@ -1,7 +1,7 @@
 """One WebSocket life with typed events: the thin primitive under a session, and a tool of its own for those who want no more.
 
-Owns the way from an address and a key to an open connection, and the translation of messages to events on it.  Refuses to know what the
-events mean: no conversation, no tools, no reflexes.
+Owns the way from an address and a key to an open connection, and the translation of messages to
+events on it.  Refuses to know what the events mean: no conversation, no tools, no reflexes.
 """
 
 from __future__ import annotations
@@ -15,18 +15,16 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, Self, TypedDict, Unpack
 
 import trio
-from attrs import evolve
+from attrs import evolve, fields
 
-from realtime_trio._websocket import open_websocket
-from realtime_trio.codec import Codec, Role, SessionKind
-from realtime_trio.dialects import Dialect
-from realtime_trio.endpoint import OPENAI_URL, ApiKey, Endpoint
+from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint
+from realtime_trio._transport.contract import Close, Transport
+from realtime_trio._transport.dial import PROXY_FROM_ENVIRONMENT
+from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError, SessionClosed
 from realtime_trio.events import ClientEvent, ServerEvent, UnknownEvent
-from realtime_trio.transport import Close, Transport
-
-CONNECT_TIMEOUT: Final = 10.0
-CLOSE_TIMEOUT: Final = 2.0
 
 _logger = logging.getLogger("realtime_trio")
 
@@ -35,8 +33,8 @@ class ConnectOptions(TypedDict, total=False):
     """How to reach a service and how to behave on the wire; every `open_...` function takes these keywords.
 
     Attributes:
-        api_key: Key, or an async function that returns one.  Default: the environment variable `OPENAI_API_KEY`, unless the service was
-            given as an `Endpoint`.
+        api_key: Key, or an async function that returns one.  Default: the environment variable
+            `OPENAI_API_KEY`, unless the service was given as an `Endpoint`.
         auth: How the key travels: `bearer`, `api-key` or `subprotocol`.
         call_id: Join this WebRTC or SIP call instead of starting a session.
         organization: Organization to bill.
@@ -44,16 +42,14 @@ class ConnectOptions(TypedDict, total=False):
         safety_identifier: A hash that stands for your end user.
         headers: More headers for the handshake.
         dialect: `Dialect.BETA` for servers that still speak the older protocol.
-        ssl_context: For `wss://`; by default certificates are checked against the system's authorities.
-        proxy: `http://`, `socks4://` or `socks5://` URL, None for none.  By default the environment decides, as it does for curl.  Needs
-            the extra `realtime-trio[proxy]`.
-        connect_timeout: Seconds until the session must be ready.  Default 10.
-        close_timeout: Seconds that leaving may take, to write what was sent and to say goodbye.  Default 2.
-        ping_interval: Seconds between keep-alive pings, None for none.  Default 20.
-        ping_timeout: Seconds without an answer to a ping after which the connection counts as lost.  Default 20.
-        max_message_size: Longest message to accept, in bytes.  Default 64 MiB: a minute of retrieved audio is 4 MiB.
-        receive_buffer_size: Bytes per read from the network.  Default 64 KiB.
-        strict: Raise `RemoteProtocolError` on what cannot be decoded instead of delivering it as `UnknownEvent`.  For tests.
+        ssl_context: For `wss://`; by default certificates are checked against the system's
+            authorities.
+        proxy: `http://`, `socks4://` or `socks5://` URL, None for none.  By default the environment
+            decides, as it does for curl.  Needs the extra `realtime-trio[proxy]`.
+        connect_timeout, close_timeout, ping_interval, ping_timeout, max_message_size,
+            receive_buffer_size: See `WebSocketSettings`.
+        strict: Raise `RemoteProtocolError` on what cannot be decoded instead of delivering it as
+            `UnknownEvent`.  For tests.
     """
 
     api_key: ApiKey | None
@@ -75,47 +71,66 @@ class ConnectOptions(TypedDict, total=False):
     strict: bool
 
 
-_ENDPOINT_OPTIONS: Final = ("api_key", "auth", "call_id", "organization", "project", "safety_identifier", "headers", "dialect")
-_WEBSOCKET_OPTIONS: Final = (
-    "ssl_context",
-    "proxy",
-    "close_timeout",
-    "ping_interval",
-    "ping_timeout",
-    "max_message_size",
-    "receive_buffer_size",
+_ENDPOINT_OPTIONS: Final = (
+    "api_key",
+    "auth",
+    "call_id",
+    "organization",
+    "project",
+    "safety_identifier",
+    "headers",
+    "dialect",
 )
+_WEBSOCKET_OPTIONS: Final = frozenset(field.name for field in fields(WebSocketSettings))
 
 
 def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> Endpoint:
     """Work out which service is meant, from the arguments and the environment.
 
     Args:
-        url: An endpoint, taken as it is; a URL; or None for `OPENAI_BASE_URL` and, without that, OpenAI's own service.
+        url: An endpoint, taken as it is; a URL; or None for `OPENAI_BASE_URL` and, without that,
+            OpenAI's own service.
         options: May override parts of the endpoint.
 
     Raises:
         LocalProtocolError: OpenAI's own service needs a key and there is none.
     """
-    given: dict[str, Any] = {name: value for name, value in options.items() if name in _ENDPOINT_OPTIONS}
+    given: dict[str, Any] = {
+        name: value for name, value in options.items() if name in _ENDPOINT_OPTIONS
+    }
     if isinstance(url, Endpoint):
         return evolve(url, **given)
     given.setdefault("api_key", os.environ.get("OPENAI_API_KEY") or None)
     endpoint = Endpoint(url=url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, **given)
     if endpoint.api_key is None and endpoint.url.partition("://")[2].startswith("api.openai.com"):
-        raise LocalProtocolError("no API key: pass api_key=, or set OPENAI_API_KEY, or name another service with url=")
+        raise LocalProtocolError(
+            "no API key: pass api_key=, or set OPENAI_API_KEY, or name another service with url="
+        )
     return endpoint
 
 
+def websocket_settings(options: ConnectOptions) -> WebSocketSettings:
+    """Pick the settings of the WebSocket out of the keywords of an `open_...` function."""
+    given: dict[str, Any] = {
+        name: value for name, value in options.items() if name in _WEBSOCKET_OPTIONS
+    }
+    return WebSocketSettings(**given)
+
+
 @asynccontextmanager
-async def open_transport(endpoint: Endpoint, kind: SessionKind, model: str | None, options: ConnectOptions) -> AsyncIterator[Transport]:
+async def open_transport(
+    endpoint: Endpoint, kind: SessionKind, model: str | None, options: ConnectOptions
+) -> AsyncIterator[Transport]:
     """Connect to a service and let messages through as they are; the ground that connections and sessions stand on.
 
     Raises:
         ConnectionFailed: Not connected, for whatever reason.
         LocalProtocolError: An argument is unusable; nothing was sent.
     """
-    timeout = options.get("connect_timeout", CONNECT_TIMEOUT)
+    # Loaded by whoever connects: with trio-websocket comes h11, and half as much again to import.
+    from realtime_trio._transport.websocket import open_websocket
+
+    timeout = websocket_settings(options).connect_timeout
     url = endpoint.target(kind, model)
     key = endpoint.api_key
     if callable(key):
@@ -123,13 +138,13 @@ async def open_transport(endpoint: Endpoint, kind: SessionKind, model: str | Non
         key = await _fetch_key(key, deadline)
         timeout = max(0.0, deadline - trio.current_time())
     headers, subprotocols = endpoint.credentials(key)
-    websocket_options: Any = {name: value for name, value in options.items() if name in _WEBSOCKET_OPTIONS}
     async with open_websocket(
         url,
         headers=headers,
         subprotocols=subprotocols,
-        connect_timeout=timeout,
-        **websocket_options,
+        ssl_context=options.get("ssl_context"),
+        proxy=options.get("proxy", PROXY_FROM_ENVIRONMENT),
+        settings=evolve(websocket_settings(options), connect_timeout=timeout),
     ) as transport:
         yield transport
 
@@ -138,7 +153,9 @@ async def _fetch_key(fetch: Callable[[], Awaitable[str]], deadline: float) -> st
     with trio.move_on_at(deadline):
         key = await fetch()
         if not isinstance(key, str):
-            raise LocalProtocolError(f"the api_key function returned {type(key).__name__}, not a str")
+            raise LocalProtocolError(
+                f"the api_key function returned {type(key).__name__}, not a str"
+            )
         return key
     raise ConnectionFailed("the api_key function did not return within the connect timeout")
 
@@ -147,14 +164,17 @@ def check_options(options: Mapping[str, object], *allowed: type) -> None:
     """Raise TypeError for a keyword that none of the `allowed` typed dictionaries has, as Python does for a misspelt argument."""
     names = {name for group in allowed for name in group.__annotations__}
     if unknown := options.keys() - names:
-        raise TypeError(f"unexpected keyword {', '.join(map(repr, sorted(unknown)))}; allowed are {', '.join(sorted(names))}")
+        raise TypeError(
+            f"unexpected keyword {', '.join(map(repr, sorted(unknown)))}; allowed are {', '.join(sorted(names))}"
+        )
 
 
 class Connection:
     """Typed events over one open connection.  Made by `open_connection`.
 
-    One task receives and one task sends.  Nothing is done on its own but answering and sending pings, and that only while `receive` is
-    called now and then: a connection nobody reads from is given up by both sides.
+    One task receives and one task sends.  Nothing is done on its own but answering and sending
+    pings, and that only while `receive` is called now and then: a connection nobody reads from is
+    given up by both sides.
     """
 
     def __init__(self, transport: Transport, codec: Codec) -> None:
@@ -170,7 +190,8 @@ class Connection:
     async def send(self, event: ClientEvent) -> None:
         """Send one event; return when it has been handed to the network.
 
-        Cancelling is *not* safe: a send that was cancelled half way ends the connection.  Sessions have a queue for that.
+        Cancelling is *not* safe: a send that was cancelled half way ends the connection.  Sessions
+        have a queue for that.
 
         Raises:
             LocalProtocolError: The event does not fit the protocol; nothing was sent.
@@ -185,7 +206,8 @@ class Connection:
             payload: A JSON object, or the text of a message as it is.
 
         Raises:
-            LocalProtocolError: The object holds something that JSON does not have; nothing was sent.
+            LocalProtocolError: The object holds something that JSON does not have; nothing was
+                sent.
             ConnectionLost: The connection has ended.
         """
         await self._transport.send(self._codec.encode_raw(payload))
@@ -230,14 +252,19 @@ class Connection:
 def decode(codec: Codec, message: str | bytes) -> ServerEvent:
     """Decode one message from the server and log what deserves it: sizes and types always, problems once they occur, never content.
 
-    Binary messages have no place in the protocol; they are decoded all the same, since some servers send text that way.
+    Binary messages have no place in the protocol; they are decoded all the same, since some servers
+    send text that way.
     """
     event = codec.decode(message)
     assert isinstance(event, ServerEvent), "a client's codec decodes server events"
     if _logger.isEnabledFor(logging.DEBUG):
         _logger.debug("received %s (%d characters)", event.type or "something", len(message))
     if isinstance(event, UnknownEvent) and event.problem is not None:
-        _logger.warning("cannot decode %s: %s; it is delivered as an UnknownEvent", event.type or "a message", event.problem)
+        _logger.warning(
+            "cannot decode %s: %s; it is delivered as an UnknownEvent",
+            event.type or "a message",
+            event.problem,
+        )
     return event
 
 
@@ -251,17 +278,20 @@ async def open_connection(
 ) -> AsyncIterator[Connection]:
     """Connect to a Realtime service: typed events and nothing else.  The block owns the connection and closes it.
 
-    The connection is open when the block is entered, but the service may still refuse it: it answers every handshake, and reports a wrong
-    key or model as an `ErrorEvent` followed by a close.  `open_session` waits for that; here you see it as it comes.
+    The connection is open when the block is entered, but the service may still refuse it: it
+    answers every handshake, and reports a wrong key or model as an `ErrorEvent` followed by a
+    close.  `open_session` waits for that; here you see it as it comes.
 
     Args:
-        url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL` and then OpenAI's own.
+        url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
+            and then OpenAI's own.
         model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
         kind: Kind of session, which decides on the address and on the event classes.
         **options: See `ConnectOptions`.
 
     Raises:
-        ConnectionFailed: Not connected; `status` and `body` are the server's answer if it refused by HTTP.
+        ConnectionFailed: Not connected; `status` and `body` are the server's answer if it refused
+            by HTTP.
         LocalProtocolError: An argument is unusable; nothing was sent.
         TypeError: There is no such option.
     """

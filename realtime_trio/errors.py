@@ -14,8 +14,9 @@ The tree::
     ├─ ToolDefinitionError     this annotation has no JSON schema
     └─ InternalError           a bug in realtime_trio
 
-Owns the wording of what users catch.  Foreign exceptions (cattrs, orjson, trio-websocket, ssl) are translated where they enter,
-in the codec and in the transport; none of them leaves the library.  No message ever contains a key, audio or a whole payload.
+Owns the wording of what users catch.  Foreign exceptions (cattrs, orjson, trio-websocket, ssl) are
+translated where they enter, in the codec and in the transport; none of them leaves the library.  No
+message ever contains a key, audio or a whole payload.
 """
 
 from __future__ import annotations
@@ -28,19 +29,23 @@ class RealtimeError(Exception):
 class ConnectionFailed(RealtimeError):  # noqa: N818 - the plan's vocabulary: what happened, not "Error"
     """A session or connection could not be established.
 
-    Raised by `open_session` and `open_connection` for a refused or unreachable server, a TLS failure, a rejected WebSocket handshake, and
-    for an admission error: the live service accepts every handshake and reports a wrong key or model afterwards, as an `error` event
-    followed by a close.
+    Raised by `open_session` and `open_connection` for a refused or unreachable server, a TLS
+    failure, a rejected WebSocket handshake, and for an admission error: the live service accepts
+    every handshake and reports a wrong key or model afterwards, as an `error` event followed by a
+    close.
     """
 
     status: int | None
-    """HTTP status of the rejected handshake (401, 404, ...), or None when it never came to an HTTP answer."""
+    """HTTP status of the rejected handshake (401, 404, ...), or None when it never came to an HTTP
+    answer."""
     code: str | None
     """The service's error code (`invalid_api_key`, `invalid_model`, ...), or None."""
     body: bytes
     """Body of the rejected handshake's HTTP response, `b""` when there was none."""
 
-    def __init__(self, message: str, *, status: int | None = None, code: str | None = None, body: bytes = b"") -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, code: str | None = None, body: bytes = b""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -111,14 +116,17 @@ class ServerError(RealtimeError):
 class SlowConsumer(RealtimeError):  # noqa: N818
     """An event stream was not read fast enough and its bound was reached.
 
-    Raised once, after everything that was buffered has been delivered; then the stream goes on with what arrives from now on.
+    Raised once, after everything that was buffered has been delivered; then the stream goes on with
+    what arrives from now on.
     """
 
     dropped: int
     """How many events this stream missed."""
 
     def __init__(self, dropped: int) -> None:
-        super().__init__(f"this event stream fell behind and missed {dropped} event(s); read faster or raise its capacity")
+        super().__init__(
+            f"this event stream fell behind and missed {dropped} event(s); read faster or raise its capacity"
+        )
         self.dropped = dropped
 
 

@@ -1,10 +1,13 @@
 """What went over the wire, kept in a file: one JSON object a line, written while the session runs, and read back as values.
 
-Owns the file format and what is left out of it.  Refuses to know sessions: it takes a stream of wire records, as `session.wire()` gives it.
+Owns the file format and what is left out of it.  Refuses to know sessions: it takes a stream of
+wire records, as `session.wire()` gives it.
 
-The first line is `{"version": 1, "kind": ..., "model": ...}`, every other one a record: `{"time": seconds since the first record,
-"source": "client" or "server", "event": the message}`.  A message that was no JSON object stands there as what it was.  Where records were
-missed, because the disk did not keep up, `{"dropped": n}` stands in their place.  Events are always written in today's dialect.
+The first line is `{"version": 1, "kind": ..., "model": ...}`, every other one a record: `{"time":
+seconds since the first record, "source": "client" or "server", "event": the message}`.  A message
+that was no JSON object stands there as what it was.  Where records were missed, because the disk
+did not keep up, `{"dropped": n}` stands in their place.  Events are always written in today's
+dialect.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ from typing import Any, Final, Literal, TypeVar, cast
 import attrs
 import trio
 
-from realtime_trio._nursery import open_service_nursery
+from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._runtime.hub import EventStream
+from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio.audio.data import AudioData
-from realtime_trio.codec import Codec, Role, SessionKind
 from realtime_trio.errors import LocalProtocolError, SessionClosed, SlowConsumer
 from realtime_trio.events import (
     AudioFormat,
@@ -41,7 +45,6 @@ from realtime_trio.events import (
     TranslationSessionCreated,
     UnknownEvent,
 )
-from realtime_trio.hub import EventStream
 
 _T = TypeVar("_T")
 
@@ -50,7 +53,9 @@ VERSION: Final = 1
 SECRET: Final = "<secret>"
 """Stands where a secret was."""
 
-_BATCH: Final = 256  # records written at once: enough for a burst, and at most some megabytes of text
+_BATCH: Final = (
+    256  # records written at once: enough for a burst, and at most some megabytes of text
+)
 _JSON: Final = Codec(Role.SERVER)
 
 
@@ -66,10 +71,11 @@ class WireRecord:
     """What was sent."""
 
 
-# --- changing parts of a value ------------------------------------------------------------------------------------------------------
+# --- changing parts of a value --------------------------------------------------------------------
 
 Replace = Callable[[str, object], object]
-"""Given the name of a field and its value, returns what shall stand there: another value, or the same object to leave it alone."""
+"""Given the name of a field and its value, returns what shall stand there: another value, or the
+same object to leave it alone."""
 
 
 def rewrite(value: _T, replace: Replace, name: str = "") -> _T:
@@ -77,7 +83,8 @@ def rewrite(value: _T, replace: Replace, name: str = "") -> _T:
 
     Args:
         value: The event.
-        replace: Asked about every part, the whole before its parts; what it has replaced is not looked into.
+        replace: Asked about every part, the whole before its parts; what it has replaced is not
+            looked into.
         name: What the value is called where it stands.
 
     Returns:
@@ -99,7 +106,11 @@ def _rewrite(value: object, replace: Replace, name: str) -> object:
     cls: Any = type(value)
     if attrs.has(cls):
         fields = {field.name: getattr(value, field.name) for field in attrs.fields(cls)}
-        changed = {key: new for key, old in fields.items() if (new := _rewrite(old, replace, key)) is not old}
+        changed = {
+            key: new
+            for key, old in fields.items()
+            if (new := _rewrite(old, replace, key)) is not old
+        }
         return attrs.evolve(value, **changed) if changed else value  # type: ignore[misc]  # it is an instance of an attrs class
     return value
 
@@ -108,9 +119,19 @@ def _differ(new: Iterable[object], old: Iterable[object]) -> bool:
     return any(one is not other for one, other in zip(new, old, strict=True))
 
 
-# --- scrubbing ----------------------------------------------------------------------------------------------------------------------
+# --- scrubbing ------------------------------------------------------------------------------------
 
-_SECRET_NAMES: Final = frozenset({"access_token", "api-key", "api_key", "authorization", "client_secret", "password", "refresh_token"})
+_SECRET_NAMES: Final = frozenset(
+    {
+        "access_token",
+        "api-key",
+        "api_key",
+        "authorization",
+        "client_secret",
+        "password",
+        "refresh_token",
+    }
+)
 _KEYS: Final = re.compile(r"\b(?:sk|ek)[-_][\w-]{8,}|\bBearer\s+[\w.~+/-]+=*")
 _CREDENTIALS_IN_URL: Final = re.compile(r"(?<=://)[^/?#@]*@|\?.*", re.DOTALL)
 
@@ -125,7 +146,11 @@ def _without_secrets(name: str, value: object) -> object:
                 server_url=value.server_url and _CREDENTIALS_IN_URL.sub(SECRET, value.server_url),
             )
         case {"type": "mcp", "headers": Mapping() as headers}:
-            return _rewrite({**cast("Mapping[str, object]", value), "headers": dict.fromkeys(headers, SECRET)}, _without_keys, name)
+            return _rewrite(
+                {**cast("Mapping[str, object]", value), "headers": dict.fromkeys(headers, SECRET)},
+                _without_keys,
+                name,
+            )
     return _without_keys(name, value)
 
 
@@ -148,7 +173,10 @@ def _without_audio(name: str, value: object) -> object:
         case str() if name == "audio":  # of an event that this version does not know
             return _mark(AudioData.from_base64(value))
         case {"type": str(kind), "delta": str(delta)} if kind.endswith("audio.delta"):
-            return {**cast("Mapping[str, object]", value), "delta": _mark(AudioData.from_base64(delta))}
+            return {
+                **cast("Mapping[str, object]", value),
+                "delta": _mark(AudioData.from_base64(delta)),
+            }
     return value
 
 
@@ -170,7 +198,9 @@ class _Silence:
                 self._follow(session)
             case ResponseCreated(response=Response(id=response_id, audio=audio)):
                 output = audio.output if audio else None
-                self._of_response[response_id] = _type_of(output.format if output else None) or self._output
+                self._of_response[response_id] = (
+                    _type_of(output.format if output else None) or self._output
+                )
         encoding = self._input
         if isinstance(event, ResponseOutputAudioDelta):
             encoding = self._of_response.get(event.response_id, self._output)
@@ -199,14 +229,18 @@ def _silence(audio: AudioData, encoding: str | None) -> AudioData:
     return AudioData(bytes([_SILENCE.get(encoding or "", 0)]) * int(mark[1])) if mark else audio
 
 
-# --- writing ------------------------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------
 
 
 class _Scribe:
     """Turns wire records into lines."""
 
     def __init__(self, *, scrub_audio: bool, scrub_secrets: bool) -> None:
-        self._scrubs = [change for wanted, change in ((scrub_audio, _without_audio), (scrub_secrets, _without_secrets)) if wanted]
+        self._scrubs = [
+            change
+            for wanted, change in ((scrub_audio, _without_audio), (scrub_secrets, _without_secrets))
+            if wanted
+        ]
         self._codecs: Mapping[str, Codec] = {}
         self._start = 0.0
 
@@ -228,8 +262,16 @@ class _Scribe:
             event = rewrite(event, change)
         time = round(record.time - self._start, 6)
         if isinstance(event, UnknownEvent):
-            raw = event.raw.decode("utf-8", "backslashreplace") if isinstance(event.raw, bytes) else event.raw
-            return header + _JSON.encode_raw({"time": time, "source": record.source, "event": raw}) + "\n"
+            raw = (
+                event.raw.decode("utf-8", "backslashreplace")
+                if isinstance(event.raw, bytes)
+                else event.raw
+            )
+            return (
+                header
+                + _JSON.encode_raw({"time": time, "source": record.source, "event": raw})
+                + "\n"
+            )
         return f'{header}{{"time":{time!r},"source":"{record.source}","event":{self._codecs[record.source].encode(event)}}}\n'
 
     def gap(self, dropped: int) -> str:
@@ -251,33 +293,44 @@ def _identity(first: Event) -> tuple[SessionKind, str | None]:
 
 @asynccontextmanager
 async def open_recording(
-    wire: EventStream[WireRecord], path: str | os.PathLike[str], *, scrub_audio: bool = False, scrub_secrets: bool = True
+    wire: EventStream[WireRecord],
+    path: str | os.PathLike[str],
+    *,
+    scrub_audio: bool = False,
+    scrub_secrets: bool = True,
 ) -> AsyncIterator[None]:
     """Write everything that goes over the wire to a file, while the block runs.
 
-    Whatever has happened is in the file moments later, so that a crash of the program loses nothing that was on the wire before.  Writing
-    is done by a task and a thread of its own and holds nobody up; if the disk does not keep up with the wire, the file says how much is
-    missing and where.
+    Whatever has happened is in the file moments later, so that a crash of the program loses nothing
+    that was on the wire before.  Writing is done by a task and a thread of its own and holds nobody
+    up; if the disk does not keep up with the wire, the file says how much is missing and where.
 
-    An autojump clock does not see the thread and runs ahead of it; tests under one use `realtime_trio.testing.RecordingTransport`.
+    An autojump clock does not see the thread and runs ahead of it; tests under one use
+    `realtime_trio.testing.RecordingTransport`.
 
-    Leaving the block, in whatever way, first writes what is left in the stream.  The stream is the block's from then on, and stays open.
+    Leaving the block, in whatever way, first writes what is left in the stream.  The stream is the
+    block's from then on, and stays open.
 
     Args:
-        wire: What to record: `session.wire()`.  The first such stream has everything from the beginning.
+        wire: What to record: `session.wire()`.  The first such stream has everything from the
+            beginning.
         path: The file; replaced if it exists.
         scrub_audio: Write how long audio was instead of what is heard.  It is read back as silence.
-        scrub_secrets: Leave out keys: credentials of MCP servers, and whatever looks like a key of the service.
+        scrub_secrets: Leave out keys: credentials of MCP servers, and whatever looks like a key of
+            the service.
 
     Raises:
-        OSError: The file cannot be written.  Later than at the beginning, this cancels the block and leaves it bare.
+        OSError: The file cannot be written.  Later than at the beginning, this cancels the block
+            and leaves it bare.
     """
     scribe = _Scribe(scrub_audio=scrub_audio, scrub_secrets=scrub_secrets)
     limiter = trio.CapacityLimiter(1)  # its own, so that it never waits for the threads of others
     file = await trio.to_thread.run_sync(partial(io.FileIO, path, "w"), limiter=limiter)
 
     async def write(text: str) -> None:
-        with trio.CancelScope(shield=True):  # bounded by the disk; what was taken off the stream is written
+        with trio.CancelScope(
+            shield=True
+        ):  # bounded by the disk; what was taken off the stream is written
             failure = await trio.to_thread.run_sync(_append, file, text, limiter=limiter)
         if failure is not None:
             services.fail(failure)
@@ -330,7 +383,7 @@ def _waiting(wire: EventStream[WireRecord], scribe: _Scribe, limit: float) -> st
     return "".join(lines)
 
 
-# --- reading ------------------------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)
@@ -351,7 +404,13 @@ class Recording:
         """Make a recording of what was recorded in memory."""
         given = tuple(records)
         kind, model = _identity(given[0].event) if given else (SessionKind.REALTIME, None)
-        return cls(kind=kind, model=model, records=tuple(attrs.evolve(record, time=record.time - given[0].time) for record in given))
+        return cls(
+            kind=kind,
+            model=model,
+            records=tuple(
+                attrs.evolve(record, time=record.time - given[0].time) for record in given
+            ),
+        )
 
     def lines(self, *, scrub_audio: bool = False, scrub_secrets: bool = True) -> Iterator[str]:
         """The lines of the file that `read_recording` reads; for the arguments see `open_recording`."""
@@ -365,15 +424,17 @@ class Recording:
 def read_recording(path: str | os.PathLike[str]) -> Recording:
     """Read a file that `open_recording` wrote, also one whose last line a crash has cut off.
 
-    Events are as they were on the wire; what was no event of this version is an `UnknownEvent` again, and audio that was scrubbed is
-    silence of the same length.  The file is read as a whole.
+    Events are as they were on the wire; what was no event of this version is an `UnknownEvent`
+    again, and audio that was scrubbed is silence of the same length.  The file is read as a whole.
 
     Raises:
         LocalProtocolError: This is no such file, or it is damaged; the message names the line.
         OSError: The file cannot be read.
     """
     with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
-        *lines, _ = file.read().split("\n")  # after the last newline there is nothing, or what a crash has left of a line
+        *lines, _ = file.read().split(
+            "\n"
+        )  # after the last newline there is nothing, or what a crash has left of a line
     kind, model = _read_header(lines, path)
     codecs = {"client": Codec(Role.SERVER, kind=kind), "server": Codec(Role.CLIENT, kind=kind)}
     silence = _Silence()
@@ -381,22 +442,40 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
     dropped = 0
     for number, line in enumerate(lines[1:], start=2):
         match _read_object(line):
-            case {"time": int() | float() as time, "source": "client" | "server" as source, "event": raw}:
-                records.append(WireRecord(time, source, silence.restore(_read_event(codecs[source], raw))))
+            case {
+                "time": int() | float() as time,
+                "source": "client" | "server" as source,
+                "event": raw,
+            }:
+                records.append(
+                    WireRecord(time, source, silence.restore(_read_event(codecs[source], raw)))
+                )
             case {"dropped": int(count)}:
                 dropped += count
             case _:
-                raise LocalProtocolError(f"line {number} of {os.fspath(path)} is no record of a recording")
+                raise LocalProtocolError(
+                    f"line {number} of {os.fspath(path)} is no record of a recording"
+                )
     return Recording(kind=kind, model=model, records=tuple(records), dropped=dropped)
 
 
-def _read_header(lines: Sequence[str], path: str | os.PathLike[str]) -> tuple[SessionKind, str | None]:
+def _read_header(
+    lines: Sequence[str], path: str | os.PathLike[str]
+) -> tuple[SessionKind, str | None]:
     match _read_object(lines[0]) if lines else None:
-        case {"version": int(version), "kind": "realtime" | "transcription" | "translation" as kind, "model": str() | None as model}:
+        case {
+            "version": int(version),
+            "kind": "realtime" | "transcription" | "translation" as kind,
+            "model": str() | None as model,
+        }:
             if version != VERSION:
-                raise LocalProtocolError(f"{os.fspath(path)} is a recording of version {version}; this library reads version {VERSION}")
+                raise LocalProtocolError(
+                    f"{os.fspath(path)} is a recording of version {version}; this library reads version {VERSION}"
+                )
             return SessionKind(kind), model
-    raise LocalProtocolError(f"{os.fspath(path)} is no recording: its first line is not the header of one")
+    raise LocalProtocolError(
+        f"{os.fspath(path)} is no recording: its first line is not the header of one"
+    )
 
 
 def _read_object(line: str) -> object:

@@ -3,12 +3,14 @@
     async def test_agent_reports_the_weather(autojump_clock):
         script = Script([Reply.call("get_weather", city="Paris"), Reply.text("It is sunny.")])
         async with open_simulated_session(script) as (session, server):
-            ...
-            assert_conversation(session, [("user", "How is the weather in Paris?"), ("call", "get_weather", {"city": "Paris"}), ...])
+            ... assert_conversation(session, [("user", "How is the weather in Paris?"), ("call",
+            "get_weather", {"city": "Paris"}), ...])
 
-The names that tests need most are here; everything else of the simulator is in `realtime_trio.simulator`.
+The names that tests need most are here; everything else of the simulator is in
+`realtime_trio.simulator`.
 
-Owns nothing of the protocol.  Failures are `AssertionError`s that say what was there and what was expected, line by line.
+Owns nothing of the protocol.  Failures are `AssertionError`s that say what was there and what was
+expected, line by line.
 """
 
 from __future__ import annotations
@@ -22,22 +24,33 @@ from typing import Any, Final, Literal, TypeAlias, Unpack
 
 import trio
 
-from realtime_trio._order import Recorded as Recorded, Violation as Violation, assert_order as assert_order, check_order as check_order
-from realtime_trio.codec import Codec, Role, SessionKind
-from realtime_trio.conversation import Conversation, Retention
+from realtime_trio._order import (
+    Recorded as Recorded,
+    Violation as Violation,
+    assert_order as assert_order,
+    check_order as check_order,
+)
+from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._session.input_audio import InputAudioExchange
+from realtime_trio._session.voice import Session, SessionOptions, open_session
+from realtime_trio._state.conversation.audio import Retention
+from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio._transport.contract import NORMAL_CLOSURE, Close, Transport
 from realtime_trio.events import Event, JsonObject, UnknownEvent
-from realtime_trio.events.conversation_item import ConversationItem
-from realtime_trio.input_audio import InputAudioExchange
-from realtime_trio.recording import Recording as Recording, WireRecord, open_recording as open_recording, read_recording as read_recording
-from realtime_trio.session import Session, SessionOptions, open_session
-from realtime_trio.simulator._agency import Agency as Agency
-from realtime_trio.simulator.faults import Fault as Fault
+from realtime_trio.recording import (
+    Recording as Recording,
+    WireRecord,
+    open_recording as open_recording,
+    read_recording as read_recording,
+)
 from realtime_trio.simulator.replay import ReplayServer as ReplayServer
-from realtime_trio.simulator.script import Reply as Reply, Script as Script
-from realtime_trio.simulator.serve import Faults, Simulation, open_simulator_transport
-from realtime_trio.simulator.server import SimulatedServer
+from realtime_trio.simulator.script.fault import Fault as Fault
+from realtime_trio.simulator.script.script import Reply as Reply, Script as Script
+from realtime_trio.simulator.service.server import SimulatedServer
+from realtime_trio.simulator.serving.attended import Agency as Agency
+from realtime_trio.simulator.serving.serve import Faults, Simulation, open_simulator_transport
 from realtime_trio.tools.registry import AnyTool
-from realtime_trio.transport import NORMAL_CLOSURE, Close, Transport
 
 ExpectedItem: TypeAlias = Sequence[str | Mapping[str, object] | EllipsisType | None]
 """One line of a conversation as a test expects it: `(kind, what, ...)`; see `assert_conversation`."""
@@ -70,14 +83,17 @@ async def open_simulated_session(
 ) -> AsyncIterator[tuple[Session, Simulation]]:
     """Open a session with a simulated service in memory: no network, no key, no waiting under an autojump clock.
 
-    Messages that do not fit the protocol are errors here (`strict=True`), unless the options say otherwise.
+    Messages that do not fit the protocol are errors here (`strict=True`), unless the options say
+    otherwise.
 
     Args:
-        script: What the model says; the simulator answers for itself when None.  Or a server of your own, such as a `ReplayServer`.
+        script: What the model says; the simulator answers for itself when None.  Or a server of
+            your own, such as a `ReplayServer`.
         model: The model that the simulator claims to be.
         agency: Who answers where the script does not say what, e.g. `Agency(OfflineAgent())`.
         faults: What goes wrong, e.g. `[Fault.drop("response.done")]`.
-        **options: As for `open_session`.  `new_id=sequential_ids()` makes the same ids in every run.
+        **options: As for `open_session`.  `new_id=sequential_ids()` makes the same ids in every
+            run.
 
     Yields:
         The session, and the server that it is connected to.
@@ -100,7 +116,8 @@ def _served(script: Script | Simulation | None, model: str) -> Simulation:
 class RecordingTransport:
     """A transport that hands everything on and remembers it, for tests that look at the wire itself.
 
-    Nothing is forgotten while it exists, so it is for tests and not for long calls; those have `open_recording`.
+    Nothing is forgotten while it exists, so it is for tests and not for long calls; those have
+    `open_recording`.
 
     Args:
         transport: The transport that does the work; belongs to this one from now on.
@@ -108,7 +125,13 @@ class RecordingTransport:
         kind: Kind of the session, for decoding.
     """
 
-    def __init__(self, transport: Transport, *, role: Role = Role.CLIENT, kind: SessionKind = SessionKind.REALTIME) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        role: Role = Role.CLIENT,
+        kind: SessionKind = SessionKind.REALTIME,
+    ) -> None:
         other = Role.SERVER if role is Role.CLIENT else Role.CLIENT
         self._transport = transport
         self._ours: Literal["client", "server"] = "client" if role is Role.CLIENT else "server"
@@ -161,19 +184,20 @@ class RecordingTransport:
 
 
 def assert_conversation(
-    talk: InputAudioExchange[Any] | Conversation | Iterable[ConversationItem], expected: Iterable[ExpectedItem]
+    talk: InputAudioExchange[Any] | Conversation | Iterable[ConversationItem],
+    expected: Iterable[ExpectedItem],
 ) -> None:
     """Fail unless a conversation consists of exactly these items, in this order.
 
     An expected item is one of::
 
-        ("user", "hello")                     also "assistant" and "system": its text, or what was said
-        ("call", "get_weather", {"x": 1})     a function call; its arguments as a mapping, or as text
-        ("output", "21 degrees")              what the function returned: a text, or a mapping if it is JSON
-        ("mcp_call",)                         any other item, by its type
+        ("user", "hello")  also "assistant" and "system": its text, or what was said ("call",
+        "get_weather", {"x": 1})  a function call; its arguments as a mapping, or as text ("output",
+        "21 degrees")  what the function returned: a text, or a mapping if it is JSON ("mcp_call",)
+        any other item, by its type
 
-    `...` stands for anything, and what is left out at the end is not compared: `("assistant", ...)` is `("assistant",)`.  None stands for
-    no words, as of speech that was not transcribed.
+    `...` stands for anything, and what is left out at the end is not compared: `("assistant", ...)`
+    is `("assistant",)`.  None stands for no words, as of speech that was not transcribed.
 
     Args:
         talk: A session, its conversation, or some of its items.
@@ -192,7 +216,9 @@ def assert_conversation(
     shown = [next((wish for wish in wanted if _fits(line, wish)), line) for line in there]
     difference = difflib.ndiff([_shown(line) for line in wanted], [_shown(line) for line in shown])
     lines = [line for line in difference if not line.startswith("?")]
-    raise AssertionError("\n".join(["the conversation is another one (-: expected, +: there)", *lines]))
+    raise AssertionError(
+        "\n".join(["the conversation is another one (-: expected, +: there)", *lines])
+    )
 
 
 _Line: TypeAlias = tuple[object, ...]
@@ -215,7 +241,9 @@ def _fits(line: _Line, wish: _Line) -> bool:
 
 def _is_meant(value: object, wish: object) -> bool:
     if isinstance(wish, Mapping) and isinstance(value, str):
-        wrapped = _JSON.decode(f'{{"value":{value}}}')  # an object without a type, which the codec hands back as it is
+        wrapped = _JSON.decode(
+            f'{{"value":{value}}}'
+        )  # an object without a type, which the codec hands back as it is
         raw = wrapped.raw if isinstance(wrapped, UnknownEvent) else None
         value = raw.get("value") if isinstance(raw, Mapping) else None
     return wish is ... or value == wish

@@ -1,11 +1,12 @@
 """Hold the event classes against a JSON Schema of the protocol: `python tests/conformance.py SCHEMA.json`.
 
-The schema's top-level key `map` says what to look at: dialect (`ga`, `transcription`, `translation`, `beta`) -> side that sends (`client`,
-`server`) -> wire type -> `{"$ref": ...}`.  Objects marked `"x-closed": true` must hold nothing else when a client sends them.
+The schema's top-level key `map` says what to look at: dialect (`ga`, `transcription`,
+`translation`, `beta`) -> side that sends (`client`, `server`) -> wire type -> `{"$ref": ...}`.
+Objects marked `"x-closed": true` must hold nothing else when a client sends them.
 
-Two directions.  *Sent*: what we encode is valid, for many instances of every class.  *Read*: every kind of value that the schema allows is
-decoded as what it is, and what we encode of it is valid again and has lost nothing.  Where schema and library differ on purpose, a table
-says so and why.
+Two directions.  *Sent*: what we encode is valid, for many instances of every class.  *Read*: every
+kind of value that the schema allows is decoded as what it is, and what we encode of it is valid
+again and has lost nothing.  Where schema and library differ on purpose, a table says so and why.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 from strategies import TEXTS, Palette, events
 
 from realtime_trio import events as v
-from realtime_trio.codec import Codec, Role, SessionKind
-from realtime_trio.dialects import Dialect
+from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.dialects import Dialect
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import UNSET, Event, UnknownEvent
 
@@ -43,7 +44,11 @@ class Speech(NamedTuple):
     side: str
 
     def codec(self, role: Role) -> Codec:
-        kind = SessionKind(self.dialect) if self.dialect in {kind.value for kind in SessionKind} else SessionKind.REALTIME
+        kind = (
+            SessionKind(self.dialect)
+            if self.dialect in {kind.value for kind in SessionKind}
+            else SessionKind.REALTIME
+        )
         return Codec(role, Dialect.BETA if self.dialect == "beta" else Dialect.GA, kind=kind)
 
     @property
@@ -57,18 +62,31 @@ class Speech(NamedTuple):
     @property
     def classes(self) -> tuple[type[Event], ...]:
         if self.dialect == "translation":
-            return v.TRANSLATION_CLIENT_EVENTS if self.side == "client" else v.TRANSLATION_SERVER_EVENTS
+            return (
+                v.TRANSLATION_CLIENT_EVENTS
+                if self.side == "client"
+                else v.TRANSLATION_SERVER_EVENTS
+            )
         return v.CLIENT_EVENTS if self.side == "client" else v.SERVER_EVENTS
 
 
-SPEECHES: Final = [Speech(dialect, side) for dialect in ("ga", "transcription", "translation", "beta") for side in ("client", "server")]
+SPEECHES: Final = [
+    Speech(dialect, side)
+    for dialect in ("ga", "transcription", "translation", "beta")
+    for side in ("client", "server")
+]
 
 
-# --- known differences --------------------------------------------------------------------------------------------------------------
+# --- known differences ----------------------------------------------------------------------------
 
 NOT_SENT: Final[Mapping[Speech, tuple[type[Event], ...]]] = {
-    # Beta's only event about a new item is conversation.item.created; the timeout and the telephone came later.
-    Speech("beta", "server"): (v.ConversationItemDone, v.InputAudioBufferTimeoutTriggered, v.InputAudioBufferDtmfEventReceived),
+    # Beta's only event about a new item is conversation.item.created; the timeout and the telephone
+    # came later.
+    Speech("beta", "server"): (
+        v.ConversationItemDone,
+        v.InputAudioBufferTimeoutTriggered,
+        v.InputAudioBufferDtmfEventReceived,
+    ),
 }
 """Classes that a dialect has no event for: encoding them is refused."""
 
@@ -96,18 +114,29 @@ LOST: Final[Mapping[str, str]] = {
     ),
     r"\.content\[\]\.type$": "Assistant content spelled the old way, `text` or `audio`, is written the new way.",
 }
-"""What the schema allows and we read, but do not keep: pattern of the path -> why we are right.  Beta has many more: see `dialects`."""
+"""What the schema allows and we read, but do not keep: pattern of the path -> why we are right.
+Beta has many more: see `dialects`."""
 
 
-# --- what we send -------------------------------------------------------------------------------------------------------------------
+# --- what we send ---------------------------------------------------------------------------------
 
 NONE: Final = st.none()
 UNSET_: Final = st.just(UNSET)
 METADATA: Final = NONE | st.dictionaries(TEXTS, TEXTS, max_size=3)
 TEXTS_OR_NONE: Final = NONE | st.lists(TEXTS, min_size=1, max_size=2).map(tuple)
 SPEEDS: Final = st.floats(0.25, 1.5)
-TOOL_CHOICES: Final = st.one_of(st.sampled_from(["none", "auto", "required"]), events(v.ToolChoiceFunction), events(v.ToolChoiceMcp))
-ITEMS_WITH_OBJECT: Final = (v.SystemMessage, v.UserMessage, v.AssistantMessage, v.FunctionCall, v.FunctionCallOutput)
+TOOL_CHOICES: Final = st.one_of(
+    st.sampled_from(["none", "auto", "required"]),
+    events(v.ToolChoiceFunction),
+    events(v.ToolChoiceMcp),
+)
+ITEMS_WITH_OBJECT: Final = (
+    v.SystemMessage,
+    v.UserMessage,
+    v.AssistantMessage,
+    v.FunctionCall,
+    v.FunctionCallOutput,
+)
 Fields = dict[tuple[type, str], st.SearchStrategy[object]]
 
 LIMITS: Final[Fields] = {
@@ -122,13 +151,17 @@ LIMITS: Final[Fields] = {
     (v.McpTool, "headers"): METADATA,
     (v.McpTool, "connector_id"): st.sampled_from([None, "connector_gmail"]),
     (v.McpTool, "tunnel_id"): st.sampled_from([None, "tunnel_" + "0123456789abcdef" * 2]),
-    (v.McpTool, "allowed_callers"): st.sampled_from([None, ("direct",), ("direct", "programmatic")]),
+    (v.McpTool, "allowed_callers"): st.sampled_from(
+        [None, ("direct",), ("direct", "programmatic")]
+    ),
     (v.SessionConfig, "tool_choice"): UNSET_ | TOOL_CHOICES,
     (v.ResponseConfig, "tool_choice"): NONE | TOOL_CHOICES,
     (v.ResponseConfig, "metadata"): METADATA,
     (v.Response, "metadata"): METADATA,
     (v.Response, "object"): st.sampled_from([None, "realtime.response"]),
-    (v.ResponseStatusDetails, "type"): st.sampled_from([None, "completed", "cancelled", "failed", "incomplete"]),
+    (v.ResponseStatusDetails, "type"): st.sampled_from(
+        [None, "completed", "cancelled", "failed", "incomplete"]
+    ),
     (v.RealtimeSession, "tool_choice"): NONE | TOOL_CHOICES,
     (v.RealtimeSession, "object"): st.just("realtime.session"),
     (v.TranscriptionSession, "object"): st.just("realtime.transcription_session"),
@@ -149,14 +182,23 @@ def palette_of(speech: Speech) -> Palette:
         # Only the server says how it encoded what it stored.
         fields[v.OutputAudio, "format"] = NONE
         for config in (v.SessionConfig, v.TranscriptionSessionConfig):
-            fields[config, "include"] = UNSET_ | st.just(()) | st.just(("item.input_audio_transcription.logprobs",))
+            fields[config, "include"] = (
+                UNSET_ | st.just(()) | st.just(("item.input_audio_transcription.logprobs",))
+            )
     if speech.dialect == "translation":
         # Translation sessions share the classes of others, but not all of their freedom.
         classes[v.Transcription] = st.builds(v.Transcription, model=TEXTS)
         fields[v.NoiseReduction, "type"] = st.sampled_from(["near_field", "far_field"])
     if speech.dialect == "beta":
         # Beta knows messages of text and audio, functions and their calls.
-        for unknown in (v.McpApprovalResponse, v.McpListTools, v.McpCall, v.McpApprovalRequest, v.McpTool, v.InputImage):
+        for unknown in (
+            v.McpApprovalResponse,
+            v.McpListTools,
+            v.McpCall,
+            v.McpApprovalRequest,
+            v.McpTool,
+            v.InputImage,
+        ):
             classes[unknown] = st.nothing()
         names = st.sampled_from(["none", "auto", "required"])
         fields[v.SessionConfig, "tool_choice"] = UNSET_ | names | events(v.ToolChoiceFunction)
@@ -165,7 +207,12 @@ def palette_of(speech: Speech) -> Palette:
     return Palette(future=False, fields=fields, classes=classes)
 
 
-def check_sent(speech: Speech, cls: type[Event], validators: Mapping[str, Draft202012Validator], palette: Palette) -> str:
+def check_sent(
+    speech: Speech,
+    cls: type[Event],
+    validators: Mapping[str, Draft202012Validator],
+    palette: Palette,
+) -> str:
     """Encode instances of a class; say what is wrong with the first bad one, "" if none is."""
     sender = speech.sender
 
@@ -192,7 +239,7 @@ def check_sent(speech: Speech, cls: type[Event], validators: Mapping[str, Draft2
     return ""
 
 
-# --- what we read -------------------------------------------------------------------------------------------------------------------
+# --- what we read ---------------------------------------------------------------------------------
 
 
 class Variants:
@@ -205,9 +252,17 @@ class Variants:
         """All variants, the plainest first."""
         if "$ref" in schema:
             return self.of(self.definitions[str(schema["$ref"]).removeprefix("#/$defs/")])
-        for union in ("anyOf", "oneOf", "allOf"):  # every allOf has one member, there to carry a description beside a reference
+        for union in (
+            "anyOf",
+            "oneOf",
+            "allOf",
+        ):  # every allOf has one member, there to carry a description beside a reference
             if union in schema:
-                return unique(variant for member in cast("list[Schema]", schema[union]) for variant in self.of(member))
+                return unique(
+                    variant
+                    for member in cast("list[Schema]", schema[union])
+                    for variant in self.of(member)
+                )
         if "const" in schema:
             return [schema["const"]]
         if "enum" in schema:
@@ -218,21 +273,46 @@ class Variants:
             "array": self.arrays,
             "string": strings,
             "integer": lambda limits: [limits.get("minimum", 0), limits.get("maximum", 2**31)],
-            "number": lambda limits: [limits.get("minimum", 0), limits.get("maximum", 2**31), limits.get("minimum", 0.5)],
+            "number": lambda limits: [
+                limits.get("minimum", 0),
+                limits.get("maximum", 2**31),
+                limits.get("minimum", 0.5),
+            ],
             "boolean": lambda _: [False, True],
             "null": lambda _: [None],
         }
-        return unique(variant for t in (types if isinstance(types, list) else [types]) for variant in by_type[str(t)](schema))
+        return unique(
+            variant
+            for t in (types if isinstance(types, list) else [types])
+            for variant in by_type[str(t)](schema)
+        )
 
     def objects(self, schema: Schema) -> list[object]:
         properties = cast("Mapping[str, Schema]", schema.get("properties", {}))
         required = cast("list[str]", schema.get("required", []))
         variants = {name: self.of(member) for name, member in properties.items()}
         least = {name: variants[name][0] for name in required}
-        most = {name: values[-1] if values[-1] is not None else values[0] for name, values in variants.items()}
+        most = {
+            name: values[-1] if values[-1] is not None else values[0]
+            for name, values in variants.items()
+        }
         if not properties:
-            return [{}, *({"key": value} for value in self.of(cast("Schema", schema.get("additionalProperties") or {"type": "string"})))]
-        return unique([least, *({**least, name: value} for name, values in variants.items() for value in values), most])
+            return [
+                {},
+                *(
+                    {"key": value}
+                    for value in self.of(
+                        cast("Schema", schema.get("additionalProperties") or {"type": "string"})
+                    )
+                ),
+            ]
+        return unique(
+            [
+                least,
+                *({**least, name: value} for name, values in variants.items() for value in values),
+                most,
+            ]
+        )
 
     def arrays(self, schema: Schema) -> list[object]:
         elements = self.of(cast("Schema", schema["items"]))
@@ -272,7 +352,9 @@ class Reading(NamedTuple):
     complaint: str
 
 
-def check_read(speech: Speech, instances: list[object], validators: Mapping[str, Draft202012Validator]) -> Reading:
+def check_read(
+    speech: Speech, instances: list[object], validators: Mapping[str, Draft202012Validator]
+) -> Reading:
     """Decode instances of a schema and encode them again."""
     receiver, sender = speech.receiver, speech.sender
     refused = 0
@@ -289,7 +371,14 @@ def check_read(speech: Speech, instances: list[object], validators: Mapping[str,
             again = json.loads(sender.encode(event))
             complaint = validate(again, validators)
             if not complaint and speech.dialect != "beta":
-                complaint = next((f"lost {path}" for path in lost(instance, again) if not any(re.search(p, path) for p in LOST)), "")
+                complaint = next(
+                    (
+                        f"lost {path}"
+                        for path in lost(instance, again)
+                        if not any(re.search(p, path) for p in LOST)
+                    ),
+                    "",
+                )
         except LocalProtocolError as error:
             complaint = str(error)
         if complaint:
@@ -297,7 +386,7 @@ def check_read(speech: Speech, instances: list[object], validators: Mapping[str,
     return Reading(len(instances) - refused, refused, "")
 
 
-# --- the schema ---------------------------------------------------------------------------------------------------------------------
+# --- the schema -----------------------------------------------------------------------------------
 
 
 def closed(schema: object) -> object:
@@ -333,11 +422,17 @@ def main(path: str) -> int:
     def report(complaint: str, what: str, success: str) -> None:
         nonlocal passed, failed
         passed, failed = passed + (not complaint), failed + bool(complaint)
-        print(f"FAILED  {what}: {complaint}" if complaint else f"passed  {what}: {success}", flush=True)
+        print(
+            f"FAILED  {what}: {complaint}" if complaint else f"passed  {what}: {success}",
+            flush=True,
+        )
 
     for speech in SPEECHES:
         roots: Mapping[str, Schema] = schema["map"][speech.dialect][speech.side]
-        validators = {name: Draft202012Validator({**root, "$defs": definitions[speech.side]}) for name, root in roots.items()}
+        validators = {
+            name: Draft202012Validator({**root, "$defs": definitions[speech.side]})
+            for name, root in roots.items()
+        }
         palette = palette_of(speech)
         for cls in speech.classes:
             what = f"{speech.dialect} {speech.side} sends {cls.__name__}"
@@ -351,8 +446,14 @@ def main(path: str) -> int:
             # The schema of session.update allows null, which is no event.
             instances = [instance for instance in variants.of(root) if instance is not None]
             reading = check_read(speech, instances, validators)
-            success = f"{reading.read} instances" + (f", {reading.refused} rightly refused" if reading.refused else "")
-            report(reading.complaint, f"{speech.receiver.role.value} reads {speech.dialect} {name}", success)
+            success = f"{reading.read} instances" + (
+                f", {reading.refused} rightly refused" if reading.refused else ""
+            )
+            report(
+                reading.complaint,
+                f"{speech.receiver.role.value} reads {speech.dialect} {name}",
+                success,
+            )
     print(f"\n{passed} passed, {failed} failed, in {time.perf_counter() - started:.0f} s")
     return 1 if failed else 0
 

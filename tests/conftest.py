@@ -11,9 +11,12 @@ import pytest
 from hypothesis import settings
 from oversight import overseen
 
-# No deadlines: a shared machine is slow at times, and that is no bug.  On CI the examples are the same in every run, so that its
-# verdict is about the change and not about luck; everywhere else they differ, and a failure prints how to have it again.
-settings.register_profile("default", deadline=None, max_examples=60, derandomize="CI" in os.environ, print_blob=True)
+# No deadlines: a shared machine is slow at times, and that is no bug.  On CI the examples are the
+# same in every run, so that its verdict is about the change and not about luck; everywhere else
+# they differ, and a failure prints how to have it again.
+settings.register_profile(
+    "default", deadline=None, max_examples=60, derandomize="CI" in os.environ, print_blob=True
+)
 settings.register_profile("thorough", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
@@ -27,7 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell that starts the tests in the background makes them ignore Ctrl-C; some of them are about nothing else.
+    # A shell that starts the tests in the background makes them ignore Ctrl-C; some of them are
+    # about nothing else.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--log-wire"):

@@ -1,8 +1,9 @@
 """Every event of the protocol with its fields: what the event classes are held against.
 
-One line an event: its wire type, then its fields in any order, `?` after those that may be absent, by the protocol or because
-servers leave them out all the same (the content index of a transcription).  Left out are `type`, which every
-event has, and `event_id`, which clients may and servers must give; the one exception says so.
+One line an event: its wire type, then its fields in any order, `?` after those that may be absent,
+by the protocol or because servers leave them out all the same (the content index of a
+transcription).  Left out are `type`, which every event has, and `event_id`, which clients may and
+servers must give; the one exception says so.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ CLIENT: Final = _read(
 )
 """What clients send in voice sessions."""
 
-# A pressed key comes without an event_id; the class reads one all the same, should the service ever send it.
+# A pressed key comes without an event_id; the class reads one all the same, should the service ever
+# send it.
 SERVER: Final = _read(
     """
     error                                                   error

@@ -1,8 +1,9 @@
 """Maximum coverage: 95 % of the branches overall, and every pure module 100 % by its own test file.
 
-Run by `nox -s coverage`.  The own test file of `realtime_trio/audio/pcm.py` is tests/test_audio_pcm.py or, shared by the package,
-tests/test_audio.py.  Each of them runs alone, so that no other test can cover up what it misses; then all the others run together, and
-the sum of everything counts for the overall figure.  So each test runs once.
+Run by `nox -s coverage`.  The own test file of `realtime_trio/audio/pcm.py` is
+tests/test_audio_pcm.py or, shared by the package, tests/test_audio.py.  Each of them runs alone, so
+that no other test can cover up what it misses; then all the others run together, and the sum of
+everything counts for the overall figure.  So each test runs once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from test_layers import LAST_PURE_LEVEL, LEVELS, MODULES, place
+from test_layers import MODULES, is_pure
 
 OVERALL = 95
 TESTS = Path(__file__).parent
@@ -23,46 +24,67 @@ DATA = ROOT / ".coverage"
 
 def coverage(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "coverage", *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        [sys.executable, "-m", "coverage", *arguments],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
 
 
-def own_tests(module: str) -> Path:
-    """The test file that must cover a module alone; it may not exist."""
-    names = [part.lstrip("_") for part in module.split(".")]
-    exact = TESTS / f"test_{'_'.join(names)}.py"
-    shared = TESTS / f"test_{'_'.join(names[:-1])}.py"
-    return shared if shared.exists() and not exact.exists() else exact
+def own_tests(module: str) -> tuple[Path, ...]:
+    """The test files that must cover a module alone: test_NAME.py, and test_NAME_THEME.py of it."""
+    parts = [part.strip("_") for part in module.split(".")]
+    for end in range(len(parts), 0, -1):
+        for start in range(end):
+            name = "_".join(parts[start:end])
+            if files := sorted(TESTS.rglob(f"test_{name}.py")):
+                return (*files, *sorted(TESTS.rglob(f"test_{name}_*.py")))
+    return ()
 
 
-def check(tests: Path, modules: list[Path]) -> str | None:
-    """Run a test file alone; return what to complain about."""
+def check(tests: tuple[Path, ...], modules: list[Path]) -> str | None:
+    """Run test files alone; return what to complain about."""
     where = ", ".join(str(module.relative_to(ROOT)) for module in modules)
-    if not tests.exists():
-        return f"{where}: there is no {tests.name}"
-    data = f"--data-file={DATA}.{tests.stem}"
-    run = coverage("run", data, "-m", "pytest", "-q", str(tests))
+    if not tests:
+        return f"{where}: there is no test file of that name"
+    names = " ".join(file.name for file in tests)
+    data = f"--data-file={DATA}.{tests[0].stem}"
+    run = coverage("run", data, "-m", "pytest", "-q", *map(str, tests))
     if run.returncode != 0:
-        return f"{tests.name} fails\n{run.stdout}"
-    report = coverage("report", data, "--fail-under=100", f"--include={','.join(map(str, modules))}")
+        return f"{names} fails\n{run.stdout}"
+    report = coverage(
+        "report", data, "--fail-under=100", f"--include={','.join(map(str, modules))}"
+    )
     if report.returncode != 0:
-        return f"{tests.name} alone does not cover {where}\n{report.stdout}"
-    print(f"{tests.name} covers {where}", flush=True)
+        return f"{names} alone does not cover {where}\n{report.stdout}"
+    print(f"{names} covers {where}", flush=True)
     return None
 
 
 def main() -> int:
     for stale in ROOT.glob(".coverage.*"):
         stale.unlink()
-    modules_by_tests: dict[Path, list[Path]] = {}
+    modules_by_tests: dict[tuple[Path, ...], list[Path]] = {}
     for module, path in MODULES.items():
-        level = place(module, LEVELS)
-        if level is None or (level <= LAST_PURE_LEVEL and path.name != "__init__.py" and module != "_version"):
+        if is_pure(module) and not module.startswith("simulator") and path.name != "__init__.py":
             modules_by_tests.setdefault(own_tests(module), []).append(path)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        complaints = [complaint for complaint in pool.map(check, modules_by_tests, modules_by_tests.values()) if complaint]
+        complaints = [
+            complaint
+            for complaint in pool.map(check, modules_by_tests, modules_by_tests.values())
+            if complaint
+        ]
 
-    others = coverage("run", f"--data-file={DATA}.others", "-m", "pytest", "-q", *(f"--ignore={tests}" for tests in modules_by_tests))
+    others = coverage(
+        "run",
+        f"--data-file={DATA}.others",
+        "-m",
+        "pytest",
+        "-q",
+        *(f"--ignore={file}" for tests in modules_by_tests for file in tests),
+    )
     if others.returncode != 0:
         complaints.append(f"the other tests fail\n{others.stdout}")
     combined = coverage("combine", "--quiet")

@@ -14,9 +14,9 @@ from attrs import define, field, frozen
 from schema import check_message
 
 from realtime_trio._order.check import CLIENT_RULES, UNANSWERED, check_order
-from realtime_trio.codec import Codec, Role
+from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio.events import ConversationItemCreate, Event, ServerEvent
-from realtime_trio.simulator._lifecycle import Lifecycle
+from realtime_trio.simulator.service.lifecycle import Lifecycle
 
 _MOST_EVENTS = 20_000
 """Kept of one test; hypothesis would fill the memory."""
@@ -36,11 +36,13 @@ class _Talk:
 
     events: list[_Said] = field(factory=list)
     heard: list[tuple[int, Event]] = field(factory=list)
-    """What the client has said since the server was last listened to, and after how many events of the server's."""
+    """What the client has said since the server was last listened to, and after how many events of
+    the server's."""
     created: set[str] = field(factory=set)
     """Ids of the client's items."""
     is_muddled: bool = False
-    """Whether the client has used an id twice, as the service allows: from then on nobody can tell which item is meant."""
+    """Whether the client has used an id twice, as the service allows: from then on nobody can tell
+    which item is meant."""
 
     def listen(self, said: Iterable[ServerEvent]) -> None:
         """Put together what both have said."""
@@ -59,8 +61,15 @@ class _Talk:
                 self.events.append(each)
 
     def check(self) -> None:
-        complaints = [violation for violation in check_order(self.events) if violation.rule not in _NOT_THE_SERVERS]
-        shown = "\n".join(f"{complaint} (at {self.events[complaint.index].event.type})" for complaint in complaints)
+        complaints = [
+            violation
+            for violation in check_order(self.events)
+            if violation.rule not in _NOT_THE_SERVERS
+        ]
+        shown = "\n".join(
+            f"{complaint} (at {self.events[complaint.index].event.type})"
+            for complaint in complaints
+        )
         assert not complaints, f"a simulated server has broken the protocol's order:\n{shown}"
 
 
@@ -85,7 +94,9 @@ def overseen() -> Iterator[None]:
             check_message(codec.encode(event), server.kind)
         talks.setdefault(server, _Talk()).listen(events)
         count += len(events)
-        if count > _MOST_EVENTS:  # enough of this test: what its servers have said so far is checked, and no more
+        if (
+            count > _MOST_EVENTS
+        ):  # enough of this test: what its servers have said so far is checked, and no more
             watch.undo()
         return events
 

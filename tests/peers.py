@@ -24,8 +24,13 @@ from typing import Generic, Self, TypeVar, Unpack
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from realtime_trio._websocket import Accept, HandshakeRequest, Reject, serve_websocket
-from realtime_trio.codec import Codec, Role
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._runtime.hub import EventStream
+from realtime_trio._session.base import OUTBOX_CAPACITY
+from realtime_trio._session.voice import Session, SessionOptions, open_session
+from realtime_trio._transport.contract import Transport
+from realtime_trio._transport.memory import MemoryTransport, memory_transport_pair
+from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio.errors import ServerError, SessionClosed
 from realtime_trio.events import (
     ConversationItemDelete,
@@ -40,10 +45,12 @@ from realtime_trio.events import (
     SessionUpdate,
     SessionUpdated,
 )
-from realtime_trio.exchange import OUTBOX_CAPACITY
-from realtime_trio.hub import EventStream
-from realtime_trio.session import Session, SessionOptions, open_session
-from realtime_trio.transport import MemoryTransport, Transport, memory_transport_pair
+from realtime_trio.simulator.serving.websocket_server import (
+    Accept,
+    HandshakeRequest,
+    Reject,
+    serve_websocket,
+)
 
 E = TypeVar("E", bound=Event)
 X = TypeVar("X", bound=BaseException)
@@ -55,15 +62,25 @@ _codec = Codec(Role.SERVER, strict=True)
 
 
 def created(instructions: str = "as you like") -> SessionCreated:
-    return SessionCreated(event_id="event_created", session=RealtimeSession(id="sess_1", model="gpt-realtime", instructions=instructions))
+    return SessionCreated(
+        event_id="event_created",
+        session=RealtimeSession(id="sess_1", model="gpt-realtime", instructions=instructions),
+    )
 
 
 def updated(instructions: str) -> SessionUpdated:
-    return SessionUpdated(event_id="event_updated", session=RealtimeSession(id="sess_1", model="gpt-realtime", instructions=instructions))
+    return SessionUpdated(
+        event_id="event_updated",
+        session=RealtimeSession(id="sess_1", model="gpt-realtime", instructions=instructions),
+    )
 
 
-def failure(message: str, *, code: str | None = None, param: str | None = None, of: str | None = None) -> ErrorEvent:
-    detail = ErrorDetail(type="invalid_request_error", message=message, code=code, param=param, event_id=of)
+def failure(
+    message: str, *, code: str | None = None, param: str | None = None, of: str | None = None
+) -> ErrorEvent:
+    detail = ErrorDetail(
+        type="invalid_request_error", message=message, code=code, param=param, event_id=of
+    )
     return ErrorEvent(event_id="event_error", error=detail)
 
 
@@ -160,7 +177,9 @@ def counted_ids() -> Callable[[str], str]:
 
 
 @asynccontextmanager
-async def open_pair(*, network: float = math.inf, **options: Unpack[SessionOptions]) -> AsyncIterator[tuple[Session, Server]]:
+async def open_pair(
+    *, network: float = math.inf, **options: Unpack[SessionOptions]
+) -> AsyncIterator[tuple[Session, Server]]:
     """A session that is ready, and its server; `network` is how many messages are under way before a send waits."""
     near, server = memory_server(capacity=network)
     await server.say(created())
@@ -209,7 +228,12 @@ async def open_server(
         except AssertionError as error:
             errors.append(error)
 
-    serve = partial(serve_websocket, admit=admit, ssl_context=ssl_context, close_timeout=0.2)
+    serve = partial(
+        serve_websocket,
+        admit=admit,
+        ssl_context=ssl_context,
+        settings=WebSocketSettings(close_timeout=0.2),
+    )
     with trio.fail_after(limit):
         async with trio.open_nursery() as nursery:
             _, port = await nursery.start(serve, handle, "127.0.0.1", 0)
@@ -276,10 +300,16 @@ class Reader:
 async def accept_upgrade(stream: trio.SocketStream) -> Reader:
     reader = Reader(stream)
     request = await reader.request()
-    [key] = [line.partition(b":")[2].strip() for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key:")]
+    [key] = [
+        line.partition(b":")[2].strip()
+        for line in request.split(b"\r\n")
+        if line.lower().startswith(b"sec-websocket-key:")
+    ]
     answer = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     await stream.send_all(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + answer + b"\r\n\r\n"
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        + answer
+        + b"\r\n\r\n"
     )
     return reader
 
@@ -291,7 +321,9 @@ def reset(stream: trio.SocketStream) -> None:
 
 
 @asynccontextmanager
-async def open_tcp_server(script: Callable[[trio.SocketStream], Awaitable[None]]) -> AsyncIterator[str]:
+async def open_tcp_server(
+    script: Callable[[trio.SocketStream], Awaitable[None]],
+) -> AsyncIterator[str]:
     """Run a script on the TCP stream of every client that connects to the URL.  The block has 5 seconds."""
 
     async def handle(stream: trio.SocketStream) -> None:
@@ -362,7 +394,12 @@ class Leaves(Generic[X]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
         assert error is not None, f"expected {self._kind.__name__}"
         if type(error) is not self._kind:
             return False

@@ -10,9 +10,13 @@ from pathlib import Path
 from conformance import validate
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-from realtime_trio.codec import SessionKind
+from realtime_trio._protocol.codec import SessionKind
 
-DIALECTS = {SessionKind.REALTIME: "ga", SessionKind.TRANSCRIPTION: "transcription", SessionKind.TRANSLATION: "translation"}
+DIALECTS = {
+    SessionKind.REALTIME: "ga",
+    SessionKind.TRANSCRIPTION: "transcription",
+    SessionKind.TRANSLATION: "translation",
+}
 
 
 def check_message(text: str, kind: SessionKind = SessionKind.REALTIME) -> None:
@@ -29,4 +33,7 @@ def _validators(kind: SessionKind) -> dict[str, Draft202012Validator]:
     schema = json.loads(Path(path).read_text(encoding="utf-8"))
     # The dialect of transcription sessions holds only what is different there.
     roots = schema["map"]["ga"]["server"] | schema["map"][DIALECTS[kind]]["server"]
-    return {name: Draft202012Validator({**root, "$defs": schema["$defs"]}) for name, root in roots.items()}
+    return {
+        name: Draft202012Validator({**root, "$defs": schema["$defs"]})
+        for name, root in roots.items()
+    }

@@ -10,18 +10,19 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
-from realtime_trio.conversation import Retention
+from realtime_trio._runtime.hub import EventStream
+from realtime_trio._session.voice import Session, SessionOptions, open_session
+from realtime_trio._state.conversation.audio import Retention
 from realtime_trio.events import Event, JsonObject
-from realtime_trio.hub import EventStream
 from realtime_trio.recording import WireRecord
-from realtime_trio.session import Session, SessionOptions, open_session
 from realtime_trio.simulator import INSTANT, Pacing, Reply, Script, open_simulator_transport
 from realtime_trio.tools import AnyTool
 
 E = TypeVar("E", bound=Event)
 
 SLOW = Pacing(time_to_first_event=1.0, tokens_per_second=1.0, audio_speed=1.0)
-"""A second for every token and for every second of speech, so that there is time to do something in the middle."""
+"""A second for every token and for every second of speech, so that there is time to do something in
+the middle."""
 
 
 @asynccontextmanager
@@ -40,7 +41,9 @@ async def open_simulated(
     with trio.fail_after(600):
         async with (
             open_simulator_transport(script) as transport,
-            open_session(transport=transport, history=history, retention=retention, tools=tools, **options) as session,
+            open_session(
+                transport=transport, history=history, retention=retention, tools=tools, **options
+            ) as session,
         ):
             yield session
 

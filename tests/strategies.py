@@ -4,7 +4,8 @@
     @given(any_client_event())
     @given(any_server_event(SessionKind.TRANSLATION))
 
-A new field needs nothing here.  A `Palette` narrows what is drawn, for who needs events that a particular peer would accept.
+A new field needs nothing here.  A `Palette` narrows what is drawn, for who needs events that a
+particular peer would accept.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Final, Literal, TypeVar, Union, cast, get_args, get_origin
 import attrs
 from hypothesis import strategies as st
 
+from realtime_trio._protocol.codec import SessionKind
 from realtime_trio.audio.data import AudioData
-from realtime_trio.codec import SessionKind
 from realtime_trio.events import (
     CLIENT_EVENTS,
     SERVER_EVENTS,
@@ -48,7 +49,9 @@ JSON_VALUES: Final[_Strategy] = st.recursive(
 """Anything that fits into a message."""
 JSON_OBJECTS: Final = st.dictionaries(TEXTS, JSON_VALUES, max_size=3)
 UNKNOWN_OBJECTS: Final = st.builds(
-    lambda tag, raw: UnknownObject(tag, {**raw, "type": tag}), st.sampled_from(["hologram", "input_smell"]), JSON_OBJECTS
+    lambda tag, raw: UnknownObject(tag, {**raw, "type": tag}),
+    st.sampled_from(["hologram", "input_smell"]),
+    JSON_OBJECTS,
 )
 
 
@@ -57,11 +60,13 @@ class Palette:
     """What to draw the fields of an event from."""
 
     future: bool = True
-    """Whether a field that may hold tomorrow's values does: unknown objects, and any text where only some values are known."""
+    """Whether a field that may hold tomorrow's values does: unknown objects, and any text where
+    only some values are known."""
     fields: Mapping[tuple[type, str], _Strategy] = MappingProxyType({})
     """Strategies for particular fields, by class and name; these fields are always given."""
     classes: Mapping[type, _Strategy] = MappingProxyType({})
-    """Strategies for particular classes as a whole; `st.nothing()` takes a class out of every union."""
+    """Strategies for particular classes as a whole; `st.nothing()` takes a class out of every
+    union."""
 
 
 ANYTHING: Final = Palette()
@@ -78,7 +83,14 @@ def _instances(cls: type, palette: Palette) -> _Strategy:
     required: dict[str, _Strategy] = {}
     optional: dict[str, _Strategy] = {}
     for a in attrs.fields(attrs.resolve_types(cls)):
-        chosen = next((palette.fields[base, a.name] for base in cls.__mro__ if (base, a.name) in palette.fields), None)
+        chosen = next(
+            (
+                palette.fields[base, a.name]
+                for base in cls.__mro__
+                if (base, a.name) in palette.fields
+            ),
+            None,
+        )
         values = values_of(a.type, palette) if chosen is None else chosen
         if a.default is attrs.NOTHING or chosen is not None:
             required[a.name] = values
@@ -89,9 +101,17 @@ def _instances(cls: type, palette: Palette) -> _Strategy:
 
 def values_of(annotation: object, palette: Palette = ANYTHING) -> _Strategy:
     """Values of a field's type."""
-    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    members = (
+        get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    )
     literals = any(get_origin(member) is Literal for member in members)
-    return st.one_of([_member(m, palette) for m in members if palette.future or not (m is UnknownObject or (literals and m is str))])
+    return st.one_of(
+        [
+            _member(m, palette)
+            for m in members
+            if palette.future or not (m is UnknownObject or (literals and m is str))
+        ]
+    )
 
 
 def _member(annotation: object, palette: Palette) -> _Strategy:

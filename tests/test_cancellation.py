@@ -20,6 +20,7 @@ from peers import (
 )
 from trio.testing import MockClock
 
+from realtime_trio._session.voice import Session, open_session
 from realtime_trio.connection import Connection, open_connection
 from realtime_trio.errors import (
     ConnectionLost,
@@ -31,7 +32,6 @@ from realtime_trio.events import (
     SessionConfig,
     SessionUpdate,
 )
-from realtime_trio.session import Session, open_session
 
 
 async def life_of_a_session(scope: trio.CancelScope, canceller: CancelAt) -> bool:
@@ -62,7 +62,10 @@ async def life_of_a_session(scope: trio.CancelScope, canceller: CancelAt) -> boo
             outer.start_soon(serve)
             with scope:
                 canceller.scope = scope
-                async with open_session(transport=near, instructions="be brief") as session, trio.open_nursery() as nursery:
+                async with (
+                    open_session(transport=near, instructions="be brief") as session,
+                    trio.open_nursery() as nursery,
+                ):
                     nursery.start_soon(consume, session)
                     await session.send(InputAudioBufferCommit())
                     await session.wait_for(InputAudioBufferCommitted)
@@ -82,7 +85,13 @@ def test_a_session_may_be_cancelled_at_every_single_step() -> None:
     for step in range(1, 2000):
         scope = trio.CancelScope()
         canceller = CancelAt(step)
-        is_done = trio.run(life_of_a_session, scope, canceller, clock=MockClock(autojump_threshold=0), instruments=[canceller])
+        is_done = trio.run(
+            life_of_a_session,
+            scope,
+            canceller,
+            clock=MockClock(autojump_threshold=0),
+            instruments=[canceller],
+        )
         assert is_done != scope.cancelled_caught
         if canceller.steps_left > 0:
             assert is_done
@@ -92,7 +101,9 @@ def test_a_session_may_be_cancelled_at_every_single_step() -> None:
 
 
 async def life_on_a_network(
-    open_: Callable[..., AbstractAsyncContextManager[Session | Connection]], scope: trio.CancelScope, canceller: CancelAt
+    open_: Callable[..., AbstractAsyncContextManager[Session | Connection]],
+    scope: trio.CancelScope,
+    canceller: CancelAt,
 ) -> bool:
     """Open, use and leave, with a cancellation somewhere; whether the end was reached."""
     before = tasks()
@@ -123,7 +134,9 @@ async def life_on_a_network(
 
 @pytest.mark.socket
 @pytest.mark.parametrize("open_", [open_session, open_connection])
-def test_everything_may_be_cancelled_at_every_single_step(open_: Callable[..., AbstractAsyncContextManager[Session | Connection]]) -> None:
+def test_everything_may_be_cancelled_at_every_single_step(
+    open_: Callable[..., AbstractAsyncContextManager[Session | Connection]],
+) -> None:
     before = sockets()
     for step in range(1, 2000):
         scope, canceller = trio.CancelScope(), CancelAt(step)

@@ -21,9 +21,9 @@ import trio
 import trustme
 
 from realtime_trio import ConnectionFailed, cli, open_session, read_recording
-from realtime_trio._websocket import HandshakeRequest, serve_websocket
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._transport.contract import Transport
 from realtime_trio.audio import PCM_RATE, read_wav, write_wav
-from realtime_trio.codec import Codec, Role
 from realtime_trio.events import (
     AudioOutputConfig,
     ErrorDetail,
@@ -43,10 +43,12 @@ from realtime_trio.events import (
     SessionUpdated,
 )
 from realtime_trio.simulator import INSTANT, Reply, Script, serve_simulator
-from realtime_trio.transport import Transport
+from realtime_trio.simulator.serving.websocket_server import HandshakeRequest, serve_websocket
 
 QUESTION = str(Path(__file__).parent.parent / "examples" / "question.wav")
-HAS_VOICE = all(importlib.util.find_spec(package) for package in ("pocketsphinx", "espeakng_loader"))
+HAS_VOICE = all(
+    importlib.util.find_spec(package) for package in ("pocketsphinx", "espeakng_loader")
+)
 MUTE = "an agent by rules answers, it does not understand speech, its voice is synthetic babble"
 ABLE = "an agent by rules answers, what is said is recognized by pocketsphinx, espeak-ng speaks"
 DESCRIBED = ABLE if HAS_VOICE else MUTE
@@ -83,7 +85,13 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "realtime_trio", *arguments]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1, env=environment
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        env=environment,
     )
 
 
@@ -101,7 +109,9 @@ async def simulator(script: Script, api_key: str | None = None) -> AsyncIterator
 
 
 @asynccontextmanager
-async def service(*answer: ServerEvent) -> AsyncIterator[tuple[str, list[HandshakeRequest], list[Event]]]:
+async def service(
+    *answer: ServerEvent,
+) -> AsyncIterator[tuple[str, list[HandshakeRequest], list[Event]]]:
     """A service that answers a request for a response with these events and closes; its URL, who came and what they sent."""
     requests: list[HandshakeRequest] = []
     received: list[Event] = []
@@ -115,7 +125,9 @@ async def service(*answer: ServerEvent) -> AsyncIterator[tuple[str, list[Handsha
                 received.append(event)
                 match event:
                     case SessionUpdate():
-                        await transport.send(codec.encode(SessionUpdated(event_id="e", session=RealtimeSession())))
+                        await transport.send(
+                            codec.encode(SessionUpdated(event_id="e", session=RealtimeSession()))
+                        )
                     case ResponseCreate():
                         for reply in answer:
                             await transport.send(codec.encode(reply))
@@ -135,7 +147,12 @@ def begun() -> ServerEvent:
 
 def transcript(text: str) -> ServerEvent:
     return ResponseOutputAudioTranscriptDelta(
-        event_id="e", response_id="resp_1", item_id="item_1", output_index=0, content_index=0, delta=text
+        event_id="e",
+        response_id="resp_1",
+        item_id="item_1",
+        output_index=0,
+        content_index=0,
+        delta=text,
     )
 
 
@@ -144,7 +161,9 @@ def done(status: str = "completed", details: ResponseStatusDetails | None = None
 
 
 def error(message: str, code: str | None = None) -> ServerEvent:
-    return ErrorEvent(event_id="e", error=ErrorDetail(type="server_error", message=message, code=code))
+    return ErrorEvent(
+        event_id="e", error=ErrorDetail(type="server_error", message=message, code=code)
+    )
 
 
 @contextmanager
@@ -158,7 +177,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> Iterator[None]:
         yield
 
 
-# --- say ----------------------------------------------------------------------------------------------------------------------------
+# --- say ------------------------------------------------------------------------------------------
 
 
 def test_without_key_and_url_say_asks_the_simulator_and_admits_it(
@@ -177,7 +196,9 @@ def test_without_key_and_url_say_asks_the_simulator_and_admits_it(
 
 
 @pytest.mark.skipif(not HAS_VOICE, reason="needs the extra voice")
-def test_with_the_extra_voice_the_simulator_hears_and_speaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_the_extra_voice_the_simulator_hears_and_speaks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "answer.wav"
     assert run("say", QUESTION, "--out", str(out)) == 0
     spoken, remarks = capsys.readouterr()
@@ -186,7 +207,9 @@ def test_with_the_extra_voice_the_simulator_hears_and_speaks(tmp_path: Path, cap
     assert len(read_wav(out)) > 5 * PCM_RATE
 
 
-async def test_any_wav_is_sent_as_24_khz_mono(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_any_wav_is_sent_as_24_khz_mono(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "question.wav"
     write_wav(file, np.zeros(3 * 44100, np.int16), 44100)
     content = bytearray(file.read_bytes())
@@ -197,7 +220,9 @@ async def test_any_wav_is_sent_as_24_khz_mono(tmp_path: Path, capsys: pytest.Cap
     assert "I received 1.5 seconds of audio" in capsys.readouterr().out
 
 
-async def test_with_a_url_there_is_no_talk_of_a_simulator(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_with_a_url_there_is_no_talk_of_a_simulator(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     async with simulator(Script([Reply.text("Hi.")])) as url:
         assert await run_beside("say", QUESTION, "--url", url) == 0
     spoken, remarks = capsys.readouterr()
@@ -206,7 +231,9 @@ async def test_with_a_url_there_is_no_talk_of_a_simulator(capsys: pytest.Capture
     assert "written" not in remarks
 
 
-async def test_the_environment_chooses_the_service_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_environment_chooses_the_service_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with simulator(Script([Reply.text("Hi.")]), api_key=KEY) as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -221,13 +248,28 @@ async def test_at_speed_1_the_question_takes_as_long_as_it_is(tmp_path: Path) ->
         start = trio.current_time()
         assert await run_beside("say", str(file), "--url", url, "--speed", "1") == 0
         assert trio.current_time() - start >= 0.25
-    appends = [len(event.audio.samples) for event in received if event.type == "input_audio_buffer.append"]  # type: ignore[attr-defined]  # told by its type
+    appends = [
+        len(event.audio.samples)
+        for event in received
+        if event.type == "input_audio_buffer.append"  # type: ignore[attr-defined]
+    ]
     assert appends == [2400, 2400, 1200]
 
 
-async def test_the_options_reach_the_service_and_the_key_nobody_else(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_options_reach_the_service_and_the_key_nobody_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     async with service(begun(), done()) as (url, requests, received):
-        options = ["--api-key", KEY, "--model", "model-1", "--instructions", "Be brief.", "--voice", "marin"]
+        options = [
+            "--api-key",
+            KEY,
+            "--model",
+            "model-1",
+            "--instructions",
+            "Be brief.",
+            "--voice",
+            "marin",
+        ]
         assert await run_beside("say", QUESTION, "--url", url, *options) == 0
     assert requests[0].path == "/v1/realtime?model=model-1"
     assert requests[0].header("authorization") == f"Bearer {KEY}"
@@ -239,10 +281,17 @@ async def test_the_options_reach_the_service_and_the_key_nobody_else(capsys: pyt
     assert KEY not in "".join(capsys.readouterr())
 
 
-async def test_a_failed_response_is_said_and_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    async with simulator(Script([Reply.fail("insufficient_quota", "You ran out of money.")])) as url:
+async def test_a_failed_response_is_said_and_is_an_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with simulator(
+        Script([Reply.fail("insufficient_quota", "You ran out of money.")])
+    ) as url:
         assert await run_beside("say", QUESTION, "--url", url) == 1
-    assert "realtime-trio: the response failed: insufficient_quota: You ran out of money.\n" in capsys.readouterr().err
+    assert (
+        "realtime-trio: the response failed: insufficient_quota: You ran out of money.\n"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -250,7 +299,10 @@ async def test_a_failed_response_is_said_and_is_an_error(capsys: pytest.CaptureF
     [
         (None, "the response failed\n"),
         (ResponseStatusDetails(type="failed"), "the response failed\n"),
-        (ResponseStatusDetails(error=ResponseErrorDetail(type="server_error")), "the response failed: server_error\n"),
+        (
+            ResponseStatusDetails(error=ResponseErrorDetail(type="server_error")),
+            "the response failed: server_error\n",
+        ),
     ],
 )
 async def test_a_failure_without_reasons_is_said_too(
@@ -264,13 +316,20 @@ async def test_a_failure_without_reasons_is_said_too(
 @pytest.mark.parametrize(
     ("status", "details", "said"),
     [
-        ("incomplete", ResponseStatusDetails(reason="max_output_tokens"), "the answer is incomplete: max_output_tokens\n"),
+        (
+            "incomplete",
+            ResponseStatusDetails(reason="max_output_tokens"),
+            "the answer is incomplete: max_output_tokens\n",
+        ),
         ("cancelled", ResponseStatusDetails(), "the answer is cancelled\n"),
         ("cancelled", None, "the answer is cancelled\n"),
     ],
 )
 async def test_half_an_answer_is_remarked_upon(
-    capsys: pytest.CaptureFixture[str], status: str, details: ResponseStatusDetails | None, said: str
+    capsys: pytest.CaptureFixture[str],
+    status: str,
+    details: ResponseStatusDetails | None,
+    said: str,
 ) -> None:
     async with service(begun(), transcript("Half"), done(status, details)) as (url, _, _):
         assert await run_beside("say", QUESTION, "--url", url) == 0
@@ -279,21 +338,29 @@ async def test_half_an_answer_is_remarked_upon(
     assert said in remarks
 
 
-async def test_an_error_instead_of_an_answer_ends_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_an_error_instead_of_an_answer_ends_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     async with service(error("Not today.", "closed")) as (url, _, _):
         assert await run_beside("say", QUESTION, "--url", url) == 1
     assert capsys.readouterr().err.endswith("realtime-trio: closed: Not today.\n")
 
 
-async def test_an_error_in_the_middle_of_an_answer_does_not(capsys: pytest.CaptureFixture[str]) -> None:
-    async with service(begun(), transcript("One, "), error("Ouch."), transcript("two."), done()) as (url, _, _):
+async def test_an_error_in_the_middle_of_an_answer_does_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with service(
+        begun(), transcript("One, "), error("Ouch."), transcript("two."), done()
+    ) as (url, _, _):
         assert await run_beside("say", QUESTION, "--url", url) == 0
     spoken, remarks = capsys.readouterr()
     assert spoken == "One, two.\n"
     assert "realtime-trio: server_error: Ouch.\n" in remarks
 
 
-@pytest.mark.parametrize(("answer", "printed"), [([], ""), ([begun(), transcript("I was about to")], "I was about to\n")])
+@pytest.mark.parametrize(
+    ("answer", "printed"), [([], ""), ([begun(), transcript("I was about to")], "I was about to\n")]
+)
 async def test_a_session_that_ends_too_early_is_an_error(
     capsys: pytest.CaptureFixture[str], answer: Sequence[ServerEvent], printed: str
 ) -> None:
@@ -301,10 +368,14 @@ async def test_a_session_that_ends_too_early_is_an_error(
         assert await run_beside("say", QUESTION, "--url", url) == 1
     spoken, remarks = capsys.readouterr()
     assert spoken == printed
-    assert remarks.endswith("realtime-trio: the service closed the session before the answer was finished\n")
+    assert remarks.endswith(
+        "realtime-trio: the service closed the session before the answer was finished\n"
+    )
 
 
-async def test_audio_that_is_too_short_is_the_service_s_to_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_audio_that_is_too_short_is_the_service_s_to_refuse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "question.wav"
     write_wav(file, np.zeros(0, np.int16))
     async with simulator(Script(pacing=INSTANT)) as url:
@@ -315,7 +386,10 @@ async def test_audio_that_is_too_short_is_the_service_s_to_refuse(tmp_path: Path
 async def test_a_wrong_key_is_refused_and_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     async with simulator(Script(), api_key="sk-right") as url:
         assert await run_beside("say", QUESTION, "--url", url, "--api-key", KEY) == 1
-    assert capsys.readouterr() == ("", "realtime-trio: the service refused the session: Incorrect API key provided.\n")
+    assert capsys.readouterr() == (
+        "",
+        "realtime-trio: the service refused the session: Incorrect API key provided.\n",
+    )
 
 
 def test_nobody_at_home_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -333,15 +407,22 @@ def test_openai_wants_a_key(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_is_no_wav_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("say", __file__) == 1
-    assert capsys.readouterr() == ("", "realtime-trio: not a WAV file: it does not start with a RIFF/WAVE header\n")
+    assert capsys.readouterr() == (
+        "",
+        "realtime-trio: not a WAV file: it does not start with a RIFF/WAVE header\n",
+    )
 
 
-def test_an_answer_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_answer_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("say", QUESTION, "--out", str(tmp_path / "nowhere" / "answer.wav")) == 1
     assert "No such file or directory" in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("arguments", [["say"], ["say", "missing.wav"], ["say", QUESTION, "--speed", "0"], ["sing"]])
+@pytest.mark.parametrize(
+    "arguments", [["say"], ["say", "missing.wav"], ["say", QUESTION, "--speed", "0"], ["sing"]]
+)
 def test_wrong_usage_is_2(arguments: Sequence[str]) -> None:
     assert run(*arguments) == 2
 
@@ -354,24 +435,30 @@ async def test_what_the_model_says_is_printed_as_it_is(capsys: pytest.CaptureFix
 
 
 async def test_the_service_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    async with service(begun(), transcript("\x1b[2Jdrei\tvier\n\u009bf\x7fünf"), error("\x1b]0;mine\x07"), done()) as (url, _, _):
+    async with service(
+        begun(), transcript("\x1b[2Jdrei\tvier\n\u009bf\x7fünf"), error("\x1b]0;mine\x07"), done()
+    ) as (url, _, _):
         assert await run_beside("say", QUESTION, "--url", url) == 0
     spoken, remarks = capsys.readouterr()
     assert spoken == "[2Jdrei\tvier\nfünf\n"
     assert "server_error: ]0;mine\n" in remarks
 
 
-# --- chat ---------------------------------------------------------------------------------------------------------------------------
+# --- chat -----------------------------------------------------------------------------------------
 
 
-async def test_chat_answers_line_by_line_until_quit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_chat_answers_line_by_line_until_quit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with typed(monkeypatch, "How are you?\n\n  \n And ü?\r\n/quit\nnever asked\n"):
         async with simulator(Script()) as url:
             assert await run_beside("chat", "--url", url) == 0
     assert capsys.readouterr() == ("You said: How are you?\nYou said: And ü?\n", "")
 
 
-async def test_the_end_of_the_input_ends_the_chat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_end_of_the_input_ends_the_chat(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with typed(monkeypatch, "without a newline"):
         async with simulator(Script()) as url:
             assert await run_beside("chat", "--modality", "audio", "--url", url) == 0
@@ -382,13 +469,20 @@ async def test_a_failed_answer_does_not_end_the_chat_but_counts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with typed(monkeypatch, "one\ntwo\n"):
-        async with simulator(Script([Reply.fail("overloaded", "Later."), Reply.text("Fine.")])) as url:
+        async with simulator(
+            Script([Reply.fail("overloaded", "Later."), Reply.text("Fine.")])
+        ) as url:
             assert await run_beside("chat", "--url", url) == 1
-    assert capsys.readouterr() == ("Fine.\n", "realtime-trio: the response failed: overloaded: Later.\n")
+    assert capsys.readouterr() == (
+        "Fine.\n",
+        "realtime-trio: the response failed: overloaded: Later.\n",
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
-async def test_at_a_terminal_chat_prompts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_at_a_terminal_chat_prompts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     keyboard, terminal = os.openpty()
     try:
         os.write(keyboard, b"Hello\n/quit\n")
@@ -401,7 +495,7 @@ async def test_at_a_terminal_chat_prompts(monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr() == ("You said: Hello\n", "> > ")
 
 
-# --- serve --------------------------------------------------------------------------------------------------------------------------
+# --- serve ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to oneself")
@@ -459,20 +553,34 @@ def test_options_of_serve_that_make_no_sense_are_wrong_usage(
 @pytest.mark.parametrize(
     ("missing", "arguments", "complaint"),
     [
-        ("pocketsphinx", ["--voice"], "real speech needs pocketsphinx: pip install 'realtime-trio[voice]'"),
-        ("httpx2", ["--brain", "http://127.0.0.1:1", "--model", "llama"], "pip install 'realtime-trio[brain]'"),
+        (
+            "pocketsphinx",
+            ["--voice"],
+            "real speech needs pocketsphinx: pip install 'realtime-trio[voice]'",
+        ),
+        (
+            "httpx2",
+            ["--brain", "http://127.0.0.1:1", "--model", "llama"],
+            "pip install 'realtime-trio[brain]'",
+        ),
     ],
 )
 def test_serve_says_which_extra_is_missing(
-    missing: str, arguments: list[str], complaint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    missing: str,
+    arguments: list[str],
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
-    monkeypatch.delitem(sys.modules, "realtime_trio.simulator.brain", raising=False)
+    monkeypatch.delitem(sys.modules, "realtime_trio.simulator.chat_completions", raising=False)
     assert run("serve", "--port", "0", *arguments) == 1
     assert complaint in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_script_with_a_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_script_with_a_mistake_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     script = tmp_path / "script.json"
     script.write_text('{"replies": [{"txt": "Hi."}]}', encoding="utf-8")
     assert run("serve", "--port", "0", "--script", str(script)) == 1
@@ -496,7 +604,9 @@ async def test_serve_plays_a_script_and_records_what_happens(tmp_path: Path) -> 
     script.write_text('{"replies": ["I say what I was told to."]}', encoding="utf-8")
     records = tmp_path / "records"
     with trio.fail_after(20):
-        async with serving("--no-voice", "--script", str(script), "--record", str(records), "--api-key", KEY) as (url, described):
+        async with serving(
+            "--no-voice", "--script", str(script), "--record", str(records), "--api-key", KEY
+        ) as (url, described):
             async with open_session(url=url, api_key=KEY, output_modalities=["text"]) as session:
                 assert (await session.ask("Hello?")).text == "I say what I was told to."
                 assert (await session.ask("Hello?")).text == GREETING.strip()
@@ -505,13 +615,20 @@ async def test_serve_plays_a_script_and_records_what_happens(tmp_path: Path) -> 
                     pass
     assert described == MUTE
     (recording,) = map(read_recording, records.iterdir())
-    assert [record.event.type for record in recording.records][:3] == ["session.created", "session.update", "session.updated"]
+    assert [record.event.type for record in recording.records][:3] == [
+        "session.created",
+        "session.update",
+        "session.updated",
+    ]
 
 
 async def test_serve_puts_a_language_model_behind_the_simulator() -> None:
     brain = ["--brain", "http://127.0.0.1:1", "--model", "llama"]  # nobody listens at that port
     with trio.fail_after(20):
-        async with serving("--no-voice", *brain) as (url, described), open_session(url=url, output_modalities=["text"]) as session:
+        async with (
+            serving("--no-voice", *brain) as (url, described),
+            open_session(url=url, output_modalities=["text"]) as session,
+        ):
             assert (await session.ask("Hello?")).status == "failed"
     assert described.startswith("a language model answers")
 
@@ -525,11 +642,13 @@ async def test_serve_speaks_tls(tmp_path: Path) -> None:
     with trio.fail_after(20):
         async with serving("--no-voice", "--cert", str(tmp_path / "server.pem")) as (url, _):
             assert url.startswith("wss://")
-            async with open_session(url=url, ssl_context=context, output_modalities=["text"]) as session:
+            async with open_session(
+                url=url, ssl_context=context, output_modalities=["text"]
+            ) as session:
                 assert (await session.ask("Hello?")).text == GREETING.strip()
 
 
-# --- as processes -------------------------------------------------------------------------------------------------------------------
+# --- as processes ---------------------------------------------------------------------------------
 
 
 def test_say_as_a_process(tmp_path: Path) -> None:
@@ -588,13 +707,19 @@ async def test_serve_as_a_process_serves_until_ctrl_c() -> None:
         spoken, remarks = await trio.to_thread.run_sync(interrupt, process)
         assert (process.returncode, remarks) == (130, "")
         printed = [line.partition(" ")[2] for line in spoken.splitlines()]
-        assert printed == ["sent session.created", "received session.update", "sent session.updated"]
+        assert printed == [
+            "sent session.created",
+            "received session.update",
+            "sent session.updated",
+        ]
 
 
-# --- the program itself -------------------------------------------------------------------------------------------------------------
+# --- the program itself ---------------------------------------------------------------------------
 
 
-def test_the_module_is_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_module_is_the_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["whatever", "--version"])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(Path(cli.__file__).with_name("__main__.py")), run_name="__main__")
@@ -603,8 +728,13 @@ def test_the_module_is_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 
 @pytest.mark.parametrize("package", ["click", "rich.console"])
-def test_without_the_extra_the_program_says_what_to_install(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+def test_without_the_extra_the_program_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit) as end:
         runpy.run_path(cli.__file__)
-    assert end.value.code == f"realtime-trio: the command line needs {package}: pip install 'realtime-trio[cli]'"
+    assert (
+        end.value.code
+        == f"realtime-trio: the command line needs {package}: pip install 'realtime-trio[cli]'"
+    )

@@ -57,7 +57,10 @@ LONG = "It was a dark and stormy night, and nobody slept."
 @asynccontextmanager
 async def simulated(*replies: Reply, **settings: Any) -> AsyncIterator[Session]:
     with trio.fail_after(60):
-        async with open_simulator_transport(Script(replies)) as transport, open_session(transport=transport, **settings) as session:
+        async with (
+            open_simulator_transport(Script(replies)) as transport,
+            open_session(transport=transport, **settings) as session,
+        ):
             yield session
 
 
@@ -73,12 +76,20 @@ async def sent(wire: EventStream[WireRecord]) -> list[Event]:
     return [record.event for record in records if record.source == "client"]
 
 
-async def test_a_configuration_follows_the_greeting_and_is_awaited(autojump_clock: MockClock) -> None:
+async def test_a_configuration_follows_the_greeting_and_is_awaited(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated(instructions="Be brief.") as session:
-        assert [type(event) for event in await taken(session.wire())] == [SessionCreated, SessionUpdate, SessionUpdated]
+        assert [type(event) for event in await taken(session.wire())] == [
+            SessionCreated,
+            SessionUpdate,
+            SessionUpdated,
+        ]
 
 
-async def test_a_setting_that_the_service_does_not_like_is_an_exception_of_opening(autojump_clock: MockClock) -> None:
+async def test_a_setting_that_the_service_does_not_like_is_an_exception_of_opening(
+    autojump_clock: MockClock,
+) -> None:
     with pytest.raises(ConnectionFailed, match=r"session\.audio\.output\.speed"):
         async with simulated(speed=9.0):
             pytest.fail("not reached")
@@ -104,14 +115,18 @@ async def test_an_update_sends_only_what_differs(autojump_clock: MockClock) -> N
         assert await sent(wire) == []
 
 
-async def test_a_tool_survives_updates_of_something_else_and_goes_when_it_is_off_the_list(autojump_clock: MockClock) -> None:
+async def test_a_tool_survives_updates_of_something_else_and_goes_when_it_is_off_the_list(
+    autojump_clock: MockClock,
+) -> None:
     weather, time = FunctionTool(name="get_weather"), FunctionTool(name="get_time")
     async with simulated(tools=[weather, time]) as session:
         assert (await session.update(instructions="Be brief.")).tools == (weather, time)
         assert (await session.update(tools=[time])).tools == (time,)
 
 
-async def test_the_voice_may_be_repeated_and_not_changed_after_the_model_has_spoken(autojump_clock: MockClock) -> None:
+async def test_the_voice_may_be_repeated_and_not_changed_after_the_model_has_spoken(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated(voice="marin") as session:
         await session.ask("How are you?")
         await session.update(voice="marin")
@@ -127,15 +142,25 @@ async def test_there_is_one_output_modality_and_no_temperature(autojump_clock: M
             await session.update(temperature=0.8)  # type: ignore[call-arg]  # the point of the test
 
 
-async def test_audio_that_waits_is_committed_before_a_message_that_was_sent_after_it(autojump_clock: MockClock) -> None:
+async def test_audio_that_waits_is_committed_before_a_message_that_was_sent_after_it(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated(turn_detection=None) as session:
         wire = session.wire()
         await sent(wire)
         await session.append_audio(SECOND)
         await session.send_message("And this is written.")
-        assert [type(event) for event in await sent(wire)][1:] == [InputAudioBufferCommit, ConversationItemCreate, ResponseCreate]
+        assert [type(event) for event in await sent(wire)][1:] == [
+            InputAudioBufferCommit,
+            ConversationItemCreate,
+            ResponseCreate,
+        ]
         spoken, written, _ = session.conversation.items
-        assert (spoken.audio_ms, written.audio_ms, written.text) == (1000, 0, "And this is written.")
+        assert (spoken.audio_ms, written.audio_ms, written.text) == (
+            1000,
+            0,
+            "And this is written.",
+        )
 
 
 async def test_turn_detection_commits_by_itself(autojump_clock: MockClock) -> None:
@@ -149,7 +174,10 @@ async def test_turn_detection_commits_by_itself(autojump_clock: MockClock) -> No
 async def test_an_event_keeps_the_id_that_it_brings(autojump_clock: MockClock) -> None:
     async with simulated() as session:
         with session.events(ErrorEvent) as errors:
-            assert await session.send(ConversationItemDelete(item_id="item_unknown", event_id="mine")) == "mine"
+            assert (
+                await session.send(ConversationItemDelete(item_id="item_unknown", event_id="mine"))
+                == "mine"
+            )
             assert (await errors.receive()).error.event_id == "mine"
         with pytest.raises(TypeError):
             ConversationItemDelete(item_id="item_unknown", type="response.create")  # type: ignore[call-arg]  # the point of the test
@@ -157,7 +185,9 @@ async def test_an_event_keeps_the_id_that_it_brings(autojump_clock: MockClock) -
             await session.send_raw(["no", "object"])  # type: ignore[arg-type]  # the point of the test
 
 
-async def test_cancelling_refuses_what_cannot_be_cut_before_anything_is_sent(autojump_clock: MockClock) -> None:
+async def test_cancelling_refuses_what_cannot_be_cut_before_anything_is_sent(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated(output_modalities=["text"]) as session:
         await session.ask("How are you?")
         wire = session.wire()
@@ -170,7 +200,9 @@ async def test_cancelling_refuses_what_cannot_be_cut_before_anything_is_sent(aut
         assert await sent(wire) == []
 
 
-async def test_cancelling_comes_before_truncating_and_what_follows_is_dropped(autojump_clock: MockClock) -> None:
+async def test_cancelling_comes_before_truncating_and_what_follows_is_dropped(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated(Reply.text(LONG, pacing=LIFELIKE)) as session:
         samples = 0
         with session.events(ItemUpdated) as updates:
@@ -191,7 +223,9 @@ async def test_cancelling_comes_before_truncating_and_what_follows_is_dropped(au
         assert (item.status, item.heard_ms, item.transcript) == ("incomplete", 1000, "")
 
 
-async def test_no_more_is_cut_off_than_has_arrived_and_nothing_cancelled_that_is_over(autojump_clock: MockClock) -> None:
+async def test_no_more_is_cut_off_than_has_arrived_and_nothing_cancelled_that_is_over(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated() as session:
         await session.ask("How are you?")
         wire = session.wire()
@@ -204,26 +238,42 @@ async def test_no_more_is_cut_off_than_has_arrived_and_nothing_cancelled_that_is
         assert truncate.audio_end_ms == milliseconds
 
 
-async def test_a_response_that_is_asked_for_too_early_waits_for_its_turn(autojump_clock: MockClock) -> None:
+async def test_a_response_that_is_asked_for_too_early_waits_for_its_turn(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated(Reply.text("One.", pacing=LIFELIKE), Reply.text("Two.")) as session:
         with session.events(ResponseDone, ErrorEvent) as events:
             await session.send_message("One?")
             await session.send_message("Two?")
             ended = [await events.receive(), await events.receive()]
         assert [type(event) for event in ended] == [ResponseDone, ResponseDone]
-    assert [item.transcript for item in session.conversation.items if item.role == "assistant"] == ["One.", "Two."]
+    assert [item.transcript for item in session.conversation.items if item.role == "assistant"] == [
+        "One.",
+        "Two.",
+    ]
 
 
 async def test_updated_comes_before_appended_and_completed_last(autojump_clock: MockClock) -> None:
     async with simulated(Reply.call("get_weather", city="Paris"), tools=[get_weather]) as session:
-        with session.events(ItemAppended, ItemUpdated, ItemCompleted, ToolCallRequested, ToolCallStarted, ToolCallFinished) as events:
+        with session.events(
+            ItemAppended,
+            ItemUpdated,
+            ItemCompleted,
+            ToolCallRequested,
+            ToolCallStarted,
+            ToolCallFinished,
+        ) as events:
             await session.send_message("What is the weather in Paris?")
             await wait_all_tasks_blocked()
             told = [events.receive_nowait() for _ in range(events.pending)]
     kinds = [type(event).__name__ for event in told]
     finished = kinds.index("ToolCallFinished")
     assert kinds[:3] == ["ItemAppended", "ItemCompleted", "ItemAppended"]
-    assert kinds[finished - 3 : finished] == ["ItemCompleted", "ToolCallRequested", "ToolCallStarted"]
+    assert kinds[finished - 3 : finished] == [
+        "ItemCompleted",
+        "ToolCallRequested",
+        "ToolCallStarted",
+    ]
     assert set(kinds[3 : finished - 3]) == {"ItemUpdated"}
 
 
@@ -251,10 +301,14 @@ async def fail() -> str:
 
 
 def outputs_of(session: Session) -> list[str | None]:
-    return [item.output for item in session.conversation.items if item.type == "function_call_output"]
+    return [
+        item.output for item in session.conversation.items if item.type == "function_call_output"
+    ]
 
 
-async def test_a_tool_that_is_added_or_removed_is_known_to_the_server_by_then(autojump_clock: MockClock) -> None:
+async def test_a_tool_that_is_added_or_removed_is_known_to_the_server_by_then(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated(tools=[stroll]) as session:
         before = session.config.tools
         await session.add_tool(get_weather)
@@ -275,7 +329,9 @@ async def test_functions_survive_a_list_of_definitions(autojump_clock: MockClock
         assert session.tools == (get_weather, FunctionTool(name="get_date"))
 
 
-async def test_what_is_no_tool_or_has_no_name_or_one_that_is_taken_is_refused_and_nothing_sent(autojump_clock: MockClock) -> None:
+async def test_what_is_no_tool_or_has_no_name_or_one_that_is_taken_is_refused_and_nothing_sent(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated(tools=[get_weather]) as session:
         wire = session.wire()
         await sent(wire)
@@ -300,7 +356,10 @@ async def test_what_is_no_tool_or_has_no_name_or_one_that_is_taken_is_refused_an
         (Call("stroll"), "null"),
         (Call("fail"), '{"error":"it cannot be done"}'),
         (Call("get_weather", {"city": 7}), '{"error":"city: expected a string, got 7"}'),
-        (Call("get_time"), """{"error":"there is no tool named 'get_time'; there are: get_weather, stroll, fail, greet"}"""),
+        (
+            Call("get_time"),
+            """{"error":"there is no tool named 'get_time'; there are: get_weather, stroll, fail, greet"}""",
+        ),
     ],
     ids=["json", "text", "nothing", "failing", "misfit", "unknown"],
 )
@@ -309,14 +368,20 @@ async def test_every_call_has_an_output(call: Call, output: str, autojump_clock:
         await trio.lowlevel.checkpoint()
         return "Hello."
 
-    async with simulated(Reply.calls(call), Reply.text("I see."), tools=[get_weather, stroll, fail, greet]) as session:
+    async with simulated(
+        Reply.calls(call), Reply.text("I see."), tools=[get_weather, stroll, fail, greet]
+    ) as session:
         assert (await session.ask("Please.")).transcript == "I see."
     assert outputs_of(session) == [output]
 
 
-async def test_several_calls_get_one_reply_which_leaves_alone_what_is_being_said(autojump_clock: MockClock) -> None:
+async def test_several_calls_get_one_reply_which_leaves_alone_what_is_being_said(
+    autojump_clock: MockClock,
+) -> None:
     reply = Reply.calls(Call("stroll"), Call("get_weather", {"city": "Paris"}), Call("fail"))
-    async with simulated(reply, Reply.text("I see."), tools=[get_weather, stroll, fail], turn_detection=None) as session:
+    async with simulated(
+        reply, Reply.text("I see."), tools=[get_weather, stroll, fail], turn_detection=None
+    ) as session:
         wire = session.wire()
         with session.events(ToolCallStarted) as started:
             await session.send_message("What is it like?")
@@ -331,11 +396,15 @@ async def test_several_calls_get_one_reply_which_leaves_alone_what_is_being_said
     assert InputAudioBufferCommit not in kinds
 
 
-async def test_a_call_that_was_cut_short_is_not_run_and_not_answered(autojump_clock: MockClock) -> None:
+async def test_a_call_that_was_cut_short_is_not_run_and_not_answered(
+    autojump_clock: MockClock,
+) -> None:
     slowly = Pacing(tokens_per_second=1)
     reply = Reply.calls(Call("get_weather", {"city": "Llanfairpwllgwyngyll"}), pacing=slowly)
     async with simulated(reply, tools=[get_weather]) as session:
-        with session.events(ItemUpdated, ResponseDone, ToolCallRequested, ToolCallFinished) as events:
+        with session.events(
+            ItemUpdated, ResponseDone, ToolCallRequested, ToolCallFinished
+        ) as events:
             await session.send_message("What is the weather like?")
             assert isinstance(await events.receive(), ItemUpdated)
             await session.cancel_response()
@@ -347,7 +416,9 @@ async def test_a_call_that_was_cut_short_is_not_run_and_not_answered(autojump_cl
     assert outputs_of(session) == []
 
 
-async def test_nothing_comes_after_the_end_but_the_answer_to_what_still_ran(autojump_clock: MockClock) -> None:
+async def test_nothing_comes_after_the_end_but_the_answer_to_what_still_ran(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated(Reply.call("stroll"), tools=[stroll]) as session:
         wire = session.wire()
         with session.events(ToolCallStarted) as started:
@@ -360,7 +431,9 @@ async def test_nothing_comes_after_the_end_but_the_answer_to_what_still_ran(auto
 
 
 async def test_a_call_of_a_definition_is_answered_by_hand(autojump_clock: MockClock) -> None:
-    async with simulated(Reply.call("get_time"), Reply.text("It is noon."), tools=[FunctionTool(name="get_time")]) as session:
+    async with simulated(
+        Reply.call("get_time"), Reply.text("It is noon."), tools=[FunctionTool(name="get_time")]
+    ) as session:
         with session.events(ToolCallRequested, ResponseDone) as events:
             await session.send_message("What time is it?")
             request = await events.receive()
@@ -374,7 +447,9 @@ async def test_a_call_of_a_definition_is_answered_by_hand(autojump_clock: MockCl
 # Afterwards
 
 
-async def test_a_stream_that_is_opened_because_of_an_event_does_not_see_it_again(autojump_clock: MockClock) -> None:
+async def test_a_stream_that_is_opened_because_of_an_event_does_not_see_it_again(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated() as session:
         with session.events(ItemAppended) as appended:
             await session.send_message("How are you?")
@@ -386,14 +461,19 @@ async def test_a_stream_that_is_opened_because_of_an_event_does_not_see_it_again
 async def test_the_conversation_can_be_read_after_the_block(autojump_clock: MockClock) -> None:
     async with simulated(Reply.text("Fine.")) as session:
         await session.ask("How are you?")
-    assert [item.text or item.transcript for item in session.conversation.items] == ["How are you?", "Fine."]
+    assert [item.text or item.transcript for item in session.conversation.items] == [
+        "How are you?",
+        "Fine.",
+    ]
     with pytest.raises(SessionClosed):
         await session.send_message("Hello?")
     with pytest.raises(SessionClosed):
         await session.wait_for(ItemAppended)
 
 
-async def test_nothing_is_told_as_new_once_a_response_was_cancelled(autojump_clock: MockClock) -> None:
+async def test_nothing_is_told_as_new_once_a_response_was_cancelled(
+    autojump_clock: MockClock,
+) -> None:
     async with simulated(Reply.text(LONG, pacing=LIFELIKE)) as session:
         with session.events(ItemUpdated) as updates:
             await session.send_message("Tell me a story.")

@@ -13,12 +13,25 @@ import trio
 from peers import Leaves, Server, committed, created, failure, memory_server, open_server
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from realtime_trio._websocket import Accept, HandshakeRequest, Reject
-from realtime_trio.codec import Codec, Role, SessionKind
-from realtime_trio.connection import Connection, ConnectOptions, open_connection, open_transport, resolve_endpoint
-from realtime_trio.dialects import Dialect
-from realtime_trio.endpoint import OPENAI_URL, Endpoint, azure
-from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError, RemoteProtocolError, SessionClosed
+from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.endpoint import OPENAI_URL, Endpoint, azure
+from realtime_trio._session.voice import open_session
+from realtime_trio._transport.contract import Close
+from realtime_trio.connection import (
+    Connection,
+    ConnectOptions,
+    open_connection,
+    open_transport,
+    resolve_endpoint,
+)
+from realtime_trio.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    LocalProtocolError,
+    RemoteProtocolError,
+    SessionClosed,
+)
 from realtime_trio.events import (
     ConversationItemDelete,
     ErrorEvent,
@@ -27,8 +40,7 @@ from realtime_trio.events import (
     SessionCreated,
     UnknownEvent,
 )
-from realtime_trio.session import open_session
-from realtime_trio.transport import Close
+from realtime_trio.simulator.serving.websocket_server import Accept, HandshakeRequest, Reject
 
 KEY = "sk-very-secret"
 socket = pytest.mark.socket
@@ -62,29 +74,49 @@ def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("OPENAI_API_KEY", "theirs")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://theirs")
     assert resolve_endpoint("ws://mine", {"api_key": KEY}) == Endpoint(url="ws://mine", api_key=KEY)
-    assert resolve_endpoint("ws://mine", {"api_key": None}) == Endpoint(url="ws://mine", api_key=None)
+    assert resolve_endpoint("ws://mine", {"api_key": None}) == Endpoint(
+        url="ws://mine", api_key=None
+    )
 
 
-def test_an_endpoint_is_complete_and_gets_no_key_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_is_complete_and_gets_no_key_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert resolve_endpoint(Endpoint(url="ws://local"), {}).api_key is None
 
 
 def test_arguments_override_parts_of_an_endpoint() -> None:
     endpoint = azure("https://res.openai.azure.com", "d", api_key="old")
-    options = ConnectOptions(api_key=KEY, headers=[("X-Trace", "1")], project="p", organization="o", call_id="c", safety_identifier="s")
+    options = ConnectOptions(
+        api_key=KEY,
+        headers=[("X-Trace", "1")],
+        project="p",
+        organization="o",
+        call_id="c",
+        safety_identifier="s",
+    )
     merged = resolve_endpoint(endpoint, options)
     assert (merged.url, merged.auth, merged.model) == (endpoint.url, "api-key", "d")
-    assert (merged.api_key, merged.headers, merged.project, merged.organization) == (KEY, (("X-Trace", "1"),), "p", "o")
+    assert (merged.api_key, merged.headers, merged.project, merged.organization) == (
+        KEY,
+        (("X-Trace", "1"),),
+        "p",
+        "o",
+    )
     assert (merged.call_id, merged.safety_identifier) == ("c", "s")
 
 
 @pytest.mark.parametrize("key", [None, ""])
 @pytest.mark.parametrize("url", [None, "https://api.openai.com/v1"])
-def test_openais_own_service_needs_a_key(url: str | None, key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openais_own_service_needs_a_key(
+    url: str | None, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if key is not None:
         monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(LocalProtocolError, match="no API key: pass api_key=, or set OPENAI_API_KEY"):
+    with pytest.raises(
+        LocalProtocolError, match="no API key: pass api_key=, or set OPENAI_API_KEY"
+    ):
         resolve_endpoint(url, {})
 
 
@@ -140,7 +172,9 @@ async def test_key_model_and_headers_arrive(open_: Open, monkeypatch: pytest.Mon
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     request = await what_arrives(open_, model="m", organization="o", headers=[("X-Trace", "1")])
     assert request.path == "/realtime?model=m"
-    assert [request.header(name) for name in ("authorization", "openai-organization", "x-trace")] == [f"Bearer {KEY}", "o", "1"]
+    assert [
+        request.header(name) for name in ("authorization", "openai-organization", "x-trace")
+    ] == [f"Bearer {KEY}", "o", "1"]
 
 
 @socket
@@ -168,17 +202,25 @@ async def test_the_kind_of_session_decides_on_address_and_events() -> None:
                 await connection.send(InputAudioBufferClear())
         async with open_connection(url, kind=SessionKind.TRANSCRIPTION):
             pass
-    assert [request.path for request in requests] == ["/realtime/translations?model=t", "/realtime?intent=transcription"]
+    assert [request.path for request in requests] == [
+        "/realtime/translations?model=t",
+        "/realtime?intent=transcription",
+    ]
 
 
 @socket
 async def test_the_dialect_of_the_endpoint_is_spoken() -> None:
     async def serve(server: Server) -> None:
-        await server.transport.send('{"type":"session.created","event_id":"e","session":{"id":"s","modalities":["text"]}}')
+        await server.transport.send(
+            '{"type":"session.created","event_id":"e","session":{"id":"s","modalities":["text"]}}'
+        )
         await server.hear_the_rest()
 
     with trio.fail_after(5):
-        async with open_server(serve) as url, open_connection(Endpoint(url=url, dialect=Dialect.BETA)) as connection:
+        async with (
+            open_server(serve) as url,
+            open_connection(Endpoint(url=url, dialect=Dialect.BETA)) as connection,
+        ):
             event = await connection.receive()
     assert isinstance(event, SessionCreated)
     assert event.session.output_modalities == ("text",)  # type: ignore[union-attr]  # the beta protocol has one kind of session
@@ -197,16 +239,23 @@ async def test_a_key_may_be_fetched_for_every_connection(open_: Open) -> None:
         for _ in range(2):
             async with open_(url=url, api_key=fetch):
                 pass
-    assert [request.header("authorization") for request in requests] == ["Bearer first", "Bearer second"]
+    assert [request.header("authorization") for request in requests] == [
+        "Bearer first",
+        "Bearer second",
+    ]
 
 
-async def test_a_key_that_does_not_come_in_time_is_a_failed_connection(autojump_clock: MockClock) -> None:
+async def test_a_key_that_does_not_come_in_time_is_a_failed_connection(
+    autojump_clock: MockClock,
+) -> None:
     async def fetch() -> str:
         await trio.sleep_forever()
 
     start = trio.current_time()
     for open_ in (open_connection, open_session):
-        with Leaves(ConnectionFailed, match="api_key function did not return within the connect timeout"):
+        with Leaves(
+            ConnectionFailed, match="api_key function did not return within the connect timeout"
+        ):
             async with open_(url="ws://127.0.0.1:9", api_key=fetch, connect_timeout=3):
                 pytest.fail("not reached")
     assert trio.current_time() - start == 6
@@ -218,7 +267,9 @@ async def test_a_key_of_the_wrong_type_is_named_but_not_shown(open_: Open) -> No
         await trio.lowlevel.checkpoint()
         return KEY.encode()
 
-    with Leaves(LocalProtocolError, match="the api_key function returned bytes, not a str") as caught:
+    with Leaves(
+        LocalProtocolError, match="the api_key function returned bytes, not a str"
+    ) as caught:
         async with open_(url="ws://127.0.0.1:9", api_key=fetch):
             pytest.fail("not reached")
     assert KEY not in str(caught.value)
@@ -264,7 +315,9 @@ def ways_to_fail(url: str) -> Iterator[tuple[str, dict[str, object]]]:
 
 @socket
 @both
-async def test_a_key_is_in_no_error_and_in_no_log_line(open_: Open, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_key_is_in_no_error_and_in_no_log_line(
+    open_: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     caught: list[Exception] = []
 
@@ -273,7 +326,9 @@ async def test_a_key_is_in_no_error_and_in_no_log_line(open_: Open, caplog: pyte
         pytest.fail("not reached")
 
     with trio.fail_after(5):
-        async with open_server(serve, admit=lambda _: Reject(status=401, body=b"who are you?")) as url:
+        async with open_server(
+            serve, admit=lambda _: Reject(status=401, body=b"who are you?")
+        ) as url:
             for target, options in ways_to_fail(url):
                 try:
                     async with open_(url=target, **options):
@@ -287,7 +342,9 @@ async def test_a_key_is_in_no_error_and_in_no_log_line(open_: Open, caplog: pyte
 
 @socket
 @both
-async def test_a_key_is_in_no_repr_and_in_no_log_line_of_a_connection_that_works(open_: Open, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_key_is_in_no_repr_and_in_no_log_line_of_a_connection_that_works(
+    open_: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     async with open_door() as (url, _), open_(url=Endpoint(url=url, api_key=KEY)) as opened:
         assert KEY not in f"{opened!r} {opened!s}"
@@ -331,17 +388,23 @@ async def test_what_cannot_be_decoded_is_delivered_and_warned_about_once(
     event = await connection.receive()
     assert isinstance(event, UnknownEvent)
     assert event.raw == ([] if message == "[]" else message)
-    assert [(record.name, record.levelname) for record in caplog.records] == [("realtime_trio", "WARNING")]
+    assert [(record.name, record.levelname) for record in caplog.records] == [
+        ("realtime_trio", "WARNING")
+    ]
     assert "cannot decode a message: " in caplog.text
 
 
 async def test_text_in_a_binary_message_is_understood(autojump_clock: MockClock) -> None:
     connection, server = connect()
-    await server.transport.send(b'{"type":"input_audio_buffer.committed","event_id":"event_1","item_id":"item_1"}')
+    await server.transport.send(
+        b'{"type":"input_audio_buffer.committed","event_id":"event_1","item_id":"item_1"}'
+    )
     assert await connection.receive() == committed(1)
 
 
-async def test_a_strict_connection_raises_what_cannot_be_decoded_and_goes_on(autojump_clock: MockClock) -> None:
+async def test_a_strict_connection_raises_what_cannot_be_decoded_and_goes_on(
+    autojump_clock: MockClock,
+) -> None:
     connection, server = connect(strict=True)
     await server.transport.send("garbage")
     await server.say(committed(1))
@@ -354,7 +417,9 @@ async def test_a_strict_connection_raises_what_cannot_be_decoded_and_goes_on(aut
 
 
 @pytest.mark.parametrize("closing", ["server", "client"])
-async def test_a_normal_close_delivers_everything_and_ends_the_iteration(closing: str, autojump_clock: MockClock) -> None:
+async def test_a_normal_close_delivers_everything_and_ends_the_iteration(
+    closing: str, autojump_clock: MockClock
+) -> None:
     connection, server = connect()
     await server.say(committed(1), committed(2))
     if closing == "server":
@@ -368,7 +433,9 @@ async def test_a_normal_close_delivers_everything_and_ends_the_iteration(closing
     assert connection.closed == server.transport.closed == Close(1000, "goodbye")
 
 
-async def test_any_other_end_is_raised_after_everything_was_delivered(autojump_clock: MockClock) -> None:
+async def test_any_other_end_is_raised_after_everything_was_delivered(
+    autojump_clock: MockClock,
+) -> None:
     connection, server = connect()
     await server.say(committed(1))
     await server.transport.aclose(1011, "oops")
@@ -454,11 +521,18 @@ async def test_every_call_is_a_checkpoint(autojump_clock: MockClock) -> None:
         await connection.send_raw({})
 
 
-async def test_a_call_cancelled_at_its_first_checkpoint_has_done_nothing(autojump_clock: MockClock) -> None:
+async def test_a_call_cancelled_at_its_first_checkpoint_has_done_nothing(
+    autojump_clock: MockClock,
+) -> None:
     connection, server = connect()
     await server.say(committed(1), committed(2))
     assert await connection.receive() == committed(1)
-    for call in (connection.receive(), connection.send(InputAudioBufferClear()), connection.send_raw({}), anext(connection)):
+    for call in (
+        connection.receive(),
+        connection.send(InputAudioBufferClear()),
+        connection.send_raw({}),
+        anext(connection),
+    ):
         with trio.CancelScope() as scope:
             scope.cancel()
             await call
@@ -511,6 +585,9 @@ async def test_a_transport_lets_messages_through_as_they_are() -> None:
             await server.transport.send(message)
 
     with trio.fail_after(5):
-        async with open_server(serve) as url, open_transport(Endpoint(url=url), SessionKind.REALTIME, None, {}) as transport:
+        async with (
+            open_server(serve) as url,
+            open_transport(Endpoint(url=url), SessionKind.REALTIME, None, {}) as transport,
+        ):
             await transport.send(b"\x00 anything")
             assert await transport.receive() == (b"\x00 anything",)

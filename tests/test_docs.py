@@ -1,9 +1,10 @@
 """Every snippet of Python in the documentation runs, against the simulator, and prints what the documentation says it prints.
 
-A block that follows `<!-- given: a, b -->` is run in the situation that these entries of `GIVEN` make; a block that is followed by one of
-```text prints exactly that.  A block that opens sessions itself finds a service by the environment, as an application does, on a real
-socket; if it brings a simulator of its own, there is neither, and no time passes.  A block of tests is run by pytest.  Every other block
-is run inside a session, and when nothing happens any more the session ends.
+A block that follows `<!-- given: a, b -->` is run in the situation that these entries of `GIVEN`
+make; a block that is followed by one of ```text prints exactly that.  A block that opens sessions
+itself finds a service by the environment, as an application does, on a real socket; if it brings a
+simulator of its own, there is neither, and no time passes.  A block of tests is run by pytest.
+Every other block is run inside a session, and when nothing happens any more the session ends.
 """
 
 from __future__ import annotations
@@ -93,13 +94,17 @@ class Snippet:
 
     @property
     def brings_its_simulator(self) -> bool:
-        return "open_simulat" in self.code and re.search(r"serve_simulator|trio\.run\(|open_session\((?!transport=)", self.code) is None
+        return (
+            "open_simulat" in self.code
+            and re.search(r"serve_simulator|trio\.run\(|open_session\((?!transport=)", self.code)
+            is None
+        )
 
     @property
     def extras(self) -> Iterable[str]:
         """Packages that it needs and not everybody has."""
         voice = ("pocketsphinx", "espeakng_loader") if "simulator.voice" in self.code else ()
-        return (*voice, "httpx2") if "simulator.brain" in self.code else voice
+        return (*voice, "httpx2") if "simulator.chat_completions" in self.code else voice
 
     @property
     def opens_sessions(self) -> bool:
@@ -116,7 +121,12 @@ class Snippet:
 
     def compile(self) -> CodeType:
         """The code, which may await, at the lines it has in its page."""
-        code: CodeType = compile("\n" * (self.line - 1) + self.code, str(self.page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        code: CodeType = compile(
+            "\n" * (self.line - 1) + self.code,
+            str(self.page),
+            "exec",
+            ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+        )
         return code
 
 
@@ -188,7 +198,11 @@ class Interrupting:
             if isinstance(event, ResponseOutputAudioDelta) and self._samples < PCM_RATE:
                 self._samples += len(event.delta.samples)
                 if self._samples >= PCM_RATE:
-                    said.append(InputAudioBufferSpeechStarted(event_id="event_speech", audio_start_ms=0, item_id="item_speech"))
+                    said.append(
+                        InputAudioBufferSpeechStarted(
+                            event_id="event_speech", audio_start_ms=0, item_id="item_speech"
+                        )
+                    )
                     self._server.receive(ResponseCancel(), now)
         return said
 
@@ -202,37 +216,73 @@ GIVEN = {
     "an answer": Situation(replies=(Reply.text("Great, thanks for asking!"),)),
     "a talk": Situation(replies=(Reply.text("Great, thanks for asking!"),), before=(talk,)),
     "a story": Situation(replies=(Reply.speech(LONG, synthesize_speech(LONG)),)),
-    "an interruption": Situation(replies=(Reply.speech(LONG, synthesize_speech(LONG), pacing=LIFELIKE),), simulation=Interrupting),
+    "an interruption": Situation(
+        replies=(Reply.speech(LONG, synthesize_speech(LONG), pacing=LIFELIKE),),
+        simulation=Interrupting,
+    ),
     "push to talk": Situation(settings={"turn_detection": None}),
     "text": Situation(settings={"output_modalities": ["text"]}),
-    "a call": Situation(replies=(Reply.call("get_weather", city="Paris"), Reply.text("It is 21 degrees in Paris."))),
-    "a failure": Situation(replies=(Reply.fail("inference_rate_limit_exceeded", "Try again later."),)),
+    "a call": Situation(
+        replies=(Reply.call("get_weather", city="Paris"), Reply.text("It is 21 degrees in Paris."))
+    ),
+    "a failure": Situation(
+        replies=(Reply.fail("inference_rate_limit_exceeded", "Try again later."),)
+    ),
     "transcripts": Situation(script={"transcripts": ["What time is it?"]}),
     "translations": Situation(script={"translations": [("Good morning.", "Buenos días.")]}),
-    "a wrong call": Situation(replies=(Reply.call("get_weather", city=7, unit="kelvin"), Reply.text("Which city?"))),
+    "a wrong call": Situation(
+        replies=(Reply.call("get_weather", city=7, unit="kelvin"), Reply.text("Which city?"))
+    ),
     "two calls": Situation(
         replies=(
-            Reply.calls(Call("get_weather", {"city": "Paris"}), Call("get_weather", {"city": "Oslo"})),
+            Reply.calls(
+                Call("get_weather", {"city": "Paris"}), Call("get_weather", {"city": "Oslo"})
+            ),
             Reply.text("It is warmer in Paris."),
         )
     ),
-    "a switch": Situation(replies=(Reply.call("switch_light", room="kitchen", on=True), Reply.text("Here you are."))),
-    "a note": Situation(replies=(Reply.text("I see.").then(Reply.call("take_note", text="Tea without milk.")),)),
-    "an order": Situation(
-        replies=(Reply.call("bake", what="bread"), Reply.text("It is in the oven."), Reply.text("The bread is ready.")),
+    "a switch": Situation(
+        replies=(Reply.call("switch_light", room="kitchen", on=True), Reply.text("Here you are."))
     ),
-    "a payment": Situation(replies=(Reply.call("pay", recipient="Mallory", euros=2000), Reply.text("I did not pay."))),
+    "a note": Situation(
+        replies=(Reply.text("I see.").then(Reply.call("take_note", text="Tea without milk.")),)
+    ),
+    "an order": Situation(
+        replies=(
+            Reply.call("bake", what="bread"),
+            Reply.text("It is in the oven."),
+            Reply.text("The bread is ready."),
+        ),
+    ),
+    "a payment": Situation(
+        replies=(Reply.call("pay", recipient="Mallory", euros=2000), Reply.text("I did not pay."))
+    ),
     "a flight": Situation(replies=(Reply.call("find_flights", destination="Rome"),)),
-    "a deletion": Situation(replies=(Reply.mcp("docs", "delete", {"page": "callbacks"}, output="gone"),)),
+    "a deletion": Situation(
+        replies=(Reply.mcp("docs", "delete", {"page": "callbacks"}, output="gone"),)
+    ),
     "an MCP server": Situation(
         replies=(
             Reply.mcp("docs", "search", {"words": "nursery"}, output="Two pages."),
             Reply.text("There are two pages on nurseries."),
         ),
-        script={"mcp_servers": [McpServer("docs", [McpListedTool(name=name, input_schema={}) for name in ("search", "delete")])]},
+        script={
+            "mcp_servers": [
+                McpServer(
+                    "docs",
+                    [McpListedTool(name=name, input_schema={}) for name in ("search", "delete")],
+                )
+            ]
+        },
     ),
     "a mood": Situation(replies=(Reply.call("report_mood", mood="happy", certainty=0.9),)),
-    "a classifier": Situation(replies=(Reply.text("happy", when=lambda turn: turn.metadata is not None and "purpose" in turn.metadata),)),
+    "a classifier": Situation(
+        replies=(
+            Reply.text(
+                "happy", when=lambda turn: turn.metadata is not None and "purpose" in turn.metadata
+            ),
+        )
+    ),
 }
 
 
@@ -267,17 +317,41 @@ class Speaker:
 
 def namespace(**more: object) -> dict[str, object]:
     ours = {name: value for name, value in vars(realtime_trio).items() if not name.startswith("_")}
-    modules = {"trio": trio, "np": np, "json": json, "logging": logging, "Annotated": Annotated, "Literal": Literal}
+    modules = {
+        "trio": trio,
+        "np": np,
+        "json": json,
+        "logging": logging,
+        "Annotated": Annotated,
+        "Literal": Literal,
+    }
     audio = {"PCM_RATE": PCM_RATE, "WavWriter": WavWriter, "read_wav": read_wav}
-    simulated = {"Reply": Reply, "Script": Script, "open_simulator_transport": open_simulator_transport}
-    return {**ours, **modules, **audio, **simulated, "microphone_chunks": Microphone(), "speaker": Speaker(), **more}
+    simulated = {
+        "Reply": Reply,
+        "Script": Script,
+        "open_simulator_transport": open_simulator_transport,
+    }
+    return {
+        **ours,
+        **modules,
+        **audio,
+        **simulated,
+        "microphone_chunks": Microphone(),
+        "speaker": Speaker(),
+        **more,
+    }
 
 
 def namespace_of(snippet: Snippet, **more: object) -> dict[str, object]:
     if snippet.page.name not in ABOUT_THE_SIMULATOR:
         return namespace(**more)
     modules = (realtime_trio.simulator, realtime_trio.testing)
-    names = {name: value for module in modules for name, value in vars(module).items() if not name.startswith("_")}
+    names = {
+        name: value
+        for module in modules
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+    }
     return namespace(**names, math=math, partial=partial, **more)
 
 
@@ -301,7 +375,11 @@ def check(snippet: Snippet, printed: str) -> None:
 
 
 def all_that_run(situation: str) -> list[Any]:
-    return [pytest.param(snippet, id=snippet.name) for snippet in SNIPPETS if snippet.situation == situation]
+    return [
+        pytest.param(snippet, id=snippet.name)
+        for snippet in SNIPPETS
+        if snippet.situation == situation
+    ]
 
 
 # Running them
@@ -309,7 +387,11 @@ def all_that_run(situation: str) -> list[Any]:
 
 @pytest.mark.parametrize("snippet", all_that_run("in a session"))
 async def test_a_snippet_runs_inside_a_session(
-    snippet: Snippet, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    snippet: Snippet,
+    autojump_clock: MockClock,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     given = situation_of(snippet)
@@ -321,7 +403,9 @@ async def test_a_snippet_runs_inside_a_session(
     with trio.fail_after(600):
         async with trio.open_nursery() as consumers:
             async with (
-                open_simulator_transport(given.simulation(Script(given.replies, **given.script))) as transport,
+                open_simulator_transport(
+                    given.simulation(Script(given.replies, **given.script))
+                ) as transport,
                 open_session(transport=transport, **given.settings) as session,
                 trio.open_nursery() as clocks,
             ):
@@ -337,7 +421,10 @@ async def test_a_snippet_runs_inside_a_session(
 @pytest.mark.socket
 @pytest.mark.parametrize("snippet", all_that_run("with a service"))
 async def test_a_snippet_that_opens_sessions_runs(
-    snippet: Snippet, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    snippet: Snippet,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for package in snippet.extras:
@@ -347,7 +434,9 @@ async def test_a_snippet_that_opens_sessions_runs(
             names = namespace_of(snippet, nursery=nursery)
             given = situation_of(snippet)
             script = Script(given.replies, **given.script)
-            url = await nursery.start(lambda task_status: serve_simulator(script, api_key=KEY, task_status=task_status))
+            url = await nursery.start(
+                lambda task_status: serve_simulator(script, api_key=KEY, task_status=task_status)
+            )
             monkeypatch.setenv("OPENAI_BASE_URL", url)
             monkeypatch.setenv("OPENAI_API_KEY", KEY)
             if snippet.is_program:
@@ -360,7 +449,11 @@ async def test_a_snippet_that_opens_sessions_runs(
 
 @pytest.mark.parametrize("snippet", all_that_run("with a simulator"))
 async def test_a_snippet_that_brings_its_simulator_runs_in_no_time(
-    snippet: Snippet, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    snippet: Snippet,
+    autojump_clock: MockClock,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert not snippet.given
     monkeypatch.chdir(tmp_path)
@@ -411,11 +504,18 @@ def test_every_situation_is_given_somewhere() -> None:
 
 
 def test_the_snippets_are_all_there_is_of_python() -> None:
-    fences = [line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines() if line.lstrip().startswith("```py")]
+    fences = [
+        line
+        for page in PAGES
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.lstrip().startswith("```py")
+    ]
     assert len(fences) == len(SNIPPETS)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name
+)
 def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
     for link in links:
@@ -426,20 +526,38 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
         assert target.exists(), link
         if section:
             titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-            assert section in [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles], link
+            assert section in [
+                re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles
+            ], link
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_calls_by_a_name_of_ours_exists(page: Path) -> None:
     """Words in code style that look like classes of ours are classes of ours."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    ours = {*dir(realtime_trio), *dir(realtime_trio.simulator), *dir(realtime_trio.testing), *dir(realtime_trio.audio)}
-    for mentioned in re.findall(r"`((?:Item|Response|Session|Input|Conversation|Tool|Delta|Slow|Server|Local|Remote)[A-Z]\w+)[`(]", text):
+    text = re.sub(
+        r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    ours = {
+        *dir(realtime_trio),
+        *dir(realtime_trio.simulator),
+        *dir(realtime_trio.testing),
+        *dir(realtime_trio.audio),
+    }
+    for mentioned in re.findall(
+        r"`((?:Item|Response|Session|Input|Conversation|Tool|Delta|Slow|Server|Local|Remote)[A-Z]\w+)[`(]",
+        text,
+    ):
         assert mentioned in ours, mentioned
 
 
 def test_a_snippet_fails_at_its_own_line() -> None:
-    snippet = Snippet(page=ROOT / "docs" / "guide.md", line=42, code=textwrap.dedent("1 / 0"), given=(), printed=None)
+    snippet = Snippet(
+        page=ROOT / "docs" / "guide.md",
+        line=42,
+        code=textwrap.dedent("1 / 0"),
+        given=(),
+        printed=None,
+    )
     with pytest.raises(ZeroDivisionError) as caught:
         exec(snippet.compile())
     assert caught.traceback[-1].lineno == 41  # counted from 0

@@ -24,7 +24,11 @@ from realtime_trio.errors import (
 
 
 def test_everything_the_library_raises_can_be_caught_as_one() -> None:
-    assert [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if not issubclass(cls, RealtimeError)] == []
+    assert [
+        cls
+        for _, cls in inspect.getmembers(errors, inspect.isclass)
+        if not issubclass(cls, RealtimeError)
+    ] == []
     assert issubclass(RealtimeError, Exception)
 
 
@@ -33,7 +37,10 @@ def test_both_sides_of_a_protocol_error_can_be_caught_as_one(error: type[Excepti
     assert issubclass(error, ProtocolError)
 
 
-@pytest.mark.parametrize("error", [SessionClosed, ToolDefinitionError, InternalError, LocalProtocolError, RemoteProtocolError])
+@pytest.mark.parametrize(
+    "error",
+    [SessionClosed, ToolDefinitionError, InternalError, LocalProtocolError, RemoteProtocolError],
+)
 def test_the_plain_ones_say_what_they_are_told(error: type[Exception]) -> None:
     assert str(error("what happened")) == "what happened"
 
@@ -46,7 +53,12 @@ def test_the_docstring_shows_the_whole_tree() -> None:
 
 def test_a_failed_connection_carries_what_the_server_answered() -> None:
     error = ConnectionFailed("refused", status=401, code="invalid_api_key", body=b"{}")
-    assert (str(error), error.status, error.code, error.body) == ("refused", 401, "invalid_api_key", b"{}")
+    assert (str(error), error.status, error.code, error.body) == (
+        "refused",
+        401,
+        "invalid_api_key",
+        b"{}",
+    )
 
 
 def test_a_failed_connection_without_an_answer_carries_nothing() -> None:
@@ -54,14 +66,23 @@ def test_a_failed_connection_without_an_answer_carries_nothing() -> None:
     assert (error.status, error.code, error.body) == (None, None, b"")
 
 
-@pytest.mark.parametrize(("reason", "text"), [("going away", "connection lost: 1001 going away"), ("", "connection lost: 1001")])
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [("going away", "connection lost: 1001 going away"), ("", "connection lost: 1001")],
+)
 def test_a_lost_connection_says_code_and_reason(reason: str, text: str) -> None:
     error = ConnectionLost(1001, reason)
     assert (str(error), error.code, error.reason) == (text, 1001, reason)
 
 
 def test_a_server_error_carries_what_the_service_said() -> None:
-    error = ServerError("no such voice", type="invalid_request_error", code="invalid_value", param="session.voice", event_id="evt_1")
+    error = ServerError(
+        "no such voice",
+        type="invalid_request_error",
+        code="invalid_value",
+        param="session.voice",
+        event_id="evt_1",
+    )
     assert (error.type, error.code, error.param, error.message, error.event_id) == (
         "invalid_request_error",
         "invalid_value",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trio
-from test_simulator_brain import DONE, chunk, served
+from test_simulator_chat_completions import DONE, chunk, served
 
 from realtime_trio import open_session
 from realtime_trio.audio import PCM_RATE, read_wav
@@ -46,11 +46,15 @@ TESTED = {
 
 @asynccontextmanager
 async def simulator(
-    *replies: Reply, transcripts: Sequence[str | None] = (), translations: Sequence[tuple[str, str]] = ()
+    *replies: Reply,
+    transcripts: Sequence[str | None] = (),
+    translations: Sequence[tuple[str, str]] = (),
 ) -> AsyncIterator[str]:
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            script = Script(replies, transcripts=transcripts, translations=translations, pacing=INSTANT)
+            script = Script(
+                replies, transcripts=transcripts, translations=translations, pacing=INSTANT
+            )
             yield await nursery.start(serve_simulator, script)
             nursery.cancel_scope.cancel()
 
@@ -63,9 +67,14 @@ def main_of(example: str) -> Callable[..., Awaitable[None]]:
 @pytest.mark.socket
 async def test_hello_prints_the_answer() -> None:
     async with simulator(Reply.text("Great, thanks for asking!")) as url:
-        # It runs as soon as it is imported, as the README shows it; so it gets a process, and the address by the environment.
-        environment = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"} | {"OPENAI_BASE_URL": url}
-        ended = await trio.run_process([sys.executable, str(EXAMPLES / "hello.py")], env=environment, capture_stdout=True)
+        # It runs as soon as it is imported, as the README shows it; so it gets a process, and the
+        # address by the environment.
+        environment = {
+            name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"
+        } | {"OPENAI_BASE_URL": url}
+        ended = await trio.run_process(
+            [sys.executable, str(EXAMPLES / "hello.py")], env=environment, capture_stdout=True
+        )
     assert ended.stdout == b"Great, thanks for asking!"
 
 
@@ -89,10 +98,14 @@ async def test_text_chat_prints_both_answers(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.socket
-async def test_speak_file_writes_the_spoken_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_speak_file_writes_the_spoken_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     answer = tmp_path / "answer.wav"
     voice = synthesize_speech("It is noon.")
-    async with simulator(Reply.speech("It is noon.", voice, when=lambda turn: round(turn.heard_seconds, 1) == 2.7)) as url:
+    async with simulator(
+        Reply.speech("It is noon.", voice, when=lambda turn: round(turn.heard_seconds, 1) == 2.7)
+    ) as url:
         await main_of("speak_file.py")(str(EXAMPLES / "question.wav"), str(answer), url)
     assert capsys.readouterr().out == f"It is noon.\n[completed, written to {answer}]\n"
     np.testing.assert_array_equal(read_wav(answer), voice)
@@ -101,7 +114,9 @@ async def test_speak_file_writes_the_spoken_answer(tmp_path: Path, capsys: pytes
 @pytest.mark.socket
 async def test_several_consumers_each_see_everything(capsys: pytest.CaptureFixture[str]) -> None:
     voice = np.full(PCM_RATE // 2, 1000, np.int16)
-    async with simulator(Reply.speech("I am me.", voice), Reply.speech("I can talk.", voice)) as url:
+    async with simulator(
+        Reply.speech("I am me.", voice), Reply.speech("I can talk.", voice)
+    ) as url:
         await main_of("several_consumers.py")(url)
     printed = capsys.readouterr().out
     assert re.findall("caption: (.*)", printed) == ["I am me.", "I can talk."]
@@ -112,9 +127,14 @@ async def test_several_consumers_each_see_everything(capsys: pytest.CaptureFixtu
 
 @pytest.mark.socket
 async def test_push_to_talk_interrupts_the_first_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    story, voice = "Once upon a time, there was a clock.", synthesize_speech("Once upon a time, there was a clock.")
+    story, voice = (
+        "Once upon a time, there was a clock.",
+        synthesize_speech("Once upon a time, there was a clock."),
+    )
     heard = [lambda turn: round(turn.heard_seconds, 1) == 2.7] * 2
-    async with simulator(Reply.speech(story, voice, when=heard[0]), Reply.text("Noon.", when=heard[1])) as url:
+    async with simulator(
+        Reply.speech(story, voice, when=heard[0]), Reply.text("Noon.", when=heard[1])
+    ) as url:
         await main_of("push_to_talk.py")(str(EXAMPLES / "question.wav"), url)
     interrupted, answered = capsys.readouterr().out.splitlines()
     beginning, _, remark = interrupted.partition("... ")
@@ -126,18 +146,35 @@ async def test_push_to_talk_interrupts_the_first_answer(capsys: pytest.CaptureFi
 
 @pytest.mark.socket
 async def test_push_to_talk_does_without_a_recording(capsys: pytest.CaptureFixture[str]) -> None:
-    async with simulator(Reply.text("Ah."), Reply.text("Oh.", when=lambda turn: turn.heard_seconds == 1)) as url:
+    async with simulator(
+        Reply.text("Ah."), Reply.text("Oh.", when=lambda turn: turn.heard_seconds == 1)
+    ) as url:
         await main_of("push_to_talk.py")(None, url)
     assert capsys.readouterr().out.splitlines() == ["Ah.", "Oh."]
 
 
 @pytest.mark.socket
-async def test_out_of_band_looks_at_the_talk_and_leaves_no_trace(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_out_of_band_looks_at_the_talk_and_leaves_no_trace(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def is_aside(turn: Turn) -> bool:
-        return turn.modality == "text" and turn.metadata is not None and turn.metadata.get("purpose") == "mood"
+        return (
+            turn.modality == "text"
+            and turn.metadata is not None
+            and turn.metadata.get("purpose") == "mood"
+        )
 
-    moods = [Reply.text("worried", when=is_aside), Reply.text("angry", when=is_aside), Reply.text("calm", when=is_aside)]
-    async with simulator(*moods, Reply.text("Let me look."), Reply.text("I am sorry."), Reply.text("You are welcome.")) as url:
+    moods = [
+        Reply.text("worried", when=is_aside),
+        Reply.text("angry", when=is_aside),
+        Reply.text("calm", when=is_aside),
+    ]
+    async with simulator(
+        *moods,
+        Reply.text("Let me look."),
+        Reply.text("I am sorry."),
+        Reply.text("You are welcome."),
+    ) as url:
         await main_of("out_of_band.py")(url)
     printed = capsys.readouterr().out.splitlines()
     talk = [line for line in printed if not line.startswith("[")]
@@ -150,7 +187,9 @@ async def test_out_of_band_looks_at_the_talk_and_leaves_no_trace(capsys: pytest.
         "You are welcome.",
         "6 items, 6 responses",
     ]
-    assert sorted(re.findall(r"^\[mood at '(.*?)[.!].*: (.*)\]$", "\n".join(printed), re.MULTILINE)) == [
+    assert sorted(
+        re.findall(r"^\[mood at '(.*?)[.!].*: (.*)\]$", "\n".join(printed), re.MULTILINE)
+    ) == [
         ("All right", "calm"),
         ("My parcel has not arrived", "worried"),
         ("That is the third time", "angry"),
@@ -164,12 +203,19 @@ async def test_captions_prints_a_line_for_each_file(capsys: pytest.CaptureFixtur
         await main_of("captions.py")([question, question, question], url)
     lines = capsys.readouterr().out.split("\n")
     # What a terminal shows: every caption is written over the one before.
-    assert [line.rpartition("\r")[2] for line in lines] == ["What time is it?", "[The audio could not be transcribed.]", "Tell me.", ""]
+    assert [line.rpartition("\r")[2] for line in lines] == [
+        "What time is it?",
+        "[The audio could not be transcribed.]",
+        "Tell me.",
+        "",
+    ]
     assert len(lines[0].split("\r")) > 3
 
 
 @pytest.mark.socket
-async def test_translate_writes_the_translation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_translate_writes_the_translation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = tmp_path / "translated.wav"
     async with simulator(translations=[("What time is it?", "¿Qué hora es?")]) as url:
         await main_of("translate.py")(str(EXAMPLES / "question.wav"), "es", str(target), url)
@@ -177,7 +223,8 @@ async def test_translate_writes_the_translation(tmp_path: Path, capsys: pytest.C
     np.testing.assert_array_equal(read_wav(target), synthesize_speech("¿Qué hora es?"))
 
 
-# What they print, whether they talk with a service or, with `--simulated`, with a script of their own.
+# What they print, whether they talk with a service or, with `--simulated`, with a script of their
+# own.
 WEATHER = {
     '[get_weather {"city":"Paris","unit":"fahrenheit"}]',
     '[get_sunset {"city":"Paris"}]',
@@ -191,7 +238,11 @@ APPROVED = [
     "[2000.00 euros go to Grace]",
     "Grace has hers, too.",
 ]
-REJECTED = [*APPROVED[:2], '[rejected: pay {"recipient":"Grace","euros":2000}]', "Then I will not pay Grace."]
+REJECTED = [
+    *APPROVED[:2],
+    '[rejected: pay {"recipient":"Grace","euros":2000}]',
+    "Then I will not pay Grace.",
+]
 MANUAL = [
     '[find_product {"words":"umbrella"} -> [{"id": "U1", "name": "umbrella, black", "euros": 12}]]',
     "Yes, a black one for 12 euros.",
@@ -201,7 +252,9 @@ MANUAL = [
 ]
 
 
-async def run_with_its_script(example: str, monkeypatch: pytest.MonkeyPatch, **arguments: object) -> None:
+async def run_with_its_script(
+    example: str, monkeypatch: pytest.MonkeyPatch, **arguments: object
+) -> None:
     """Run an example that brings a script of its own, as it runs with a service that the environment names."""
     names = runpy.run_path(str(EXAMPLES / example))
     async with simulator(*names["SCRIPT"].replies) as url:
@@ -210,7 +263,9 @@ async def run_with_its_script(example: str, monkeypatch: pytest.MonkeyPatch, **a
 
 
 @pytest.mark.socket
-async def test_weather_tool_calls_two_functions_and_answers(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_weather_tool_calls_two_functions_and_answers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     await run_with_its_script("weather_tool.py", monkeypatch)
     *calls, answer = capsys.readouterr().out.splitlines()
     assert (len(calls), set(calls)) == (4, WEATHER)
@@ -220,15 +275,23 @@ async def test_weather_tool_calls_two_functions_and_answers(capsys: pytest.Captu
 @pytest.mark.socket
 @pytest.mark.parametrize(("verdict", "printed"), [(True, APPROVED), (False, REJECTED)])
 async def test_approval_asks_about_the_large_payment_alone(
-    verdict: bool, printed: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    verdict: bool,
+    printed: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await run_with_its_script("approval.py", monkeypatch, verdict=verdict)
     assert capsys.readouterr().out.splitlines() == printed
 
 
-@pytest.mark.parametrize(("typed", "printed"), [("y\n", APPROVED), ("no\n", REJECTED), ("", REJECTED)])
+@pytest.mark.parametrize(
+    ("typed", "printed"), [("y\n", APPROVED), ("no\n", REJECTED), ("", REJECTED)]
+)
 async def test_approval_asks_at_the_terminal(
-    typed: str, printed: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    typed: str,
+    printed: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -242,7 +305,9 @@ async def test_approval_asks_at_the_terminal(
 
 
 @pytest.mark.socket
-async def test_manual_tools_are_answered_from_elsewhere(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_manual_tools_are_answered_from_elsewhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     await run_with_its_script("manual_tools.py", monkeypatch)
     assert capsys.readouterr().out.splitlines() == MANUAL
 
@@ -260,10 +325,15 @@ async def test_manual_tools_are_answered_from_elsewhere(capsys: pytest.CaptureFi
 )
 async def test_an_example_of_tools_needs_no_service(command: list[str], last: str) -> None:
     example, *flags = command
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")} | {"PYTHONUTF8": "1"}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")
+    } | {"PYTHONUTF8": "1"}
     with trio.fail_after(10):
         ended = await trio.run_process(
-            [sys.executable, str(EXAMPLES / example), "--simulated", *flags], env=environment, stdin=b"", capture_stdout=True
+            [sys.executable, str(EXAMPLES / example), "--simulated", *flags],
+            env=environment,
+            stdin=b"",
+            capture_stdout=True,
         )
     assert ended.stdout.decode().splitlines()[-1] == last
 
@@ -277,7 +347,11 @@ def test_the_tests_of_an_agent_pass(pytester: pytest.Pytester) -> None:
 async def test_fault_injection_gets_an_answer_whatever_goes_wrong() -> None:
     faults = list(runpy.run_path(str(EXAMPLES / "fault_injection.py"))["FAULTS"])
     with trio.fail_after(10):
-        ended = await trio.run_process([sys.executable, str(EXAMPLES / "fault_injection.py")], capture_stdout=True, capture_stderr=True)
+        ended = await trio.run_process(
+            [sys.executable, str(EXAMPLES / "fault_injection.py")],
+            capture_stdout=True,
+            capture_stderr=True,
+        )
     lines = ended.stdout.decode().splitlines()
     assert ended.stderr == b""
     assert [line[:26].rstrip() for line in lines] == faults
@@ -285,15 +359,23 @@ async def test_fault_injection_gets_an_answer_whatever_goes_wrong() -> None:
     assert all("You are Ada." in story for story in stories.values())
     lost = "connection lost: 1006 the connection dropped"
     assert stories["the connection drops"] == f" 1.0 s  {lost}; You are Ada. (1.05 s of speech)"
-    assert stories["nothing more is said"] == " 5.6 s  no answer in 5 s; You are Ada. (1.05 s of speech)"
+    assert (
+        stories["nothing more is said"]
+        == " 5.6 s  no answer in 5 s; You are Ada. (1.05 s of speech)"
+    )
     assert stories["nothing, for a while"] == " 2.4 s  You are Ada. (1.05 s of speech)"
-    assert stories["half an event comes"] == " 0.6 s  [UnknownEvent] You are Ada. (1.05 s of speech)"
+    assert (
+        stories["half an event comes"] == " 0.6 s  [UnknownEvent] You are Ada. (1.05 s of speech)"
+    )
 
 
 @pytest.mark.socket
 async def test_local_llm_lets_a_model_answer(capsys: pytest.CaptureFixture[str]) -> None:
     serve = runpy.run_path(str(EXAMPLES / "local_llm.py"))["main"]
-    async with served(chunk(content="Hello, "), chunk(content="Ada."), DONE) as endpoint, trio.open_nursery() as nursery:
+    async with (
+        served(chunk(content="Hello, "), chunk(content="Ada."), DONE) as endpoint,
+        trio.open_nursery() as nursery,
+    ):
         url = await nursery.start(serve, endpoint.url, "m", 0)
         async with open_session(url=url, output_modalities=["text"]) as session:
             assert (await session.ask("I am Ada.")).text == "Hello, Ada."
@@ -306,13 +388,22 @@ async def test_local_llm_lets_a_model_answer(capsys: pytest.CaptureFixture[str])
 async def test_a_spoken_conversation_needs_no_service(tmp_path: Path) -> None:
     for package in ("pocketsphinx", "espeakng_loader"):
         pytest.importorskip(package)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
-    command = [sys.executable, str(EXAMPLES / "spoken_conversation.py"), str(EXAMPLES / "question.wav"), str(tmp_path / "answer.wav")]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")
+    }
+    command = [
+        sys.executable,
+        str(EXAMPLES / "spoken_conversation.py"),
+        str(EXAMPLES / "question.wav"),
+        str(tmp_path / "answer.wav"),
+    ]
     with trio.fail_after(30):
         ended = await trio.run_process(command, env=environment, capture_stdout=True)
     printed = ended.stdout.decode()
     assert re.search(r"^heard: .*\bweather\b.*\bparis\b", printed, re.MULTILINE)
-    assert """called: get_weather({"city":"paris"}) -> {"sky":"sunny","temperature":21}\n""" in printed
+    assert (
+        """called: get_weather({"city":"paris"}) -> {"sky":"sunny","temperature":21}\n""" in printed
+    )
     assert "said:   It says: sky sunny, temperature 21.\n" in printed
     assert len(read_wav(tmp_path / "answer.wav")) > 2 * PCM_RATE
 
@@ -337,7 +428,9 @@ def test_an_example_is_short(example: str) -> None:
 def test_the_readme_shows_examples_and_nothing_else() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     snippets = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    assert snippets == [(EXAMPLES / name).read_text(encoding="utf-8") for name in ("hello.py", "offline.py")]
+    assert snippets == [
+        (EXAMPLES / name).read_text(encoding="utf-8") for name in ("hello.py", "offline.py")
+    ]
 
 
 def test_the_links_of_the_readme_lead_somewhere() -> None:

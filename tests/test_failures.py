@@ -1,6 +1,7 @@
 """What can go wrong on a real network, seen through sessions and bare connections.
 
-Whatever it is: one bare exception of ours leaves the block, or the user's own unchanged, and no task and no socket is left.
+Whatever it is: one bare exception of ours leaves the block, or the user's own unchanged, and no
+task and no socket is left.
 """
 
 from __future__ import annotations
@@ -41,10 +42,17 @@ from peers import (
 )
 from trio.testing import wait_all_tasks_blocked
 
-from realtime_trio._websocket import Reject
+from realtime_trio._session.voice import Session, open_session
+from realtime_trio._transport.contract import Close
 from realtime_trio.audio.data import AudioData
 from realtime_trio.connection import Connection, open_connection
-from realtime_trio.errors import ConnectionFailed, ConnectionLost, RemoteProtocolError, SessionClosed, SlowConsumer
+from realtime_trio.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    RemoteProtocolError,
+    SessionClosed,
+    SlowConsumer,
+)
 from realtime_trio.events import (
     ConversationItemDelete,
     Event,
@@ -56,8 +64,7 @@ from realtime_trio.events import (
     SessionCreated,
     UnknownEvent,
 )
-from realtime_trio.session import Session, open_session
-from realtime_trio.transport import Close
+from realtime_trio.simulator.serving.websocket_server import Reject
 
 pytestmark = pytest.mark.socket
 
@@ -68,7 +75,16 @@ both = pytest.mark.parametrize("open_", [open_session, open_connection])
 
 @pytest.fixture(autouse=True)
 def _environment_without_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "all_proxy", "http_proxy", "https_proxy", "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"):
+    for name in (
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "all_proxy",
+        "http_proxy",
+        "https_proxy",
+        "ALL_PROXY",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -142,10 +158,14 @@ def client_context(authority: trustme.CA) -> ssl.SSLContext:
 @both
 async def test_refused(open_: Open) -> None:
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can listen there meanwhile
+        unused.bind(
+            ("127.0.0.1", 0)
+        )  # bound and not listening: nobody else can listen there meanwhile
         port = unused.getsockname()[1]
         with trio.fail_after(5):
-            with Leaves(ConnectionFailed, f"cannot connect to ws://127.0.0.1:{port}/realtime: .*refused"):
+            with Leaves(
+                ConnectionFailed, f"cannot connect to ws://127.0.0.1:{port}/realtime: .*refused"
+            ):
                 async with open_(url=f"ws://127.0.0.1:{port}"):
                     pytest.fail("not reached")
 
@@ -153,7 +173,9 @@ async def test_refused(open_: Open) -> None:
 @both
 async def test_no_such_name(open_: Open) -> None:
     with trio.fail_after(30):  # some resolvers take their time over it
-        with Leaves(ConnectionFailed, "cannot connect to ws://nowhere.invalid:80/v1/realtime: ") as caught:
+        with Leaves(
+            ConnectionFailed, "cannot connect to ws://nowhere.invalid:80/v1/realtime: "
+        ) as caught:
             async with open_(url="ws://nowhere.invalid/v1", proxy=None, connect_timeout=25):
                 pytest.fail("not reached")
     assert (caught.value.status, caught.value.code, caught.value.body) == (None, None, b"")
@@ -163,7 +185,9 @@ async def test_no_such_name(open_: Open) -> None:
 async def test_a_certificate_nobody_vouches_for(open_: Open) -> None:
     authority, other = trustme.CA(), trustme.CA()
     async with open_tls_server(authority.issue_cert("127.0.0.1")) as url:
-        with Leaves(ConnectionFailed, "TLS with wss://127.0.0.1:.* failed: certificate verify failed"):
+        with Leaves(
+            ConnectionFailed, "TLS with wss://127.0.0.1:.* failed: certificate verify failed"
+        ):
             async with open_(url=url, ssl_context=client_context(other)):
                 pytest.fail("not reached")
 
@@ -197,7 +221,9 @@ async def test_a_server_without_tls(open_: Open) -> None:
 async def test_an_http_error_with_a_body(open_: Open, status: int) -> None:
     body = b'{"error": {"message": "no"}}'
     async with open_server(greet, admit=lambda _: Reject(status=status, body=body)) as url:
-        with Leaves(ConnectionFailed, f"rejected the WebSocket handshake with HTTP {status}") as caught:
+        with Leaves(
+            ConnectionFailed, f"rejected the WebSocket handshake with HTTP {status}"
+        ) as caught:
             async with open_(url=url):
                 pytest.fail("not reached")
     assert (caught.value.status, caught.value.body, caught.value.code) == (status, body, None)
@@ -261,7 +287,10 @@ async def test_a_connection_does_not_wait_for_a_session() -> None:
     async def serve(server: Server) -> None:
         await server.hear(InputAudioBufferCommit)
 
-    async with open_server(serve) as url, open_connection(url=url, connect_timeout=0.1) as connection:
+    async with (
+        open_server(serve) as url,
+        open_connection(url=url, connect_timeout=0.1) as connection,
+    ):
         await start(connection)
         assert await consume(connection) == []
 
@@ -296,7 +325,9 @@ async def test_the_server_closes(open_: Open, code: int) -> None:
                 await use(url)
             assert (caught.value.code, caught.value.reason) == (code, "because")
     assert seen[:1] == [created()]
-    if code == 1000 or open_ is open_connection:  # else the block is cancelled, and may be before it has seen the last event
+    if (
+        code == 1000 or open_ is open_connection
+    ):  # else the block is cancelled, and may be before it has seen the last event
         assert seen == [created(), committed(1)]
 
 
@@ -318,7 +349,10 @@ async def test_the_server_vanishes(open_: Open, how: str) -> None:
                 await start(opened)
                 await consume(opened)
     assert caught.value.code == 1006
-    assert caught.value.reason in {"the peer hung up without a close frame", "the connection broke: Connection reset by peer"}
+    assert caught.value.reason in {
+        "the peer hung up without a close frame",
+        "the connection broke: Connection reset by peer",
+    }
 
 
 @both
@@ -353,12 +387,16 @@ async def test_a_connection_lost_while_sending_leaves_the_block_bare() -> None:
 
 @both
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-async def test_garbage_is_delivered_and_nothing_ends(open_: Open, opcode: int, caplog: pytest.LogCaptureFixture) -> None:
+async def test_garbage_is_delivered_and_nothing_ends(
+    open_: Open, opcode: int, caplog: pytest.LogCaptureFixture
+) -> None:
     garbage = b"garbage" if opcode == TEXT else b"\x00\xff\xfe"
 
     async def serve(stream: trio.SocketStream) -> None:
         await greet_by_hand(stream)
-        await stream.send_all(frame(opcode, garbage) + event_frame(committed(1)) + frame(CLOSE, b"\x03\xe8"))
+        await stream.send_all(
+            frame(opcode, garbage) + event_frame(committed(1)) + frame(CLOSE, b"\x03\xe8")
+        )
         await stream.receive_some()
 
     async with open_tcp_server(serve) as url, open_(url=url) as opened:
@@ -367,7 +405,9 @@ async def test_garbage_is_delivered_and_nothing_ends(open_: Open, opcode: int, c
     assert (first, last) == (created(), committed(1))
     assert isinstance(unknown, UnknownEvent)
     assert unknown.raw == (garbage.decode() if opcode == TEXT else garbage)
-    assert [record.levelname for record in caplog.records if record.name == "realtime_trio"] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if record.name == "realtime_trio"] == [
+        "WARNING"
+    ]
 
 
 @both
@@ -403,7 +443,9 @@ async def test_text_that_is_no_utf8_ends_the_connection(open_: Open) -> None:
 @pytest.mark.parametrize("is_admitted", [True, False])
 async def test_a_message_of_20_mib(open_: Open, is_admitted: bool) -> None:
     audio = AudioData(bytes(15 * 2**20))
-    delta = ResponseOutputAudioDelta(event_id="e", response_id="r", item_id="i", output_index=0, content_index=0, delta=audio)
+    delta = ResponseOutputAudioDelta(
+        event_id="e", response_id="r", item_id="i", output_index=0, content_index=0, delta=audio
+    )
     seen: list[Event] = []
 
     async def serve(server: Server) -> None:
@@ -440,10 +482,17 @@ async def test_a_slow_consumer_is_told_what_it_missed_and_goes_on() -> None:
         await server.hear_the_rest()
 
     async with open_server(serve) as url, open_session(url=url) as session:
-        slow, keen = session.events(InputAudioBufferCommitted, capacity=10), session.events(InputAudioBufferCommitted)
+        slow, keen = (
+            session.events(InputAudioBufferCommitted, capacity=10),
+            session.events(InputAudioBufferCommitted),
+        )
         await start(session)
-        assert [(await keen.receive()).event_id for _ in range(100)] == [f"event_{number}" for number in range(100)]
-        assert [(await slow.receive()).event_id for _ in range(10)] == [f"event_{number}" for number in range(10)]
+        assert [(await keen.receive()).event_id for _ in range(100)] == [
+            f"event_{number}" for number in range(100)
+        ]
+        assert [(await slow.receive()).event_id for _ in range(10)] == [
+            f"event_{number}" for number in range(10)
+        ]
         with pytest.raises(SlowConsumer) as caught:
             await slow.receive()
         assert caught.value.dropped == 90
@@ -466,17 +515,24 @@ async def test_a_consumer_that_stops_listening_loses_events_but_not_the_session(
         await stream.send_all(frame(CLOSE, payload))
 
     async with open_tcp_server(ping_and_talk) as url:
-        async with open_session(url=url, capacity=20, ping_interval=0.02, ping_timeout=4) as session:
+        async with open_session(
+            url=url, capacity=20, ping_interval=0.02, ping_timeout=4
+        ) as session:
             async for event in session.events():
                 assert isinstance(event, SessionCreated)
                 break
-            with session.events(InputAudioBufferCommitted) as stream, session.events(InputAudioBufferCommitted, capacity=999) as other:
+            with (
+                session.events(InputAudioBufferCommitted) as stream,
+                session.events(InputAudioBufferCommitted, capacity=999) as other,
+            ):
                 await start(session)
                 async for _ in stream:
                     break
                 await finished.wait()
                 assert session.closed is None
-                assert [(await other.receive()).event_id for _ in range(pings)] == [f"event_{number}" for number in range(pings)]
+                assert [(await other.receive()).event_id for _ in range(pings)] == [
+                    f"event_{number}" for number in range(pings)
+                ]
                 seen = [await stream.receive() for _ in range(stream.pending)]
                 with pytest.raises(SlowConsumer) as caught:
                     await stream.receive()
@@ -575,7 +631,9 @@ async def test_leaving_writes_what_was_sent_before_it_closes() -> None:
     async with open_server(serve) as url, open_session(url=url) as session:
         for number in range(200):
             await session.send(delete(number))
-    assert [event.item_id for event in heard if isinstance(event, ConversationItemDelete)] == [str(number) for number in range(200)]
+    assert [event.item_id for event in heard if isinstance(event, ConversationItemDelete)] == [
+        str(number) for number in range(200)
+    ]
 
 
 # The application is interrupted
@@ -633,4 +691,7 @@ async def test_ctrl_c_in_a_terminal_ends_a_program_in_the_ordinary_way(open_: Op
     assert "Exception Group" not in said
     assert "During handling" not in said
     assert closes[0] is not None
-    assert closes[0].code in {1001, 1006}  # without a goodbye if it was hit in the middle of its only send
+    assert closes[0].code in {
+        1001,
+        1006,
+    }  # without a goodbye if it was hit in the middle of its only send

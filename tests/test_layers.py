@@ -1,6 +1,8 @@
-"""Who may import whom: the arrows of docs/architecture.md, checked on the source without running it.
+"""Who may import whom: the floors of docs/architecture.md, checked on the source without running it.
 
-`LEVELS` is the map of the house.  A new module fails here until it has a place on it.
+`FLOORS` is the map of the house, from the ground up, with one row a folder.  A new folder, or a new
+module at the top, fails here until it has a place on it.  What is imported for type checkers alone
+counts like everything else.
 """
 
 from __future__ import annotations
@@ -21,98 +23,73 @@ T = TypeVar("T")
 PACKAGE = "realtime_trio"
 SOURCE = Path(__file__).parent.parent / PACKAGE
 
-# Modules are called what they are called inside the package; "" is the package itself, the front door.
-# `x.*` is the package x with everything in it, except what has a line of its own.
-LEVELS = {
-    # Values and numbers.
-    "_version": 0,
-    "errors": 0,
-    "audio.*": 0,
-    "events.*": 0,
-    # Between bytes, functions and values.
-    "audio.playback": 1,
-    "codec": 1,
-    "dialects": 1,
-    "endpoint": 1,
-    "tools.*": 1,
-    # Pure machines.
-    "captions": 2,
-    "conversation.*": 2,
-    "ledger": 2,
-    "mcp": 2,
-    "_order.*": 2,
-    "shorthand": 2,
-    "turns": 2,
-    "replies": 2,
-    # Everything that awaits.
-    "": 3,
-    "_dial": 3,
-    "transport": 3,
-    "_websocket": 3,
-    "connection": 3,
-    "hub": 3,
-    "outbox": 3,
-    "recording": 3,
-    "_http": 3,
-    "exchange": 3,
-    "input_audio": 3,
-    "answers": 3,
-    "_nursery": 3,
-    "tools.context": 3,
-    "tools.executor": 3,
-    "session": 3,
-    "transcriber": 3,
-    "translator": 3,
-    # The other side of the wire.
-    "simulator.*": 4,
-    # What people start.
-    "testing": 5,
-    "cli": 5,
-    "_pytest_plugin": 5,
-    "__main__": 5,
-}
+# From the ground up.  A row may import what stands in rows below it, and its own modules without a
+# circle.  `x.*` is the folder x with everything in it that has no row of its own; other names are
+# single modules, and "" is the package itself, the front door.
+FLOORS = (
+    ("_version", "errors"),
+    ("audio.*",),
+    ("events.*",),
+    ("_protocol.*",),
+    ("tools.*",),
+    ("_state.*",),
+    ("_order.*",),
+    ("_runtime.*",),
+    ("_transport.*",),
+    ("connection", "recording"),
+    ("_session.*",),
+    ("",),
+    ("simulator.speech", "simulator.script.*"),
+    ("simulator.roles",),
+    ("simulator.service.*",),
+    ("simulator.offline.*",),
+    ("simulator.chat_completions", "simulator.voice", "simulator.replay"),
+    ("simulator.serving.*",),
+    ("simulator",),
+    ("testing", "cli", "_pytest_plugin", "__main__"),
+)
+LEVELS = {pattern: level for level, row in enumerate(FLOORS) for pattern in row}
 
-# These know less of us than their level would let them.
-KNOWS_ONLY = {
-    "_version": [],
-    "errors": [],
-    "audio.*": ["errors", "audio.*"],
-    "events.*": ["errors", "audio.*", "events.*"],
-}
-
-# Up to here nothing waits, sleeps or logs, and times and ids are passed in.
-LAST_PURE_LEVEL = 2
+# Here nothing waits, sleeps or logs, and times and ids are passed in.
+PURE = ("errors", "audio.*", "events.*", "_protocol.*", "tools.*", "_state.*", "_order.*")
+PURE_IN_THE_SIMULATOR = ("simulator.roles", "simulator.speech", "simulator.service.*")
 IMPURE = {"trio", "trio_websocket", "time", "random", "uuid", "logging"}
 # What is only a class is allowed: a UUID is a value, making one up is not pure.
 PURE_PARTS = {"uuid.UUID"}
 
 # Foreign packages with one border each, where what they raise is translated.
 RESERVED = {
-    "trio_websocket": ["transport", "_websocket"],
-    "cattrs": ["codec", "dialects", "tools.*"],
-    "json": ["codec", "dialects", "tools.*", "simulator._document"],
-    "yaml": ["simulator._document"],
-    "orjson": ["codec", "dialects", "tools.*", "simulator._rest"],
-    "h11": ["_http"],
+    "trio_websocket": ["_transport.websocket", "simulator.serving.websocket_server"],
+    "cattrs": ["_protocol.*", "tools.*"],
+    "json": ["_protocol.*", "tools.*", "simulator.script.document"],
+    "orjson": ["_protocol.*", "tools.*", "simulator.serving.rest"],
+    "yaml": ["simulator.script.document"],
+    "h11": ["simulator.serving.http"],
 }
 
-# Extras that may be missing: these modules, and no others, may import them inside a function.
-OPTIONAL = {
-    "simulator._document": {"yaml"},
-    "_dial": {"python_socks"},
-    "transport": {"python_socks"},
-    "_websocket": {"python_socks"},
+# What is loaded when it is first used: extras, which may be missing, and the WebSocket, because
+# whoever only imports the package needs neither it nor the h11 that comes with it.
+LOADED_LATE = {
+    "simulator.script.document": {"yaml"},
+    "_transport.dial": {"python_socks"},
     "cli": {"click", "rich"},
+    "connection": {f"{PACKAGE}._transport.websocket"},
 }
 
 
 @attrs.frozen
 class Import:
     target: str
-    """The imported module in full: `realtime_trio.events.items` for `from .items import Item` inside the events package."""
+    """The imported module in full: `realtime_trio.events.items` for `from .items import Item`
+    inside the events package."""
     line: int
     in_function: bool
     for_types_only: bool
+
+    @property
+    def top(self) -> str:
+        """The package it belongs to."""
+        return self.target.partition(".")[0]
 
     @property
     def ours(self) -> str | None:
@@ -137,8 +114,13 @@ def matches(module: str, pattern: str) -> bool:
 
 
 def place(module: str, table: Mapping[str, T]) -> T | None:
-    """The module's own line in a table, else its package's."""
-    return table.get(module, next((value for pattern, value in table.items() if matches(module, pattern)), None))
+    """The module's own row in a table, else that of the innermost folder that has one."""
+    fitting = [pattern for pattern in table if matches(module, pattern)]
+    return table[max(fitting, key=len)] if fitting else None
+
+
+def is_pure(module: str) -> bool:
+    return any(matches(module, pattern) for pattern in (*PURE, *PURE_IN_THE_SIMULATOR))
 
 
 def imports_of(module: str, source: str, *, is_package: bool = False) -> list[Import]:
@@ -154,13 +136,20 @@ def imports_of(module: str, source: str, *, is_package: bool = False) -> list[Im
         origin = ".".join([*parents, *([node.module] if node.module else [])])
         for alias in node.names:
             name = f"{origin}.{alias.name}"
-            yield name if name.removeprefix(f"{PACKAGE}.") in MODULES or name in PURE_PARTS else origin
+            yield (
+                name
+                if name.removeprefix(f"{PACKAGE}.") in MODULES or name in PURE_PARTS
+                else origin
+            )
 
     def visit(node: ast.AST, in_function: bool, for_types_only: bool) -> Iterator[Import]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             for target in dict.fromkeys(targets(node)):
                 yield Import(target, node.lineno, in_function, for_types_only)
-        elif isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+        elif isinstance(node, ast.If) and ast.unparse(node.test) in {
+            "TYPE_CHECKING",
+            "typing.TYPE_CHECKING",
+        }:
             for then in node.body:
                 yield from visit(then, in_function, True)
             for otherwise in node.orelse:
@@ -173,27 +162,36 @@ def imports_of(module: str, source: str, *, is_package: bool = False) -> list[Im
     return list(visit(ast.parse(source), False, False))
 
 
+def read(module: str) -> list[Import]:
+    """The imports of one of our modules."""
+    path = MODULES[module]
+    source = path.read_text(encoding="utf-8")
+    return imports_of(module, source, is_package=path.name == "__init__.py")
+
+
 def violations(module: str, imported: Import) -> Iterator[str]:
     level = place(module, LEVELS)
     assert level is not None, f"{module} has no level"
-    top = imported.target.partition(".")[0]
+    top = imported.top
     if (ours := imported.ours) is not None:
         theirs = place(ours, LEVELS)
         if theirs is None or theirs > level:
             yield f"{ours or PACKAGE} is on level {theirs}, {module} on level {level}: imports point down"
-        known = place(module, KNOWS_ONLY)
-        if known is not None and not any(matches(ours, pattern) for pattern in known):
-            yield f"{module} knows only {known} of us, not {ours or PACKAGE}"
-    if level <= LAST_PURE_LEVEL and top in IMPURE and imported.target not in PURE_PARTS:
+    if is_pure(module) and top in IMPURE and imported.target not in PURE_PARTS:
         yield f"{module} is pure: no {top}"
     if top in RESERVED and not any(matches(module, pattern) for pattern in RESERVED[top]):
         yield f"{top} is for {RESERVED[top]} alone"
-    if imported.in_function and top not in OPTIONAL.get(module, ()):
+    late = LOADED_LATE.get(module, set())
+    if imported.in_function and not late & {top, imported.target}:
         yield f"{imported.target} is imported inside a function"
 
 
 def complaints(module: str, source: str) -> list[str]:
-    return [complaint for imported in imports_of(module, source) for complaint in violations(module, imported)]
+    return [
+        complaint
+        for imported in imports_of(module, source)
+        for complaint in violations(module, imported)
+    ]
 
 
 def cycle(graph: dict[str, set[str]]) -> list[str]:
@@ -210,25 +208,45 @@ def test_every_module_has_a_level() -> None:
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_keep_the_rules(module: str) -> None:
-    path = MODULES[module]
-    imported = imports_of(module, path.read_text(encoding="utf-8"), is_package=path.name == "__init__.py")
-    assert [f"{path}:{item.line}: {complaint}" for item in imported for complaint in violations(module, item)] == []
+    assert [
+        f"{MODULES[module]}:{item.line}: {complaint}"
+        for item in read(module)
+        for complaint in violations(module, item)
+    ] == []
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    graph = {}
-    for module, path in MODULES.items():
-        imported = imports_of(module, path.read_text(encoding="utf-8"), is_package=path.name == "__init__.py")
-        graph[module] = {item.ours for item in imported if item.ours is not None and not item.for_types_only}
+    graph = {
+        module: {item.ours for item in read(module) if item.ours is not None} for module in MODULES
+    }
     assert cycle(graph) == []
 
 
-def test_importing_the_package_leaves_simulator_cli_and_extras_alone() -> None:
+def test_no_row_and_no_allowance_is_stale() -> None:
+    patterns = [*LEVELS, *PURE, *PURE_IN_THE_SIMULATOR, *LOADED_LATE]
+    patterns += [pattern for allowed in RESERVED.values() for pattern in allowed]
+    assert [p for p in patterns if not any(matches(module, p) for module in MODULES)] == []
+    used: dict[str, set[str]] = {}
+    for module in MODULES:
+        for item in read(module):
+            used.setdefault(module, set()).update({item.target, item.target.partition(".")[0]})
+    for foreign, allowed in RESERVED.items():
+        for pattern in allowed:
+            assert any(foreign in used[m] for m in used if matches(m, pattern)), (foreign, pattern)
+    for module, late in LOADED_LATE.items():
+        assert late - {t for i in read(module) if i.in_function for t in (i.target, i.top)} == set()
+
+
+def test_importing_the_package_leaves_servers_command_line_and_extras_alone() -> None:
     listing = subprocess.run(
-        [sys.executable, "-c", "import sys, realtime_trio; print(*sys.modules)"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", "import sys, realtime_trio; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    unwanted = [f"{PACKAGE}.simulator", f"{PACKAGE}.cli", f"{PACKAGE}.testing", "click", "rich", "python_socks"]
-    assert [name for name in listing.stdout.split() if name in unwanted] == []
+    unwanted = {f"{PACKAGE}.{name}" for name in ("simulator", "cli", "testing", "_pytest_plugin")}
+    unwanted |= {"h11", "click", "rich", "python_socks", "yaml", "httpx2"}
+    assert unwanted & set(listing.stdout.split()) == set()
 
 
 # The checker itself: every rule is broken once, in the ways one can write an import.
@@ -237,16 +255,19 @@ def test_importing_the_package_leaves_simulator_cli_and_extras_alone() -> None:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("events.items", "from realtime_trio.codec import Codec"),
-        ("events.items", "from ..codec import Codec"),
-        ("events.items", "import realtime_trio.codec"),
-        ("events.items", "if TYPE_CHECKING: from realtime_trio.session import Session"),
-        ("audio.pcm", "from realtime_trio.audio.playback import PlaybackTracker"),
+        ("events.items", "from realtime_trio._protocol.codec import Codec"),
+        ("events.items", "from .._protocol.codec import Codec"),
+        ("events.items", "import realtime_trio._protocol.codec"),
+        ("events.items", "if TYPE_CHECKING: from realtime_trio._session.voice import Session"),
         ("audio.pcm", "from realtime_trio.events import Event"),
         ("errors", "from . import audio"),
-        ("conversation", "from realtime_trio import Session"),
-        ("session", "from realtime_trio.simulator.server import Server"),
-        ("session", "from realtime_trio.unheard_of import anything"),
+        ("_state.turns", "from realtime_trio import Session"),
+        ("_session.voice", "from realtime_trio.simulator.service.server import SimulatedServer"),
+        ("_session.voice", "from realtime_trio.unheard_of import anything"),
+        (
+            "simulator.service.server",
+            "from realtime_trio.simulator.offline.agent import OfflineAgent",
+        ),
     ],
 )
 def test_an_import_that_points_up_is_found(module: str, line: str) -> None:
@@ -256,13 +277,14 @@ def test_an_import_that_points_up_is_found(module: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("codec", "import trio"),
-        ("turns", "from time import monotonic"),
+        ("_protocol.codec", "import trio"),
+        ("_state.turns", "from time import monotonic"),
         ("tools.schema", "import logging"),
         ("tools.schema", "from uuid import UUID, uuid4"),
-        ("session", "from trio_websocket import ConnectionClosed"),
-        ("session", "import json"),
-        ("conversation", "from cattrs.errors import BaseValidationError"),
+        ("simulator.service.server", "import trio"),
+        ("_session.voice", "from trio_websocket import ConnectionClosed"),
+        ("_session.voice", "import json"),
+        ("_state.conversation.reducer", "from cattrs.errors import BaseValidationError"),
     ],
 )
 def test_a_foreign_package_in_the_wrong_room_is_found(module: str, line: str) -> None:
@@ -271,7 +293,12 @@ def test_a_foreign_package_in_the_wrong_room_is_found(module: str, line: str) ->
 
 @pytest.mark.parametrize(
     ("module", "imported"),
-    [("session", "python_socks"), ("cli", "realtime_trio.simulator"), ("cli", "python_socks"), ("hub", "collections")],
+    [
+        ("_session.voice", "python_socks"),
+        ("cli", "realtime_trio.simulator"),
+        ("cli", "python_socks"),
+        ("_runtime.hub", "collections"),
+    ],
 )
 def test_an_import_inside_a_function_is_found(module: str, imported: str) -> None:
     assert complaints(module, f"class A:\n    async def f(self):\n        import {imported}") != []
@@ -280,12 +307,25 @@ def test_an_import_inside_a_function_is_found(module: str, imported: str) -> Non
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("events.items", "from ._base import Event\nfrom ..audio import pcm\nfrom ..errors import ProtocolError"),
-        ("conversation", "from realtime_trio.audio.playback import PlaybackTracker\nfrom realtime_trio.events import Event"),
-        ("session", "import logging\nimport trio\nfrom realtime_trio.hub import EventHub"),
-        ("transport", "import trio_websocket\ndef f():\n    from python_socks.async_.trio import Proxy"),
+        (
+            "events.items",
+            "from ._base import Event\nfrom ..audio import pcm\nfrom ..errors import ProtocolError",
+        ),
+        (
+            "_state.turns",
+            "from realtime_trio.audio.pcm import PCM_RATE\nfrom realtime_trio.events import Event",
+        ),
+        (
+            "_session.voice",
+            "import logging\nimport trio\nfrom realtime_trio._runtime.hub import EventHub",
+        ),
+        (
+            "_transport.dial",
+            "import trio\ndef f():\n    from python_socks.async_.trio import Proxy",
+        ),
+        ("_transport.websocket", "import trio_websocket"),
         ("cli", "def f():\n    import rich.console"),
-        ("tools.executor", "import cattrs\nimport json"),
+        ("tools.arguments", "import cattrs\nimport json"),
         ("tools.shapes", "from uuid import UUID"),
     ],
 )

@@ -17,8 +17,10 @@ from simulated import open_simulated, speech
 from strategies import any_client_event, any_server_event
 from trio.testing import wait_all_tasks_blocked
 
+from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._runtime.hub import EventHub
+from realtime_trio._session.voice import open_session
 from realtime_trio.audio import AudioData
-from realtime_trio.codec import Codec, Role, SessionKind
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     AssistantMessage,
@@ -53,14 +55,15 @@ from realtime_trio.events import (
     UnknownEvent,
     UserMessage,
 )
-from realtime_trio.hub import EventHub
 from realtime_trio.recording import Recording, WireRecord, open_recording, read_recording, rewrite
-from realtime_trio.session import open_session
 from realtime_trio.simulator import Reply, Script, open_simulator_transport
 
 
 def created(**fields: Any) -> SessionCreated:
-    return SessionCreated(event_id="event_1", session=RealtimeSession(**{"id": "sess_1", "model": "gpt-realtime", **fields}))
+    return SessionCreated(
+        event_id="event_1",
+        session=RealtimeSession(**{"id": "sess_1", "model": "gpt-realtime", **fields}),
+    )
 
 
 def server(*events: Event) -> list[WireRecord]:
@@ -77,7 +80,10 @@ def saved(path: Path, recording: Recording, **options: bool) -> Path:
 
 
 def read_back(path: Path, *records: WireRecord, **options: bool) -> list[Event]:
-    return [record.event for record in read_recording(saved(path, Recording.of(records), **options)).records]
+    return [
+        record.event
+        for record in read_recording(saved(path, Recording.of(records), **options)).records
+    ]
 
 
 async def wait_for_lines(path: Path, count: int) -> None:
@@ -97,7 +103,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "session.jsonl"
 
 
-# --- while a session runs -----------------------------------------------------------------------------------------------------------
+# --- while a session runs -------------------------------------------------------------------------
 
 
 async def test_a_session_is_recorded_from_its_first_event_to_its_last(path: Path) -> None:
@@ -106,7 +112,11 @@ async def test_a_session_is_recorded_from_its_first_event_to_its_last(path: Path
         async with open_recording(wire, path):
             await session.ask("Hello!")
     recording = read_recording(path)
-    assert (recording.kind, recording.model, recording.dropped) == (SessionKind.REALTIME, "gpt-realtime", 0)
+    assert (recording.kind, recording.model, recording.dropped) == (
+        SessionKind.REALTIME,
+        "gpt-realtime",
+        0,
+    )
     types = [(record.source, record.event.type) for record in recording.records]
     assert types[:4] == [
         ("server", "session.created"),
@@ -123,8 +133,16 @@ async def test_the_file_is_one_json_object_a_line(path: Path) -> None:
         await session.insert_item(UserMessage.text("one\ntwo\u2028three"))
     header, first, *_ = map(json.loads, lines_of(path))
     assert header == {"version": 1, "kind": "realtime", "model": "gpt-realtime"}
-    assert (first["time"], first["source"], first["event"]["type"]) == (0.0, "server", "session.created")
-    [create] = [record.event for record in read_recording(path).records if isinstance(record.event, ConversationItemCreate)]
+    assert (first["time"], first["source"], first["event"]["type"]) == (
+        0.0,
+        "server",
+        "session.created",
+    )
+    [create] = [
+        record.event
+        for record in read_recording(path).records
+        if isinstance(record.event, ConversationItemCreate)
+    ]
     assert create.item == attrs.evolve(UserMessage.text("one\ntwo\u2028three"), id=create.item.id)
 
 
@@ -199,7 +217,9 @@ async def test_a_session_in_which_nothing_happens_is_an_empty_recording(path: Pa
     assert read_recording(path) == Recording(records=()) == Recording.of([])
 
 
-async def test_the_file_is_written_in_another_thread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_file_is_written_in_another_thread(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads: set[threading.Thread] = set()
     run_sync: Any = trio.to_thread.run_sync
 
@@ -243,7 +263,7 @@ async def test_what_the_block_raises_wins_over_a_full_disk() -> None:
     assert "No space" in raised.value.__notes__[0]
 
 
-# --- what is left out ---------------------------------------------------------------------------------------------------------------
+# --- what is left out -----------------------------------------------------------------------------
 
 
 def test_secrets_are_left_out_unless_somebody_wants_them(path: Path) -> None:
@@ -255,11 +275,26 @@ def test_secrets_are_left_out_unless_somebody_wants_them(path: Path) -> None:
             headers={"X-Key": "very secret", "Authorization": "Bearer abc"},
         ),
         McpTool(server_label="plain", server_url="https://example.com/mcp"),
-        FunctionTool(name="log_in", parameters={"properties": {"headers": {"type": "object"}, "password": {"type": "string"}}}),
+        FunctionTool(
+            name="log_in",
+            parameters={
+                "properties": {"headers": {"type": "object"}, "password": {"type": "string"}}
+            },
+        ),
     )
-    update = SessionUpdate(session=SessionConfig(tools=tools, instructions="The key is sk-proj-0123456789abcdef."))
-    refusal = ErrorEvent(event_id="event_2", error=ErrorDetail(type="x", message="Incorrect API key provided: ek_0123456789abcdef."))
-    raw = {"type": "session.tooled", "tools": [{"type": "mcp", "headers": {"X-Key": "very secret"}, "api_key": "hidden", "mode": 1}]}
+    update = SessionUpdate(
+        session=SessionConfig(tools=tools, instructions="The key is sk-proj-0123456789abcdef.")
+    )
+    refusal = ErrorEvent(
+        event_id="event_2",
+        error=ErrorDetail(type="x", message="Incorrect API key provided: ek_0123456789abcdef."),
+    )
+    raw = {
+        "type": "session.tooled",
+        "tools": [
+            {"type": "mcp", "headers": {"X-Key": "very secret"}, "api_key": "hidden", "mode": 1}
+        ],
+    }
     strange = UnknownEvent(type="session.tooled", raw=raw)
     records = [*client(update), *server(refusal, strange)]
     [written, refused, tooled] = read_back(path, *records)
@@ -285,25 +320,48 @@ def test_secrets_are_left_out_unless_somebody_wants_them(path: Path) -> None:
 def test_scrubbed_audio_reads_as_silence_of_the_same_length(path: Path) -> None:
     loud = AudioData(speech(10))
     item = AssistantMessage(content=(OutputAudio(loud, "hello"),), id="a")
-    place: dict[str, Any] = {"event_id": "event_2", "response_id": "r", "item_id": "a", "output_index": 0, "content_index": 0}
+    place: dict[str, Any] = {
+        "event_id": "event_2",
+        "response_id": "r",
+        "item_id": "a",
+        "output_index": 0,
+        "content_index": 0,
+    }
     records = [
         *server(created()),
-        *client(InputAudioBufferAppend(audio=loud), ConversationItemCreate(item=UserMessage.audio(loud))),
-        *server(ResponseOutputAudioDelta(**place, delta=loud), ConversationItemRetrieved(event_id="event_3", item=item)),
+        *client(
+            InputAudioBufferAppend(audio=loud), ConversationItemCreate(item=UserMessage.audio(loud))
+        ),
+        *server(
+            ResponseOutputAudioDelta(**place, delta=loud),
+            ConversationItemRetrieved(event_id="event_3", item=item),
+        ),
     ]
     append, create, delta, retrieved = read_back(path, *records, scrub_audio=True)[1:]
     quiet = AudioData(bytes(loud.nbytes))
     assert append == InputAudioBufferAppend(audio=quiet)
     assert create == ConversationItemCreate(item=UserMessage.audio(quiet))
     assert delta == ResponseOutputAudioDelta(**place, delta=quiet)
-    assert retrieved == ConversationItemRetrieved(event_id="event_3", item=attrs.evolve(item, content=(OutputAudio(quiet, "hello"),)))
+    assert retrieved == ConversationItemRetrieved(
+        event_id="event_3", item=attrs.evolve(item, content=(OutputAudio(quiet, "hello"),))
+    )
     assert f"<{loud.nbytes} bytes of audio>" in path.read_text("utf-8")
 
 
 def test_silence_is_what_it_is_in_the_format_of_the_session_or_of_the_response(path: Path) -> None:
-    audio = SessionAudio(input=SessionAudioInput(format=AudioFormat.pcmu()), output=SessionAudioOutput(format=AudioFormat.pcma()))
-    place: dict[str, Any] = {"event_id": "event_2", "item_id": "a", "output_index": 0, "content_index": 0}
-    special = Response(id="r", audio=ResponseAudio(output=ResponseAudioOutput(format=AudioFormat.pcm())))
+    audio = SessionAudio(
+        input=SessionAudioInput(format=AudioFormat.pcmu()),
+        output=SessionAudioOutput(format=AudioFormat.pcma()),
+    )
+    place: dict[str, Any] = {
+        "event_id": "event_2",
+        "item_id": "a",
+        "output_index": 0,
+        "content_index": 0,
+    }
+    special = Response(
+        id="r", audio=ResponseAudio(output=ResponseAudioOutput(format=AudioFormat.pcm()))
+    )
     records = [
         *server(created(audio=audio)),
         *client(InputAudioBufferAppend(audio=b"abc")),
@@ -316,8 +374,12 @@ def test_silence_is_what_it_is_in_the_format_of_the_session_or_of_the_response(p
         ),
     ]
     events = read_back(path, *records, scrub_audio=True)
-    assert [event.audio.data for event in events if isinstance(event, InputAudioBufferAppend)] == [b"\xff" * 3]
-    assert [event.delta.data for event in events if isinstance(event, ResponseOutputAudioDelta)] == [bytes(4), b"\xd5" * 4, b"\xd5" * 4]
+    assert [event.audio.data for event in events if isinstance(event, InputAudioBufferAppend)] == [
+        b"\xff" * 3
+    ]
+    assert [
+        event.delta.data for event in events if isinstance(event, ResponseOutputAudioDelta)
+    ] == [bytes(4), b"\xd5" * 4, b"\xd5" * 4]
 
 
 def test_audio_of_events_from_the_future_is_scrubbed_too(path: Path) -> None:
@@ -325,7 +387,11 @@ def test_audio_of_events_from_the_future_is_scrubbed_too(path: Path) -> None:
         {"type": "song.append", "audio": AudioData(b"abc").base64, "title": "abc"},
         {"type": "response.sung_audio.delta", "delta": AudioData(b"abcdef").base64},
     ]
-    events = read_back(path, *server(*[UnknownEvent(type=str(raw["type"]), raw=raw) for raw in strange]), scrub_audio=True)
+    events = read_back(
+        path,
+        *server(*[UnknownEvent(type=str(raw["type"]), raw=raw) for raw in strange]),
+        scrub_audio=True,
+    )
     assert [event.raw for event in events if isinstance(event, UnknownEvent)] == [
         {"type": "song.append", "audio": "<3 bytes of audio>", "title": "abc"},
         {"type": "response.sung_audio.delta", "delta": "<6 bytes of audio>"},
@@ -333,17 +399,23 @@ def test_audio_of_events_from_the_future_is_scrubbed_too(path: Path) -> None:
 
 
 def test_rewriting_leaves_alone_what_does_not_change() -> None:
-    update = SessionUpdate(session=SessionConfig(tools=(FunctionTool(name="a", parameters={"x": [1, {"y": "z"}]}),)))
+    update = SessionUpdate(
+        session=SessionConfig(tools=(FunctionTool(name="a", parameters={"x": [1, {"y": "z"}]}),))
+    )
     assert rewrite(update, lambda _, value: value) is update
     changed = rewrite(update, lambda name, value: "w" if name == "y" else value)
-    assert changed == SessionUpdate(session=SessionConfig(tools=(FunctionTool(name="a", parameters={"x": [1, {"y": "w"}]}),)))
+    assert changed == SessionUpdate(
+        session=SessionConfig(tools=(FunctionTool(name="a", parameters={"x": [1, {"y": "w"}]}),))
+    )
 
 
-# --- reading ------------------------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 def test_kind_and_model_are_told_by_the_first_event() -> None:
-    translation = TranslationSession(id="sess_1", expires_at=1, model="gpt-realtime-translate", audio=TranslationAudio())
+    translation = TranslationSession(
+        id="sess_1", expires_at=1, model="gpt-realtime-translate", audio=TranslationAudio()
+    )
     first = [
         created(),
         SessionCreated(event_id="event_1", session=TranscriptionSession()),
@@ -360,31 +432,47 @@ def test_kind_and_model_are_told_by_the_first_event() -> None:
 
 
 def test_a_translation_session_is_read_as_one(path: Path) -> None:
-    session = TranslationSession(id="sess_1", expires_at=1, model="gpt-realtime-translate", audio=TranslationAudio())
+    session = TranslationSession(
+        id="sess_1", expires_at=1, model="gpt-realtime-translate", audio=TranslationAudio()
+    )
     events = [
         TranslationSessionCreated(event_id="event_1", session=session),
         TranslationSessionOutputAudioDelta(event_id="event_2", delta=b"ab", elapsed_ms=200),
     ]
     recording = read_recording(saved(path, Recording.of(server(*events))))
-    assert (recording.kind, [record.event for record in recording.records]) == (SessionKind.TRANSLATION, events)
+    assert (recording.kind, [record.event for record in recording.records]) == (
+        SessionKind.TRANSLATION,
+        events,
+    )
     assert [record.time for record in recording.records] == [0.0, 0.25]
 
 
 def test_what_was_no_event_is_read_as_the_same(path: Path) -> None:
     strange = [
-        UnknownEvent(event_id="event_1", type="song.sung", raw={"event_id": "event_1", "type": "song.sung"}),
+        UnknownEvent(
+            event_id="event_1", type="song.sung", raw={"event_id": "event_1", "type": "song.sung"}
+        ),
         UnknownEvent(raw="{broken", problem="not JSON"),
         UnknownEvent(raw=b"\xff\x00", problem="not JSON"),
         UnknownEvent(raw=[1, 2], problem="expected an object, got a list"),
     ]
     events = read_back(path, *server(*strange))
     assert all(isinstance(event, UnknownEvent) for event in events)
-    assert [event.raw for event in events if isinstance(event, UnknownEvent)] == [strange[0].raw, "{broken", "\\xff\x00", [1, 2]]
+    assert [event.raw for event in events if isinstance(event, UnknownEvent)] == [
+        strange[0].raw,
+        "{broken",
+        "\\xff\x00",
+        [1, 2],
+    ]
     assert events[0] == strange[0]
 
 
 def test_what_was_missed_survives_being_saved_again(path: Path) -> None:
-    recording = Recording(records=tuple(attrs.evolve(record, time=0.0) for record in server(created())), model="gpt-realtime", dropped=3)
+    recording = Recording(
+        records=tuple(attrs.evolve(record, time=0.0) for record in server(created())),
+        model="gpt-realtime",
+        dropped=3,
+    )
     assert read_recording(saved(path, recording)) == recording
 
 
@@ -402,11 +490,20 @@ def test_a_last_line_that_a_crash_has_cut_off_is_ignored(path: Path) -> None:
         ("", "its first line is not the header"),
         ("hello\n", "its first line is not the header"),
         ('{"version": 1, "kind": "opera", "model": null}\n', "its first line is not the header"),
-        ('{"type": "error", "event_id": "e", "error": {"type": "x", "message": "y"}}\n', "its first line is not the header"),
-        ('{"version": 2, "kind": "realtime", "model": null}\n', "version 2; this library reads version 1"),
+        (
+            '{"type": "error", "event_id": "e", "error": {"type": "x", "message": "y"}}\n',
+            "its first line is not the header",
+        ),
+        (
+            '{"version": 2, "kind": "realtime", "model": null}\n',
+            "version 2; this library reads version 1",
+        ),
         ('{"version": 1, "kind": "realtime", "model": null}\n{"time": 0}\n', "line 2 .* no record"),
         ('{"version": 1, "kind": "realtime", "model": null}\nhm\n', "line 2 .* no record"),
-        ('{"version": 1, "kind": "realtime", "model": null}\n{"time": 0, "source": "me", "event": {}}\n', "line 2 .* no record"),
+        (
+            '{"version": 1, "kind": "realtime", "model": null}\n{"time": 0, "source": "me", "event": {}}\n',
+            "line 2 .* no record",
+        ),
     ],
 )
 def test_what_is_no_recording_is_refused_with_the_line(path: Path, text: str, problem: str) -> None:
@@ -416,7 +513,9 @@ def test_what_is_no_recording_is_refused_with_the_line(path: Path, text: str, pr
 
 
 @given(st.lists(any_client_event() | any_server_event(), max_size=5))
-def test_every_event_is_read_as_it_came_over_the_wire(tmp_path_factory: pytest.TempPathFactory, events: list[Event]) -> None:
+def test_every_event_is_read_as_it_came_over_the_wire(
+    tmp_path_factory: pytest.TempPathFactory, events: list[Event]
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
     ours, theirs = Codec(Role.CLIENT), Codec(Role.SERVER)
     records = server(created())
@@ -430,7 +529,9 @@ def test_every_event_is_read_as_it_came_over_the_wire(tmp_path_factory: pytest.T
 
 
 @given(any_client_event() | any_server_event())
-def test_whatever_was_scrubbed_can_be_read(tmp_path_factory: pytest.TempPathFactory, event: Event) -> None:
+def test_whatever_was_scrubbed_can_be_read(
+    tmp_path_factory: pytest.TempPathFactory, event: Event
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
     records = client(event) if isinstance(event, ClientEvent) else server(event)
     [read] = read_back(path, *records, scrub_audio=True, scrub_secrets=True)

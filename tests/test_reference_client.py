@@ -1,7 +1,8 @@
 """What the reference client for JavaScript tests live, here against the simulator on a real port; and what it gets wrong.
 
-The first half asks of a session what its tests ask of the client, on a server (a key in a header) and in a browser (a key among the
-subprotocols).  The second half pins what is different here because there it is a mistake, as far as that shows in a whole session.
+The first half asks of a session what its tests ask of the client, on a server (a key in a header)
+and in a browser (a key among the subprotocols).  The second half pins what is different here
+because there it is a mistake, as far as that shows in a whole session.
 """
 
 from __future__ import annotations
@@ -19,6 +20,17 @@ from peers import drain, failure, open_pair
 from simulated import SLOW, buffered, open_simulated, records, sent, speech, types_sent
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from realtime_trio._runtime.hub import EventStream
+from realtime_trio._session.base import generate_id
+from realtime_trio._session.voice import Session, SessionOptions, open_session
+from realtime_trio._state.utility_events import (
+    Interrupted,
+    ItemAppended,
+    ItemCompleted,
+    ItemUpdated,
+    ToolCallRequested,
+    UtilityEvent,
+)
 from realtime_trio.audio import AudioData
 from realtime_trio.audio.wav import read_wav
 from realtime_trio.errors import ConnectionFailed
@@ -33,10 +45,6 @@ from realtime_trio.events import (
     InputAudioBufferCommitted,
     InputAudioBufferSpeechStarted,
     InputText,
-    Interrupted,
-    ItemAppended,
-    ItemCompleted,
-    ItemUpdated,
     RealtimeSession,
     Response,
     ResponseCreated,
@@ -48,16 +56,11 @@ from realtime_trio.events import (
     SessionAudio,
     SessionAudioInput,
     SessionUpdated,
-    ToolCallRequested,
     Transcription,
     UnknownObject,
     UserContent,
     UserMessage,
-    UtilityEvent,
 )
-from realtime_trio.exchange import generate_id
-from realtime_trio.hub import EventStream
-from realtime_trio.session import Session, SessionOptions, open_session
 from realtime_trio.simulator import Call, Reply, Script, serve_simulator
 
 KEY = "sk-simulated"
@@ -65,7 +68,9 @@ QUESTION = Path(__file__).parent.parent / "examples" / "question.wav"
 SAN_FRANCISCO = Reply.text("The Golden Gate Bridge is in San Francisco.")
 TORONTO = Reply.text("You asked for the population of Toronto.")
 
-on_server_and_in_browser = pytest.mark.parametrize("auth", ["bearer", "subprotocol"], ids=["server", "browser"])
+on_server_and_in_browser = pytest.mark.parametrize(
+    "auth", ["bearer", "subprotocol"], ids=["server", "browser"]
+)
 
 
 @asynccontextmanager
@@ -91,7 +96,9 @@ async def open_live(*replies: Reply, **options: Unpack[SessionOptions]) -> Async
 # What is asked of the client, live
 
 
-def test_a_session_can_be_prepared_without_a_key_and_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_can_be_prepared_without_a_key_and_without_a_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     open_session()
     open_session(url="wss://example.invalid/v1", api_key=KEY)
@@ -99,7 +106,9 @@ def test_a_session_can_be_prepared_without_a_key_and_without_a_network(monkeypat
 
 @pytest.mark.socket
 @on_server_and_in_browser
-@pytest.mark.parametrize(("key", "complaint"), [(None, "Missing bearer"), ("sk-wrong", "Incorrect API key provided")])
+@pytest.mark.parametrize(
+    ("key", "complaint"), [(None, "Missing bearer"), ("sk-wrong", "Incorrect API key provided")]
+)
 async def test_without_the_right_key_the_service_is_quoted_within_a_second(
     key: str | None, complaint: str, auth: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +136,11 @@ async def test_with_the_right_key_it_is_connected_until_it_is_left(auth: Any) ->
 async def test_beginning_is_a_greeting_and_a_configuration_and_nothing_else(auth: Any) -> None:
     async with open_live(auth=auth, instructions="Be brief.") as session:
         began = [(record.source, record.event.type) for record in records(session.wire())]
-        assert began == [("server", "session.created"), ("client", "session.update"), ("server", "session.updated")]
+        assert began == [
+            ("server", "session.created"),
+            ("client", "session.update"),
+            ("server", "session.updated"),
+        ]
 
 
 @pytest.mark.socket
@@ -161,7 +174,9 @@ async def test_the_second_item_is_the_models_in_progress_and_empty(auth: Any) ->
         for _ in range(2):
             item, then = (await appended.receive()).item, (await added.receive()).item
         assert (item.id, item.type, item.role) == (then.id, "message", "assistant")
-        assert isinstance(then, AssistantMessage)  # what the server said then; the item itself may have grown meanwhile
+        assert isinstance(
+            then, AssistantMessage
+        )  # what the server said then; the item itself may have grown meanwhile
         assert (then.status, then.content) == ("in_progress", ())
 
 
@@ -193,7 +208,9 @@ async def test_recorded_speech_is_a_message_without_text_and_is_answered() -> No
         assert (user.role, user.text) == ("user", "")
         assert "toronto" in assistant.transcript.lower()
     async with open_live(TORONTO) as session:
-        await session.send_message([InputAudio(AudioData(recording.astype(np.float32) / 32768))], respond=False)
+        await session.send_message(
+            [InputAudio(AudioData(recording.astype(np.float32) / 32768))], respond=False
+        )
         assert (await session.ask()).status == "completed"
 
 
@@ -212,17 +229,23 @@ async def test_appended_speech_is_a_message_with_a_transcript_and_is_answered() 
 # Waiting and listening
 
 
-async def test_waiting_again_and_again_gives_the_next_event_every_time(autojump_clock: MockClock) -> None:
+async def test_waiting_again_and_again_gives_the_next_event_every_time(
+    autojump_clock: MockClock,
+) -> None:
     async with open_pair() as (session, server), trio.open_nursery() as nursery:
         got: list[str] = []
 
         async def wait() -> None:
-            got.extend([(await session.wait_for(InputAudioBufferCommitted)).item_id for _ in range(3)])
+            got.extend(
+                [(await session.wait_for(InputAudioBufferCommitted)).item_id for _ in range(3)]
+            )
 
         nursery.start_soon(wait)
         for number in range(3):
             await wait_all_tasks_blocked()
-            await server.say(InputAudioBufferCommitted(event_id="event_1", item_id=f"item_{number}"))
+            await server.say(
+                InputAudioBufferCommitted(event_id="event_1", item_id=f"item_{number}")
+            )
     assert got == ["item_0", "item_1", "item_2"]
 
 
@@ -235,12 +258,16 @@ async def test_an_interruption_can_be_waited_for(autojump_clock: MockClock) -> N
 
         nursery.start_soon(wait)
         await wait_all_tasks_blocked()
-        await server.say(InputAudioBufferSpeechStarted(event_id="event_1", audio_start_ms=500, item_id="item_1"))
+        await server.say(
+            InputAudioBufferSpeechStarted(event_id="event_1", audio_start_ms=500, item_id="item_1")
+        )
         await wait_all_tasks_blocked()
         assert [(event.item, event.audio_start_ms) for event in got] == [(None, 500)]
 
 
-async def test_who_stops_waiting_leaves_nothing_behind_and_waits_no_longer_than_he_said(autojump_clock: MockClock) -> None:
+async def test_who_stops_waiting_leaves_nothing_behind_and_waits_no_longer_than_he_said(
+    autojump_clock: MockClock,
+) -> None:
     async with open_pair() as (session, _):
         start = trio.current_time()
         before = session._hub.stream_count
@@ -266,11 +293,17 @@ async def test_a_consumer_that_fails_hinders_nobody_else(autojump_clock: MockClo
             nursery.start_soon(stumble, session.events(ServerEvent))
             await session.ask("Where?")
         assert types_sent(wire) == ["conversation.item.create", "response.create"]
-        assert {ConversationItemAdded, ItemAppended, ItemCompleted, ResponseDone} <= {type(event) for event in buffered(everything)}
+        assert {ConversationItemAdded, ItemAppended, ItemCompleted, ResponseDone} <= {
+            type(event) for event in buffered(everything)
+        }
 
 
-async def test_every_server_event_is_followed_by_what_it_means_in_one_order(autojump_clock: MockClock) -> None:
-    reply = Reply.text("Let me look.").then(Reply.calls(Call("look", {"at": "it"}, call_id="call_1")))
+async def test_every_server_event_is_followed_by_what_it_means_in_one_order(
+    autojump_clock: MockClock,
+) -> None:
+    reply = Reply.text("Let me look.").then(
+        Reply.calls(Call("look", {"at": "it"}, call_id="call_1"))
+    )
     async with open_simulated(reply, output_modalities=("text",)) as session:
         stream, done = session.events(), session.events(ResponseDone)
         buffered(stream)
@@ -284,7 +317,11 @@ async def test_every_server_event_is_followed_by_what_it_means_in_one_order(auto
             else:
                 seen.append((event.type, []))
         assert all(derived == sorted(derived, key=rank.__getitem__) for _, derived in seen)
-        meant = [(name.removeprefix("response."), [kind.__name__ for kind in derived]) for name, derived in seen if derived]
+        meant = [
+            (name.removeprefix("response."), [kind.__name__ for kind in derived])
+            for name, derived in seen
+            if derived
+        ]
         assert meant == [
             ("conversation.item.added", ["ItemAppended", "ItemCompleted"]),
             ("conversation.item.added", ["ItemAppended"]),
@@ -297,7 +334,9 @@ async def test_every_server_event_is_followed_by_what_it_means_in_one_order(auto
         ]
 
 
-async def test_who_holds_an_event_finds_the_conversation_up_to_date(autojump_clock: MockClock) -> None:
+async def test_who_holds_an_event_finds_the_conversation_up_to_date(
+    autojump_clock: MockClock,
+) -> None:
     async with open_simulated(Reply.text("One two three."), output_modalities=("text",)) as session:
         deltas, words = session.events(ResponseOutputTextDelta), ""
         await session.send_message("Count!")
@@ -312,7 +351,9 @@ async def test_who_holds_an_event_finds_the_conversation_up_to_date(autojump_clo
 # Sessions and their settings
 
 
-async def test_what_was_appended_in_one_session_is_not_committed_in_the_next(autojump_clock: MockClock) -> None:
+async def test_what_was_appended_in_one_session_is_not_committed_in_the_next(
+    autojump_clock: MockClock,
+) -> None:
     async with open_simulated(turn_detection=None) as session:
         await session.append_audio(speech(500))
     async with open_simulated(turn_detection=None) as session:
@@ -321,8 +362,12 @@ async def test_what_was_appended_in_one_session_is_not_committed_in_the_next(aut
         assert "input_audio_buffer.commit" not in types_sent(wire)
 
 
-async def test_what_the_server_says_after_the_end_changes_nothing(autojump_clock: MockClock) -> None:
-    async with open_simulated(Reply.text("A very long story.", pacing=SLOW), output_modalities=("text",)) as session:
+async def test_what_the_server_says_after_the_end_changes_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(
+        Reply.text("A very long story.", pacing=SLOW), output_modalities=("text",)
+    ) as session:
         stream = session.events(ResponseOutputTextDelta)
         await session.send_message("Tell me a story!")
         await stream.receive()
@@ -333,20 +378,28 @@ async def test_what_the_server_says_after_the_end_changes_nothing(autojump_clock
     assert session.conversation.items[-1].text == before
 
 
-async def test_turn_detection_has_the_servers_usual_numbers_unless_it_says_otherwise(autojump_clock: MockClock) -> None:
+async def test_turn_detection_has_the_servers_usual_numbers_unless_it_says_otherwise(
+    autojump_clock: MockClock,
+) -> None:
     async with open_simulated(turn_detection=None) as session:
         await session.update(turn_detection=ServerVad())
         assert session.config.audio is not None
         assert session.config.audio.input is not None
         detection = session.config.audio.input.turn_detection
         assert isinstance(detection, ServerVad)
-        assert (detection.threshold, detection.prefix_padding_ms, detection.silence_duration_ms) == (0.5, 300, 200)
+        assert (
+            detection.threshold,
+            detection.prefix_padding_ms,
+            detection.silence_duration_ms,
+        ) == (0.5, 300, 200)
 
 
 async def test_turn_detection_of_type_none_is_none(autojump_clock: MockClock) -> None:
     async with open_pair() as (session, server):
         detection = UnknownObject("none", {"type": "none"})
-        config = RealtimeSession(audio=SessionAudio(input=SessionAudioInput(turn_detection=detection)))
+        config = RealtimeSession(
+            audio=SessionAudio(input=SessionAudioInput(turn_detection=detection))
+        )
         await server.say(SessionUpdated(event_id="event_1", session=config))
         await wait_all_tasks_blocked()
         await session.append_audio(speech(200))
@@ -377,26 +430,47 @@ async def test_what_is_given_to_a_message_stays_as_it_was(autojump_clock: MockCl
 # Audio and where it belongs
 
 
-async def test_audio_belongs_to_the_message_that_was_made_of_it_and_not_to_the_next_one(autojump_clock: MockClock) -> None:
+async def test_audio_belongs_to_the_message_that_was_made_of_it_and_not_to_the_next_one(
+    autojump_clock: MockClock,
+) -> None:
     async with open_simulated(turn_detection=None) as session:
         await session.append_audio(speech(300))
         await session.send_message("a text", respond=False, previous_item_id="root")
         await session.append_audio(speech(200))
         await session.ask()
-        assert [(item.text, item.audio_ms) for item in session.conversation.items[:3]] == [("a text", 0), ("", 300), ("", 200)]
+        assert [(item.text, item.audio_ms) for item in session.conversation.items[:3]] == [
+            ("a text", 0),
+            ("", 300),
+            ("", 200),
+        ]
 
 
-async def test_the_final_arguments_of_a_call_count_when_there_were_no_deltas(autojump_clock: MockClock) -> None:
+async def test_the_final_arguments_of_a_call_count_when_there_were_no_deltas(
+    autojump_clock: MockClock,
+) -> None:
     async with open_pair() as (session, server):
         requested = session.events(ToolCallRequested)
-        call = FunctionCall(id="item_1", name="look", arguments='{"at":"it"}', call_id="call_1", status="completed")
+        call = FunctionCall(
+            id="item_1", name="look", arguments='{"at":"it"}', call_id="call_1", status="completed"
+        )
         await server.say(
-            ResponseCreated(event_id="event_1", response=Response(id="resp_1", conversation_id="conv_1")),
-            ConversationItemAdded(event_id="event_2", item=FunctionCall(id="item_1", name="look", arguments="", call_id="call_1")),
-            ResponseOutputItemDone(event_id="event_3", response_id="resp_1", output_index=0, item=call),
+            ResponseCreated(
+                event_id="event_1", response=Response(id="resp_1", conversation_id="conv_1")
+            ),
+            ConversationItemAdded(
+                event_id="event_2",
+                item=FunctionCall(id="item_1", name="look", arguments="", call_id="call_1"),
+            ),
+            ResponseOutputItemDone(
+                event_id="event_3", response_id="resp_1", output_index=0, item=call
+            ),
         )
         event = await requested.receive()
-        assert (event.call.name, event.call.arguments, event.item.arguments) == ("look", '{"at":"it"}', '{"at":"it"}')
+        assert (event.call.name, event.call.arguments, event.item.arguments) == (
+            "look",
+            '{"at":"it"}',
+            '{"at":"it"}',
+        )
 
 
 async def test_an_item_that_is_added_twice_is_appended_once(autojump_clock: MockClock) -> None:
@@ -416,7 +490,9 @@ async def test_an_error_that_nobody_asked_for_is_an_event(autojump_clock: MockCl
         assert (await session.events(ErrorEvent).receive()).error.message == "something went wrong"
 
 
-async def test_the_end_of_a_response_says_how_it_ended_and_what_it_cost(autojump_clock: MockClock) -> None:
+async def test_the_end_of_a_response_says_how_it_ended_and_what_it_cost(
+    autojump_clock: MockClock,
+) -> None:
     async with open_simulated(SAN_FRANCISCO) as session:
         done = session.events(ResponseDone)
         await session.send_message("Where?", max_output_tokens=5)
@@ -430,6 +506,8 @@ async def test_the_end_of_a_response_says_how_it_ended_and_what_it_cost(autojump
 
 
 def test_ids_hold_no_characters_that_look_like_others() -> None:
-    characters = {character for _ in range(1000) for character in generate_id("item_").removeprefix("item_")}
+    characters = {
+        character for _ in range(1000) for character in generate_id("item_").removeprefix("item_")
+    }
     assert characters == set("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")
     assert len(generate_id("", 30)) == 30

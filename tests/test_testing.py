@@ -15,7 +15,11 @@ from simulated import buffered, records, speech
 from trio.testing import MockClock
 
 from realtime_trio import _pytest_plugin
-from realtime_trio.codec import Role
+from realtime_trio._protocol.codec import Role
+from realtime_trio._session.voice import SessionOptions, open_session
+from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._transport.contract import Close
+from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio.errors import ConnectionLost
 from realtime_trio.events import (
     ConversationItemTruncated,
@@ -32,8 +36,6 @@ from realtime_trio.events import (
     UnknownEvent,
     UserMessage,
 )
-from realtime_trio.events.conversation_item import ConversationItem
-from realtime_trio.session import SessionOptions, open_session
 from realtime_trio.simulator import (
     LIFELIKE,
     Agency,
@@ -59,7 +61,6 @@ from realtime_trio.testing import (
     open_simulated_session,
     read_recording,
 )
-from realtime_trio.transport import Close, memory_transport_pair
 
 pytest_plugins = ["pytester"]
 
@@ -72,7 +73,7 @@ def complaint(talk: list[ConversationItem], *expected: tuple[object, ...]) -> li
     return str(failure.value).splitlines()[1:]
 
 
-# --- sessions -----------------------------------------------------------------------------------------------------------------------
+# --- sessions -------------------------------------------------------------------------------------
 
 
 async def test_a_session_with_a_script_needs_two_lines(autojump_clock: MockClock) -> None:
@@ -85,7 +86,10 @@ async def test_a_session_with_a_script_needs_two_lines(autojump_clock: MockClock
 
 
 async def test_without_a_script_the_simulator_answers_for_itself(autojump_clock: MockClock) -> None:
-    async with open_simulated_session(model="gpt-realtime-mini", new_id=sequential_ids()) as (session, _):
+    async with open_simulated_session(model="gpt-realtime-mini", new_id=sequential_ids()) as (
+        session,
+        _,
+    ):
         assert "Hello!" in (await session.ask("Hello!")).transcript
         assert session.config.model == "gpt-realtime-mini"
         assert session.conversation.items[0].id.startswith("item_0000")
@@ -93,7 +97,10 @@ async def test_without_a_script_the_simulator_answers_for_itself(autojump_clock:
 
 async def test_a_recording_can_take_the_place_of_the_script(tmp_path: Path) -> None:
     path = tmp_path / "session.jsonl"
-    async with open_simulated_session(Script([Reply.text("Good day.")])) as (session, _), open_recording(session.wire(), path):
+    async with (
+        open_simulated_session(Script([Reply.text("Good day.")])) as (session, _),
+        open_recording(session.wire(), path),
+    ):
         await session.ask("Hello!")
     server = ReplayServer(read_recording(path), speed=math.inf)
     async with open_simulated_session(server) as (session, served):
@@ -103,37 +110,54 @@ async def test_a_recording_can_take_the_place_of_the_script(tmp_path: Path) -> N
 
 
 def test_every_keyword_of_open_session_is_passed_on() -> None:
-    keywords = inspect.signature(open_session).parameters.keys() - {"model", "url", "transport", "options"}
-    assert SimulationOptions.__annotations__.keys() == keywords | SessionOptions.__annotations__.keys()
+    keywords = inspect.signature(open_session).parameters.keys() - {
+        "model",
+        "url",
+        "transport",
+        "options",
+    }
+    assert (
+        SimulationOptions.__annotations__.keys() == keywords | SessionOptions.__annotations__.keys()
+    )
 
 
-async def test_messages_that_do_not_fit_are_errors_unless_they_may_be(autojump_clock: MockClock) -> None:
+async def test_messages_that_do_not_fit_are_errors_unless_they_may_be(
+    autojump_clock: MockClock,
+) -> None:
     async with open_simulated_session() as (session, _):
         assert session._codec.strict
     async with open_simulated_session(strict=False) as (session, _):
         assert not session._codec.strict
 
 
-# --- every kind of turn keeps the order ---------------------------------------------------------------------------------------------
+# --- every kind of turn keeps the order -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("modality", ["text", "audio"])
 async def test_the_simulator_keeps_the_order(modality: str, autojump_clock: MockClock) -> None:
     replies = [
-        Reply.text("Let me look.").then(Reply.calls(Call("look", {"x": 1}), Call("look", {"x": 2}))),
+        Reply.text("Let me look.").then(
+            Reply.calls(Call("look", {"x": 1}), Call("look", {"x": 2}))
+        ),
         Reply.text("I see a tree."),
         Reply.fail("server_error", "Sorry."),
         Reply.text("one two three four five"),
         Reply.mcp("docs", "search", {"q": "tree"}, output="found", approval=True),
     ]
     script = Script(replies, transcripts=["hello", None])
-    options: dict[str, Any] = {"output_modalities": [modality], "tools": [LOOK], "turn_detection": None}
+    options: dict[str, Any] = {
+        "output_modalities": [modality],
+        "tools": [LOOK],
+        "turn_detection": None,
+    }
     async with open_simulated_session(script, **options) as (session, _):
         wire = session.wire()
         with session.events(ErrorEvent) as errors:
             await session.send_message("Look!")
             await trio.sleep(1)
-            for item in [item for item in session.conversation.items if item.type == "function_call"]:
+            for item in [
+                item for item in session.conversation.items if item.type == "function_call"
+            ]:
                 await session.send_tool_output(str(item.call_id), "a tree")
             await trio.sleep(1)
             async with session.user_turn():
@@ -148,7 +172,9 @@ async def test_the_simulator_keeps_the_order(modality: str, autojump_clock: Mock
 
 
 async def test_an_interruption_keeps_the_order(autojump_clock: MockClock) -> None:
-    async with open_simulated_session(Script([Reply.text("a long story about nothing at all")], pacing=LIFELIKE)) as (session, _):
+    async with open_simulated_session(
+        Script([Reply.text("a long story about nothing at all")], pacing=LIFELIKE)
+    ) as (session, _):
         wire = session.wire()
         await session.send_message("Tell me a story!")
         delta = await session.wait_for(ResponseOutputAudioDelta)
@@ -160,7 +186,7 @@ async def test_an_interruption_keeps_the_order(autojump_clock: MockClock) -> Non
     assert done.response.status == "cancelled"
 
 
-# --- transports that remember -------------------------------------------------------------------------------------------------------
+# --- transports that remember ---------------------------------------------------------------------
 
 
 async def test_a_transport_remembers_both_directions(autojump_clock: MockClock) -> None:
@@ -172,8 +198,13 @@ async def test_a_transport_remembers_both_directions(autojump_clock: MockClock) 
             closes = [transport.closed]
         closes.append(transport.closed)
     assert closes == [None, Close(1000)]
-    assert [record.event for record in transport.records] == [record.event for record in records(wire)]
-    assert [event.type for event in transport.sent] == ["conversation.item.create", "response.create"]
+    assert [record.event for record in transport.records] == [
+        record.event for record in records(wire)
+    ]
+    assert [event.type for event in transport.sent] == [
+        "conversation.item.create",
+        "response.create",
+    ]
     assert transport.received[0].type == "session.created"
     assert all(isinstance(message, str) for message in transport.messages)
     assert check_order(transport.records) == []
@@ -207,11 +238,13 @@ async def test_what_could_not_be_sent_was_tried() -> None:
     assert await transport.receive() == ()
 
 
-# --- conversations ------------------------------------------------------------------------------------------------------------------
+# --- conversations --------------------------------------------------------------------------------
 
 
 async def items() -> list[ConversationItem]:
-    async with open_simulated_session(Script([Reply.call("look", x=1)]), tools=[LOOK], turn_detection=None) as (session, _):
+    async with open_simulated_session(
+        Script([Reply.call("look", x=1)]), tools=[LOOK], turn_detection=None
+    ) as (session, _):
         await session.insert_item(SystemMessage.text("Be kind."))
         await session.append_audio(speech(200))
         await session.commit_audio()
@@ -219,16 +252,35 @@ async def items() -> list[ConversationItem]:
         await trio.testing.wait_all_tasks_blocked()
         [call] = [item.call for item in session.conversation.items if item.call is not None]
         assert isinstance(call, FunctionCall)
-        await session.insert_item(FunctionCallOutput(call_id=str(call.call_id), output='{"what": ["a tree"]}'))
-        assert_conversation(session, [("system",), ("user", None), ("user", "Look!"), ("call", "look"), ("output", ...)])
-        assert_conversation(session.conversation, [("system",)] + [("user",)] * 2 + [("call",), ("output",)])
+        await session.insert_item(
+            FunctionCallOutput(call_id=str(call.call_id), output='{"what": ["a tree"]}')
+        )
+        assert_conversation(
+            session,
+            [("system",), ("user", None), ("user", "Look!"), ("call", "look"), ("output", ...)],
+        )
+        assert_conversation(
+            session.conversation, [("system",)] + [("user",)] * 2 + [("call",), ("output",)]
+        )
         return list(session.conversation.items)
 
 
 async def test_a_conversation_is_compared_line_by_line(autojump_clock: MockClock) -> None:
     talk = await items()
-    texts = [("system", "Be kind."), ("user", None), ("user", "Look!"), ("call", "look", '{"x":1}'), ("output", '{"what": ["a tree"]}')]
-    values = [("system", ...), ("user", ...), ("user", ...), ("call", ..., {"x": 1}), ("output", {"what": ["a tree"]})]
+    texts = [
+        ("system", "Be kind."),
+        ("user", None),
+        ("user", "Look!"),
+        ("call", "look", '{"x":1}'),
+        ("output", '{"what": ["a tree"]}'),
+    ]
+    values = [
+        ("system", ...),
+        ("user", ...),
+        ("user", ...),
+        ("call", ..., {"x": 1}),
+        ("output", {"what": ["a tree"]}),
+    ]
     assert_conversation(talk, texts)
     assert_conversation(talk, values)
     assert_conversation([], [])
@@ -236,7 +288,13 @@ async def test_a_conversation_is_compared_line_by_line(autojump_clock: MockClock
 
 async def test_a_failure_shows_the_difference_and_nothing_else(autojump_clock: MockClock) -> None:
     talk = await items()
-    expected = [("system", ...), ("user", None), ("user", "Listen!"), ("call", "look", {"x": 2}), ("output", {"what": ["a tree"]})]
+    expected = [
+        ("system", ...),
+        ("user", None),
+        ("user", "Listen!"),
+        ("call", "look", {"x": 2}),
+        ("output", {"what": ["a tree"]}),
+    ]
     assert complaint(talk, *expected) == [
         "  system: ...",
         "  user: None",
@@ -250,9 +308,15 @@ async def test_a_failure_shows_the_difference_and_nothing_else(autojump_clock: M
 
 async def test_a_missing_item_and_one_too_many_are_shown(autojump_clock: MockClock) -> None:
     talk = await items()
-    assert complaint(talk[:1], ("system", ...), ("user", "hello")) == ["  system: ...", "- user: 'hello'"]
+    assert complaint(talk[:1], ("system", ...), ("user", "hello")) == [
+        "  system: ...",
+        "- user: 'hello'",
+    ]
     assert complaint(talk[:2], ("user", None)) == ["+ system: 'Be kind.'", "  user: None"]
-    assert complaint(talk[:1], ("system", "Be kind.", "really")) == ["- system: 'Be kind.', 'really'", "+ system: 'Be kind.'"]
+    assert complaint(talk[:1], ("system", "Be kind.", "really")) == [
+        "- system: 'Be kind.', 'really'",
+        "+ system: 'Be kind.'",
+    ]
 
 
 async def test_arguments_that_are_no_json_fit_no_mapping(autojump_clock: MockClock) -> None:
@@ -263,22 +327,29 @@ async def test_arguments_that_are_no_json_fit_no_mapping(autojump_clock: MockClo
         _, broken, listed = session.conversation.items
         assert complaint([broken], ("call", "look", {"x": 1})) != []
         assert complaint([listed], ("call", "look", {})) != []
-        assert_conversation([broken, listed], [("call", "look", "{broken"), ("call", "look", "[1]")])
+        assert_conversation(
+            [broken, listed], [("call", "look", "{broken"), ("call", "look", "[1]")]
+        )
 
 
 async def test_other_items_go_by_their_type(autojump_clock: MockClock) -> None:
     server = McpTool(server_label="docs", server_url="https://example.com/mcp")
     listed = McpListedTool(name="search", input_schema={})
-    script = Script([Reply.mcp("docs", "search", approval=True)], mcp_servers=[McpServer("docs", [listed])])
+    script = Script(
+        [Reply.mcp("docs", "search", approval=True)], mcp_servers=[McpServer("docs", [listed])]
+    )
     async with open_simulated_session(script, tools=[server]) as (session, _):
         await session.send_message("Search!")
         await trio.sleep(1)
-        assert_conversation(session, [("mcp_list_tools",), ("user", "Search!"), (McpApprovalRequest.type,)])
+        assert_conversation(
+            session, [("mcp_list_tools",), ("user", "Search!"), (McpApprovalRequest.type,)]
+        )
 
 
-# --- the pytest plugin --------------------------------------------------------------------------------------------------------------
+# --- the pytest plugin ----------------------------------------------------------------------------
 
-# As a conftest imports them, so that this works whether or not the plugin is installed under its own name.
+# As a conftest imports them, so that this works whether or not the plugin is installed under its
+# own name.
 CONFTEST = "from realtime_trio._pytest_plugin import *"
 
 
@@ -314,7 +385,9 @@ def test_without_a_script_of_their_own_the_fixtures_have_one(pytester: pytest.Py
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
 
 
-def test_without_pytest_trio_there_is_no_server_and_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pytest_trio_there_is_no_server_and_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pytest_trio", None)
     spec = importlib.util.spec_from_file_location("plugin_alone", _pytest_plugin.__file__)
     assert spec is not None
@@ -326,9 +399,13 @@ def test_without_pytest_trio_there_is_no_server_and_no_harm(monkeypatch: pytest.
     assert hasattr(_pytest_plugin, "realtime_server")
 
 
-async def test_a_simulated_session_may_have_an_agent_and_faults(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_simulated_session_may_have_an_agent_and_faults(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     fault = Fault.delay(5.0, on="response.done")
-    async with open_simulated_session(agency=Agency(OfflineAgent()), faults=[fault], output_modalities=["text"]) as (session, _):
+    async with open_simulated_session(
+        agency=Agency(OfflineAgent()), faults=[fault], output_modalities=["text"]
+    ) as (session, _):
         before = trio.current_time()
         assert (await session.ask("What is 6 times 7?")).text == "6 times 7 is 42."
         assert trio.current_time() == before + 5.0

@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 
 CONFIGURE = json.dumps({"type": "session.update", "session": {"type": "realtime"}})
-_TOOLS: dict[str, Callable[..., str]] = {"echo": lambda text: text, "cpu_ns": lambda: str(time.process_time_ns())}
+_TOOLS: dict[str, Callable[..., str]] = {
+    "echo": lambda text: text,
+    "cpu_ns": lambda: str(time.process_time_ns()),
+}
 
 
 def answers(message: str | bytes) -> Iterator[str]:

@@ -22,7 +22,10 @@ from pydantic import ValidationError
 Event = dict[str, Any]
 """An event as it was on the wire."""
 URL = os.environ["OPENAI_BASE_URL"].replace("http", "ws", 1) + "/realtime"
-SPOKEN: dict[str, Any] = {"turn_detection": None, "input_audio_transcription": {"model": "gpt-4o-mini-transcribe"}}
+SPOKEN: dict[str, Any] = {
+    "turn_detection": None,
+    "input_audio_transcription": {"model": "gpt-4o-mini-transcribe"},
+}
 WRITTEN: dict[str, Any] = {"modalities": ["text"]}
 
 
@@ -36,11 +39,19 @@ def get_weather(city: str) -> str:
     return f"Sunny in {city}"
 
 
-async def open_session(settings: dict[str, Any], url: str = f"{URL}?model=gpt-realtime") -> RealtimeSession:
-    agent = RealtimeAgent(name="assistant", instructions="Be kind.", tools=[function_tool(get_weather)])
+async def open_session(
+    settings: dict[str, Any], url: str = f"{URL}?model=gpt-realtime"
+) -> RealtimeSession:
+    agent = RealtimeAgent(
+        name="assistant", instructions="Be kind.", tools=[function_tool(get_weather)]
+    )
     runner = RealtimeRunner(agent)
     initial: RealtimeSessionModelSettings = {"model_name": "gpt-realtime", **settings}  # type: ignore[typeddict-item]  # any of its keys
-    config: RealtimeModelConfig = {"url": url, "api_key": os.environ["OPENAI_API_KEY"], "initial_model_settings": initial}
+    config: RealtimeModelConfig = {
+        "url": url,
+        "api_key": os.environ["OPENAI_API_KEY"],
+        "initial_model_settings": initial,
+    }
     return await runner.run(model_config=config)
 
 
@@ -52,7 +63,9 @@ class Watcher:
         self._events = session.__aiter__()
         self._audio = b""
 
-    async def until(self, condition: Callable[[RealtimeSessionEvent, Event], bool]) -> RealtimeSessionEvent:
+    async def until(
+        self, condition: Callable[[RealtimeSessionEvent, Event], bool]
+    ) -> RealtimeSessionEvent:
         """Until an event satisfies the condition, which also gets what was on the wire."""
         async for event in self._events:
             raw: Event = {}
@@ -113,7 +126,14 @@ async def audio_turn(session: RealtimeSession, watcher: Watcher, pcm: bytes) -> 
     await session.model.send_event(RealtimeModelSendRawMessage(message={"type": "response.create"}))
     await watcher.until_wire("response.done")
     messages = [item for item in session._history if isinstance(item, UserMessageItem)]
-    say(heard=next(part.transcript for item in messages for part in item.content if isinstance(part, InputAudio)))
+    say(
+        heard=next(
+            part.transcript
+            for item in messages
+            for part in item.content
+            if isinstance(part, InputAudio)
+        )
+    )
 
 
 async def tool_call(session: RealtimeSession, watcher: Watcher) -> None:
@@ -140,8 +160,14 @@ async def cancel_and_truncate(session: RealtimeSession, watcher: Watcher) -> Non
 
 async def refused_events(session: RealtimeSession, watcher: Watcher) -> None:
     messages: tuple[RealtimeModelRawClientMessage, ...] = (
-        {"type": "conversation.item.delete", "other_data": {"item_id": "item_nobody", "event_id": "event_delete"}},
-        {"type": "conversation.item.truncate", "other_data": {"item_id": "item_nobody", "content_index": 0, "audio_end_ms": 0}},
+        {
+            "type": "conversation.item.delete",
+            "other_data": {"item_id": "item_nobody", "event_id": "event_delete"},
+        },
+        {
+            "type": "conversation.item.truncate",
+            "other_data": {"item_id": "item_nobody", "content_index": 0, "audio_end_ms": 0},
+        },
         {"type": "response.cancel", "other_data": {"event_id": "event_cancel"}},
     )
     for message in messages:
@@ -157,7 +183,10 @@ async def turned_away(url: str) -> None:
         say(failure=str(error))
 
 
-BARGE_IN = {**SPOKEN, "turn_detection": {"type": "server_vad", "create_response": True, "interrupt_response": True}}
+BARGE_IN = {
+    **SPOKEN,
+    "turn_detection": {"type": "server_vad", "create_response": True, "interrupt_response": True},
+}
 SCENARIOS: dict[str, tuple[Callable[..., Awaitable[None]], dict[str, Any]]] = {
     "text_turn": (text_turn, WRITTEN),
     "audio_turn": (audio_turn, SPOKEN),

@@ -12,9 +12,15 @@ from pathlib import Path
 
 from openai import AsyncOpenAI
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
-from openai.types.realtime import RealtimeFunctionToolParam, RealtimeServerEvent, RealtimeSessionCreateRequestParam
+from openai.types.realtime import (
+    RealtimeFunctionToolParam,
+    RealtimeServerEvent,
+    RealtimeSessionCreateRequestParam,
+)
 from openai.types.realtime.realtime_audio_formats_param import AudioPCM
-from openai.types.realtime.realtime_transcription_session_create_request_param import RealtimeTranscriptionSessionCreateRequestParam
+from openai.types.realtime.realtime_transcription_session_create_request_param import (
+    RealtimeTranscriptionSessionCreateRequestParam,
+)
 from pydantic import TypeAdapter, ValidationError
 from websockets.exceptions import ConnectionClosed
 
@@ -24,7 +30,11 @@ WEATHER: RealtimeFunctionToolParam = {
     "type": "function",
     "name": "get_weather",
     "description": "The weather in a city.",
-    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    },
 }
 
 
@@ -42,7 +52,9 @@ async def receive(connection: AsyncRealtimeConnection) -> RealtimeServerEvent:
     return connection.parse_event(raw)
 
 
-async def follow(connection: AsyncRealtimeConnection, *, stop_after: str = "response.done", count: int = 1) -> list[RealtimeServerEvent]:
+async def follow(
+    connection: AsyncRealtimeConnection, *, stop_after: str = "response.done", count: int = 1
+) -> list[RealtimeServerEvent]:
     """Tell about events until one of a type has come so many times; all of them."""
     events: list[RealtimeServerEvent] = []
     audio = b""
@@ -76,13 +88,17 @@ async def follow(connection: AsyncRealtimeConnection, *, stop_after: str = "resp
 
 
 async def send_text(connection: AsyncRealtimeConnection, text: str) -> None:
-    await connection.conversation.item.create(item={"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]})
+    await connection.conversation.item.create(
+        item={"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+    )
     await connection.response.create()
 
 
 async def send_audio(connection: AsyncRealtimeConnection, pcm: bytes) -> None:
     for start in range(0, len(pcm), 4800):
-        await connection.input_audio_buffer.append(audio=base64.b64encode(pcm[start : start + 4800]).decode())
+        await connection.input_audio_buffer.append(
+            audio=base64.b64encode(pcm[start : start + 4800]).decode()
+        )
 
 
 async def text_turn(connection: AsyncRealtimeConnection) -> None:
@@ -94,7 +110,13 @@ async def text_turn(connection: AsyncRealtimeConnection) -> None:
 async def audio_turn(connection: AsyncRealtimeConnection, pcm: bytes) -> None:
     session: RealtimeSessionCreateRequestParam = {
         "type": "realtime",
-        "audio": {"input": {"format": PCM, "turn_detection": None, "transcription": {"model": "gpt-4o-mini-transcribe"}}},
+        "audio": {
+            "input": {
+                "format": PCM,
+                "turn_detection": None,
+                "transcription": {"model": "gpt-4o-mini-transcribe"},
+            }
+        },
     }
     await connection.session.update(session=session)
     await send_audio(connection, pcm)
@@ -104,14 +126,27 @@ async def audio_turn(connection: AsyncRealtimeConnection, pcm: bytes) -> None:
 
 
 async def tool_call(connection: AsyncRealtimeConnection) -> None:
-    await connection.session.update(session={"type": "realtime", "output_modalities": ["text"], "tools": [WEATHER], "tool_choice": "auto"})
+    await connection.session.update(
+        session={
+            "type": "realtime",
+            "output_modalities": ["text"],
+            "tools": [WEATHER],
+            "tool_choice": "auto",
+        }
+    )
     await send_text(connection, "What is the weather in Paris?")
-    calls = [event for event in await follow(connection) if event.type == "response.function_call_arguments.done"]
+    calls = [
+        event
+        for event in await follow(connection)
+        if event.type == "response.function_call_arguments.done"
+    ]
     for call in calls:
         arguments = json.loads(call.arguments)
         say(tool=arguments)
         output = f"Sunny in {arguments['city']}"
-        await connection.conversation.item.create(item={"type": "function_call_output", "call_id": call.call_id, "output": output})
+        await connection.conversation.item.create(
+            item={"type": "function_call_output", "call_id": call.call_id, "output": output}
+        )
     await connection.response.create()
     await follow(connection)
 
@@ -119,7 +154,15 @@ async def tool_call(connection: AsyncRealtimeConnection) -> None:
 async def barge_in(connection: AsyncRealtimeConnection, pcm: bytes) -> None:
     session: RealtimeSessionCreateRequestParam = {
         "type": "realtime",
-        "audio": {"input": {"turn_detection": {"type": "server_vad", "create_response": True, "interrupt_response": True}}},
+        "audio": {
+            "input": {
+                "turn_detection": {
+                    "type": "server_vad",
+                    "create_response": True,
+                    "interrupt_response": True,
+                }
+            }
+        },
     }
     await connection.session.update(session=session)
     await send_audio(connection, pcm)
@@ -133,7 +176,9 @@ async def cancel_and_truncate(connection: AsyncRealtimeConnection) -> None:
     *_, delta = await follow(connection, stop_after="response.output_audio.delta", count=3)
     assert delta.type == "response.output_audio.delta"
     await connection.response.cancel()
-    await connection.conversation.item.truncate(item_id=delta.item_id, content_index=delta.content_index, audio_end_ms=40)
+    await connection.conversation.item.truncate(
+        item_id=delta.item_id, content_index=delta.content_index, audio_end_ms=40
+    )
     await follow(connection, stop_after="conversation.item.truncated")
     await send_text(connection, "Go on.")
     await follow(connection)
@@ -141,7 +186,14 @@ async def cancel_and_truncate(connection: AsyncRealtimeConnection) -> None:
 
 async def refused_events(connection: AsyncRealtimeConnection) -> None:
     await connection.conversation.item.delete(item_id="item_nobody", event_id="event_delete")
-    await connection.send({"type": "conversation.item.truncate", "item_id": "item_nobody", "content_index": 0, "audio_end_ms": 0})
+    await connection.send(
+        {
+            "type": "conversation.item.truncate",
+            "item_id": "item_nobody",
+            "content_index": 0,
+            "audio_end_ms": 0,
+        }
+    )
     await connection.response.cancel(event_id="event_cancel")
     await text_turn(connection)
 
@@ -152,10 +204,18 @@ async def connected(scenario: Callable[..., Awaitable[None]], arguments: tuple[b
 
 
 async def transcription_session(pcm: bytes) -> None:
-    async with AsyncOpenAI().realtime.connect(extra_query={"intent": "transcription"}) as connection:
+    async with AsyncOpenAI().realtime.connect(
+        extra_query={"intent": "transcription"}
+    ) as connection:
         session: RealtimeTranscriptionSessionCreateRequestParam = {
             "type": "transcription",
-            "audio": {"input": {"format": PCM, "turn_detection": None, "transcription": {"model": "gpt-4o-transcribe"}}},
+            "audio": {
+                "input": {
+                    "format": PCM,
+                    "turn_detection": None,
+                    "transcription": {"model": "gpt-4o-transcribe"},
+                }
+            },
         }
         await connection.session.update(session=session)
         await send_audio(connection, pcm)

@@ -41,7 +41,7 @@ class Violation:
         return f"[{self.index}] {self.rule}: {self.explanation}"
 
 
-# --- all of them --------------------------------------------------------------------------------------------------------------------
+# --- all of them ----------------------------------------------------------------------------------
 
 SERVER_RULES: Final[tuple[Rule, ...]] = (
     session.session_is_created_first,
@@ -79,36 +79,48 @@ SERVER_RULES: Final[tuple[Rule, ...]] = (
 )
 """What a server has to keep."""
 
-CLIENT_RULES: Final[tuple[Rule, ...]] = (items.clients_name_items_that_are_there, items.clients_answer_calls_once)
+CLIENT_RULES: Final[tuple[Rule, ...]] = (
+    items.clients_name_items_that_are_there,
+    items.clients_answer_calls_once,
+)
 """What a client has to keep."""
 
 UNANSWERED: Final = "responses_are_answered"
-"""Every `response.create` is followed by `response.created` or an error, unless the server never came to it: the one rule that can only be
-judged in the end."""
+"""Every `response.create` is followed by `response.created` or an error, unless the server never
+came to it: the one rule that can only be judged in the end."""
 
 
 def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
     """Find out where a transcript breaks the protocol's order.
 
     Args:
-        records: Everything on the wire, in order: wire records, or events, of which only the server's will do.
+        records: Everything on the wire, in order: wire records, or events, of which only the
+            server's will do.
 
     Returns:
-        Every violation, in order; none for a transcript that keeps the rules.  One mistake may break several rules, and what follows it is
-        judged as if it had been none.
+        Every violation, in order; none for a transcript that keeps the rules.  One mistake may
+        break several rules, and what follows it is judged as if it had been none.
     """
     sides = [_side(record) for record in records]
     so_far = Transcript(has_client=any(source == "client" for source, _ in sides))
     violations: list[Violation] = []
     for index, (source, event) in enumerate(sides):
         rules = CLIENT_RULES if source == "client" else SERVER_RULES
-        violations += [Violation(rule.__name__, index, complaint) for rule in rules for complaint in rule(so_far, event)]
+        violations += [
+            Violation(rule.__name__, index, complaint)
+            for rule in rules
+            for complaint in rule(so_far, event)
+        ]
         if source == "client":
             so_far.note_client(index, event)
         else:
             so_far.note_server(event)
     violations += [
-        Violation(UNANSWERED, position, "this response.create was neither answered nor refused, though later events were")
+        Violation(
+            UNANSWERED,
+            position,
+            "this response.create was neither answered nor refused, though later events were",
+        )
         for position in so_far.wanted
         if position < so_far.last_obeyed
     ]

@@ -38,7 +38,11 @@ from realtime_trio.events import (
 
 def items_are_added_once(so_far: Transcript, event: Event) -> Complaints:
     """`conversation.item.added` comes once for every item; an id that a client used twice is put behind itself."""
-    if isinstance(event, ConversationItemAdded) and event.item.id in so_far.items and event.previous_item_id != event.item.id:
+    if (
+        isinstance(event, ConversationItemAdded)
+        and event.item.id in so_far.items
+        and event.previous_item_id != event.item.id
+    ):
         yield f"item {event.item.id} was added before"
 
 
@@ -48,7 +52,9 @@ def items_are_done_once_added(so_far: Transcript, event: Event) -> Complaints:
         return
     entry = so_far.items.get(event.item.id or "")
     if entry is None:
-        if event.item.id not in so_far.deleted:  # what becomes of an item that is deleted while it grows is not known
+        if (
+            event.item.id not in so_far.deleted
+        ):  # what becomes of an item that is deleted while it grows is not known
             yield f"item {event.item.id} is done, but was never added"
         return
     if entry.is_done and not isinstance(event.item, McpCall):
@@ -72,7 +78,9 @@ def _is_whole(so_far: Transcript, item: Item) -> bool:
 
 def items_stand_where_they_belong(so_far: Transcript, event: Event) -> Complaints:
     """An item is added behind the last one, or where the client asked for it."""
-    if not isinstance(event, ConversationItemAdded) or (event.item.id in so_far.items and event.previous_item_id == event.item.id):
+    if not isinstance(event, ConversationItemAdded) or (
+        event.item.id in so_far.items and event.previous_item_id == event.item.id
+    ):
         return
     request = so_far.request_of(event.item)
     asked = request.previous_item_id if request is not None else None
@@ -83,7 +91,9 @@ def items_stand_where_they_belong(so_far: Transcript, event: Event) -> Complaint
     elif asked:
         if previous != asked:
             yield f"item {event.item.id} was to stand behind {asked}, and is added behind {previous}"
-    elif not so_far.has_client and event.item.id not in so_far.outputs:  # nobody knows where the client wanted it
+    elif (
+        not so_far.has_client and event.item.id not in so_far.outputs
+    ):  # nobody knows where the client wanted it
         if previous is not None and previous not in so_far.items:
             yield f"item {event.item.id} is added behind {previous}, which is not there"
     elif previous != so_far.last:
@@ -121,7 +131,9 @@ def deleted_items_are_gone(so_far: Transcript, event: Event) -> Complaints:
         case _:
             return
     if item_id not in so_far.items:
-        yield f"{event.type} is about item {item_id}, which " + ("was deleted" if item_id in so_far.deleted else "was never added")
+        yield f"{event.type} is about item {item_id}, which " + (
+            "was deleted" if item_id in so_far.deleted else "was never added"
+        )
 
 
 def requests_come_before_their_answers(so_far: Transcript, event: Event) -> Complaints:
@@ -140,12 +152,17 @@ def requests_come_before_their_answers(so_far: Transcript, event: Event) -> Comp
         case _:
             return
     if so_far.has_client and so_far.asked[kind, item_id] <= 0:
-        yield f"{event.type} answers nothing: the client sent no {kind.type}" + (f" for {item_id}" if item_id else "")
+        yield f"{event.type} answers nothing: the client sent no {kind.type}" + (
+            f" for {item_id}" if item_id else ""
+        )
 
 
 def truncations_shorten(so_far: Transcript, event: Event) -> Complaints:
     """An item that was truncated can only become shorter."""
-    if isinstance(event, ConversationItemTruncated) and (entry := so_far.items.get(event.item_id)) is not None:
+    if (
+        isinstance(event, ConversationItemTruncated)
+        and (entry := so_far.items.get(event.item_id)) is not None
+    ):
         before = entry.audio_end_ms
         if before is not None and event.audio_end_ms > before:
             yield f"item {event.item_id} was cut at {before} ms, and is now cut at {event.audio_end_ms} ms"
@@ -155,11 +172,19 @@ def audio_travels_in_deltas(_: Transcript, event: Event) -> Complaints:
     """Items and parts are shown without audio, except where the client retrieves them."""
     items: Iterable[Item] = ()
     match event:
-        case ConversationItemAdded() | ConversationItemDone() | ResponseOutputItemAdded() | ResponseOutputItemDone():
+        case (
+            ConversationItemAdded()
+            | ConversationItemDone()
+            | ResponseOutputItemAdded()
+            | ResponseOutputItemDone()
+        ):
             items = (event.item,)
         case ResponseDone(response=response):
             items = response.output
-        case ResponseContentPartAdded(part=ContentPart(audio=audio)) | ResponseContentPartDone(part=ContentPart(audio=audio)) if audio:
+        case (
+            ResponseContentPartAdded(part=ContentPart(audio=audio))
+            | ResponseContentPartDone(part=ContentPart(audio=audio))
+        ) if audio:
             yield f"{event.type} carries audio"
     for item in items:
         parts = item.content if isinstance(item, UserMessage | AssistantMessage) else ()
@@ -171,7 +196,9 @@ def clients_name_items_that_are_there(so_far: Transcript, event: Event) -> Compl
     """A client deletes, retrieves and truncates items, and adds others behind them, only if they are in the conversation."""
     match event:
         case (
-            ConversationItemDelete(item_id=item_id) | ConversationItemRetrieve(item_id=item_id) | ConversationItemTruncate(item_id=item_id)
+            ConversationItemDelete(item_id=item_id)
+            | ConversationItemRetrieve(item_id=item_id)
+            | ConversationItemTruncate(item_id=item_id)
         ):
             pass
         case ConversationItemCreate(previous_item_id=str(item_id)) if item_id not in ("", "root"):
@@ -179,7 +206,9 @@ def clients_name_items_that_are_there(so_far: Transcript, event: Event) -> Compl
         case _:
             return
     if item_id not in so_far.items and (item_id not in so_far.created or item_id in so_far.deleted):
-        yield f"{event.type} names item {item_id}, which " + ("was deleted" if item_id in so_far.deleted else "nobody knows")
+        yield f"{event.type} names item {item_id}, which " + (
+            "was deleted" if item_id in so_far.deleted else "nobody knows"
+        )
 
 
 def clients_answer_calls_once(so_far: Transcript, event: Event) -> Complaints:

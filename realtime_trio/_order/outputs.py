@@ -36,7 +36,11 @@ from realtime_trio.events import (
 def outputs_are_numbered(so_far: Transcript, event: Event) -> Complaints:
     """The outputs of a response are numbered 0, 1, ... in the order in which they are added."""
     if isinstance(event, ResponseOutputItemAdded):
-        expected = len(so_far.answers[event.response_id].outputs) if event.response_id in so_far.answers else 0
+        expected = (
+            len(so_far.answers[event.response_id].outputs)
+            if event.response_id in so_far.answers
+            else 0
+        )
         if event.output_index != expected:
             yield f"item {event.item.id} has output_index {event.output_index}; it should be {expected}"
 
@@ -64,7 +68,11 @@ def outputs_keep_their_order(so_far: Transcript, event: Event) -> Complaints:
             yield from _of_its_response(output, event.response_id, event.output_index)
             if output.is_done and not isinstance(event.item, McpCall):
                 yield f"output {event.item.id} was done before"
-            elif output.response.is_default and output.final is None and not isinstance(event.item, McpCall):
+            elif (
+                output.response.is_default
+                and output.final is None
+                and not isinstance(event.item, McpCall)
+            ):
                 yield f"output {event.item.id} is done before conversation.item.done"
             if output.final is None:
                 yield from _left_open(output)
@@ -78,7 +86,9 @@ def _content_in_place(so_far: Transcript, event: Event) -> Complaints:
     if output is None:
         yield f"{event.type} is about item {item_id}, which is no output of a response"
         return
-    yield from _of_its_response(output, getattr(event, "response_id", None), cast("int", getattr(event, "output_index", 0)))
+    yield from _of_its_response(
+        output, getattr(event, "response_id", None), cast("int", getattr(event, "output_index", 0))
+    )
     if output.is_done or output.final is not None:
         yield f"{event.type} comes after item {item_id} is done"
     elif output.response.is_default and not output.is_joined:
@@ -138,8 +148,12 @@ def parts_keep_their_order(so_far: Transcript, event: Event) -> Complaints:
     match event:
         case ResponseOutputTextDelta() | ResponseOutputTextDone() if not is_text:
             yield f"{event.type} for {name}, which is {part.kind}"
-        case ResponseOutputAudioDelta() | ResponseOutputAudioDone() if is_text or part.is_audio_done:
-            yield f"{event.type} for {name}, " + ("which is text" if is_text else "whose audio is done")
+        case ResponseOutputAudioDelta() | ResponseOutputAudioDone() if (
+            is_text or part.is_audio_done
+        ):
+            yield f"{event.type} for {name}, " + (
+                "which is text" if is_text else "whose audio is done"
+            )
         case ResponseOutputAudioTranscriptDelta() | ResponseOutputAudioTranscriptDone() if is_text:
             yield f"{event.type} for {name}, which is text"
         case ResponseContentPartDone():
@@ -147,13 +161,18 @@ def parts_keep_their_order(so_far: Transcript, event: Event) -> Complaints:
                 yield f"{name} is done before its {'text' if is_text else 'transcript'}"
             if not is_text and not part.is_audio_done:
                 yield f"{name} is done before its audio"
-        case _ if part.words.whole is not None and not isinstance(event, ResponseOutputAudioDelta | ResponseOutputAudioDone):
+        case _ if part.words.whole is not None and not isinstance(
+            event, ResponseOutputAudioDelta | ResponseOutputAudioDone
+        ):
             yield f"{event.type} comes after the words of {name} were stated as a whole"
 
 
 def arguments_keep_their_order(so_far: Transcript, event: Event) -> Complaints:
     """The arguments of a call come in deltas and are then stated once; nothing else has arguments, and calls have no parts."""
-    if not _is_content(event) or (output := so_far.outputs.get(str(getattr(event, "item_id", "")))) is None:
+    if (
+        not _is_content(event)
+        or (output := so_far.outputs.get(str(getattr(event, "item_id", "")))) is None
+    ):
         return
     match event:
         case ResponseFunctionCallArgumentsDelta() | ResponseFunctionCallArgumentsDone():
@@ -173,18 +192,28 @@ def arguments_keep_their_order(so_far: Transcript, event: Event) -> Complaints:
 def deltas_add_up(so_far: Transcript, event: Event) -> Complaints:
     """What is stated as a whole is what came in pieces; and every later statement says the same."""
     match event:
-        case ResponseOutputTextDone(text=whole) | ResponseOutputAudioTranscriptDone(transcript=whole):
+        case (
+            ResponseOutputTextDone(text=whole) | ResponseOutputAudioTranscriptDone(transcript=whole)
+        ):
             part = so_far.part(event.item_id, event.content_index)
             if part is not None and whole != part.words.joined:
                 yield _different(event, event.item_id, whole, part.words.joined)
-        case ResponseFunctionCallArgumentsDone(arguments=whole) | ResponseMcpCallArgumentsDone(arguments=whole):
+        case (
+            ResponseFunctionCallArgumentsDone(arguments=whole)
+            | ResponseMcpCallArgumentsDone(arguments=whole)
+        ):
             output = so_far.outputs.get(event.item_id)
             if output is not None and whole != output.arguments.joined:
                 yield _different(event, event.item_id, whole, output.arguments.joined)
         case ResponseContentPartDone(item_id=item_id):
             part = so_far.part(item_id, event.content_index)
             words = event.part.text if event.part.text is not None else event.part.transcript
-            if part is not None and words is not None and part.words.whole is not None and words != part.words.whole:
+            if (
+                part is not None
+                and words is not None
+                and part.words.whole is not None
+                and words != part.words.whole
+            ):
                 yield _different(event, item_id, words, part.words.whole)
         case ConversationItemDone(item=item) | ResponseOutputItemDone(item=item):
             yield from _same_words(so_far, event, item)

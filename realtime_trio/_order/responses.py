@@ -47,11 +47,18 @@ def responses_begin_and_end(so_far: Transcript, event: Event) -> Complaints:
 
 def one_response_at_a_time(so_far: Transcript, event: Event) -> Complaints:
     """The conversation has one active response; those out of band have no conversation and may run beside it."""
-    if isinstance(event, ResponseCreated) and event.response.conversation_id is not None and so_far.active is not None:
+    if (
+        isinstance(event, ResponseCreated)
+        and event.response.conversation_id is not None
+        and so_far.active is not None
+    ):
         yield f"response {event.response.id} is created while {so_far.active.id} is active"
 
 
-_REASONS: Final = {"cancelled": ("turn_detected", "client_cancelled"), "incomplete": ("max_output_tokens", "content_filter")}
+_REASONS: Final = {
+    "cancelled": ("turn_detected", "client_cancelled"),
+    "incomplete": ("max_output_tokens", "content_filter"),
+}
 
 
 def responses_say_how_they_end(_: Transcript, event: Event) -> Complaints:
@@ -67,7 +74,11 @@ def responses_say_how_they_end(_: Transcript, event: Event) -> Complaints:
                     if details is not None:
                         yield f"response {response.id} is completed, but has details of another status"
                 case "cancelled" | "incomplete" as status:
-                    if details is None or details.type != status or details.reason not in _REASONS[status]:
+                    if (
+                        details is None
+                        or details.type != status
+                        or details.reason not in _REASONS[status]
+                    ):
                         yield f"response {response.id} is {status} and does not say why: one of {', '.join(_REASONS[status])}"
                 case "failed":
                     if details is None or details.type != "failed" or details.error is None:
@@ -78,7 +89,10 @@ def responses_say_how_they_end(_: Transcript, event: Event) -> Complaints:
 
 def responses_close_what_they_opened(so_far: Transcript, event: Event) -> Complaints:
     """When a response is done, however it ends, its outputs are, and it lists them all; only calls of MCP tools may go on."""
-    if not isinstance(event, ResponseDone) or (answer := so_far.answers.get(event.response.id)) is None:
+    if (
+        not isinstance(event, ResponseDone)
+        or (answer := so_far.answers.get(event.response.id)) is None
+    ):
         return
     for output in answer.outputs:
         if not output.is_done and not isinstance(output.item, McpCall):
@@ -91,7 +105,10 @@ def responses_close_what_they_opened(so_far: Transcript, event: Event) -> Compla
 
 
 def _listed(answer: Answer, event: ResponseDone) -> Complaints:
-    told, listed = [output.item.id for output in answer.outputs], [item.id for item in event.response.output]
+    told, listed = (
+        [output.item.id for output in answer.outputs],
+        [item.id for item in event.response.output],
+    )
     if told != listed:
         yield f"response {answer.id} had the outputs {told} and lists {listed}"
 
@@ -115,10 +132,14 @@ def tools_are_listed_once(so_far: Transcript, event: Event) -> Complaints:
 
 def mcp_calls_run_after_their_response(so_far: Transcript, event: Event) -> Complaints:
     """A call of an MCP tool has its arguments, is in progress, and after its response is done it is completed or fails."""
-    if not isinstance(event, ResponseMcpCallInProgress | ResponseMcpCallCompleted | ResponseMcpCallFailed):
+    if not isinstance(
+        event, ResponseMcpCallInProgress | ResponseMcpCallCompleted | ResponseMcpCallFailed
+    ):
         return
     output, entry = so_far.outputs.get(event.item_id), so_far.items.get(event.item_id)
-    item = output.item if output is not None else entry.item if entry is not None else None  # an approved call is no output any more
+    item = (
+        output.item if output is not None else entry.item if entry is not None else None
+    )  # an approved call is no output any more
     if not isinstance(item, McpCall):
         yield f"{event.type} is about item {event.item_id}, which is no call of an MCP tool"
         return
@@ -131,5 +152,9 @@ def mcp_calls_run_after_their_response(so_far: Transcript, event: Event) -> Comp
         return
     if state != "in_progress":
         yield f"{event.type} for the call {event.item_id}, which is {state or 'not being made'}"
-    if isinstance(event, ResponseMcpCallCompleted) and output is not None and not output.response.is_done:
+    if (
+        isinstance(event, ResponseMcpCallCompleted)
+        and output is not None
+        and not output.response.is_done
+    ):
         yield f"the call {event.item_id} is completed before its response is done"

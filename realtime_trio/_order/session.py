@@ -24,7 +24,11 @@ def session_is_created_first(so_far: Transcript, event: Event) -> Complaints:
 
 def session_is_updated_when_asked(so_far: Transcript, event: Event) -> Complaints:
     """Every `session.updated` answers a `session.update`."""
-    if isinstance(event, SessionUpdated | TranslationSessionUpdated) and so_far.has_client and not so_far.updates:
+    if (
+        isinstance(event, SessionUpdated | TranslationSessionUpdated)
+        and so_far.has_client
+        and not so_far.updates
+    ):
         yield "no session.update was waiting for an answer"
 
 
@@ -39,7 +43,12 @@ def event_ids_are_unique(so_far: Transcript, event: Event) -> Complaints:
 
 def errors_name_what_was_sent(so_far: Transcript, event: Event) -> Complaints:
     """An `error` that names an event names one that the client sent."""
-    if isinstance(event, ErrorEvent) and event.error.event_id and so_far.has_client and event.error.event_id not in so_far.sent:
+    if (
+        isinstance(event, ErrorEvent)
+        and event.error.event_id
+        and so_far.has_client
+        and event.error.event_id not in so_far.sent
+    ):
         yield f"the client sent no event {event.error.event_id}"
 
 

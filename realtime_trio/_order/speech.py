@@ -24,18 +24,30 @@ def speech_has_a_beginning_and_an_end(so_far: Transcript, event: Event) -> Compl
     match event:
         case InputAudioBufferSpeechStarted() if so_far.speaking:
             yield f"speech starts again while that of {so_far.speaking} has not stopped"
-        case InputAudioBufferSpeechStarted() | InputAudioBufferTimeoutTriggered() if so_far.stopped and not so_far.is_cut:
+        case InputAudioBufferSpeechStarted() | InputAudioBufferTimeoutTriggered() if (
+            so_far.stopped and not so_far.is_cut
+        ):
             yield f"the speech of {so_far.stopped} was not committed yet"
-        case InputAudioBufferSpeechStopped() if not so_far.is_cut and event.item_id != so_far.speaking:
-            yield f"the speech of {event.item_id} stops, but " + (f"{so_far.speaking} is speaking" if so_far.speaking else "nobody speaks")
-        case InputAudioBufferCommitted() if so_far.stopped and not so_far.is_cut and event.item_id != so_far.stopped:
+        case InputAudioBufferSpeechStopped() if (
+            not so_far.is_cut and event.item_id != so_far.speaking
+        ):
+            yield f"the speech of {event.item_id} stops, but " + (
+                f"{so_far.speaking} is speaking" if so_far.speaking else "nobody speaks"
+            )
+        case InputAudioBufferCommitted() if (
+            so_far.stopped and not so_far.is_cut and event.item_id != so_far.stopped
+        ):
             yield f"{event.item_id} is committed, but the speech that stopped is {so_far.stopped}"
 
 
 def audio_positions_grow(so_far: Transcript, event: Event) -> Complaints:
     """Positions count all audio of the session: neither starts nor ends go back, and no end is before its start."""
     start = getattr(event, "audio_start_ms", None)
-    end = None if isinstance(event, ConversationItemTruncated) else getattr(event, "audio_end_ms", None)
+    end = (
+        None
+        if isinstance(event, ConversationItemTruncated)
+        else getattr(event, "audio_end_ms", None)
+    )
     if start is not None and start < so_far.starts_ms:
         yield f"audio_start_ms goes back from {so_far.starts_ms} to {start}"
     if end is not None and end < so_far.ends_ms:
@@ -54,7 +66,9 @@ def commits_become_items(so_far: Transcript, event: Event) -> Complaints:
             yield f"{event.item_id} is committed, but an item of that id is there already"
         case InputAudioBufferCommitted() if event.previous_item_id != so_far.last:
             yield f"the commit has previous_item_id {event.previous_item_id}, but the last item is {so_far.last}"
-        case ConversationItemAdded(item=item) if committed is not None and item.id == committed.item_id:
+        case ConversationItemAdded(item=item) if (
+            committed is not None and item.id == committed.item_id
+        ):
             if not isinstance(item, UserMessage):
                 yield f"{item.id} was committed as the user's audio, and is added as a {item.type}"
             if event.previous_item_id != committed.previous_item_id:
@@ -73,7 +87,9 @@ def transcriptions_end_once(so_far: Transcript, event: Event) -> Complaints:
             if (event.item_id, event.content_index or 0) in so_far.transcribed:
                 yield f"{event.type} comes after the transcription of {event.item_id} has ended"
             is_end = not isinstance(
-                event, ConversationItemInputAudioTranscriptionDelta | ConversationItemInputAudioTranscriptionSegment
+                event,
+                ConversationItemInputAudioTranscriptionDelta
+                | ConversationItemInputAudioTranscriptionSegment,
             )  # models that stream continuously begin before the commit
             if is_end and event.item_id not in so_far.items and event.item_id not in so_far.deleted:
                 yield f"there is no item {event.item_id} to be transcribed"

@@ -1,6 +1,7 @@
 """What has gone over the wire so far, as the rules of the protocol's order look at it.
 
-Owns the bookkeeping and no opinion: whatever is said, in whatever order, is noted as well as it can be.  The opinions are in the rules.
+Owns the bookkeeping and no opinion: whatever is said, in whatever order, is noted as well as it can
+be.  The opinions are in the rules.
 """
 
 from __future__ import annotations
@@ -150,7 +151,8 @@ class Transcript:
     """Everything that the rules need to remember.
 
     Args:
-        has_client: Whether the client's side is part of the transcript; without it nobody knows what the server was asked.
+        has_client: Whether the client's side is part of the transcript; without it nobody knows
+            what the server was asked.
     """
 
     has_client: bool
@@ -185,7 +187,8 @@ class Transcript:
     speaking: str | None = None
     stopped: str | None = None
     is_cut: bool = False
-    """Whether the client committed in the middle of the speech: what is said about its end may be about another item."""
+    """Whether the client committed in the middle of the speech: what is said about its end may be
+    about another item."""
     committed: InputAudioBufferCommitted | None = None
     """A commit whose item has not been added yet."""
     starts_ms: int = 0
@@ -225,11 +228,15 @@ class Transcript:
         """What the client asked for when it made this item; None if it did not, as far as one can tell."""
         if item.id in self.created:
             return self.created[item.id]
-        if item.id in self.outputs or (self.committed is not None and self.committed.item_id == item.id):
+        if item.id in self.outputs or (
+            self.committed is not None and self.committed.item_id == item.id
+        ):
             return None
-        return next((request for request in self.nameless if type(request.item) is type(item)), None)
+        return next(
+            (request for request in self.nameless if type(request.item) is type(item)), None
+        )
 
-    # --- the client's side ----------------------------------------------------------------------------------------------------------
+    # --- the client's side ------------------------------------------------------------------------
 
     def note_client(self, position: int, event: Event) -> None:
         """Take note of what the client sent."""
@@ -257,7 +264,7 @@ class Transcript:
             case ResponseCreate():
                 self.wanted[position] = event.event_id
 
-    # --- the server's side ----------------------------------------------------------------------------------------------------------
+    # --- the server's side ------------------------------------------------------------------------
 
     def note_server(self, event: Event) -> None:
         """Take note of what the server sent."""
@@ -270,7 +277,8 @@ class Transcript:
                 self._note_error(event)
             case SessionUpdated() | TranslationSessionUpdated():
                 self.updates = max(0, self.updates - 1)
-                # Turn detection may be another one now, or will be after this turn: the stop may come or not.
+                # Turn detection may be another one now, or will be after this turn: the stop may
+                # come or not.
                 self.is_cut = self.is_cut or self.speaking is not None
                 self.speaking = None
             case TranslationSessionClosed():
@@ -321,7 +329,9 @@ class Transcript:
             case ConversationItemAdded(item=item) if item.id:
                 self._note_added(item.id, event)
             case ConversationItemDone(item=item) if item.id:
-                self.items.setdefault(item.id, Entry(event.item, event.previous_item_id)).is_done = True
+                self.items.setdefault(
+                    item.id, Entry(event.item, event.previous_item_id)
+                ).is_done = True
                 if item.id in self.outputs:
                     self.outputs[item.id].final = item
             case ConversationItemDeleted(item_id=item_id):
@@ -335,7 +345,10 @@ class Transcript:
                 self._grant(ConversationItemTruncate, item_id)
                 if item_id in self.items:
                     self.items[item_id].audio_end_ms = event.audio_end_ms
-            case ConversationItemInputAudioTranscriptionCompleted() | ConversationItemInputAudioTranscriptionFailed():
+            case (
+                ConversationItemInputAudioTranscriptionCompleted()
+                | ConversationItemInputAudioTranscriptionFailed()
+            ):
                 self.transcribed.add((event.item_id, event.content_index))
 
     def _note_added(self, item_id: str, event: ConversationItemAdded) -> None:
@@ -352,7 +365,10 @@ class Transcript:
         if previous is None:
             self.order.insert(0, item_id)
         else:
-            self.order.insert(self.order.index(previous) + 1 if previous in self.order else len(self.order), item_id)
+            self.order.insert(
+                self.order.index(previous) + 1 if previous in self.order else len(self.order),
+                item_id,
+            )
         if item_id in self.outputs:
             self.outputs[item_id].is_joined = True
         self._note_call(event.item)
@@ -370,7 +386,9 @@ class Transcript:
             case ResponseCreated(response=response):
                 if self.wanted:
                     del self.wanted[min(self.wanted)]
-                answer = self.answers[response.id] = Answer(response.id, response.conversation_id is not None)
+                answer = self.answers[response.id] = Answer(
+                    response.id, response.conversation_id is not None
+                )
                 self.active = answer if answer.is_default else self.active
             case ResponseDone(response=response):
                 self.rate_limits_due += 1
@@ -378,7 +396,9 @@ class Transcript:
                     finished.is_done = True
                     self.active = None if self.active is finished else self.active
             case ResponseOutputItemAdded(item=item):
-                answer = self.answers.setdefault(event.response_id, Answer(event.response_id, is_default=True))
+                answer = self.answers.setdefault(
+                    event.response_id, Answer(event.response_id, is_default=True)
+                )
                 output = Output(item, event.output_index, answer)
                 answer.outputs.append(output)
                 self.outputs[item.id or ""] = output
@@ -396,7 +416,11 @@ def _item_id(event: Event) -> str:
 
 
 def _note_content(output: Output, event: Event) -> None:
-    part = output.parts.setdefault(event.content_index, Part()) if hasattr(event, "content_index") else Part()
+    part = (
+        output.parts.setdefault(event.content_index, Part())
+        if hasattr(event, "content_index")
+        else Part()
+    )
     match event:
         case ResponseOutputItemDone():
             output.is_done = True
@@ -406,7 +430,9 @@ def _note_content(output: Output, event: Event) -> None:
             part.is_done = True
         case ResponseOutputTextDelta() | ResponseOutputAudioTranscriptDelta():
             part.words.pieces.append(event.delta)
-        case ResponseOutputTextDone(text=whole) | ResponseOutputAudioTranscriptDone(transcript=whole):
+        case (
+            ResponseOutputTextDone(text=whole) | ResponseOutputAudioTranscriptDone(transcript=whole)
+        ):
             part.words.whole = whole
         case ResponseOutputAudioDelta():
             part.has_audio = True

@@ -15,4 +15,8 @@ from realtime_trio.audio.pcm import (
     to_mono as to_mono,
 )
 from realtime_trio.audio.resample import Resampler as Resampler, resample as resample
-from realtime_trio.audio.wav import WavWriter as WavWriter, read_wav as read_wav, write_wav as write_wav
+from realtime_trio.audio.wav import (
+    WavWriter as WavWriter,
+    read_wav as read_wav,
+    write_wav as write_wav,
+)

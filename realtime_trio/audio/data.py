@@ -1,7 +1,8 @@
 """Audio as it travels inside protocol events.
 
-Owns `AudioData`: bytes that are base64 on the wire and samples in the application, converted at most once and only if somebody asks.
-Refuses to know the format: whether the bytes are PCM, mu-law or A-law is the session's configuration.
+Owns `AudioData`: bytes that are base64 on the wire and samples in the application, converted at
+most once and only if somebody asks. Refuses to know the format: whether the bytes are PCM, mu-law
+or A-law is the session's configuration.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ class AudioData:
     Two pieces are equal when their bytes are; equal pieces hash equally.  An empty piece is false.
 
     Args:
-        data: bytes, bytearray or memoryview: taken as they are.  An int16 array of shape (n,), in any byte order and memory layout: its
-            samples as little-endian bytes.  A float16, float32 or float64 array of shape (n,) in [-1, 1]: converted to 16 bit first
+        data: bytes, bytearray or memoryview: taken as they are.  An int16 array of shape (n,), in
+            any byte order and memory layout: its samples as little-endian bytes.  A float16,
+            float32 or float64 array of shape (n,) in [-1, 1]: converted to 16 bit first
             (`pcm16_from_float`).  The content is copied, so the caller may reuse its buffer.
 
     Raises:
@@ -39,7 +41,9 @@ class AudioData:
     _data: bytes | None
     _base64: str | None
 
-    def __init__(self, data: bytes | bytearray | memoryview | NDArray[np.int16] | NDArray[np.floating[Any]]) -> None:
+    def __init__(
+        self, data: bytes | bytearray | memoryview | NDArray[np.int16] | NDArray[np.floating[Any]]
+    ) -> None:
         self._data = _encode(data)
         self._base64 = None
 
@@ -47,7 +51,8 @@ class AudioData:
     def from_base64(cls, text: str) -> AudioData:
         """Wrap base64 as received, without decoding it.
 
-        Decoding happens at the first use that needs the bytes, and that is where invalid base64 is reported.
+        Decoding happens at the first use that needs the bytes, and that is where invalid base64 is
+        reported.
 
         Args:
             text: Standard alphabet, padded.
@@ -91,7 +96,8 @@ class AudioData:
     def samples(self) -> NDArray[np.int16]:
         """The audio as 16-bit PCM: shape (n,), little-endian int16, read-only, sharing memory with `data`.
 
-        An odd last byte is not part of it.  Only meaningful for `audio/pcm`; for G.711 use `mulaw_decode` or `alaw_decode` on `data`.
+        An odd last byte is not part of it.  Only meaningful for `audio/pcm`; for G.711 use
+        `mulaw_decode` or `alaw_decode` on `data`.
 
         Raises:
             RemoteProtocolError: It came as base64 that is not valid.
@@ -113,7 +119,9 @@ class AudioData:
         if not isinstance(other, AudioData):
             return NotImplemented
         # Equal text first: it is cheap, and an event with undecodable audio still equals itself.
-        return (self._base64 is not None and self._base64 == other._base64) or self.data == other.data
+        return (
+            self._base64 is not None and self._base64 == other._base64
+        ) or self.data == other.data
 
     def __hash__(self) -> int:
         return hash(self.data)
@@ -125,7 +133,9 @@ class AudioData:
         return f"<AudioData {self.nbytes} bytes>"
 
 
-AudioLike: TypeAlias = bytes | bytearray | memoryview | NDArray[np.int16] | NDArray[np.floating[Any]] | AudioData
+AudioLike: TypeAlias = (
+    bytes | bytearray | memoryview | NDArray[np.int16] | NDArray[np.floating[Any]] | AudioData
+)
 """What every parameter that takes audio accepts; see `AudioData`."""
 
 
@@ -138,14 +148,20 @@ def _encode(data: object) -> bytes:
         case np.ndarray() if data.ndim == 1 and data.dtype.kind == "f" and data.dtype.itemsize <= 8:
             return pcm16_from_float(data).astype("<i2", copy=False).tobytes()
         case np.ndarray():
-            raise LocalProtocolError(f"cannot take an array of shape {data.shape} and dtype {data.dtype} as audio; allowed: {_ALLOWED}")
+            raise LocalProtocolError(
+                f"cannot take an array of shape {data.shape} and dtype {data.dtype} as audio; allowed: {_ALLOWED}"
+            )
         case _:
-            raise LocalProtocolError(f"cannot take {type(data).__name__} as audio; allowed: {_ALLOWED}")
+            raise LocalProtocolError(
+                f"cannot take {type(data).__name__} as audio; allowed: {_ALLOWED}"
+            )
 
 
 def _decode(text: str) -> bytes:
     try:
-        return pybase64.b64decode(text, None, True)  # altchars, validate: by keyword it takes half as long again
+        return pybase64.b64decode(
+            text, None, True
+        )  # altchars, validate: by keyword it takes half as long again
     except ValueError:
         # The cause may quote the payload; the message must not.
         raise RemoteProtocolError(f"audio is not valid base64 ({len(text)} characters)") from None

@@ -1,12 +1,15 @@
 """G.711, the two 8-bit encodings of telephony: `audio/pcmu` (mu-law) and `audio/pcma` (A-law).
 
-Owns their conversion from and to 16-bit samples, bit-exact with the reference code that accompanies the recommendation (ITU-T G.191).
-The rate is not its business: telephony means 8000 Hz, see `resample`.
+Owns their conversion from and to 16-bit samples, bit-exact with the reference code that accompanies
+the recommendation (ITU-T G.191). The rate is not its business: telephony means 8000 Hz, see
+`resample`.
 
-Theory of operation: both laws are piecewise linear with eight segments per sign, so a byte is a sign, a segment and four bits of
-mantissa.  Decoding is a table of 256 levels.  Encoding takes the segment from the position of the highest set bit of the magnitude and the
-mantissa from the four bits below it; done once for all 65536 samples this gives a table too, and either direction is one indexed load
-per sample.  Magnitudes of negative samples are one's complements, as in the reference code.
+Theory of operation: both laws are piecewise linear with eight segments per sign, so a byte is a
+sign, a segment and four bits of mantissa.  Decoding is a table of 256 levels.  Encoding takes the
+segment from the position of the highest set bit of the magnitude and the mantissa from the four
+bits below it; done once for all 65536 samples this gives a table too, and either direction is one
+indexed load per sample.  Magnitudes of negative samples are one's complements, as in the reference
+code.
 """
 
 from __future__ import annotations
@@ -89,7 +92,9 @@ def _codes(data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> NDArray[
     if not isinstance(data, np.ndarray):
         return np.frombuffer(data, np.uint8)
     if data.ndim != 1 or data.dtype != np.uint8:
-        raise LocalProtocolError(f"expected uint8 codes of shape (n,), got shape {data.shape} and dtype {data.dtype}")
+        raise LocalProtocolError(
+            f"expected uint8 codes of shape (n,), got shape {data.shape} and dtype {data.dtype}"
+        )
     return data
 
 
@@ -105,7 +110,8 @@ def _mulaw_levels() -> NDArray[np.int16]:
 def _alaw_levels() -> NDArray[np.int16]:
     plain = np.arange(256, dtype=np.uint8) ^ _ALAW_TOGGLE
     segment, mantissa = (plain >> 4 & 7).astype(np.int64), (plain & 15).astype(np.int64)
-    # The two innermost segments share one step size; only from the second on is there a leading bit.
+    # The two innermost segments share one step size; only from the second on is there a leading
+    # bit.
     magnitude = (2 * mantissa + 1 + 32 * (segment > 0)) << np.maximum(segment - 1, 0)
     return np.where(plain & 0x80, 8 * magnitude, -8 * magnitude).astype(np.int16)
 
@@ -133,7 +139,8 @@ def _alaw_table() -> NDArray[np.uint8]:
 def _all_samples() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sign bit (0x80 when negative) and one's complement magnitude of every int16.
 
-    In the order 0, 1, ..., 32767, -32768, ..., -1: the order in which an int16 indexes an array, as negative indices count from the end.
+    In the order 0, 1, ..., 32767, -32768, ..., -1: the order in which an int16 indexes an array, as
+    negative indices count from the end.
     """
     samples = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int64)
     return np.where(samples < 0, 0x80, 0), np.where(samples < 0, ~samples, samples)

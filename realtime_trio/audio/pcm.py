@@ -1,7 +1,7 @@
 """Linear PCM: float samples to and from 16 bit, channels to one.
 
-Owns the arithmetic of the two sample formats an application meets, and the two sampling rates of the protocol.  Knows nothing of
-encodings, rate conversion or files.
+Owns the arithmetic of the two sample formats an application meets, and the two sampling rates of
+the protocol.  Knows nothing of encodings, rate conversion or files.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ G711_RATE = 8_000
 def pcm16_from_float(samples: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
     """Turn float samples into 16-bit ones.
 
-    Values are clamped to [-1, 1]; negative ones are scaled by 32768 and the others by 32767, in double precision, and truncated toward
-    zero, so 1 becomes 32767 and -1 becomes -32768.  NaN becomes 0 and infinities the nearer limit.
+    Values are clamped to [-1, 1]; negative ones are scaled by 32768 and the others by 32767, in
+    double precision, and truncated toward zero, so 1 becomes 32767 and -1 becomes -32768.  NaN
+    becomes 0 and infinities the nearer limit.
 
     Args:
         samples: Shape (n,) or (n, channels); float16, float32 or float64 in [-1, 1].
@@ -32,10 +33,13 @@ def pcm16_from_float(samples: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
         A new int16 array of the same shape.
 
     Raises:
-        LocalProtocolError: The samples are not floats (integers have no agreed full scale, so they are not guessed at).
+        LocalProtocolError: The samples are not floats (integers have no agreed full scale, so they
+            are not guessed at).
     """
     if samples.dtype.kind != "f":
-        raise LocalProtocolError(f"expected float samples in [-1, 1], got dtype {samples.dtype}; int16 samples need no conversion")
+        raise LocalProtocolError(
+            f"expected float samples in [-1, 1], got dtype {samples.dtype}; int16 samples need no conversion"
+        )
     scaled = np.clip(samples.astype(np.float64), -1.0, 1.0)
     scaled *= np.where(scaled < 0.0, 32768.0, 32767.0)
     scaled[np.isnan(scaled)] = 0.0
@@ -61,7 +65,8 @@ def to_mono(samples: NDArray[np.int16]) -> NDArray[np.int16]:
         samples: Shape (n, channels), int16; shape (n,) is taken as mono already.
 
     Returns:
-        Shape (n,), int16: the mean over the channels, truncated toward zero.  Mono input of shape (n,) is returned as it is.
+        Shape (n,), int16: the mean over the channels, truncated toward zero.  Mono input of shape
+        (n,) is returned as it is.
 
     Raises:
         LocalProtocolError: The array has no or more than two dimensions, or no channel.
@@ -69,7 +74,9 @@ def to_mono(samples: NDArray[np.int16]) -> NDArray[np.int16]:
     if samples.ndim == 1:
         return samples
     if samples.ndim != 2 or samples.shape[1] == 0:
-        raise LocalProtocolError(f"expected samples of shape (n,) or (n, channels), got shape {samples.shape}")
+        raise LocalProtocolError(
+            f"expected samples of shape (n,) or (n, channels), got shape {samples.shape}"
+        )
     mean: NDArray[np.float64] = samples.mean(axis=1)
     return mean.astype(np.int16)
 
@@ -87,5 +94,7 @@ def as_pcm16(samples: NDArray[np.int16]) -> NDArray[np.int16]:
         LocalProtocolError: It has another dtype or shape.
     """
     if samples.ndim != 1 or samples.dtype.kind != "i" or samples.dtype.itemsize != 2:
-        raise LocalProtocolError(f"expected int16 samples of shape (n,), got shape {samples.shape} and dtype {samples.dtype}")
+        raise LocalProtocolError(
+            f"expected int16 samples of shape (n,), got shape {samples.shape} and dtype {samples.dtype}"
+        )
     return samples.astype(np.int16, copy=False)

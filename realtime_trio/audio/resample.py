@@ -2,15 +2,17 @@
 
 Owns one band-limited interpolator.  Refuses to know where samples come from and what they are for.
 
-Theory of operation: output sample j lies at input time j * rate_in / rate_out, which is an input index and a fraction.  Its value is the
-sum over the neighbouring input samples, weighted by a Kaiser-windowed sinc that is shifted by that fraction and wide enough to stop
-everything the lower of the two rates cannot carry.  The fractions that occur ("phases") repeat, so the weights are a table with one row
-per phase.  Rates without a large common divisor have more phases than a table should hold; these are rounded down to a grid so fine that
-the timing error stays below the stop band.
+Theory of operation: output sample j lies at input time j * rate_in / rate_out, which is an input
+index and a fraction.  Its value is the sum over the neighbouring input samples, weighted by a
+Kaiser-windowed sinc that is shifted by that fraction and wide enough to stop everything the lower
+of the two rates cannot carry.  The fractions that occur ("phases") repeat, so the weights are a
+table with one row per phase.  Rates without a large common divisor have more phases than a table
+should hold; these are rounded down to a grid so fine that the timing error stays below the stop
+band.
 
-Weights are integers scaled by 2**30.  Each product with an int16 and each sum of them is then an integer below 2**53, which float64 holds
-exactly: the order of summation cannot matter, and a stream gives the same samples as the whole recording, however it was cut into chunks
-and on every machine.
+Weights are integers scaled by 2**30.  Each product with an int16 and each sum of them is then an
+integer below 2**53, which float64 holds exactly: the order of summation cannot matter, and a stream
+gives the same samples as the whole recording, however it was cut into chunks and on every machine.
 """
 
 from __future__ import annotations
@@ -31,17 +33,20 @@ MIN_RATE = 8_000
 MAX_RATE = 192_000
 """Hz; the highest rate of common sound hardware."""
 
-# Kaiser's design: 36 zero crossings a side at 80 dB give a transition band of 0.07 of the lower rate.  Centred at 0.465 it passes
-# everything up to 0.43 (10.3 kHz of 24 kHz, 3.4 kHz of 8 kHz) and stops from 0.5 on, so nothing aliases.
+# Kaiser's design: 36 zero crossings a side at 80 dB give a transition band of 0.07 of the lower
+# rate.  Centred at 0.465 it passes everything up to 0.43 (10.3 kHz of 24 kHz, 3.4 kHz of 8 kHz) and
+# stops from 0.5 on, so nothing aliases.
 _ZERO_CROSSINGS = 36
 _KAISER_BETA = 7.857
 _CUTOFF = 0.465
 
-# Timing error of at most 1/8192 of the lower rate's period: 79 dB below a tone at the very edge of the band, less for all others.
+# Timing error of at most 1/8192 of the lower rate's period: 79 dB below a tone at the very edge of
+# the band, less for all others.
 _MAX_PHASES = 8192
 
 _SCALE = 2.0**30
-# Windows are gathered in blocks of about this many weights (1 MB), which stay in the processor's cache.
+# Windows are gathered in blocks of about this many weights (1 MB), which stay in the processor's
+# cache.
 _BLOCK_WEIGHTS = 2**17
 _EMPTY: NDArray[np.int16] = np.empty(0, np.int16)
 
@@ -49,9 +54,10 @@ _EMPTY: NDArray[np.int16] = np.empty(0, np.int16)
 class Resampler:
     """Converts a stream from one sampling rate to another, chunk by chunk, in constant memory.
 
-    The chunks returned by `process` and `flush` joined are exactly what `resample` returns for the whole, however the input was cut.
-    Output lags behind input by 36 samples of the lower rate (1.5 ms at 24 kHz) and `flush` delivers the rest; it is not shifted in time.
-    Equal rates pass samples through.
+    The chunks returned by `process` and `flush` joined are exactly what `resample` returns for the
+    whole, however the input was cut. Output lags behind input by 36 samples of the lower rate (1.5
+    ms at 24 kHz) and `flush` delivers the rest; it is not shifted in time. Equal rates pass samples
+    through.
 
     Args:
         rate_in: Hz, 8000 to 192000.
@@ -64,7 +70,9 @@ class Resampler:
     def __init__(self, rate_in: int, rate_out: int) -> None:
         for rate in (rate_in, rate_out):
             if not MIN_RATE <= rate <= MAX_RATE:
-                raise LocalProtocolError(f"cannot resample from {rate_in} Hz to {rate_out} Hz: rates must be {MIN_RATE} to {MAX_RATE} Hz")
+                raise LocalProtocolError(
+                    f"cannot resample from {rate_in} Hz to {rate_out} Hz: rates must be {MIN_RATE} to {MAX_RATE} Hz"
+                )
         divisor = math.gcd(rate_in, rate_out)
         self._up = rate_out // divisor
         self._down = rate_in // divisor
@@ -88,7 +96,8 @@ class Resampler:
             Shape (m,), int16, at `rate_out`; m is often 0 for short chunks.
 
         Raises:
-            LocalProtocolError: An array of another dtype or shape was given; the stream is unchanged.
+            LocalProtocolError: An array of another dtype or shape was given; the stream is
+                unchanged.
         """
         samples = as_pcm16(samples)
         if self._up == self._down:
@@ -103,7 +112,8 @@ class Resampler:
         """End the stream, as if silence followed, and return its last samples.
 
         Returns:
-            Shape (m,), int16, at `rate_out`.  With it the stream has round(n * rate_out / rate_in) samples, n being what went in.
+            Shape (m,), int16, at `rate_out`.  With it the stream has round(n * rate_out / rate_in)
+            samples, n being what went in.
 
         The resampler is as new afterwards: the next `process` starts another stream.
         """
@@ -123,7 +133,8 @@ class Resampler:
         block = max(1, _BLOCK_WEIGHTS // width)
         for start in range(0, len(output), block):
             index, remainder = divmod((self._produced + start) * self._down, self._up)
-            # A window starts half its width before its input index, which is where the held samples started before the first one.
+            # A window starts half its width before its input index, which is where the held samples
+            # started before the first one.
             index -= self._held_from + width // 2 - 1
             position = remainder + self._down * np.arange(min(block, len(output) - start))
             weights = self._weights[position % self._up * phases // self._up]
@@ -139,8 +150,9 @@ class Resampler:
 def resample(samples: NDArray[np.int16], rate_in: int, rate_out: int) -> NDArray[np.int16]:
     """Convert a whole recording from one sampling rate to another.
 
-    Flat within 0.1 dB up to 0.42 of the lower rate; what the output rate cannot carry is attenuated by more than 70 dB.  Saturates where
-    the band-limited signal exceeds 16 bit.  Not shifted in time.
+    Flat within 0.1 dB up to 0.42 of the lower rate; what the output rate cannot carry is attenuated
+    by more than 70 dB.  Saturates where the band-limited signal exceeds 16 bit.  Not shifted in
+    time.
 
     Args:
         samples: Shape (n,), int16, at `rate_in`.
@@ -157,7 +169,10 @@ def resample(samples: NDArray[np.int16], rate_in: int, rate_out: int) -> NDArray
     if rate_in == rate_out:
         return as_pcm16(samples)
     # A second at a time: the float copy of a long recording would be four times its size.
-    chunks = [resampler.process(samples[start : start + rate_in]) for start in range(0, len(samples), rate_in)]
+    chunks = [
+        resampler.process(samples[start : start + rate_in])
+        for start in range(0, len(samples), rate_in)
+    ]
     return np.concatenate((*chunks, resampler.flush()))
 
 

@@ -1,12 +1,14 @@
 """Audio that grows at its end, one delta at a time, and is joined only when somebody reads it.
 
-Owns the bookkeeping between encoded chunks and one array of samples: deltas that end in the middle of a sample, cuts, and forgetting from
-the front.  Refuses to know items and events.
+Owns the bookkeeping between encoded chunks and one array of samples: deltas that end in the middle
+of a sample, cuts, and forgetting from the front.  Refuses to know items and events.
 
-Theory of operation.  A chunk is kept as it came until the samples are read, because most are never read: appending costs the same after an
-hour as at the start.  Reading moves the waiting chunks into a buffer that doubles when it is full, so that reading after every chunk costs
-each sample a constant number of copies.  Arrays that were handed out share that buffer.  They stay as they were: only the unused end is
-ever written, and a cut, which would make an end unused that somebody has seen, takes a copy.
+Theory of operation.  A chunk is kept as it came until the samples are read, because most are never
+read: appending costs the same after an hour as at the start.  Reading moves the waiting chunks into
+a buffer that doubles when it is full, so that reading after every chunk costs each sample a
+constant number of copies.  Arrays that were handed out share that buffer.  They stay as they were:
+only the unused end is ever written, and a cut, which would make an end unused that somebody has
+seen, takes a copy.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def is_g711(encoding: str) -> bool:
 def samples_of(audio: AudioData, encoding: str = PCM) -> NDArray[np.int16]:
     """Decode audio by the name of its encoding.
 
-    Audio that came as invalid base64 is silence of the length it seems to have: one broken delta shall not end a call.
+    Audio that came as invalid base64 is silence of the length it seems to have: one broken delta
+    shall not end a call.
 
     Args:
         audio: Whole samples; an odd last byte of PCM is ignored.
@@ -69,7 +72,19 @@ class AudioTrack:
         keep: Whether to keep the audio; otherwise it is only counted.
     """
 
-    __slots__ = ("_buffer", "_carry", "_end", "_keep", "_odd", "_start", "_waiting", "_waiting_count", "encoding", "rate", "received")
+    __slots__ = (
+        "_buffer",
+        "_carry",
+        "_end",
+        "_keep",
+        "_odd",
+        "_start",
+        "_waiting",
+        "_waiting_count",
+        "encoding",
+        "rate",
+        "received",
+    )
 
     def __init__(self, encoding: str = PCM, rate: int = PCM_RATE, *, keep: bool = True) -> None:
         self.encoding = encoding
@@ -98,7 +113,8 @@ class AudioTrack:
         """Append a chunk.  An incomplete sample at its end waits for the next chunk.
 
         Returns:
-            The whole samples that this adds: nearly always `audio` itself, undecoded.  None if it adds none.
+            The whole samples that this adds: nearly always `audio` itself, undecoded.  None if it
+            adds none.
         """
         size = audio.nbytes
         if self._carry or size & self._odd:
@@ -152,7 +168,8 @@ class AudioTrack:
     def close(self) -> None:
         """Take no more room than the audio needs: nothing more is expected.  Appending is still possible.
 
-        Nothing is joined, so that it takes next to no time for audio that somebody has decoded already, e.g. to play it.
+        Nothing is joined, so that it takes next to no time for audio that somebody has decoded
+        already, e.g. to play it.
         """
         self._waiting = deque(_without_base64(audio) for audio in self._waiting)
         if len(self._buffer) > self._end - self._start:
@@ -162,7 +179,9 @@ class AudioTrack:
         try:
             data = self._carry + audio.data
         except RemoteProtocolError:
-            data = self._carry + bytes(audio.nbytes & ~1)  # a guess must not shift all that follows by a byte
+            data = self._carry + bytes(
+                audio.nbytes & ~1
+            )  # a guess must not shift all that follows by a byte
         whole = len(data) & ~1
         self._carry = data[whole:]
         return AudioData(data[:whole])

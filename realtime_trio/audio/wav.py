@@ -1,7 +1,8 @@
 """WAV files: read whatever PCM there is as mono 16 bit, write mono 16 bit.
 
-Owns the RIFF container and the sample formats found in it; a reader of our own because the standard library's refuses float samples,
-and before Python 3.12 also WAVE_FORMAT_EXTENSIBLE.  Compressed formats are refused.  All functions block on the file.
+Owns the RIFF container and the sample formats found in it; a reader of our own because the standard
+library's refuses float samples, and before Python 3.12 also WAVE_FORMAT_EXTENSIBLE.  Compressed
+formats are refused.  All functions block on the file.
 """
 
 from __future__ import annotations
@@ -23,21 +24,24 @@ WavFile: TypeAlias = str | os.PathLike[str] | BinaryIO
 """A path, or a binary file object; a file object is left open."""
 
 _PCM, _FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
-# Header of a file whose length is not known yet.  Readers take it as "to the end", so a file cut off before `close` is still readable.
+# Header of a file whose length is not known yet.  Readers take it as "to the end", so a file cut
+# off before `close` is still readable.
 _UNKNOWN_SIZE = 0xFFFFFFFF
-# From the start of the file to the audio, and from the end of the RIFF chunk's own size field to the audio.
+# From the start of the file to the audio, and from the end of the RIFF chunk's own size field to
+# the audio.
 _HEADER_SIZE, _RIFF_OVERHEAD = 44, 36
 
 
 def read_wav(file: WavFile, rate: int = PCM_RATE) -> NDArray[np.int16]:
     """Read a WAV file as mono 16-bit samples at the rate you want.
 
-    Takes 8, 16, 24 and 32 bit integer and 32 and 64 bit float samples, any number of channels (averaged) and any rate from 8000 to
-    192000 Hz (resampled).  A stream recorded without its length, or cut off, is read as far as it goes; chunks other than format and
-    audio are skipped.
+    Takes 8, 16, 24 and 32 bit integer and 32 and 64 bit float samples, any number of channels
+    (averaged) and any rate from 8000 to 192000 Hz (resampled).  A stream recorded without its
+    length, or cut off, is read as far as it goes; chunks other than format and audio are skipped.
 
     Args:
-        file: Path, or binary file object positioned at the start of the WAV data; it need not be seekable and is read to its end.
+        file: Path, or binary file object positioned at the start of the WAV data; it need not be
+            seekable and is read to its end.
         rate: Hz, 8000 to 192000; the default is the protocol's.
 
     Returns:
@@ -54,10 +58,14 @@ def read_wav(file: WavFile, rate: int = PCM_RATE) -> NDArray[np.int16]:
     chunks = _chunks(memoryview(content))
     for name in (b"fmt ", b"data"):
         if name not in chunks:
-            raise LocalProtocolError(f"not a readable WAV file: it has no {name.decode().strip()!r} chunk")
+            raise LocalProtocolError(
+                f"not a readable WAV file: it has no {name.decode().strip()!r} chunk"
+            )
     form = chunks[b"fmt "]
     if len(form) < 16:
-        raise LocalProtocolError(f"not a readable WAV file: its 'fmt' chunk has {len(form)} bytes where 16 are the least")
+        raise LocalProtocolError(
+            f"not a readable WAV file: its 'fmt' chunk has {len(form)} bytes where 16 are the least"
+        )
     encoding, channels, rate_in, _, _, bits = struct.unpack_from("<HHIIHH", form)
     if encoding == _EXTENSIBLE and len(form) >= 26:
         # The real encoding is the first field of the sub-format GUID.
@@ -72,7 +80,8 @@ def write_wav(file: WavFile, samples: NDArray[np.int16], rate: int = PCM_RATE) -
     """Write mono 16-bit samples as a WAV file.
 
     Args:
-        file: Path (replaced if it exists), or binary file object, which need not be seekable and is left open.
+        file: Path (replaced if it exists), or binary file object, which need not be seekable and is
+            left open.
         samples: Shape (n,), int16.
         rate: Hz; the default is the protocol's.
 
@@ -90,8 +99,9 @@ def write_wav(file: WavFile, samples: NDArray[np.int16], rate: int = PCM_RATE) -
 class WavWriter:
     """Writes a WAV file of mono 16-bit samples as they arrive.
 
-    A context manager; leaving it closes the file, with or without an exception.  The length is filled in at the end.  Where that is
-    impossible (a pipe, a crash) the header says "to the end", which `read_wav` and most players understand.
+    A context manager; leaving it closes the file, with or without an exception.  The length is
+    filled in at the end.  Where that is impossible (a pipe, a crash) the header says "to the end",
+    which `read_wav` and most players understand.
 
     Args:
         file: Path (replaced if it exists), or binary file object, which is left open.
@@ -118,7 +128,8 @@ class WavWriter:
             samples: Shape (n,), int16; n may be 0.
 
         Raises:
-            LocalProtocolError: The samples have another dtype or shape, or the writer is closed; nothing was written.
+            LocalProtocolError: The samples have another dtype or shape, or the writer is closed;
+                nothing was written.
             OSError: The file cannot be written.
         """
         if self._closed:
@@ -145,7 +156,12 @@ class WavWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
 
@@ -156,9 +172,25 @@ def _open(file: WavFile, mode: Literal["rb", "wb"], stack: ExitStack) -> BinaryI
 
 
 def _header(rate: int, data_size: int) -> bytes:
-    # 4 GiB of audio, a day of it, is more than the sizes can say; they saturate and mean "to the end" then.
+    # 4 GiB of audio, a day of it, is more than the sizes can say; they saturate and mean "to the
+    # end" then.
     size, riff_size = (min(n, _UNKNOWN_SIZE) for n in (data_size, data_size + _RIFF_OVERHEAD))
-    return struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", riff_size, b"WAVE", b"fmt ", 16, _PCM, 1, rate, rate * 2, 2, 16, b"data", size)
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        riff_size,
+        b"WAVE",
+        b"fmt ",
+        16,
+        _PCM,
+        1,
+        rate,
+        rate * 2,
+        2,
+        16,
+        b"data",
+        size,
+    )
 
 
 def _chunks(content: memoryview) -> dict[bytes, memoryview]:
@@ -184,7 +216,13 @@ def _decode(data: memoryview, encoding: int, bits: int, channels: int) -> NDArra
         case (1, 16):
             samples = np.frombuffer(whole, "<i2").astype(np.int16)
         case (1, 24):
-            samples = np.frombuffer(whole, np.uint8).reshape(-1, 3)[:, 1:].copy().view("<i2").astype(np.int16)
+            samples = (
+                np.frombuffer(whole, np.uint8)
+                .reshape(-1, 3)[:, 1:]
+                .copy()
+                .view("<i2")
+                .astype(np.int16)
+            )
         case (1, 32):
             samples = (np.frombuffer(whole, "<i4") >> 16).astype(np.int16)
         case (3, 32 | 64):

@@ -1,8 +1,9 @@
 """The vocabulary: every event of the Realtime protocol and every object inside one, as frozen attrs classes.
 
-Class names are wire names: `response.output_audio.delta` is `ResponseOutputAudioDelta`.  Two exceptions: `error` is `ErrorEvent`, and the
-events of translation sessions start with `Translation`, because they reuse the others' names.  A `Literal[...] | str` field names the
-values known today and may hold another one tomorrow.
+Class names are wire names: `response.output_audio.delta` is `ResponseOutputAudioDelta`.  Two
+exceptions: `error` is `ErrorEvent`, and the events of translation sessions start with
+`Translation`, because they reuse the others' names.  A `Literal[...] | str` field names the values
+known today and may hold another one tomorrow.
 """
 
 from realtime_trio.events._base import (
@@ -86,10 +87,6 @@ from realtime_trio.events.conversation import (
     ConversationItemRetrieved as ConversationItemRetrieved,
     ConversationItemTruncate as ConversationItemTruncate,
     ConversationItemTruncated as ConversationItemTruncated,
-)
-from realtime_trio.events.conversation_item import (
-    ConversationItem as ConversationItem,
-    TranscriptSegment as TranscriptSegment,
 )
 from realtime_trio.events.items import (
     AssistantContent as AssistantContent,
@@ -213,31 +210,4 @@ from realtime_trio.events.usage import (
     TokenTranscriptionUsage as TokenTranscriptionUsage,
     TranscriptionTokenDetails as TranscriptionTokenDetails,
     TranscriptionUsage as TranscriptionUsage,
-)
-from realtime_trio.events.utility import (
-    ArgumentsDelta as ArgumentsDelta,
-    AudioDelta as AudioDelta,
-    Delta as Delta,
-    DeltaDropped as DeltaDropped,
-    InputTranscriptDelta as InputTranscriptDelta,
-    InputTranscriptSegment as InputTranscriptSegment,
-    Interrupted as Interrupted,
-    ItemAppended as ItemAppended,
-    ItemCompleted as ItemCompleted,
-    ItemDeleted as ItemDeleted,
-    ItemTruncated as ItemTruncated,
-    ItemUpdated as ItemUpdated,
-    McpCallFinished as McpCallFinished,
-    McpCallStarted as McpCallStarted,
-    McpToolsListed as McpToolsListed,
-    McpToolsUnavailable as McpToolsUnavailable,
-    TextDelta as TextDelta,
-    ToolApprovalRequested as ToolApprovalRequested,
-    ToolCallFinished as ToolCallFinished,
-    ToolCallProgress as ToolCallProgress,
-    ToolCallRequested as ToolCallRequested,
-    ToolCallStarted as ToolCallStarted,
-    ToolOutcome as ToolOutcome,
-    TranscriptDelta as TranscriptDelta,
-    UtilityEvent as UtilityEvent,
 )

@@ -1,6 +1,7 @@
 """What every wire event has, and the two words the protocol's JSON needs that Python lacks: *unset* and *unknown*.
 
-Owns the base classes and the markers the codec reads off a field.  Knows nothing of JSON, sockets or tasks.
+Owns the base classes and the markers the codec reads off a field.  Knows nothing of JSON, sockets
+or tasks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from attrs import field, frozen
 from realtime_trio.audio.data import AudioData, AudioLike
 
 JsonObject = Mapping[str, object]
-"""A JSON object whose members the protocol leaves open (tool parameters, metadata, prompt variables)."""
+"""A JSON object whose members the protocol leaves open (tool parameters, metadata, prompt
+variables)."""
 
 
 class Unset(enum.Enum):
@@ -31,12 +33,16 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""Leave this setting alone: the key does not appear in the message.  Not the same as `None`, which is sent as null and clears it."""
+"""Leave this setting alone: the key does not appear in the message.  Not the same as `None`, which
+is sent as null and clears it."""
 
 WRITE_NULL: Final[Mapping[object, object]] = MappingProxyType({"realtime_trio.write_null": True})
-"""Field metadata: `None` is written as null instead of being left out, because peers read meaning into the null."""
+"""Field metadata: `None` is written as null instead of being left out, because peers read meaning
+into the null."""
 
-SERVER_WRITES_NULL: Final[Mapping[object, object]] = MappingProxyType({"realtime_trio.server_writes_null": True})
+SERVER_WRITES_NULL: Final[Mapping[object, object]] = MappingProxyType(
+    {"realtime_trio.server_writes_null": True}
+)
 """Field metadata: the same, but only where a server writes it; a client may leave it out."""
 
 
@@ -53,7 +59,8 @@ class ClientEvent(Event):
     """An event that a client sends."""
 
     event_id: str | None = None
-    """Your name for this event, up to 512 characters; an `error` event about it carries the same id.  A session fills it in when None."""
+    """Your name for this event, up to 512 characters; an `error` event about it carries the same
+    id.  A session fills it in when None."""
 
 
 @frozen(kw_only=True)
@@ -68,7 +75,8 @@ class ServerEvent(Event):
 class UnknownEvent(ServerEvent):
     """An event this version cannot type: a type from the future, or a known one whose payload does not fit.
 
-    It is delivered like any other event, so that nothing the peer says is lost.  Cannot be sent: use `send_raw`.
+    It is delivered like any other event, so that nothing the peer says is lost.  Cannot be sent:
+    use `send_raw`.
     """
 
     event_id: str = ""
@@ -78,7 +86,8 @@ class UnknownEvent(ServerEvent):
     raw: object = field(repr=False)
     """The decoded JSON value, or the message itself (str or bytes) if it was not JSON."""
     problem: str | None = None
-    """None for a type we do not know; otherwise what was wrong and where, e.g. `required field missing @ $.response.status`."""
+    """None for a type we do not know; otherwise what was wrong and where, e.g. `required field
+    missing @ $.response.status`."""
 
 
 @frozen

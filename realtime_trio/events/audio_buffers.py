@@ -18,7 +18,8 @@ class InputAudioBufferAppend(ClientEvent):
     """Wire name."""
 
     audio: AudioData = field(converter=to_audio)
-    """int16 or float32 array of shape (n,), or bytes, in the session's input format (24 kHz mono PCM by default); up to 15 MiB."""
+    """int16 or float32 array of shape (n,), or bytes, in the session's input format (24 kHz mono
+    PCM by default); up to 15 MiB."""
 
 
 @frozen(kw_only=True)
@@ -62,11 +63,14 @@ class InputAudioBufferCleared(ServerEvent):
 class InputAudioBufferSpeechStarted(ServerEvent):
     """Turn detection heard the user begin to speak.  Stop playing: the running response is cancelled unless you disabled that."""
 
-    type: ClassVar[Literal["input_audio_buffer.speech_started"]] = "input_audio_buffer.speech_started"
+    type: ClassVar[Literal["input_audio_buffer.speech_started"]] = (
+        "input_audio_buffer.speech_started"
+    )
     """Wire name."""
 
     audio_start_ms: int
-    """Start of the speech, padding included, in milliseconds of audio appended since the session began."""
+    """Start of the speech, padding included, in milliseconds of audio appended since the session
+    began."""
     item_id: str
     """Id of the user message to come."""
 
@@ -75,11 +79,14 @@ class InputAudioBufferSpeechStarted(ServerEvent):
 class InputAudioBufferSpeechStopped(ServerEvent):
     """Turn detection heard the end of the user's turn; a commit follows."""
 
-    type: ClassVar[Literal["input_audio_buffer.speech_stopped"]] = "input_audio_buffer.speech_stopped"
+    type: ClassVar[Literal["input_audio_buffer.speech_stopped"]] = (
+        "input_audio_buffer.speech_stopped"
+    )
     """Wire name."""
 
     audio_end_ms: int
-    """End of the speech, trailing silence included, in milliseconds of audio appended since the session began."""
+    """End of the speech, trailing silence included, in milliseconds of audio appended since the
+    session began."""
     item_id: str
     """Id of the user message to come."""
 
@@ -88,7 +95,9 @@ class InputAudioBufferSpeechStopped(ServerEvent):
 class InputAudioBufferTimeoutTriggered(ServerEvent):
     """The user stayed silent for the idle timeout; the silence is committed and a response follows."""
 
-    type: ClassVar[Literal["input_audio_buffer.timeout_triggered"]] = "input_audio_buffer.timeout_triggered"
+    type: ClassVar[Literal["input_audio_buffer.timeout_triggered"]] = (
+        "input_audio_buffer.timeout_triggered"
+    )
     """Wire name."""
 
     audio_start_ms: int
@@ -103,7 +112,9 @@ class InputAudioBufferTimeoutTriggered(ServerEvent):
 class InputAudioBufferDtmfEventReceived(ServerEvent):
     """A key was pressed on the telephone (SIP calls).  The one server event without an id."""
 
-    type: ClassVar[Literal["input_audio_buffer.dtmf_event_received"]] = "input_audio_buffer.dtmf_event_received"
+    type: ClassVar[Literal["input_audio_buffer.dtmf_event_received"]] = (
+        "input_audio_buffer.dtmf_event_received"
+    )
     """Wire name."""
 
     event_id: str | None = None  # type: ignore[assignment]  # the protocol breaks its own rule here

@@ -1,8 +1,9 @@
 """How a session or a single response is configured: formats, voices, turn detection, tools, limits.
 
-Two families.  `...Config` classes are what a client asks for; there a field can be `UNSET` (leave it), `None` (send null, which clears it)
-or a value.  `...Session` classes are what the server reports; there absent and null both read as None.  The small objects they share
-(`ServerVad`, `AudioFormat`, `FunctionTool`, ...) leave out what is None.
+Two families.  `...Config` classes are what a client asks for; there a field can be `UNSET` (leave
+it), `None` (send null, which clears it) or a value.  `...Session` classes are what the server
+reports; there absent and null both read as None.  The small objects they share (`ServerVad`,
+`AudioFormat`, `FunctionTool`, ...) leave out what is None.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ Modality = Literal["text", "audio"]
 NoiseReductionType = Literal["near_field", "far_field"]
 """`near_field` for headsets, `far_field` for laptop and conference microphones."""
 Eagerness = Literal["low", "medium", "high", "auto"]
-"""How readily semantic turn detection takes a pause for the end of a turn: it waits at most 8, 4 or 2 s; `auto` is `medium`."""
+"""How readily semantic turn detection takes a pause for the end of a turn: it waits at most 8, 4 or
+2 s; `auto` is `medium`."""
 ReasoningEffort = Literal["minimal", "low", "medium", "high", "xhigh"]
 """How much a reasoning model thinks before it speaks."""
 Include = Literal["item.input_audio_transcription.logprobs"]
@@ -33,7 +35,8 @@ class AudioFormat:
     """How audio is encoded on the wire."""
 
     type: Literal["audio/pcm", "audio/pcmu", "audio/pcma"] | str | None = None
-    """`audio/pcm` is 16-bit little-endian mono; `audio/pcmu` and `audio/pcma` are G.711 mu-law and A-law at 8 kHz."""
+    """`audio/pcm` is 16-bit little-endian mono; `audio/pcmu` and `audio/pcma` are G.711 mu-law and
+    A-law at 8 kHz."""
     rate: int | None = None
     """Sample rate in Hz; only for PCM, and there only 24000."""
 
@@ -99,7 +102,8 @@ class ServerVad:
     interrupt_response: bool | None = None
     """Whether the start of speech cancels the running response.  Default true."""
     idle_timeout_ms: int | Unset | None = UNSET
-    """Milliseconds of silence after a response, 5000 to 30000, upon which the server speaks up by itself; null turns that off."""
+    """Milliseconds of silence after a response, 5000 to 30000, upon which the server speaks up by
+    itself; null turns that off."""
 
 
 @frozen(kw_only=True)
@@ -130,7 +134,8 @@ class CustomVoice:
 
 
 Voice = str | CustomVoice
-"""A built-in voice (`marin`, `cedar`, `alloy`, ash, ballad, coral, echo, sage, shimmer, verse) or a custom one."""
+"""A built-in voice (`marin`, `cedar`, `alloy`, ash, ballad, coral, echo, sage, shimmer, verse) or a
+custom one."""
 
 
 @frozen(kw_only=True)
@@ -227,7 +232,9 @@ class ToolChoiceMcp:
     """One tool of it; any when None."""
 
 
-ToolChoice = Literal["none", "auto", "required"] | str | ToolChoiceFunction | ToolChoiceMcp | UnknownObject
+ToolChoice = (
+    Literal["none", "auto", "required"] | str | ToolChoiceFunction | ToolChoiceMcp | UnknownObject
+)
 """`none`, `auto`, `required`, or one particular tool."""
 
 
@@ -289,10 +296,11 @@ class Reasoning:
 
 
 MaxOutputTokens = int | Literal["inf"]
-"""Most tokens one response may generate, calls included: 1 to 4096 on most models, or no limit of your own."""
+"""Most tokens one response may generate, calls included: 1 to 4096 on most models, or no limit of
+your own."""
 
 
-# --- what a client asks for ---------------------------------------------------------------------------------------------------------
+# --- what a client asks for -----------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -365,7 +373,8 @@ class SessionSettings(TypedDict, total=False):
 class SessionConfig:
     """Configuration of a voice session: what `session.update` carries.
 
-    Only what is set is sent, and only what is sent changes.  `SessionConfig.of(voice="marin", turn_detection=None)` spares you the nesting.
+    Only what is set is sent, and only what is sent changes.  `SessionConfig.of(voice="marin",
+    turn_detection=None)` spares you the nesting.
     """
 
     type: ClassVar[Literal["realtime"]] = "realtime"
@@ -424,7 +433,10 @@ class SessionConfig:
     ) -> SessionConfig:
         """Build a configuration from flat keywords: the audio settings by their own names, without the nesting."""
         audio_in = AudioInputConfig(
-            format=input_format, transcription=transcription, noise_reduction=noise_reduction, turn_detection=turn_detection
+            format=input_format,
+            transcription=transcription,
+            noise_reduction=noise_reduction,
+            turn_detection=turn_detection,
         )
         audio_out = AudioOutputConfig(format=output_format, voice=voice, speed=speed)
         audio = AudioConfig(
@@ -466,7 +478,7 @@ class ResponseAudioConfig:
     """What you receive."""
 
 
-# --- what the server reports --------------------------------------------------------------------------------------------------------
+# --- what the server reports ----------------------------------------------------------------------
 
 
 @frozen(kw_only=True)

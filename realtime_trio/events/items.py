@@ -11,7 +11,12 @@ from typing import ClassVar, Literal
 from attrs import field, frozen
 
 from realtime_trio.audio.data import AudioData, AudioLike
-from realtime_trio.events._base import SERVER_WRITES_NULL, JsonObject, UnknownObject, to_optional_audio
+from realtime_trio.events._base import (
+    SERVER_WRITES_NULL,
+    JsonObject,
+    UnknownObject,
+    to_optional_audio,
+)
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 """How far an item has come.  The status of items a client creates has no effect."""
@@ -19,7 +24,7 @@ ImageDetail = Literal["auto", "low", "high"]
 """How closely the model looks at an image."""
 
 
-# --- content parts ------------------------------------------------------------------------------------------------------------------
+# --- content parts --------------------------------------------------------------------------------
 
 
 @frozen
@@ -41,7 +46,8 @@ class InputAudio:
     """Wire tag."""
 
     audio: AudioData | None = field(default=None, converter=to_optional_audio)
-    """Audio in the session's input format.  The server leaves it out except when an item is retrieved."""
+    """Audio in the session's input format.  The server leaves it out except when an item is
+    retrieved."""
     transcript: str | None = field(default=None, metadata=SERVER_WRITES_NULL)
     """What was said, once transcribed; the model does not read it."""
 
@@ -119,7 +125,7 @@ def _assistant_content(parts: Iterable[AssistantContent]) -> tuple[AssistantCont
     return tuple(parts)
 
 
-# --- messages -----------------------------------------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -170,11 +176,14 @@ class UserMessage:
         return cls(content=(InputText(text),), id=id)
 
     @classmethod
-    def audio(cls, audio: AudioLike, *, transcript: str | None = None, id: str | None = None) -> UserMessage:  # noqa: A002
+    def audio(
+        cls, audio: AudioLike, *, transcript: str | None = None, id: str | None = None
+    ) -> UserMessage:  # noqa: A002
         """A message of one audio part.
 
         Args:
-            audio: int16 or float32 array of shape (n,), or bytes, in the session's input format (24 kHz mono PCM by default).
+            audio: int16 or float32 array of shape (n,), or bytes, in the session's input format (24
+                kHz mono PCM by default).
             transcript: What is said, for your own records; the model does not read it.
             id: Item id.
         """
@@ -205,7 +214,7 @@ class AssistantMessage:
         return cls(content=(OutputText(text),), id=id)
 
 
-# --- function calls -----------------------------------------------------------------------------------------------------------------
+# --- function calls -------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -248,7 +257,7 @@ class FunctionCallOutput:
     """How far it has come."""
 
 
-# --- MCP ----------------------------------------------------------------------------------------------------------------------------
+# --- MCP ------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)

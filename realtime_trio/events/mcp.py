@@ -46,7 +46,9 @@ class McpListToolsFailed(ServerEvent):
 class ResponseMcpCallArgumentsDelta(ServerEvent):
     """More of an MCP call's arguments."""
 
-    type: ClassVar[Literal["response.mcp_call_arguments.delta"]] = "response.mcp_call_arguments.delta"
+    type: ClassVar[Literal["response.mcp_call_arguments.delta"]] = (
+        "response.mcp_call_arguments.delta"
+    )
     """Wire name."""
 
     response_id: str

@@ -67,7 +67,8 @@ class ResponseConfig:
     max_output_tokens: MaxOutputTokens | None = None
     """Most tokens to generate."""
     conversation: Literal["auto", "none"] | str | None = None
-    """`none` makes it out of band: it reads `input` instead, writes nothing to the conversation and needs no free turn."""
+    """`none` makes it out of band: it reads `input` instead, writes nothing to the conversation and
+    needs no free turn."""
     metadata: JsonObject | None = None
     """Up to 16 pairs of strings (64 and 512 characters), repeated in the response's events."""
     prompt: Prompt | None = None
@@ -96,7 +97,9 @@ class ResponseConfig:
         """Build the settings from flat keywords: voice and format by their own names, without the nesting."""
         audio = None
         if voice is not None or output_format is not None:
-            audio = ResponseAudioConfig(output=ResponseAudioOutputConfig(format=output_format, voice=voice))
+            audio = ResponseAudioConfig(
+                output=ResponseAudioOutputConfig(format=output_format, voice=voice)
+            )
         return cls(
             output_modalities=None if output_modalities is None else tuple(output_modalities),
             instructions=instructions,
@@ -153,8 +156,13 @@ class ResponseStatusDetails:
 
     type: ResponseStatus | str | None = None
     """The status again."""
-    reason: Literal["turn_detected", "client_cancelled", "max_output_tokens", "content_filter"] | str | None = None
-    """Cancelled because the user spoke or you asked; incomplete because of the token limit or the content filter."""
+    reason: (
+        Literal["turn_detected", "client_cancelled", "max_output_tokens", "content_filter"]
+        | str
+        | None
+    ) = None
+    """Cancelled because the user spoke or you asked; incomplete because of the token limit or the
+    content filter."""
     error: ResponseErrorDetail | None = None
     """Why it failed."""
 
@@ -325,7 +333,8 @@ class ResponseOutputAudioDelta(ContentEvent):
     """Wire name."""
 
     delta: AudioData = field(converter=to_audio)
-    """Audio to append, in the session's output format (24 kHz mono PCM by default): `.samples` or `.data`."""
+    """Audio to append, in the session's output format (24 kHz mono PCM by default): `.samples` or
+    `.data`."""
 
 
 @frozen(kw_only=True)
@@ -340,7 +349,9 @@ class ResponseOutputAudioDone(ContentEvent):
 class ResponseOutputAudioTranscriptDelta(ContentEvent):
     """More of what the speech says, usually a little ahead of it."""
 
-    type: ClassVar[Literal["response.output_audio_transcript.delta"]] = "response.output_audio_transcript.delta"
+    type: ClassVar[Literal["response.output_audio_transcript.delta"]] = (
+        "response.output_audio_transcript.delta"
+    )
     """Wire name."""
 
     delta: str
@@ -353,7 +364,9 @@ class ResponseOutputAudioTranscriptDelta(ContentEvent):
 class ResponseOutputAudioTranscriptDone(ContentEvent):
     """The transcript is final, also when it was interrupted."""
 
-    type: ClassVar[Literal["response.output_audio_transcript.done"]] = "response.output_audio_transcript.done"
+    type: ClassVar[Literal["response.output_audio_transcript.done"]] = (
+        "response.output_audio_transcript.done"
+    )
     """Wire name."""
 
     transcript: str
@@ -364,7 +377,9 @@ class ResponseOutputAudioTranscriptDone(ContentEvent):
 class ResponseFunctionCallArgumentsDelta(ServerEvent):
     """More of a call's arguments."""
 
-    type: ClassVar[Literal["response.function_call_arguments.delta"]] = "response.function_call_arguments.delta"
+    type: ClassVar[Literal["response.function_call_arguments.delta"]] = (
+        "response.function_call_arguments.delta"
+    )
     """Wire name."""
 
     response_id: str
@@ -385,7 +400,9 @@ class ResponseFunctionCallArgumentsDelta(ServerEvent):
 class ResponseFunctionCallArgumentsDone(ServerEvent):
     """A call's arguments are final, also when it was interrupted: wait for `ResponseOutputItemDone` before you run it."""
 
-    type: ClassVar[Literal["response.function_call_arguments.done"]] = "response.function_call_arguments.done"
+    type: ClassVar[Literal["response.function_call_arguments.done"]] = (
+        "response.function_call_arguments.done"
+    )
     """Wire name."""
 
     response_id: str

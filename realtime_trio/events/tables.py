@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from realtime_trio.events import audio_buffers, conversation, mcp, response, session, transcription, translation, usage
+from realtime_trio.events import (
+    audio_buffers,
+    conversation,
+    mcp,
+    response,
+    session,
+    transcription,
+    translation,
+    usage,
+)
 from realtime_trio.events._base import ClientEvent, ServerEvent
 
 CLIENT_EVENTS: Final[tuple[type[ClientEvent], ...]] = (

@@ -53,9 +53,17 @@ class TranscriptionSessionConfig:
     ) -> TranscriptionSessionConfig:
         """Build a configuration from flat keywords, without the nesting."""
         audio_in = AudioInputConfig(
-            format=input_format, transcription=transcription, noise_reduction=noise_reduction, turn_detection=turn_detection
+            format=input_format,
+            transcription=transcription,
+            noise_reduction=noise_reduction,
+            turn_detection=turn_detection,
         )
-        return cls(audio=UNSET if audio_in == AudioInputConfig() else TranscriptionAudioConfig(input=audio_in), include=as_tuple(include))
+        return cls(
+            audio=UNSET
+            if audio_in == AudioInputConfig()
+            else TranscriptionAudioConfig(input=audio_in),
+            include=as_tuple(include),
+        )
 
 
 @frozen(kw_only=True)
@@ -101,7 +109,9 @@ class DetectedLanguage:
 class ConversationItemInputAudioTranscriptionDelta(ServerEvent):
     """More of the transcript of a user message.  Comes in its own time, before, during or after the response."""
 
-    type: ClassVar[Literal["conversation.item.input_audio_transcription.delta"]] = "conversation.item.input_audio_transcription.delta"
+    type: ClassVar[Literal["conversation.item.input_audio_transcription.delta"]] = (
+        "conversation.item.input_audio_transcription.delta"
+    )
     """Wire name."""
 
     item_id: str
@@ -120,7 +130,9 @@ class ConversationItemInputAudioTranscriptionDelta(ServerEvent):
 class ConversationItemInputAudioTranscriptionSegment(ServerEvent):
     """A stretch of speech by one speaker, from models that tell speakers apart."""
 
-    type: ClassVar[Literal["conversation.item.input_audio_transcription.segment"]] = "conversation.item.input_audio_transcription.segment"
+    type: ClassVar[Literal["conversation.item.input_audio_transcription.segment"]] = (
+        "conversation.item.input_audio_transcription.segment"
+    )
     """Wire name."""
 
     item_id: str
@@ -180,7 +192,9 @@ class TranscriptionErrorDetail:
 class ConversationItemInputAudioTranscriptionFailed(ServerEvent):
     """A user message could not be transcribed.  The message itself is fine: the model heard it."""
 
-    type: ClassVar[Literal["conversation.item.input_audio_transcription.failed"]] = "conversation.item.input_audio_transcription.failed"
+    type: ClassVar[Literal["conversation.item.input_audio_transcription.failed"]] = (
+        "conversation.item.input_audio_transcription.failed"
+    )
     """Wire name."""
 
     item_id: str

@@ -1,7 +1,7 @@
 """Translation sessions: speech in, translated speech out, no items and no responses.
 
-They share wire names with voice sessions (`session.created`, ...) but not payloads, so their classes carry the prefix `Translation` and
-the codec picks its table by the kind of session.
+They share wire names with voice sessions (`session.created`, ...) but not payloads, so their
+classes carry the prefix `Translation` and the codec picks its table by the kind of session.
 """
 
 from __future__ import annotations
@@ -59,10 +59,14 @@ class TranslationSessionConfig:
         noise_reduction: NoiseReduction | Unset | None = UNSET,
     ) -> TranslationSessionConfig:
         """Build a configuration from flat keywords, without the nesting."""
-        audio_in = TranslationAudioInputConfig(transcription=transcription, noise_reduction=noise_reduction)
+        audio_in = TranslationAudioInputConfig(
+            transcription=transcription, noise_reduction=noise_reduction
+        )
         audio = TranslationAudioConfig(
             input=UNSET if audio_in == TranslationAudioInputConfig() else audio_in,
-            output=UNSET if isinstance(language, Unset) else TranslationAudioOutputConfig(language=language),
+            output=UNSET
+            if isinstance(language, Unset)
+            else TranslationAudioOutputConfig(language=language),
         )
         return cls(audio=UNSET if audio == TranslationAudioConfig() else audio)
 
@@ -127,7 +131,9 @@ class TranslationSessionUpdate(ClientEvent):
 class TranslationSessionInputAudioBufferAppend(ClientEvent):
     """Append audio.  Send without pauses, silence included: the model cannot see gaps."""
 
-    type: ClassVar[Literal["session.input_audio_buffer.append"]] = "session.input_audio_buffer.append"
+    type: ClassVar[Literal["session.input_audio_buffer.append"]] = (
+        "session.input_audio_buffer.append"
+    )
     """Wire name."""
 
     audio: AudioData = field(converter=to_audio)

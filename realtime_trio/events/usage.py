@@ -26,7 +26,8 @@ class InputTokenDetails:
     """Input tokens of a response by modality.  The whole conversation is input to every response."""
 
     cached_tokens: int = 0
-    """How many of the input tokens came from the prompt cache, in all modalities; part of the input, not an addition to it."""
+    """How many of the input tokens came from the prompt cache, in all modalities; part of the
+    input, not an addition to it."""
     text_tokens: int = 0
     """Text tokens, cached ones included."""
     image_tokens: int = 0

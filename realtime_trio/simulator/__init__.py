@@ -1,22 +1,21 @@
 """A Realtime server to develop and test against: it speaks the protocol faithfully, and says what a script tells it to.
 
-`open_simulator_transport` for tests in memory, `serve_simulator` for any client over a real WebSocket, `SimulatedServer` and, for
-translation, `SimulatedTranslator` for the machines themselves, without network and clock.
+`open_simulator_transport` for tests in memory, `serve_simulator` for any client over a real
+WebSocket, `SimulatedServer` and, for translation, `SimulatedTranslator` for the machines
+themselves, without network and clock.
 """
 
-from realtime_trio.simulator._agency import Agency as Agency
-from realtime_trio.simulator._lifecycle import sequential_ids as sequential_ids
-from realtime_trio.simulator.agent import (
+from realtime_trio.simulator.offline.agent import OfflineAgent as OfflineAgent
+from realtime_trio.simulator.replay import ReplayServer as ReplayServer
+from realtime_trio.simulator.roles import (
     Agent as Agent,
     Ears as Ears,
-    OfflineAgent as OfflineAgent,
     Piece as Piece,
     Say as Say,
     Voice as Voice,
 )
-from realtime_trio.simulator.faults import Fault as Fault
-from realtime_trio.simulator.replay import ReplayServer as ReplayServer
-from realtime_trio.simulator.script import (
+from realtime_trio.simulator.script.fault import Fault as Fault
+from realtime_trio.simulator.script.script import (
     INSTANT as INSTANT,
     LIFELIKE as LIFELIKE,
     Call as Call,
@@ -32,19 +31,21 @@ from realtime_trio.simulator.script import (
     Script as Script,
     Turn as Turn,
 )
-from realtime_trio.simulator.script_file import (
+from realtime_trio.simulator.script.script_file import (
     ScriptFile as ScriptFile,
     ScriptFileError as ScriptFileError,
     When as When,
     load_script as load_script,
     parse_script as parse_script,
 )
-from realtime_trio.simulator.serve import (
+from realtime_trio.simulator.service.lifecycle import sequential_ids as sequential_ids
+from realtime_trio.simulator.service.server import SimulatedServer as SimulatedServer
+from realtime_trio.simulator.service.translator import SimulatedTranslator as SimulatedTranslator
+from realtime_trio.simulator.serving.attended import Agency as Agency
+from realtime_trio.simulator.serving.serve import (
     Simulation as Simulation,
     open_simulator_transport as open_simulator_transport,
     run_server as run_server,
     serve_simulator as serve_simulator,
 )
-from realtime_trio.simulator.server import SimulatedServer as SimulatedServer
 from realtime_trio.simulator.speech import synthesize_speech as synthesize_speech
-from realtime_trio.simulator.translator import SimulatedTranslator as SimulatedTranslator

@@ -1,6 +1,7 @@
 """A recorded session as a server: it says again what the server said then, each time after the client has sent what it had sent then.
 
-Owns the comparison of the client that is here with the one that was.  What the recording means is nobody's business.
+Owns the comparison of the client that is here with the one that was.  What the recording means is
+nobody's business.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Final
 import attrs
 from attrs import define
 
-from realtime_trio.codec import SessionKind
+from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._transport.contract import GOING_AWAY, NORMAL_CLOSURE, Close
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     ConversationItemAdded,
@@ -31,9 +33,10 @@ from realtime_trio.events import (
     UnknownEvent,
 )
 from realtime_trio.recording import Recording, rewrite
-from realtime_trio.transport import GOING_AWAY, NORMAL_CLOSURE, Close
 
-_IDS: Final = frozenset({"call_id", "event_id", "id", "item_id", "previous_item_id", "approval_request_id"})
+_IDS: Final = frozenset(
+    {"call_id", "event_id", "id", "item_id", "previous_item_id", "approval_request_id"}
+)
 """Fields by which one event refers to another."""
 _APPENDS: Final = (InputAudioBufferAppend, TranslationSessionInputAudioBufferAppend)
 
@@ -55,10 +58,12 @@ class _Step:
 class ReplayServer:
     """The server's side of a connection, played from a recording; a `Simulation`, for `run_server` and `open_simulator_transport`.
 
-    Every event of the server waits for what the client had sent before it, and then for as long as it took then.  What the client sends is
-    compared by type alone, so texts and settings may differ; of audio it is the amount that counts, however it is cut into pieces.  The ids
-    that the client makes, for events, items and calls, take the place of those in the recording.  A client that sends something else gets
-    an `error` event of the code `unexpected_event`, which says what the recording has there, and the recording goes on waiting for that.
+    Every event of the server waits for what the client had sent before it, and then for as long as
+    it took then.  What the client sends is compared by type alone, so texts and settings may
+    differ; of audio it is the amount that counts, however it is cut into pieces.  The ids that the
+    client makes, for events, items and calls, take the place of those in the recording.  A client
+    that sends something else gets an `error` event of the code `unexpected_event`, which says what
+    the recording has there, and the recording goes on waiting for that.
 
     Left out are messages of the server that are no events of this version.
 
@@ -72,11 +77,15 @@ class ReplayServer:
 
     def __init__(self, recording: Recording, *, speed: float = 1.0) -> None:
         if not speed > 0:
-            raise LocalProtocolError(f"speed is {speed}; it must be greater than 0, and is infinite for everything at once")
+            raise LocalProtocolError(
+                f"speed is {speed}; it must be greater than 0, and is infinite for everything at once"
+            )
         self._kind = recording.kind
         self._speed = speed
         self._steps = list(_steps(recording))
-        self._requests = [step for step in self._steps if step.is_client and not isinstance(step.event, _APPENDS)]
+        self._requests = [
+            step for step in self._steps if step.is_client and not isinstance(step.event, _APPENDS)
+        ]
         self._nameless = _ids_of_nameless_items(recording)
         self._position = 0
         self._reached = 0.0
@@ -139,7 +148,11 @@ class ReplayServer:
         """Everything to be sent by now, in order; each event is returned once."""
         self._now = max(self._now, now)
         events: list[ServerEvent] = []
-        while (step := self._next_step) is not None and not step.is_client and self._due(step) <= self._now:
+        while (
+            (step := self._next_step) is not None
+            and not step.is_client
+            and self._due(step) <= self._now
+        ):
             self._reached = self._due(step)
             self._position += 1
             events.append(self._translated(step.event))
@@ -150,7 +163,7 @@ class ReplayServer:
             self._close = _close_after(events[-1])
         return tuple(events)
 
-    # --- inside -----------------------------------------------------------------------------------------------------------------------
+    # --- inside -----------------------------------------------------------------------------------
 
     @property
     def _heard(self) -> int:
@@ -166,7 +179,9 @@ class ReplayServer:
     def _pass_client(self) -> None:
         """Go on to the next thing to say, over everything that the client has sent already."""
         while (step := self._next_step) is not None and step.is_client:
-            if step.requests < self._heard:  # for audio: whoever has come to the next request has sent what there was to send
+            if (
+                step.requests < self._heard
+            ):  # for audio: whoever has come to the next request has sent what there was to send
                 arrived = self._heard_at[step.requests]
             elif isinstance(step.event, _APPENDS) and step.audio <= self._audio:
                 arrived = self._audio_at
@@ -179,10 +194,14 @@ class ReplayServer:
         for old, new in _pairs(step.event, event):
             self._ids.setdefault(old, new)
         match step.event, event:
-            case ConversationItemCreate(item=then), ConversationItemCreate(item=now) if now.id and not then.id:
+            case ConversationItemCreate(item=then), ConversationItemCreate(item=now) if (
+                now.id and not then.id
+            ):
                 if made := self._nameless.get(self._heard):
                     self._ids.setdefault(made, now.id)
-            case ResponseCreate(response=then), ResponseCreate(response=now) if then is not None and then.metadata:
+            case ResponseCreate(response=then), ResponseCreate(response=now) if (
+                then is not None and then.metadata
+            ):
                 self._metadata.append((then.metadata, now.metadata if now is not None else None))
         self._audio = step.audio
         self._heard_at.append(self._now)
@@ -208,7 +227,9 @@ class ReplayServer:
                 return self._ids.get(value, value)
             if name == "message":  # explanations quote ids
                 for then, now in self._ids.items():
-                    value = value.replace(f"'{then}'", f"'{now}'") if f"'{then}'" in value else value
+                    value = (
+                        value.replace(f"'{then}'", f"'{now}'") if f"'{then}'" in value else value
+                    )
         return value
 
     def _replace_metadata(self, name: str, value: object) -> object:
@@ -271,7 +292,9 @@ def _ids_of_nameless_items(recording: Recording) -> dict[int, str]:
                 others.add(item.id)
             case InputAudioBufferCommitted(item_id=item_id):
                 others.add(item_id)
-            case ConversationItemAdded(item=item) | ConversationItemCreated(item=item) if item.id and item.id not in others:
+            case ConversationItemAdded(item=item) | ConversationItemCreated(item=item) if (
+                item.id and item.id not in others
+            ):
                 found = next((entry for entry in waiting if entry[1] is type(item)), None)
                 if found is not None:
                     waiting.remove(found)

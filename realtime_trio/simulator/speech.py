@@ -1,11 +1,13 @@
 """A voice made of sines: something to hear, to buffer and to interrupt where no real speech is needed.
 
-A stand-in for speech, and nothing more: it has the rhythm and loudness of a spoken sentence, pauses at the full stops, and rises and falls,
-but no word of it can be understood.  The same text always sounds the same.
+A stand-in for speech, and nothing more: it has the rhythm and loudness of a spoken sentence, pauses
+at the full stops, and rises and falls, but no word of it can be understood.  The same text always
+sounds the same.
 
-Theory of operation.  Every character takes its share of time.  Vowels sound fully and set two formants, consonants are short and soft,
-spaces and punctuation are silent.  A voiced source is a sum of harmonics of a gliding pitch, each as loud as its distance to the nearest
-formant makes it.  All tracks are steps per character, smoothed, so that syllables run into each other without clicks.
+Theory of operation.  Every character takes its share of time.  Vowels sound fully and set two
+formants, consonants are short and soft, spaces and punctuation are silent.  A voiced source is a
+sum of harmonics of a gliding pitch, each as loud as its distance to the nearest formant makes it.
+All tracks are steps per character, smoothed, so that syllables run into each other without clicks.
 """
 
 from __future__ import annotations
@@ -24,9 +26,17 @@ _SMOOTHING = PCM_RATE // 50
 _HARMONICS = 14
 _BANDWIDTH = 160.0
 _PEAK = 9000.0
-"""Loudest sample; leaves 11 dB of room, and lies 30 dB above what energy detectors take for silence."""
+"""Loudest sample; leaves 11 dB of room, and lies 30 dB above what energy detectors take for
+silence."""
 
-_FORMANTS = {"a": (800, 1200), "e": (500, 1900), "i": (320, 2300), "o": (480, 900), "u": (340, 800), "y": (320, 2000)}
+_FORMANTS = {
+    "a": (800, 1200),
+    "e": (500, 1900),
+    "i": (320, 2300),
+    "o": (480, 900),
+    "u": (340, 800),
+    "y": (320, 2000),
+}
 _NEUTRAL = (500, 1500)
 _PAUSES = {".": 4.0, "!": 4.0, "?": 4.0, ":": 3.0, ";": 3.0, ",": 2.5, "\n": 4.0}
 """Silent characters that last longer than one, in characters."""
@@ -50,7 +60,11 @@ def synthesize_speech(text: str, *, voice: str = "alloy", speed: float = 1.0) ->
 
 @functools.lru_cache(maxsize=32)
 def _synthesize(text: str, voice: str, speed: float) -> NDArray[np.int16]:
-    samples = np.zeros(0, np.int16) if not text else _render(text, 95.0 + sum(voice.encode()) * 37 % 116, speed)
+    samples = (
+        np.zeros(0, np.int16)
+        if not text
+        else _render(text, 95.0 + sum(voice.encode()) * 37 % 116, speed)
+    )
     samples.flags.writeable = False
     return samples
 
@@ -62,7 +76,8 @@ def _render(text: str, pitch: float, speed: float) -> NDArray[np.int16]:
     lengths = ends - np.concatenate(([0], ends[:-1]))
     loudness = np.array([_loudness(c) for c in characters])
     formants = np.array([_FORMANTS.get(c, _NEUTRAL) for c in characters], np.float64)
-    # A melody that falls over the sentence and steps with the letters: a lone sine would sound like a test tone.
+    # A melody that falls over the sentence and steps with the letters: a lone sine would sound like
+    # a test tone.
     steps = np.array([ord(c) % 7 - 3 for c in characters]) * 0.02
     fall = np.linspace(0.1, -0.12, len(characters))
     frequency = _track(pitch * (1.0 + fall + steps), lengths)
@@ -72,7 +87,11 @@ def _render(text: str, pitch: float, speed: float) -> NDArray[np.int16]:
     voiced = np.zeros(len(phase))
     for harmonic in range(1, _HARMONICS + 1):
         hertz = harmonic * frequency
-        gain = 1.0 / (1.0 + ((hertz - first) / _BANDWIDTH) ** 2) + 0.5 / (1.0 + ((hertz - second) / _BANDWIDTH) ** 2) + 0.1 / harmonic
+        gain = (
+            1.0 / (1.0 + ((hertz - first) / _BANDWIDTH) ** 2)
+            + 0.5 / (1.0 + ((hertz - second) / _BANDWIDTH) ** 2)
+            + 0.1 / harmonic
+        )
         voiced += gain * np.sin(harmonic * phase)
     voiced *= _track(loudness, lengths)
     loudest = np.abs(voiced).max()

@@ -1,12 +1,14 @@
 """Real ears and a real voice for the simulator, without any service: the extra `voice`.
 
-Owns what must be known of two libraries: pocketsphinx, which recognizes English speech, and espeak-ng, which speaks.  Both are offline and
-their packages carry all their data.  Refuses to know who listens or talks; see `Ears` and `Voice` in `agent`.
+Owns what must be known of two libraries: pocketsphinx, which recognizes English speech, and
+espeak-ng, which speaks.  Both are offline and their packages carry all their data.  Refuses to know
+who listens or talks; see `Ears` and `Voice` in `agent`.
 
-Theory of operation.  pocketsphinx does not let other Python code run while it works, so a thread alone would not keep an event loop alive:
-its audio is given in small steps, between which the loop gets its turns, and the one long step, the second search over the whole
-utterance, is left out.  It was made for rooms with microphones: in digital silence, as a synthetic voice or a noise gate leaves it, it
-hears little, so a soft noise is laid under everything.
+Theory of operation.  pocketsphinx does not let other Python code run while it works, so a thread
+alone would not keep an event loop alive: its audio is given in small steps, between which the loop
+gets its turns, and the one long step, the second search over the whole utterance, is left out.  It
+was made for rooms with microphones: in digital silence, as a synthetic voice or a noise gate leaves
+it, it hears little, so a soft noise is laid under everything.
 """
 
 from __future__ import annotations
@@ -36,10 +38,12 @@ def _import_extra(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise LocalProtocolError(f"real speech needs {error.name}: pip install 'realtime-trio[voice]'") from error
+        raise LocalProtocolError(
+            f"real speech needs {error.name}: pip install 'realtime-trio[voice]'"
+        ) from error
 
 
-# --- ears ---------------------------------------------------------------------------------------------------------------------------
+# --- ears -----------------------------------------------------------------------------------------
 
 _EAR_RATE: Final = 16_000
 """Hz, of the recordings the acoustic model was made from."""
@@ -50,14 +54,16 @@ _LOUDNESS: Final = 8000.0
 _SILENCE: Final = 100
 """Below this peak (-50 dB) there is nothing to hear."""
 _NOISE: Final = 14.0
-"""Standard deviation of the noise under the speech, 55 dB below its peak: in quiet or loud noise fewer words are recognized."""
+"""Standard deviation of the noise under the speech, 55 dB below its peak: in quiet or loud noise
+fewer words are recognized."""
 _PADDING: Final = _EAR_RATE * 3 // 10
 """Samples of noise before and after; without them the first and the last word get lost."""
 _CHANNEL: Final = "45.0,8.0,-5.1,3.1,-5.6,-4.6,-5.5,-9.6,-1.7,-8.3,-1.9,1.1,-2.2"
-"""Mean cepstrum to start from, so that every utterance is heard alike whatever came before; measured on `EspeakVoice`."""
+"""Mean cepstrum to start from, so that every utterance is heard alike whatever came before;
+measured on `EspeakVoice`."""
 _BETTER: Final = 1.1
-"""How much better expected phrases must explain what was heard.  Measured: 1.16 to 1.83 where they were said; where not, 0.66 to 1.10 and,
-once, 1.26."""
+"""How much better expected phrases must explain what was heard.  Measured: 1.16 to 1.83 where they
+were said; where not, 0.66 to 1.10 and, once, 1.26."""
 
 
 class _Hypothesis(Protocol):
@@ -79,24 +85,30 @@ class _Decoder(Protocol):
 class PocketsphinxEars:
     """Recognizes English speech with pocketsphinx: offline, and far from what one is used to today.
 
-    How well it hears `EspeakVoice` with its defaults: of 28 short commands and questions, by most of which voice and settings were chosen,
-    79 % of the words and 13 whole sentences; of 10 everyday sentences that were kept for the end, 66 of 70 words and 6 whole sentences.
-    Of the plain voice `en-us`: 55 % and 66 % of the words.  A word counts as heard wherever it stands, and wrong ones beside it do not
-    matter.  It was never measured on people.  Short utterances and names are its weak points.  Everything is in lower case, without
-    punctuation, and numbers are words.
+    How well it hears `EspeakVoice` with its defaults: of 28 short commands and questions, by most
+    of which voice and settings were chosen, 79 % of the words and 13 whole sentences; of 10
+    everyday sentences that were kept for the end, 66 of 70 words and 6 whole sentences. Of the
+    plain voice `en-us`: 55 % and 66 % of the words.  A word counts as heard wherever it stands, and
+    wrong ones beside it do not matter.  It was never measured on people.  Short utterances and
+    names are its weak points.  Everything is in lower case, without punctuation, and numbers are
+    words.
 
-    If you know what will be said, say so in `phrases`: all of 20 sentences given so were heard without a mistake.  Now and then something
-    else that sounds alike is then taken for them, too: 1 of 18.
+    If you know what will be said, say so in `phrases`: all of 20 sentences given so were heard
+    without a mistake.  Now and then something else that sounds alike is then taken for them, too: 1
+    of 18.
 
-    Recognition takes 0.1 to 0.25 s of one core per second of audio, twice that with phrases, in a thread and one utterance at a time; the
-    event loop goes on meanwhile, with pauses of 10 to 50 ms.  An instance takes about 100 MB of memory.
+    Recognition takes 0.1 to 0.25 s of one core per second of audio, twice that with phrases, in a
+    thread and one utterance at a time; the event loop goes on meanwhile, with pauses of 10 to 50
+    ms.  An instance takes about 100 MB of memory.
 
     Args:
-        phrases: Sentences that are expected, in any case and punctuation.  Utterances that are made of their words in about their order
-            are recognized by them; everything else is heard as without.
+        phrases: Sentences that are expected, in any case and punctuation.  Utterances that are made
+            of their words in about their order are recognized by them; everything else is heard as
+            without.
 
     Raises:
-        LocalProtocolError: The extra `realtime-trio[voice]` is not installed, or a phrase has a word of unknown pronunciation.
+        LocalProtocolError: The extra `realtime-trio[voice]` is not installed, or a phrase has a
+            word of unknown pronunciation.
 
     Construction loads the model, which takes about 0.3 s.
     """
@@ -106,7 +118,9 @@ class PocketsphinxEars:
         self._limiter = trio.CapacityLimiter(1)
         general = self._make_decoder()
         self._decoders = [general]
-        expected = [words for phrase in phrases if (words := re.findall(r"[a-z']+", phrase.lower()))]
+        expected = [
+            words for phrase in phrases if (words := re.findall(r"[a-z']+", phrase.lower()))
+        ]
         if expected:
             self._decoders.append(self._make_expecting(expected, general))
 
@@ -117,7 +131,8 @@ class PocketsphinxEars:
             samples: Shape (n,), int16, 24 kHz mono.
 
         Returns:
-            Words in lower case, None if there are none.  Noise without speech may give words all the same.
+            Words in lower case, None if there are none.  Noise without speech may give words all
+            the same.
 
         Raises:
             LocalProtocolError: An array of another dtype or shape was given.
@@ -139,21 +154,31 @@ class PocketsphinxEars:
         return text or None
 
     def _make_decoder(self, **options: object) -> _Decoder:
-        # Without fwdflat, the second search, and with 3000 active states per frame instead of 30000 it takes half the time and never stalls
-        # for long.  That costs one word in twenty of the default voice, and none of the voice en-us.
-        decoder: _Decoder = self._pocketsphinx.Decoder(samprate=_EAR_RATE, loglevel="FATAL", fwdflat=False, maxhmmpf=3000, **options)
+        # Without fwdflat, the second search, and with 3000 active states per frame instead of 30000
+        # it takes half the time and never stalls for long.  That costs one word in twenty of the
+        # default voice, and none of the voice en-us.
+        decoder: _Decoder = self._pocketsphinx.Decoder(
+            samprate=_EAR_RATE, loglevel="FATAL", fwdflat=False, maxhmmpf=3000, **options
+        )
         return decoder
 
     def _make_expecting(self, expected: list[list[str]], general: _Decoder) -> _Decoder:
         """A decoder that knows the words of the phrases only, and which of them follow each other."""
         words = sorted({word for words in expected for word in words})
         if unknown := [word for word in words if general.lookup_word(word) is None]:
-            raise LocalProtocolError(f"nobody knows how these words of the phrases are pronounced: {', '.join(unknown)}")
-        model = importlib.import_module("pocketsphinx.lm").ArpaBoLM(text="\n".join(map(" ".join, expected)), add_start=True)
+            raise LocalProtocolError(
+                f"nobody knows how these words of the phrases are pronounced: {', '.join(unknown)}"
+            )
+        model = importlib.import_module("pocketsphinx.lm").ArpaBoLM(
+            text="\n".join(map(" ".join, expected)), add_start=True
+        )
         model.compute()
         with tempfile.TemporaryDirectory() as folder:
             dictionary, language = Path(folder, "words.dict"), Path(folder, "phrases.lm")
-            dictionary.write_text("".join(line for word in words for line in _pronunciations(general, word)), encoding="utf-8")
+            dictionary.write_text(
+                "".join(line for word in words for line in _pronunciations(general, word)),
+                encoding="utf-8",
+            )
             model.write_file(str(language))
             return self._make_decoder(dict=str(dictionary), lm=str(language))
 
@@ -181,7 +206,7 @@ def _decode(decoder: _Decoder, audio: NDArray[np.int16]) -> tuple[str, float]:
     return ("", 0.0) if hypothesis is None else (hypothesis.hypstr, hypothesis.score)
 
 
-# --- voice --------------------------------------------------------------------------------------------------------------------------
+# --- voice ----------------------------------------------------------------------------------------
 
 # Numbers of the C interface, espeak-ng's speak_lib.h.
 _SYNCHRONOUS: Final = 2
@@ -191,7 +216,9 @@ _UTF8: Final = 1
 _RATE: Final = 1
 _RANGE: Final = 4
 
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+_Callback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+)
 
 
 class _Espeak:
@@ -203,16 +230,23 @@ class _Espeak:
         self._lock = threading.Lock()
         self._chunks: list[NDArray[np.int16]] = []
         self._callback = _Callback(self._collect)  # the library keeps only its address
-        self.rate: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(loader.get_data_path()), _DONT_EXIT)
+        self.rate: int = self._library.espeak_Initialize(
+            _SYNCHRONOUS, 0, os.fsencode(loader.get_data_path()), _DONT_EXIT
+        )
         """Hz, of what it speaks."""
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def speak(self, text: str, voice: str, words_per_minute: int, pitch_range: int) -> NDArray[np.int16]:
+    def speak(
+        self, text: str, voice: str, words_per_minute: int, pitch_range: int
+    ) -> NDArray[np.int16]:
         """Samples of shape (n,) at `rate`; blocks."""
         data = text.replace("\0", " ").encode("utf-8", "replace")
         with self._lock:
             self._chunks.clear()
-            _check(self._library.espeak_SetVoiceByName(voice.encode()), f"espeak-ng has no voice {voice!r}")
+            _check(
+                self._library.espeak_SetVoiceByName(voice.encode()),
+                f"espeak-ng has no voice {voice!r}",
+            )
             self._library.espeak_SetParameter(_RATE, words_per_minute, 0)
             self._library.espeak_SetParameter(_RANGE, pitch_range, 0)
             size = ctypes.c_size_t(len(data) + 1)
@@ -222,7 +256,9 @@ class _Espeak:
 
     def _collect(self, samples: ctypes._Pointer[ctypes.c_short], count: int, _: object) -> int:
         if count > 0:  # the last call has no samples
-            self._chunks.append(np.ctypeslib.as_array(samples, (count,)).astype(np.int16))  # astype copies; the memory is the library's
+            self._chunks.append(
+                np.ctypeslib.as_array(samples, (count,)).astype(np.int16)
+            )  # astype copies; the memory is the library's
         return 0
 
 
@@ -237,20 +273,24 @@ _load_espeak = functools.cache(_Espeak)
 class EspeakVoice:
     """Speaks with espeak-ng: offline, robotic, and well understandable.
 
-    Takes 2 to 5 ms of one core per second of speech, in a thread; instances share one library, which speaks one text at a time.  The same
-    text sounds the same but need not have the same samples: the library goes on where it was in its cycles.
+    Takes 2 to 5 ms of one core per second of speech, in a thread; instances share one library,
+    which speaks one text at a time.  The same text sounds the same but need not have the same
+    samples: the library goes on where it was in its cycles.
 
     Args:
-        voice: A voice of espeak-ng, `language` or `language+variant`.  The default is American English in the variant that
-            `PocketsphinxEars` understand best.
+        voice: A voice of espeak-ng, `language` or `language+variant`.  The default is American
+            English in the variant that `PocketsphinxEars` understand best.
         words_per_minute: 80 to 450; calm by default, for the same reason.
         pitch_range: 0 is a monotone, 50 is lively, up to 100.
 
     Raises:
-        LocalProtocolError: The extra `realtime-trio[voice]` is not installed, there is no such voice, or a number is out of range.
+        LocalProtocolError: The extra `realtime-trio[voice]` is not installed, there is no such
+            voice, or a number is out of range.
     """
 
-    def __init__(self, voice: str = "en-us+klatt4", *, words_per_minute: int = 150, pitch_range: int = 35) -> None:
+    def __init__(
+        self, voice: str = "en-us+klatt4", *, words_per_minute: int = 150, pitch_range: int = 35
+    ) -> None:
         if not (80 <= words_per_minute <= 450 and 0 <= pitch_range <= 100):
             raise LocalProtocolError(
                 f"cannot speak {words_per_minute} words per minute with a pitch range of {pitch_range}; allowed: 80 to 450, 0 to 100"

@@ -1,7 +1,8 @@
 """What the model passes, as what the function takes: JSON text to keyword arguments.
 
-Owns the converter.  A value must be exactly what its annotation says; text that is not JSON and values that do not fit become one sentence
-that the model can act on.  Nothing from orjson or cattrs leaves this room.
+Owns the converter.  A value must be exactly what its annotation says; text that is not JSON and
+values that do not fit become one sentence that the model can act on.  Nothing from orjson or cattrs
+leaves this room.
 """
 
 from __future__ import annotations
@@ -47,7 +48,13 @@ _MOST_PROBLEMS: Final = 5
 """A model that got more than this wrong starts afresh anyway."""
 _LONGEST_QUOTE: Final = 40
 """Characters of a text that is quoted back; a longer one is only called a string."""
-_NAMES: Final = {"null": "null", "boolean": "a boolean", "array": "a list", "object": "an object", "string": "a string"}
+_NAMES: Final = {
+    "null": "null",
+    "boolean": "a boolean",
+    "array": "a list",
+    "object": "an object",
+    "string": "a string",
+}
 
 
 class ToolArgumentsError(ValueError):
@@ -67,15 +74,19 @@ class ArgumentReader:
 
     def __init__(self, signature: Signature) -> None:
         self._is_open = signature.is_open
-        self._required = [parameter.name for parameter in signature.parameters if parameter.required]
-        self._annotations = {parameter.name: parameter.annotation for parameter in signature.parameters}
+        self._required = [
+            parameter.name for parameter in signature.parameters if parameter.required
+        ]
+        self._annotations = {
+            parameter.name: parameter.annotation for parameter in signature.parameters
+        }
 
     def read(self, arguments: str) -> dict[str, object]:
         """Turn the arguments of one call into keyword arguments; what was left out stays out, and the function's defaults apply.
 
         Args:
-            arguments: JSON text of an object.  Empty text counts as an object without members: models write that for functions without
-                parameters.
+            arguments: JSON text of an object.  Empty text counts as an object without members:
+                models write that for functions without parameters.
 
         Raises:
             ToolArgumentsError: They are not JSON, or do not fit.
@@ -85,7 +96,9 @@ class ArgumentReader:
         except ValueError as exc:
             raise ToolArgumentsError(f"the arguments are not JSON: {exc}") from None
         if not isinstance(given, dict):
-            raise ToolArgumentsError(f"expected a JSON object with the arguments by name, got {_quote(given)}")
+            raise ToolArgumentsError(
+                f"expected a JSON object with the arguments by name, got {_quote(given)}"
+            )
         problems = [f"{name} is missing" for name in self._required if name not in given]
         keywords: dict[str, object] = {}
         for name, value in given.items():
@@ -100,11 +113,13 @@ class ArgumentReader:
                 problems.append(_unexpected(name, self._annotations))
         if problems:
             more = len(problems) - _MOST_PROBLEMS
-            raise ToolArgumentsError("; ".join(problems[:_MOST_PROBLEMS]) + (f"; and {more} more" if more > 0 else ""))
+            raise ToolArgumentsError(
+                "; ".join(problems[:_MOST_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+            )
         return keywords
 
 
-# --- explaining -------------------------------------------------------------------------------------------------------------------------
+# --- explaining -----------------------------------------------------------------------------------
 
 
 def _quote(value: object) -> str:
@@ -123,8 +138,16 @@ def _problems(exc: BaseException, place: str) -> Iterator[str]:
     if isinstance(exc, ClassValidationError | IterableValidationError):
         inside, outside = exc.group_exceptions()
         for inner, note in inside:
-            step = f".{note.name}" if isinstance(note, AttributeValidationNote) else f"[{note.index!r}]"
-            yield from [f"{place}{step} is missing"] if isinstance(inner, KeyError) else _problems(inner, place + step)
+            step = (
+                f".{note.name}"
+                if isinstance(note, AttributeValidationNote)
+                else f"[{note.index!r}]"
+            )
+            yield from (
+                [f"{place}{step} is missing"]
+                if isinstance(inner, KeyError)
+                else _problems(inner, place + step)
+            )
         for inner in outside:
             yield from _problems(inner, place)
     elif isinstance(exc, ForbiddenExtraKeysError):
@@ -132,11 +155,13 @@ def _problems(exc: BaseException, place: str) -> Iterator[str]:
         yield from (f"{place}: {_unexpected(name, allowed)}" for name in sorted(exc.extra_fields))
     elif isinstance(exc, RecursionError):
         yield f"{place[:_LONGEST_QUOTE]}: is nested too deeply"
-    else:  # a misfit, or what the class itself says: attrs's validators put the reason in front of what they checked
+    # a misfit, or what the class itself says: attrs's validators put the reason in front of what
+    # they checked
+    else:
         yield f"{place}: {exc.args[0] if exc.args else type(exc).__name__}"
 
 
-# --- hooks ------------------------------------------------------------------------------------------------------------------------------
+# --- hooks ----------------------------------------------------------------------------------------
 
 
 def _hook_for(annotation: Any, converter: Converter) -> _Hook:
@@ -158,7 +183,11 @@ def _hook_for(annotation: Any, converter: Converter) -> _Hook:
         case Table():
             return _table(shape, converter)
         case Record():
-            return _typed_dict(shape, converter) if is_typed_dict(shape.cls) else _instance(shape, converter)
+            return (
+                _typed_dict(shape, converter)
+                if is_typed_dict(shape.cls)
+                else _instance(shape, converter)
+            )
         case OneOf():
             return _one_of(shape, converter)
         case Refined():
@@ -226,11 +255,15 @@ def _elements(shape: Array, converter: Converter) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
         if type(value) is not list:
             raise _misfit(shape, value)
-        structured = _each(converter, ((index, item, shape.element) for index, item in enumerate(value)))
+        structured = _each(
+            converter, ((index, item, shape.element) for index, item in enumerate(value))
+        )
         try:
             return shape.build(structured)
         except TypeError:
-            raise _MisfitError("expected elements that can be in a set: no lists, no objects") from None
+            raise _MisfitError(
+                "expected elements that can be in a set: no lists, no objects"
+            ) from None
 
     return hook
 
@@ -250,7 +283,13 @@ def _table(shape: Table, converter: Converter) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
         if type(value) is not dict:
             raise _misfit(shape, value)
-        return dict(zip(value, _each(converter, ((key, item, shape.member) for key, item in value.items())), strict=True))
+        return dict(
+            zip(
+                value,
+                _each(converter, ((key, item, shape.member) for key, item in value.items())),
+                strict=True,
+            )
+        )
 
     return hook
 
@@ -269,7 +308,8 @@ def _instance(shape: Record, converter: Converter) -> _Hook:
 
 
 def _typed_dict(shape: Record, converter: Converter) -> _Hook:
-    # Not as cattrs does it: it goes by `__required_keys__`, which are wrong where annotations are postponed.
+    # Not as cattrs does it: it goes by `__required_keys__`, which are wrong where annotations are
+    # postponed.
     members = {member.name: member for member in members_of(shape.cls, shape.cls.__qualname__)}
 
     def hook(value: Any, _: Any) -> Any:
@@ -342,7 +382,8 @@ def _by_class(value: Any, cls: type) -> Any:
 def _make_converter() -> Converter:
     converter = Converter(detailed_validation=True, forbid_extra_keys=True)
     converter.register_structure_hook_factory(lambda _: True, _hook_for)
-    # cattrs has hooks of its own for these, and asks them for subclasses too: an IntEnum is an int to it.  So look at the class again.
+    # cattrs has hooks of its own for these, and asks them for subclasses too: an IntEnum is an int
+    # to it.  So look at the class again.
     for cls in (str, int, float, bytes, Path, Enum):
         converter.register_structure_hook(cls, _by_class)
     return converter

@@ -21,8 +21,12 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """All of them."""
 
 _NUMERIC: Final[frozenset[Kind]] = frozenset({"integer", "number"})
-_SIZED: Final[Mapping[Kind, str]] = MappingProxyType({"string": "Length", "array": "Items", "object": "Properties"})
-_UNITS: Final[Mapping[Kind, str]] = MappingProxyType({"string": "characters", "array": "elements", "object": "members"})
+_SIZED: Final[Mapping[Kind, str]] = MappingProxyType(
+    {"string": "Length", "array": "Items", "object": "Properties"}
+)
+_UNITS: Final[Mapping[Kind, str]] = MappingProxyType(
+    {"string": "characters", "array": "elements", "object": "members"}
+)
 
 
 def kind_of(value: object) -> Kind:
@@ -67,13 +71,16 @@ class Constraints:
     max_length: int | None = None
     """At most so many."""
     pattern: str | None = None
-    """Text: a regular expression that is found somewhere in it; anchor it with `^` and `$` for the whole text."""
+    """Text: a regular expression that is found somewhere in it; anchor it with `^` and `$` for the
+    whole text."""
 
     def __attrs_post_init__(self) -> None:
         try:
             re.compile(self.pattern or "")
         except re.error as exc:
-            raise ToolDefinitionError(f"pattern {self.pattern!r} is not a regular expression: {exc}") from None
+            raise ToolDefinitionError(
+                f"pattern {self.pattern!r} is not a regular expression: {exc}"
+            ) from None
 
     def keywords(self, kinds: Collection[Kind], where: str) -> dict[str, object]:
         """The JSON Schema of these limits, for values of these kinds.
@@ -111,7 +118,11 @@ class Constraints:
                 return f"expected at least {self.min_length} {_UNITS[kind]}, got {len(value)}"
             if self.max_length is not None and len(value) > self.max_length:
                 return f"expected at most {self.max_length} {_UNITS[kind]}, got {len(value)}"
-        if isinstance(value, str) and self.pattern is not None and re.search(self.pattern, value) is None:
+        if (
+            isinstance(value, str)
+            and self.pattern is not None
+            and re.search(self.pattern, value) is None
+        ):
             return f"expected a text that matches {self.pattern}"
         return None
 
@@ -129,4 +140,6 @@ class Constraints:
 
 def _must_apply(name: str, applies_to: str, applies: object, where: str) -> None:
     if not applies:
-        raise ToolDefinitionError(f"{where}: {name} is for {applies_to}, and the annotation allows none")
+        raise ToolDefinitionError(
+            f"{where}: {name} is for {applies_to}, and the annotation allows none"
+        )

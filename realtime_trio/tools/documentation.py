@@ -1,6 +1,7 @@
 """What the docstring of a function or class tells the model.
 
-Owns docstring-parser, which has an opinion about every text and trips over some: a style it cannot read is a style the text is not in.
+Owns docstring-parser, which has an opinion about every text and trips over some: a style it cannot
+read is a style the text is not in.
 """
 
 from __future__ import annotations
@@ -31,14 +32,22 @@ class Documentation:
 def documentation_of(documented: Callable[..., object] | type) -> Documentation:
     """Read the docstring of a function or class: Google, NumPy or Sphinx style, for classes also strings under their fields."""
     text = vars(documented).get("__doc__") if isinstance(documented, type) else documented.__doc__
-    if not isinstance(text, str) or (dataclasses.is_dataclass(documented) and text.startswith(f"{documented.__name__}(")):
+    if not isinstance(text, str) or (
+        dataclasses.is_dataclass(documented) and text.startswith(f"{documented.__name__}(")
+    ):
         text = ""  # of dataclasses: what the decorator writes if nobody else does
     text = inspect.cleandoc(text)
     readings = [reading for style in _STYLES if (reading := _read(text, style)) is not None]
-    best = max(readings, key=lambda reading: (len(reading.params), len(reading.meta)))  # as NumPy style, everything can be read
+    best = max(
+        readings, key=lambda reading: (len(reading.params), len(reading.meta))
+    )  # as NumPy style, everything can be read
     if isinstance(documented, type):
         _add_strings_under_fields(documented, best)
-    members = {param.arg_name: " ".join(param.description.split()) for param in best.params if param.description}
+    members = {
+        param.arg_name: " ".join(param.description.split())
+        for param in best.params
+        if param.description
+    }
     return Documentation((best.description or "").strip() or None, MappingProxyType(members))
 
 

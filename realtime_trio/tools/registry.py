@@ -23,7 +23,8 @@ _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
 
 Approval = bool | Callable[[Mapping[str, Any]], bool]
-"""Whether calls need approval: all, none, or those whose arguments, as the function takes them, a predicate says yes to."""
+"""Whether calls need approval: all, none, or those whose arguments, as the function takes them, a
+predicate says yes to."""
 
 OnInterrupt = Literal["keep", "cancel"]
 """What happens to a running tool when the user starts to speak: it goes on, or it is stopped."""
@@ -36,7 +37,9 @@ def _positive(_: object, attribute: attrs.Attribute[float | None], value: float 
 
 def _answers_at_once(_: object, __: object, value: Approval) -> None:
     if inspect.iscoroutinefunction(value):
-        raise ToolDefinitionError("requires_approval must be True, False or a plain function: nobody waits for an async one")
+        raise ToolDefinitionError(
+            "requires_approval must be True, False or a plain function: nobody waits for an async one"
+        )
 
 
 def _known_policy(_: object, attribute: attrs.Attribute[OnInterrupt], value: OnInterrupt) -> None:
@@ -48,7 +51,8 @@ def _known_policy(_: object, attribute: attrs.Attribute[OnInterrupt], value: OnI
 class LocalTool(Generic[_P, _R_co]):
     """A function that the model may call and that runs here.  Made by `tool`; calling it calls the function.
 
-    Methods are tools once they are taken from an object: `tools=[lights.switch]`, whether `switch` was decorated or not.
+    Methods are tools once they are taken from an object: `tools=[lights.switch]`, whether `switch`
+    was decorated or not.
     """
 
     definition: FunctionTool
@@ -84,7 +88,9 @@ class LocalTool(Generic[_P, _R_co]):
         if instance is None or not self.is_unbound:
             return self
         bound = self.function.__get__(instance, owner)
-        return attrs.evolve(self, function=bound, signature=attrs.evolve(self._signature, is_method=False))
+        return attrs.evolve(
+            self, function=bound, signature=attrs.evolve(self._signature, is_method=False)
+        )
 
     @property
     def name(self) -> str:
@@ -118,7 +124,11 @@ class LocalTool(Generic[_P, _R_co]):
         """Whether somebody must say yes to a call with these arguments.  A predicate gets defaults, too; what it raises comes out."""
         if not callable(self.requires_approval):
             return self.requires_approval
-        defaults = {parameter.name: parameter.default for parameter in self._signature.parameters if not parameter.required}
+        defaults = {
+            parameter.name: parameter.default
+            for parameter in self._signature.parameters
+            if not parameter.required
+        }
         return self.requires_approval(defaults | dict(arguments))
 
     def call(self, arguments: Mapping[str, object], context: Injected | None = None) -> object:
@@ -133,7 +143,8 @@ class LocalTool(Generic[_P, _R_co]):
 
 
 AnyTool = LocalTool[..., object] | events.Tool | Callable[..., object]
-"""What a list of tools may hold: tools with a function, definitions without one (manual and hosted tools), and plain functions."""
+"""What a list of tools may hold: tools with a function, definitions without one (manual and hosted
+tools), and plain functions."""
 
 
 class ToolOptions(TypedDict, total=False):
@@ -144,24 +155,31 @@ class ToolOptions(TypedDict, total=False):
     description: str
     """Another description than the docstring's."""
     definition: FunctionTool
-    """A definition written by hand, in place of all that is read from the function.  The function then gets the arguments as JSON has
-    them, by name, and may take `**kwargs`."""
+    """A definition written by hand, in place of all that is read from the function.  The function
+    then gets the arguments as JSON has them, by name, and may take `**kwargs`."""
     timeout: float | None
-    """Seconds a call may take; None, the default, takes the session's `tool_timeout`, and `math.inf` lets it run."""
+    """Seconds a call may take; None, the default, takes the session's `tool_timeout`, and
+    `math.inf` lets it run."""
     requires_approval: Approval
-    """Whether somebody must say yes before a call runs: True, or a predicate of its arguments.  Default False."""
+    """Whether somebody must say yes before a call runs: True, or a predicate of its arguments.
+    Default False."""
     respond: bool
     """Whether the model replies to the output.  Default True."""
     on_interrupt: OnInterrupt
-    """`cancel` stops a running call when the user starts to speak, `keep`, the default, lets it finish."""
+    """`cancel` stops a running call when the user starts to speak, `keep`, the default, lets it
+    finish."""
 
 
 @overload
-def tool(function: Callable[_P, _R_co], /, **options: Unpack[ToolOptions]) -> LocalTool[_P, _R_co]: ...
+def tool(
+    function: Callable[_P, _R_co], /, **options: Unpack[ToolOptions]
+) -> LocalTool[_P, _R_co]: ...
 
 
 @overload
-def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[_P, _R_co]], LocalTool[_P, _R_co]]: ...
+def tool(
+    **options: Unpack[ToolOptions],
+) -> Callable[[Callable[_P, _R_co]], LocalTool[_P, _R_co]]: ...
 
 
 def tool(
@@ -169,15 +187,16 @@ def tool(
 ) -> LocalTool[..., object] | Callable[[Callable[..., object]], LocalTool[..., object]]:
     """Make a function a tool: `@tool`, `@tool(timeout=5)` or `tool(lights.switch, name="switch_lights")`.
 
-    Name, description and JSON schema come from the function: its name, its docstring and its annotations.  A parameter annotated
-    `ToolContext` is filled in and not shown to the model.
+    Name, description and JSON schema come from the function: its name, its docstring and its
+    annotations.  A parameter annotated `ToolContext` is filled in and not shown to the model.
 
     Args:
         function: A function or async function, or a method of an object.
         **options: See `ToolOptions`.
 
     Raises:
-        ToolDefinitionError: The function cannot be a tool; the message names the parameter and says what would be allowed.
+        ToolDefinitionError: The function cannot be a tool; the message names the parameter and says
+            what would be allowed.
         TypeError: A definition was given together with a name or a description.
     """
     return partial(_make, **options) if function is None else _make(function, **options)
@@ -199,9 +218,15 @@ def _make(
     signature = signature_of(function, typed=definition is None)
     schema = parameters_schema(signature)
     if definition is None:
-        definition = FunctionTool(name=name or signature.name, description=description or signature.description, parameters=schema)
+        definition = FunctionTool(
+            name=name or signature.name,
+            description=description or signature.description,
+            parameters=schema,
+        )
         if definition.name == "<lambda>":
-            raise ToolDefinitionError("a lambda has no name the model could use; give it one with name=")
+            raise ToolDefinitionError(
+                "a lambda has no name the model could use; give it one with name="
+            )
     return LocalTool(
         definition=definition,
         function=function,
@@ -214,7 +239,7 @@ def _make(
     )
 
 
-# --- many of them -----------------------------------------------------------------------------------------------------------------------
+# --- many of them ---------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -275,12 +300,15 @@ class ToolRegistry:
         """Add a tool, and return it as it is kept: a plain function becomes a `LocalTool`.
 
         Raises:
-            LocalProtocolError: There is one of this name already, or it is a method without an object.
+            LocalProtocolError: There is one of this name already, or it is a method without an
+                object.
             ToolDefinitionError: A plain function cannot be a tool.
         """
         name, kept = _named(added)
         if name in self._tools:
-            raise LocalProtocolError(f"there is a tool named {name!r} already; remove or replace it, or give this one another name")
+            raise LocalProtocolError(
+                f"there is a tool named {name!r} already; remove or replace it, or give this one another name"
+            )
         self._tools[name] = kept
         return kept
 
@@ -320,13 +348,23 @@ class ToolRegistry:
             LocalProtocolError: Two have the same name, or one that of a function.
         """
         given = ToolRegistry(definitions)
-        stay = [each if isinstance(each, LocalTool) else given.get(name) for name, each in self._tools.items()]
-        new = [each for name, each in given._tools.items() if isinstance(self.get(name), LocalTool | None)]
+        stay = [
+            each if isinstance(each, LocalTool) else given.get(name)
+            for name, each in self._tools.items()
+        ]
+        new = [
+            each
+            for name, each in given._tools.items()
+            if isinstance(self.get(name), LocalTool | None)
+        ]
         return ToolRegistry([*(each for each in stay if each is not None), *new])
 
     def changes_to(self, other: ToolRegistry) -> ToolChanges:
         """What the server would see change if `other` came in place of this one.  Bodies do not count, nor does the order."""
-        mine, theirs = (dict(zip(registry.names, registry.definitions, strict=True)) for registry in (self, other))
+        mine, theirs = (
+            dict(zip(registry.names, registry.definitions, strict=True))
+            for registry in (self, other)
+        )
         return ToolChanges(
             added=tuple(name for name in theirs if name not in mine),
             removed=tuple(name for name in mine if name not in theirs),
@@ -335,7 +373,9 @@ class ToolRegistry:
 
     def _known(self, name: str) -> LocalTool[..., object] | events.Tool:
         if name not in self._tools:
-            raise LocalProtocolError(f"there is no tool named {name!r}; there are: {', '.join(map(repr, self._tools)) or 'none'}")
+            raise LocalProtocolError(
+                f"there is no tool named {name!r}; there are: {', '.join(map(repr, self._tools)) or 'none'}"
+            )
         return self._tools[name]
 
 
@@ -343,7 +383,9 @@ def _named(added: AnyTool) -> tuple[str, LocalTool[..., object] | events.Tool]:
     match added:
         case LocalTool():
             if added.is_unbound:
-                raise LocalProtocolError(f"{added.name} is a method; take it from an object: some_object.{added.function.__name__}")
+                raise LocalProtocolError(
+                    f"{added.name} is a method; take it from an object: some_object.{added.function.__name__}"
+                )
             return added.name, added
         case FunctionTool():
             return added.name, added

@@ -1,6 +1,7 @@
 """What a tool returned, as the text the model reads.
 
-Owns which Python values have a JSON form.  A value that has none is named with its place, and nothing of it is quoted.
+Owns which Python values have a JSON form.  A value that has none is named with its place, and
+nothing of it is quoted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import attrs
 import numpy as np
 
 LARGEST_ARRAY: Final = 1000
-"""Elements of the largest numpy array a result may hold.  A model reads every number as a few tokens; audio does not belong here."""
+"""Elements of the largest numpy array a result may hold.  A model reads every number as a few
+tokens; audio does not belong here."""
 
 
 class ToolResultError(ValueError):
@@ -30,11 +32,13 @@ class ToolResultError(ValueError):
 def encode_result(value: object) -> str:
     """The output of a call: a str as it is, None as `null`, everything else as JSON.
 
-    JSON can be made of attrs classes, dataclasses, named tuples, enums, mappings, sequences, sets (sorted), numpy scalars and small
-    arrays; dates, times, `UUID`, `Path` and `Decimal` become text.
+    JSON can be made of attrs classes, dataclasses, named tuples, enums, mappings, sequences, sets
+    (sorted), numpy scalars and small arrays; dates, times, `UUID`, `Path` and `Decimal` become
+    text.
 
     Raises:
-        ToolResultError: It is or contains something else, NaN or infinity, half a surrogate pair, or itself.
+        ToolResultError: It is or contains something else, NaN or infinity, half a surrogate pair,
+            or itself.
     """
     try:
         text = value if type(value) is str else _dumps(to_json(value))
@@ -42,7 +46,9 @@ def encode_result(value: object) -> str:
     except RecursionError:
         raise ToolResultError("the result contains itself, or is nested too deeply") from None
     except UnicodeEncodeError:
-        raise ToolResultError("the result contains half a surrogate pair, which is not text") from None
+        raise ToolResultError(
+            "the result contains half a surrogate pair, which is not text"
+        ) from None
     return text
 
 
@@ -75,7 +81,9 @@ def to_json(value: object, place: str = "the result") -> object:
         case np.ndarray():
             if value.size <= LARGEST_ARRAY:
                 return to_json(value.tolist(), place)
-            raise ToolResultError(f"{place} is an array of shape {value.shape}; a model can be told at most {LARGEST_ARRAY} numbers")
+            raise ToolResultError(
+                f"{place} is an array of shape {value.shape}; a model can be told at most {LARGEST_ARRAY} numbers"
+            )
         case datetime.date() | datetime.time():
             return value.isoformat()
         case UUID() | PurePath() | Decimal():
@@ -83,15 +91,30 @@ def to_json(value: object, place: str = "the result") -> object:
         case tuple() if hasattr(value, "_fields"):  # a named tuple
             return _members(zip(value._fields, value, strict=True), place)
         case Mapping():
-            return {_key(key, place): to_json(member, f"{place}[{key!r}]") for key, member in value.items()}
-        case Set():  # in an order that does not depend on hashes: the same set always reads the same
-            return sorted((to_json(member, f"an element of {place}") for member in value), key=_dumps)
+            return {
+                _key(key, place): to_json(member, f"{place}[{key!r}]")
+                for key, member in value.items()
+            }
+        # in an order that does not depend on hashes: the same set always reads the same
+        case Set():
+            return sorted(
+                (to_json(member, f"an element of {place}") for member in value), key=_dumps
+            )
         case Sequence() if not isinstance(value, bytes | bytearray | memoryview):
             return [to_json(member, f"{place}[{index}]") for index, member in enumerate(value)]
         case _ if attrs.has(cls := type(value)):
-            return _members(((field.alias or field.name, getattr(value, field.name)) for field in attrs.fields(cls)), place)
+            return _members(
+                (
+                    (field.alias or field.name, getattr(value, field.name))
+                    for field in attrs.fields(cls)
+                ),
+                place,
+            )
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return _members(((field.name, getattr(value, field.name)) for field in dataclasses.fields(value)), place)
+            return _members(
+                ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value)),
+                place,
+            )
         case _:
             raise ToolResultError(
                 f"{place} is of type {type(value).__qualname__}, which is not JSON; allowed are str, numbers, bool, None, lists, "
@@ -109,7 +132,9 @@ def _key(key: object, place: str) -> str:
         return text
     if isinstance(text, int) and not isinstance(text, bool):
         return _dumps(text)
-    raise ToolResultError(f"a key of {place} is of type {type(key).__qualname__}; allowed are str, int, and what becomes one of them")
+    raise ToolResultError(
+        f"a key of {place} is of type {type(key).__qualname__}; allowed are str, int, and what becomes one of them"
+    )
 
 
 def _dumps(value: object) -> str:
@@ -117,4 +142,6 @@ def _dumps(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except ValueError:
-        raise ToolResultError("the result contains an integer of thousands of digits; return it as text") from None
+        raise ToolResultError(
+            "the result contains an integer of thousands of digits; return it as text"
+        ) from None

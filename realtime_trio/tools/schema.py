@@ -1,7 +1,7 @@
 """What a function wants, as JSON Schema: its signature, its annotations and its docstring, drawn for the model.
 
-Owns the drawing; what annotations mean is the business of `shapes`.  Everything that is wrong with a function is said when it becomes a
-tool, and nothing of it later.
+Owns the drawing; what annotations mean is the business of `shapes`.  Everything that is wrong with
+a function is said when it becomes a tool, and nothing of it later.
 """
 
 from __future__ import annotations
@@ -73,14 +73,17 @@ def signature_of(function: Callable[..., object], *, typed: bool = True) -> Sign
 
     Args:
         function: What to read; it may be decorated, as long as `functools.wraps` was used.
-        typed: Take the annotations seriously.  Otherwise every parameter takes anything, and `**kwargs` is welcome: for functions whose
-            definition is written by hand.
+        typed: Take the annotations seriously.  Otherwise every parameter takes anything, and
+            `**kwargs` is welcome: for functions whose definition is written by hand.
 
     Raises:
-        ToolDefinitionError: It is no function, a generator, or a parameter cannot be given in JSON; the message names the parameter.
+        ToolDefinitionError: It is no function, a generator, or a parameter cannot be given in JSON;
+            the message names the parameter.
     """
     if not isinstance(function, types.FunctionType | types.MethodType):
-        raise ToolDefinitionError(f"{function!r} is not a function; allowed are functions, async functions and methods of objects")
+        raise ToolDefinitionError(
+            f"{function!r} is not a function; allowed are functions, async functions and methods of objects"
+        )
     name = function.__name__
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ToolDefinitionError(f"{name} is a generator; a call has one output: return it")
@@ -101,7 +104,9 @@ def signature_of(function: Callable[..., object], *, typed: bool = True) -> Sign
         annotation = _resolved(function, parameter, where, typed)
         if _is_injected(annotation):
             if injected is not None:
-                raise ToolDefinitionError(f"{where} asks for the same as {injected!r}; one is enough")
+                raise ToolDefinitionError(
+                    f"{where} asks for the same as {injected!r}; one is enough"
+                )
             injected = parameter.name
             continue
         required = parameter.default is parameter.empty
@@ -126,11 +131,17 @@ def signature_of(function: Callable[..., object], *, typed: bool = True) -> Sign
 
 def _is_injected(annotation: Any) -> bool:
     """Whether it is a context, or optionally one: the function may be called by others, too."""
-    members = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else (annotation,)
+    members = (
+        typing.get_args(annotation)
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType)
+        else (annotation,)
+    )
     return any(isinstance(member, type) and issubclass(member, Injected) for member in members)
 
 
-def _resolved(function: Callable[..., object], parameter: inspect.Parameter, where: str, typed: bool) -> Any:
+def _resolved(
+    function: Callable[..., object], parameter: inspect.Parameter, where: str, typed: bool
+) -> Any:
     """A parameter's annotation without strings.  Only this one: what a function returns may well be known to type checkers alone."""
     if parameter.annotation is parameter.empty:
         if typed:
@@ -139,7 +150,11 @@ def _resolved(function: Callable[..., object], parameter: inspect.Parameter, whe
     home = inspect.unwrap(function)
     scope = getattr(home, "__globals__", {})
     try:
-        hints = typing.get_type_hints(types.SimpleNamespace(__annotations__={"it": parameter.annotation}), scope, include_extras=True)
+        hints = typing.get_type_hints(
+            types.SimpleNamespace(__annotations__={"it": parameter.annotation}),
+            scope,
+            include_extras=True,
+        )
     except Exception as exc:  # an annotation may be any expression
         if typed:
             raise ToolDefinitionError(
@@ -159,7 +174,9 @@ def parameters_schema(signature: Signature) -> Mapping[str, object]:
     try:
         schema = describer.describe_members(signature.parameters, f"{signature.name}: parameter")
     except RecursionError:
-        raise ToolDefinitionError(f"{signature.name}: a type contains itself; only classes may") from None
+        raise ToolDefinitionError(
+            f"{signature.name}: a type contains itself; only classes may"
+        ) from None
     if signature.is_open:
         del schema["additionalProperties"]
     if describer.definitions:
@@ -177,7 +194,10 @@ class _Describer:
 
     def describe_members(self, members: tuple[Member, ...], where: str) -> dict[str, object]:
         schema: dict[str, object] = {"type": "object"}
-        schema["properties"] = {member.name: self._describe_member(member, f"{where} {member.name!r}") for member in members}
+        schema["properties"] = {
+            member.name: self._describe_member(member, f"{where} {member.name!r}")
+            for member in members
+        }
         if required := [member.name for member in members if member.required]:
             schema["required"] = required
         schema["additionalProperties"] = False
@@ -186,7 +206,9 @@ class _Describer:
     def _describe_member(self, member: Member, where: str) -> dict[str, object]:
         schema = self.describe(member.annotation, where)
         shape = shape_of(member.annotation)
-        if member.description is not None and not (isinstance(shape, Refined) and shape.description):
+        if member.description is not None and not (
+            isinstance(shape, Refined) and shape.description
+        ):
             schema["description"] = member.description
         if member.default is not UNSET:
             try:
@@ -208,16 +230,28 @@ class _Describer:
                 return {"type": "string", "format": form.format}
             case Choice(values=values):
                 kinds = list(dict.fromkeys(kind_of(value) for value, _ in values))
-                return {"type": kinds[0] if len(kinds) == 1 else kinds, "enum": [value for value, _ in values]}
+                return {
+                    "type": kinds[0] if len(kinds) == 1 else kinds,
+                    "enum": [value for value, _ in values],
+                }
             case Array(element=element, unique=unique):
-                schema: dict[str, object] = {"type": "array", "items": self.describe(element, f"{where}, elements")}
+                schema: dict[str, object] = {
+                    "type": "array",
+                    "items": self.describe(element, f"{where}, elements"),
+                }
                 return {**schema, "uniqueItems": True} if unique else schema
             case Row(elements=elements):
-                items = [self.describe(element, f"{where}, element {index}") for index, element in enumerate(elements)]
+                items = [
+                    self.describe(element, f"{where}, element {index}")
+                    for index, element in enumerate(elements)
+                ]
                 length = {"minItems": len(items), "maxItems": len(items)}
                 return {"type": "array", **({"prefixItems": items} if items else {}), **length}
             case Table(member=member):
-                return {"type": "object", "additionalProperties": self.describe(member, f"{where}, members")}
+                return {
+                    "type": "object",
+                    "additionalProperties": self.describe(member, f"{where}, members"),
+                }
             case OneOf(members=members):
                 return {"anyOf": [self.describe(member, where) for member in members]}
             case Refined(inner=inner, description=description, constraints=constraints):

@@ -1,8 +1,8 @@
 """What an annotation means for a tool: the few shapes that JSON arguments can take.
 
-Owns which annotations a tool may have.  `schema` draws these shapes for the model, `arguments` reads values by them; since both go by the
-same shapes, they cannot disagree.  Elements and members are annotations again, looked at when they are needed, so that classes may contain
-themselves.
+Owns which annotations a tool may have.  `schema` draws these shapes for the model, `arguments`
+reads values by them; since both go by the same shapes, they cannot disagree.  Elements and members
+are annotations again, looked at when they are needed, so that classes may contain themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,18 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePath
 from types import MappingProxyType, NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, NotRequired, Required, Union, assert_never, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NotRequired,
+    Required,
+    Union,
+    assert_never,
+    get_args,
+    get_origin,
+)
 from uuid import UUID
 
 import attrs
@@ -34,7 +45,7 @@ ALLOWED: Final = (
     "dataclasses, datetime, date, time, UUID, Path and Decimal"
 )
 
-# --- texts with a format ----------------------------------------------------------------------------------------------------------------
+# --- texts with a format --------------------------------------------------------------------------
 
 
 @frozen
@@ -61,12 +72,23 @@ def _finite_decimal(text: str) -> Decimal:
 
 TEXT_FORMATS: Final[Mapping[type, TextFormat]] = MappingProxyType(
     {
-        # In the order in which a union tries them: the narrowest first, and a date before the moment at its midnight.
+        # In the order in which a union tries them: the narrowest first, and a date before the
+        # moment at its midnight.
         UUID: TextFormat("uuid", "a UUID", UUID),
-        datetime.date: TextFormat("date", "a date such as '2025-01-31'", datetime.date.fromisoformat),
-        datetime.datetime: TextFormat("date-time", "an ISO 8601 time such as '2025-01-31T09:30:00Z'", datetime.datetime.fromisoformat),
-        datetime.time: TextFormat("time", "a time of day such as '09:30:00'", datetime.time.fromisoformat),
-        Decimal: TextFormat("decimal", "a decimal number as text, such as '19.99'", _finite_decimal),
+        datetime.date: TextFormat(
+            "date", "a date such as '2025-01-31'", datetime.date.fromisoformat
+        ),
+        datetime.datetime: TextFormat(
+            "date-time",
+            "an ISO 8601 time such as '2025-01-31T09:30:00Z'",
+            datetime.datetime.fromisoformat,
+        ),
+        datetime.time: TextFormat(
+            "time", "a time of day such as '09:30:00'", datetime.time.fromisoformat
+        ),
+        Decimal: TextFormat(
+            "decimal", "a decimal number as text, such as '19.99'", _finite_decimal
+        ),
         Path: TextFormat("path", "a path as text", Path),
         PurePath: TextFormat("path", "a path as text", PurePath),
     }
@@ -74,7 +96,7 @@ TEXT_FORMATS: Final[Mapping[type, TextFormat]] = MappingProxyType(
 """Types that travel as text."""
 
 
-# --- shapes -----------------------------------------------------------------------------------------------------------------------------
+# --- shapes ---------------------------------------------------------------------------------------
 
 
 @frozen
@@ -139,8 +161,8 @@ class Record:
 class OneOf:
     """A union.
 
-    The narrowest member that fits wins, whatever their order: to Python, `str | UUID` and `UUID | str` are the same, and caches swap one
-    for the other.
+    The narrowest member that fits wins, whatever their order: to Python, `str | UUID` and `UUID |
+    str` are the same, and caches swap one for the other.
     """
 
     members: tuple[Any, ...]
@@ -193,7 +215,9 @@ def noun_of(shape: Shape) -> str:
         case Text(form=form):
             return form.noun
         case Choice(values=values):
-            listed = ", ".join(repr(value) if isinstance(value, str) else json.dumps(value) for value, _ in values)
+            listed = ", ".join(
+                repr(value) if isinstance(value, str) else json.dumps(value) for value, _ in values
+            )
             return f"one of {listed}" if len(values) > 1 else listed
         case Array():
             return "a list"
@@ -267,7 +291,8 @@ def shape_of(annotation: Any, where: str = "") -> Shape:
         where: How to call the place it stands at in messages.
 
     Raises:
-        ToolDefinitionError: It has no form in JSON; the message says where, and what would be allowed.
+        ToolDefinitionError: It has no form in JSON; the message says where, and what would be
+            allowed.
     """
     annotation = _unaliased(annotation, where)
     if annotation is Any or annotation is object:
@@ -279,7 +304,13 @@ def shape_of(annotation: Any, where: str = "") -> Shape:
         limits = tuple(datum for datum in metadata if isinstance(datum, Constraints))
         return Refined(annotation.__origin__, descriptions[-1] if descriptions else None, limits)
     if origin is Literal:
-        return _choice([(value.value if isinstance(value, enum.Enum) else value, value) for value in arguments], where)
+        return _choice(
+            [
+                (value.value if isinstance(value, enum.Enum) else value, value)
+                for value in arguments
+            ],
+            where,
+        )
     if origin in (Union, UnionType):
         return OneOf(arguments)
     if (kind := origin or annotation) is tuple:
@@ -290,7 +321,9 @@ def shape_of(annotation: Any, where: str = "") -> Shape:
         return _array(_ARRAYS[kind], arguments[0] if arguments else Any, where)
     if kind in _TABLES:
         if arguments and _unaliased(arguments[0], where) is not str:
-            raise ToolDefinitionError(f"{where}: keys of a dictionary must be str, not {_name(arguments[0])}")
+            raise ToolDefinitionError(
+                f"{where}: keys of a dictionary must be str, not {_name(arguments[0])}"
+            )
         return Table(arguments[1] if arguments else Any)
     if isinstance(annotation, type) and origin is None:
         return _class_shape(annotation, where)
@@ -316,14 +349,20 @@ def _unaliased(annotation: Any, where: str) -> Any:
     except TypeError:
         raise ToolDefinitionError(f"{where}: nothing in an annotation may be unhashable") from None
     while isinstance(annotation, typing.NewType) or type(annotation).__name__ == "TypeAliasType":
-        annotation = annotation.__supertype__ if isinstance(annotation, typing.NewType) else annotation.__value__
+        annotation = (
+            annotation.__supertype__
+            if isinstance(annotation, typing.NewType)
+            else annotation.__value__
+        )
     return NoneType if annotation is None else annotation
 
 
 def _choice(values: list[tuple[object, object]], where: str) -> Choice:
     for value, meaning in values:
         if type(value) not in _SCALARS or value in (math.inf, -math.inf):
-            raise ToolDefinitionError(f"{where}: {meaning!r} cannot be written in JSON; allowed are str, int, float, bool and None")
+            raise ToolDefinitionError(
+                f"{where}: {meaning!r} cannot be written in JSON; allowed are str, int, float, bool and None"
+            )
     if not values:
         raise ToolDefinitionError(f"{where}: an Enum without members allows nothing")
     return Choice(tuple(values))
@@ -332,7 +371,9 @@ def _choice(values: list[tuple[object, object]], where: str) -> Choice:
 def _array(build: Callable[[list[Any]], Any], element: Any, where: str) -> Array:
     unique = build in (set, frozenset)
     if unique and getattr(get_origin(element) or element, "__hash__", None) is None:
-        raise ToolDefinitionError(f"{where}: elements of a set must be hashable, and {_name(element)} is not; a list may hold it")
+        raise ToolDefinitionError(
+            f"{where}: elements of a set must be hashable, and {_name(element)} is not; a list may hold it"
+        )
     return Array(element, build, unique)
 
 
@@ -341,10 +382,14 @@ def _no_shape(annotation: Any, where: str) -> ToolDefinitionError:
 
 
 def _name(annotation: Any) -> str:
-    return annotation.__qualname__ if isinstance(annotation, type) and get_origin(annotation) is None else str(annotation)
+    return (
+        annotation.__qualname__
+        if isinstance(annotation, type) and get_origin(annotation) is None
+        else str(annotation)
+    )
 
 
-# --- members of classes -----------------------------------------------------------------------------------------------------------------
+# --- members of classes ---------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -372,9 +417,13 @@ def members_of(cls: Any, where: str) -> tuple[Member, ...]:
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
     except Exception as exc:  # an annotation may be any expression
-        raise ToolDefinitionError(f"{where}: the annotations of {cls.__qualname__} cannot be resolved: {exc}") from None
+        raise ToolDefinitionError(
+            f"{where}: the annotations of {cls.__qualname__} cannot be resolved: {exc}"
+        ) from None
     described = documentation_of(cls).members
-    members = _typed_dict_members(cls, hints) if is_typed_dict(cls) else _field_members(cls, hints, where)
+    members = (
+        _typed_dict_members(cls, hints) if is_typed_dict(cls) else _field_members(cls, hints, where)
+    )
     return tuple(attrs.evolve(member, description=described.get(member.name)) for member in members)
 
 
@@ -387,7 +436,9 @@ def _typed_dict_members(cls: Any, hints: Mapping[str, Any]) -> Iterator[Member]:
     for name, annotation in hints.items():
         required = name in cls.__required_keys__
         if (qualifier := get_origin(annotation)) in (Required, NotRequired):
-            required = qualifier is Required  # postponed annotations hide this from `__required_keys__`
+            required = (
+                qualifier is Required
+            )  # postponed annotations hide this from `__required_keys__`
             annotation = get_args(annotation)[0]
         yield Member(name=name, annotation=annotation, required=required)
 
@@ -395,7 +446,9 @@ def _typed_dict_members(cls: Any, hints: Mapping[str, Any]) -> Iterator[Member]:
 def _field_members(cls: Any, hints: Mapping[str, Any], where: str) -> Iterator[Member]:
     for attribute, name, required, default in _fields(cls):
         if attribute not in hints:
-            raise ToolDefinitionError(f"{where}: {cls.__qualname__}.{attribute} has no annotation; {ALLOWED}")
+            raise ToolDefinitionError(
+                f"{where}: {cls.__qualname__}.{attribute} has no annotation; {ALLOWED}"
+            )
         yield Member(name=name, annotation=hints[attribute], required=required, default=default)
 
 
@@ -405,7 +458,11 @@ def _fields(cls: Any) -> Iterator[tuple[str, str, bool, Any]]:
         for attribute in attrs.fields(cls):
             if attribute.init:
                 required = attribute.default is NOTHING
-                default = UNSET if required or isinstance(attribute.default, attrs.Factory) else attribute.default  # type: ignore[arg-type]
+                default = (
+                    UNSET
+                    if required or isinstance(attribute.default, attrs.Factory)  # type: ignore[arg-type]
+                    else attribute.default
+                )
                 yield attribute.name, attribute.alias or attribute.name, required, default
     else:
         for field in dataclasses.fields(cls):

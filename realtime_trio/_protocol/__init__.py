@@ -1,0 +1,1 @@
+"""Between text and values: events in JSON, the two dialects, addresses and keys.  Pure."""

@@ -1,0 +1,403 @@
+"""From one publisher to any number of independent, bounded, resumable streams.
+
+Owns the buffers of everybody who listens to a session.  Refuses to know what an event is: a type to
+filter by is all it looks at.
+
+Theory of operation.  `publish` is synchronous and never waits, so that whoever reads the connection
+is never held up by a consumer.  Every stream has a buffer of its own (tee, not split).  A buffer
+that reaches its bound is closed for newcomers, which are only counted, until its consumer has taken
+everything out; the consumer then gets `SlowConsumer` in the place of the gap, and the buffer is
+open again.  Nothing is lost silently, and nothing from behind a gap is delivered before it.
+
+The hub holds buffers and users hold streams, so a stream that nobody references any more can be
+noticed and its buffer dropped.  That may happen inside any line of any thread, so it only sets
+flags; the next `publish` or `subscribe` cleans up.  There is no channel and no task between the
+two: an event costs an append and a pop, and a burst of events wakes a waiting consumer once.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter, deque
+from types import TracebackType
+from typing import Generic, Self, TypeVar, overload
+
+import trio
+
+from realtime_trio.errors import SessionClosed, SlowConsumer
+
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+
+DEFAULT_CAPACITY = 8192
+"""Events a stream buffers.  The longest spoken answer of 4096 tokens is about 200 s of audio, which
+the service sends faster than it can be played: 2000 audio deltas of 100 ms and as many pieces of
+transcript, each with the update derived from it."""
+
+DEFAULT_BACKLOG = 1024
+"""Events kept for the first subscriber.  Enough for the opening exchange and an answer of some 20
+seconds, were nobody to listen yet."""
+
+CHECKPOINT_EVERY = 16
+"""Events a stream delivers from its buffer before it lets other tasks run.  A checkpoint costs ten
+times what taking an event does."""
+
+
+class EventHub(Generic[E]):
+    """Hands every published event to every stream that asked for its type.
+
+    Events published before the first subscription are kept for it: all that match its types are
+    delivered to the first stream, and the others are discarded at that moment.  From then on
+    nothing is kept for later subscribers.
+
+    All methods are synchronous and belong to the thread of the trio loop.
+
+    Args:
+        capacity: Default bound of a stream's buffer, in events; at least 1.
+        backlog: How many events are kept for the first subscription.  Beyond it events are counted
+            and reported to the first stream as `SlowConsumer`, as far as they match its types.
+            With 0 nothing is kept or reported: a stream begins where it was subscribed.
+
+    Raises:
+        ValueError: `capacity` or `backlog` is out of range.
+    """
+
+    def __init__(self, *, capacity: int = DEFAULT_CAPACITY, backlog: int = DEFAULT_BACKLOG) -> None:
+        if backlog < 0:
+            raise ValueError(f"backlog must be 0 or more events, not {backlog}")
+        self._capacity = _checked(capacity)
+        self._backlog = backlog
+        self._kept: deque[E] | None = deque() if backlog else None
+        self._kept_out: Counter[type] = Counter()
+        self._buffers: list[_Buffer[E]] = []
+        self._routes: dict[type, tuple[_Buffer[E], ...]] = {}
+        self._has_abandoned = False
+        self._closed = False
+        self._error: Exception | None = None
+
+    @property
+    def stream_count(self) -> int:
+        """How many streams are subscribed: neither closed nor abandoned, and the hub is open."""
+        self._drop_abandoned()
+        return len(self._buffers)
+
+    def publish(self, event: E) -> None:
+        """Append `event` to every stream that asked for its type, and wake the tasks that wait there.
+
+        Never blocks and never raises; takes time proportional to the number of interested streams.
+        After `close` it does nothing.
+        """
+        if self._has_abandoned:
+            self._drop_abandoned()
+        kind = type(event)
+        route = self._routes.get(kind)
+        if route is None:
+            route = tuple(
+                buffer
+                for buffer in self._buffers
+                if not buffer.types or issubclass(kind, buffer.types)
+            )
+            if self._kept is None:
+                self._routes[kind] = route
+            else:
+                self._keep(self._kept, event)
+        for buffer in route:
+            buffer.put(event)
+
+    @overload
+    def subscribe(self, *, capacity: int | None = None, kept: bool = True) -> EventStream[E]: ...
+    @overload
+    def subscribe(
+        self, a: type[A], /, *, capacity: int | None = None, kept: bool = True
+    ) -> EventStream[A]: ...
+    @overload
+    def subscribe(
+        self, a: type[A], b: type[B], /, *, capacity: int | None = None, kept: bool = True
+    ) -> EventStream[A | B]: ...
+    @overload
+    def subscribe(
+        self,
+        a: type[A],
+        b: type[B],
+        c: type[C],
+        /,
+        *,
+        capacity: int | None = None,
+        kept: bool = True,
+    ) -> EventStream[A | B | C]: ...
+    @overload
+    def subscribe(
+        self,
+        a: type[A],
+        b: type[B],
+        c: type[C],
+        d: type[D],
+        /,
+        *,
+        capacity: int | None = None,
+        kept: bool = True,
+    ) -> EventStream[A | B | C | D]: ...
+    @overload
+    def subscribe(
+        self, *types: type[E], capacity: int | None = None, kept: bool = True
+    ) -> EventStream[E]: ...
+
+    def subscribe(
+        self, *types: type, capacity: int | None = None, kept: bool = True
+    ) -> EventStream[object]:
+        """Open a stream of what is published from now on, and of what was kept if this is the first subscription.
+
+        After `close` the stream has ended already, but still delivers what was kept if nobody had
+        subscribed before.
+
+        Args:
+            types: Only instances of these types, or of their subclasses, are delivered.  None
+                given: everything.
+            capacity: Bound of this stream's buffer in events, at least 1; the hub's default if
+                None.  Kept events are delivered beyond it.
+            kept: Take what was kept.  False leaves it for the next subscription, and begins at the
+                call in any case.
+
+        Raises:
+            TypeError: One of `types` is not a class.
+            ValueError: `capacity` is out of range.
+        """
+        for kind in types:
+            if not isinstance(kind, type):
+                raise TypeError(f"a stream is narrowed by classes of events, not by {kind!r}")
+        if self._has_abandoned:
+            self._drop_abandoned()
+        buffer: _Buffer[E] = _Buffer(
+            types, self._capacity if capacity is None else _checked(capacity)
+        )
+        if self._kept is not None and kept:
+            buffer.events.extend(
+                event for event in self._kept if not types or isinstance(event, types)
+            )
+            buffer.dropped = sum(
+                count
+                for kind, count in self._kept_out.items()
+                if not types or issubclass(kind, types)
+            )
+            self._kept = None
+            self._kept_out.clear()
+        if self._closed:
+            buffer.end(self._error)
+        else:
+            self._buffers.append(buffer)
+            self._routes.clear()
+        return EventStream(self, buffer)
+
+    def close(self, error: Exception | None = None) -> None:
+        """End all streams: each delivers what it has buffered, then ends, or raises `error` if one is given.
+
+        Every later receive raises `error` again.  Closing twice does nothing; the first error
+        stands.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._error = error
+        for buffer in self._buffers:
+            buffer.end(error)
+        self._buffers = []
+        self._routes.clear()
+
+    def _keep(self, kept: deque[E], event: E) -> None:
+        if self._closed:
+            return
+        if len(kept) < self._backlog:
+            kept.append(event)
+        else:
+            self._kept_out[type(event)] += 1
+
+    def _abandon(self, buffer: _Buffer[E]) -> None:
+        """Called when a stream is closed or garbage-collected, so possibly in the middle of anything: see the module's docstring."""
+        buffer.discard()
+        self._has_abandoned = True
+
+    def _drop_abandoned(self) -> None:
+        self._has_abandoned = False
+        self._buffers = [buffer for buffer in self._buffers if not buffer.ended]
+        self._routes.clear()
+
+
+class EventStream(Generic[E_co]):
+    """One independent view of a hub's events: iterate it, or `receive` from it.
+
+    Made by `EventHub.subscribe`, and active from that moment.  `break` out of `async for` and
+    iterate again: it resumes where it was.  One task at a time may receive; the streams themselves
+    are independent of each other.
+
+    A stream that falls behind by more than its capacity first delivers what it has buffered, then
+    raises `SlowConsumer` once with the number of events it missed, then goes on with what is
+    published from there on.
+
+    `close` it, leave a `with` block over it, or drop the last reference to it to unsubscribe.
+    """
+
+    def __init__(self, hub: EventHub[E_co], buffer: _Buffer[E_co]) -> None:
+        self._buffer = buffer
+        self._reading = False
+        self._in_a_row = 0
+        self._unsubscribe = weakref.finalize(self, hub._abandon, buffer)
+        self._unsubscribe.atexit = False
+
+    @property
+    def pending(self) -> int:
+        """How many events are buffered."""
+        return len(self._buffer.events)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> E_co:
+        """Wait for the next event; like `receive`, but ends the iteration when the stream has ended."""
+        buffer = self._buffer
+        self._check_not_reading()
+        if buffer.events and self._in_a_row < CHECKPOINT_EVERY - 1:
+            self._in_a_row += 1
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return buffer.events.popleft()
+        self._in_a_row = 0
+        self._reading = True
+        try:
+            if buffer.has_news():
+                await trio.lowlevel.checkpoint()
+            else:
+                await buffer.wait()
+        finally:
+            self._reading = False
+        # There is something to take: nobody else could while `_reading` was set, and the end of a
+        # stream is something too.
+        return buffer.take()
+
+    async def receive(self) -> E_co:
+        """Wait for the next event and return it.
+
+        Every call is a checkpoint for cancellation.  With events in the buffer only every 16th call
+        lets other tasks run.
+
+        Cancel-safe: no event is lost.
+
+        Raises:
+            SlowConsumer: Events were missed at this place of the stream.  Call again to go on
+                behind the gap.
+            SessionClosed: The stream was closed, or the hub was and everything has been delivered.
+            Exception: The hub was closed with this error and everything has been delivered.
+            trio.BusyResourceError: Another task is receiving from this stream.
+        """
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration:
+            raise SessionClosed("this event stream has ended") from None
+
+    def receive_nowait(self) -> E_co:
+        """Return the next event if there is one in the buffer.
+
+        Raises:
+            trio.WouldBlock: There is none, and the stream has not ended.
+            SlowConsumer, SessionClosed, Exception, trio.BusyResourceError: As for `receive`.
+        """
+        self._check_not_reading()
+        if not self._buffer.has_news():
+            raise trio.WouldBlock
+        try:
+            return self._buffer.take()
+        except StopAsyncIteration:
+            raise SessionClosed("this event stream has ended") from None
+
+    def close(self) -> None:
+        """Unsubscribe and discard what is buffered; iteration ends, also for a task that is waiting.  Closing twice does nothing."""
+        self._unsubscribe()
+        self._buffer.wake()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_not_reading(self) -> None:
+        if self._reading:
+            raise trio.BusyResourceError(
+                "another task is receiving from this event stream; give each task a stream of its own"
+            )
+
+
+class _Buffer(Generic[E]):
+    """What one stream has yet to deliver, in this order: events, then a gap of `dropped` events, then the end."""
+
+    __slots__ = ("capacity", "dropped", "ended", "error", "events", "sleeper", "types")
+
+    def __init__(self, types: tuple[type, ...], capacity: int) -> None:
+        self.types = types
+        self.capacity = capacity
+        self.events: deque[E] = deque()
+        self.dropped = 0
+        self.ended = False
+        self.error: Exception | None = None
+        self.sleeper: trio.lowlevel.Task | None = None
+
+    def put(self, event: E) -> None:
+        if self.dropped or len(self.events) >= self.capacity:
+            self.dropped += 1
+            return
+        self.events.append(event)
+        if self.sleeper is not None:
+            self.wake()
+
+    def has_news(self) -> bool:
+        """Whether `take` has something to return or to raise."""
+        return bool(self.events) or self.dropped > 0 or self.ended
+
+    def take(self) -> E:
+        if self.events:
+            return self.events.popleft()
+        if self.dropped:
+            dropped, self.dropped = self.dropped, 0
+            raise SlowConsumer(dropped)
+        if self.error is not None:
+            raise self.error
+        raise StopAsyncIteration
+
+    async def wait(self) -> None:
+        """Sleep until the next `wake`."""
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self.sleeper = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self.sleeper = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def wake(self) -> None:
+        if self.sleeper is not None:
+            sleeper, self.sleeper = self.sleeper, None
+            trio.lowlevel.reschedule(sleeper)
+
+    def end(self, error: Exception | None) -> None:
+        self.ended = True
+        self.error = error
+        self.wake()
+
+    def discard(self) -> None:
+        self.ended = True
+        self.error = None
+        self.dropped = 0
+        self.events.clear()
+
+
+def _checked(capacity: int) -> int:
+    if capacity < 1:
+        raise ValueError(f"capacity must be at least 1 event, not {capacity}")
+    return capacity

@@ -1,0 +1,200 @@
+"""The user's audio on its way to the server: what sessions with an input buffer have in common.
+
+Owns appending, committing and clearing, and the conversation and the costs that follow from it.
+What else a session is for, whether it answers or only transcribes, is for the kinds of session that
+build on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+import trio
+
+from realtime_trio._protocol.codec import Codec
+from realtime_trio._runtime.nursery import ServiceNursery
+from realtime_trio._session.base import Exchange
+from realtime_trio._state.conversation.audio import Retention
+from realtime_trio._state.conversation.input_buffer import COMMIT_EMPTY
+from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio._state.costs import Ledger, Usage
+from realtime_trio._transport.contract import Transport
+from realtime_trio.audio import PCM_RATE, AudioData, AudioLike, alaw_encode, mulaw_encode
+from realtime_trio.errors import LocalProtocolError, ServerError
+from realtime_trio.events import (
+    AudioFormat,
+    ErrorEvent,
+    Event,
+    InputAudioBufferAppend,
+    InputAudioBufferClear,
+    InputAudioBufferCommit,
+    InputAudioBufferCommitted,
+    RealtimeSession,
+    ServerEvent,
+    SessionAudioInput,
+    TranscriptionSession,
+)
+
+S = TypeVar("S", bound=RealtimeSession | TranscriptionSession)
+
+MIN_COMMIT_MS: Final = 100
+"""The service refuses to commit less."""
+MAX_APPEND_BYTES: Final = 2**20
+"""Longest piece of audio in one event.  The protocol allows 15 MiB, but masking and encoding that
+would hold up everybody else."""
+_G711: Final = {"audio/pcmu": mulaw_encode, "audio/pcma": alaw_encode}
+
+
+def split_audio(
+    audio: AudioLike, audio_format: AudioFormat, chunk_ms: int | None
+) -> Iterator[bytes]:
+    """Encode audio and cut it into pieces for one event each; there is none if there is no audio.
+
+    Args:
+        audio: int16 or float32 array of shape (n,), at the rate of the format; or bytes, encoded
+            already.
+        audio_format: How to encode it.
+        chunk_ms: Milliseconds per piece; None makes them as long as is reasonable.
+
+    Raises:
+        LocalProtocolError: It is no audio.
+    """
+    encoded = AudioData.of(audio)
+    if isinstance(audio, np.ndarray) and (encode := _G711.get(audio_format.type or "")):
+        encoded = AudioData(encode(encoded.samples))
+    data, bytes_per_ms = encoded.data, _bytes_per_ms(audio_format)
+    size = MAX_APPEND_BYTES if chunk_ms is None else max(1, chunk_ms) * bytes_per_ms
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+class InputAudioExchange(Exchange, Generic[S]):
+    """Base of the kinds of session that make user messages of an input buffer."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        codec: Codec,
+        services: ServiceNursery,
+        *,
+        capacity: int | None,
+        new_id: Callable[[str], str],
+        retention: Retention,
+    ) -> None:
+        super().__init__(transport, codec, services, capacity=capacity, new_id=new_id)
+        self._config: S | None = None
+        self._conversation = Conversation(retention=retention)
+        self._ledger = Ledger()
+
+    @property
+    def config(self) -> S:
+        """The effective configuration, as the server last reported it."""
+        assert self._config is not None, "a session is handed out only after session.created"
+        return self._config
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation, always up to date with the events you hold.  Readable after the block."""
+        return self._conversation
+
+    @property
+    def usage(self) -> Usage:
+        """What the session has cost so far, in tokens by modality and seconds of transcription."""
+        return self._ledger.usage
+
+    async def append_audio(self, audio: AudioLike, *, chunk_ms: int | None = None) -> None:
+        """Append the user's audio, of any length, to the input buffer.
+
+        Args:
+            audio: int16 or float32 array of shape (n,), at the rate of the session's input format
+                (24 kHz by default, 8 kHz for G.711); or bytes in that format.
+            chunk_ms: Milliseconds per event; 20 to 100 is usual.  By default events are as long as
+                is reasonable.
+
+        Raises:
+            LocalProtocolError: It is no audio; nothing was sent.
+            SessionClosed: The session has ended.
+
+        Cancellation: between two events; what was queued is sent.
+        """
+        for piece in split_audio(audio, self._input_format, chunk_ms):
+            await self.send(InputAudioBufferAppend(audio=piece))
+        await trio.lowlevel.checkpoint()
+
+    async def commit_audio(self) -> str | None:
+        """Make the appended audio a user message, and wait for the server to do so.  Starts no response.
+
+        Returns:
+            Id of the user message; None if turn detection was faster and there was nothing left to
+            commit.
+
+        Raises:
+            LocalProtocolError: Less than 100 ms are pending, which the server would refuse; nothing
+                was sent.
+            ServerError, SessionClosed: As for `update`.
+        """
+        detecting = self._is_detecting_turns
+        if not detecting:
+            self._check_commit()
+        try:
+            answer = await self._request(InputAudioBufferCommit())
+        except ServerError as error:
+            if not detecting or error.code != COMMIT_EMPTY:
+                raise
+            await trio.lowlevel.checkpoint()
+            return None
+        assert isinstance(answer, InputAudioBufferCommitted)
+        return answer.item_id
+
+    async def clear_audio(self) -> None:
+        """Discard the appended audio, and wait for the server to do so."""
+        await self._request(InputAudioBufferClear())
+
+    def _is_benign(self, event: ServerEvent) -> bool:
+        return (
+            isinstance(event, ErrorEvent)
+            and event.error.code == COMMIT_EMPTY
+            and self._is_detecting_turns
+        )
+
+    def _note_sent(self, event: Event) -> None:
+        self._conversation.sent(event)
+
+    def _commit_pending(self) -> None:
+        if not self._is_detecting_turns and self._conversation.pending_input_ms > 0:
+            self._check_commit()
+            self._post(
+                self._named(InputAudioBufferCommit())
+            )  # at once, or somebody else would find the same audio pending
+
+    def _check_commit(self) -> None:
+        pending = self._conversation.pending_input_ms
+        if pending < MIN_COMMIT_MS:
+            raise LocalProtocolError(
+                f"cannot commit {pending} ms of audio: at least {MIN_COMMIT_MS} ms must have been appended"
+            )
+
+    @property
+    def _input(self) -> SessionAudioInput:
+        return (
+            self.config.audio.input if self.config.audio is not None else None
+        ) or SessionAudioInput()
+
+    @property
+    def _is_detecting_turns(self) -> bool:
+        detection = self._input.turn_detection
+        return detection is not None and detection.type != "none"  # as some servers write it
+
+    @property
+    def _input_format(self) -> AudioFormat:
+        return self._input.format or AudioFormat.pcm()
+
+
+def _bytes_per_ms(audio_format: AudioFormat) -> int:
+    return (
+        2 * (audio_format.rate or PCM_RATE) // 1000
+        if audio_format.type in ("audio/pcm", None)
+        else 8
+    )

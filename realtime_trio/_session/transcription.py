@@ -1,0 +1,208 @@
+"""A transcription session: speech in, its transcript out, and no answers.
+
+Owns the meaning of its events: the user's messages, their captions, what it costs.  How the audio
+gets to the server is `input_audio`'s business.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypedDict, Unpack
+
+from realtime_trio._protocol.codec import Codec, SessionKind
+from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._runtime.hub import EventStream
+from realtime_trio._runtime.nursery import ServiceNursery
+from realtime_trio._session.base import generate_id, open_exchange
+from realtime_trio._session.input_audio import InputAudioExchange
+from realtime_trio._state.captions import Caption, Captions
+from realtime_trio._state.conversation.audio import Retention
+from realtime_trio._transport.contract import Transport
+from realtime_trio.connection import ConnectOptions, check_options
+from realtime_trio.events import (
+    AudioFormat,
+    Event,
+    Include,
+    NoiseReduction,
+    ServerEvent,
+    SessionCreated,
+    SessionUpdate,
+    SessionUpdated,
+    Transcription,
+    TranscriptionSession,
+    TranscriptionSessionConfig,
+    TurnDetection,
+)
+
+DEFAULT_TRANSCRIPTION_MODEL: Final = "gpt-4o-transcribe"
+
+
+class TranscriptionSettings(TypedDict, total=False):
+    """A transcription session's settings as flat keywords; see `TranscriptionSessionConfig` for what each means."""
+
+    input_format: AudioFormat
+    transcription: Transcription | None
+    noise_reduction: NoiseReduction | None
+    turn_detection: TurnDetection | None
+    include: Iterable[Include | str]
+
+
+class TranscriptionOptions(ConnectOptions, TranscriptionSettings, total=False):
+    """Every keyword of `open_transcription_session`: how to connect, and how the session shall be."""
+
+
+class Transcriber(InputAudioExchange[TranscriptionSession]):
+    """A session that transcribes.  Made by `open_transcription_session`; usable from any number of tasks."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        codec: Codec,
+        services: ServiceNursery,
+        *,
+        capacity: int | None,
+        new_id: Callable[[str], str],
+        retention: Retention,
+    ) -> None:
+        super().__init__(
+            transport, codec, services, capacity=capacity, new_id=new_id, retention=retention
+        )
+        self._captions = Captions()
+
+    def captions(self, *, capacity: int | None = None) -> EventStream[Caption]:
+        """Open a stream of captions: everything that is said, as it is understood, one piece of speech after the other.
+
+        The same as `events(Caption)`.  What was said before the first stream of the session was
+        opened is in that one.
+
+        Args:
+            capacity: Captions the stream may fall behind before it misses some and says so with
+                `SlowConsumer`.
+        """
+        return self.events(Caption, capacity=capacity)
+
+    async def update(
+        self,
+        config: TranscriptionSessionConfig | None = None,
+        **settings: Unpack[TranscriptionSettings],
+    ) -> TranscriptionSession:
+        """Change the configuration and wait until the server has taken it.
+
+        Args:
+            config: The change as the protocol nests it; or
+            **settings: the change as flat keywords: `update(turn_detection=None)`.  None clears
+                where the setting allows it.
+
+        Returns:
+            The whole effective configuration.
+
+        Raises:
+            ServerError: The server refused, and then changed nothing; `param` says what was wrong.
+            LocalProtocolError: The change does not fit the protocol; nothing was sent.
+            SessionClosed: The session ended before the answer came.
+
+        Cancellation: before the change was queued nothing was sent; afterwards it takes effect all
+            the same.
+        """
+        if config is None:
+            check_options(settings, TranscriptionSettings)
+            config = TranscriptionSessionConfig.of(**settings)
+        elif settings:
+            raise TypeError(
+                "update() takes either a TranscriptionSessionConfig or keywords, not both"
+            )
+        answer = await self._request(SessionUpdate(session=config))
+        assert isinstance(answer, SessionUpdated)
+        return answer.session if isinstance(answer.session, TranscriptionSession) else self.config
+
+    def _understand(self, event: ServerEvent) -> Iterable[Event]:
+        match event:
+            case SessionCreated(session=TranscriptionSession() as config):
+                self._config = config
+                self._created.set()
+            case SessionUpdated(session=config):
+                self._is_configuring = False
+                self._config = config if isinstance(config, TranscriptionSession) else self._config
+        derived = self._conversation.apply(event)
+        self._ledger.apply(event)
+        return *derived, *self._captions.apply(event)
+
+    def _over(self) -> None:
+        for caption in self._captions.rest():
+            self._hub.publish(caption)
+
+
+@asynccontextmanager
+async def open_transcription_session(
+    model: str | None = None,
+    *,
+    url: str | Endpoint | None = None,
+    transport: Transport | None = None,
+    record: str | os.PathLike[str] | None = None,
+    retention: Retention = "none",
+    capacity: int | None = None,
+    new_id: Callable[[str], str] = generate_id,
+    **options: Unpack[TranscriptionOptions],
+) -> AsyncIterator[Transcriber]:
+    """Open a session that only transcribes: ready when the block is entered, closed and gone when it is left.
+
+    Leaving does not wait for transcripts that are still to come: first take the final caption of
+    what was committed last.
+
+    Args:
+        model: Transcription model, short for `transcription=Transcription(model=...)`;
+            `gpt-4o-transcribe` when neither is given.
+        url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
+            and then OpenAI's own.
+        transport: A connected transport to use instead of connecting, for tests and tunnels; the
+            block closes it.
+        record: A file to record the session in as it goes over the wire, but for keys; see
+            `open_recording`.
+        retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds.
+        capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
+        new_id: Makes the ids of client events: called with a prefix.
+        **options: How to connect, see `ConnectOptions`, and how the session shall be, see
+            `TranscriptionSettings`.  By default the server detects turns; some models transcribe
+            without a pause instead, and need `turn_detection=None`.
+
+    Raises:
+        ConnectionFailed: There was no session within `connect_timeout`: unreachable, refused, a
+            wrong key, or a configuration the server does not accept, such as an unknown model.
+        ConnectionLost: The connection ended in the middle of the block in any other way than a
+            clean close.  It leaves bare, not in a group; an exception of the block wins over it and
+            gets a note.
+        LocalProtocolError, TypeError: An argument is unusable; nothing was sent.
+    """
+    check_options(options, TranscriptionOptions)
+    settings: Any = {
+        name: value
+        for name, value in options.items()
+        if name in TranscriptionSettings.__annotations__
+    }
+    connecting: Any = {
+        name: value for name, value in options.items() if name in ConnectOptions.__annotations__
+    }
+    if model is not None and "transcription" in settings:
+        raise TypeError(
+            "open_transcription_session() takes either a model or transcription=Transcription(model=...), not both"
+        )
+    settings.setdefault("transcription", Transcription(model=model or DEFAULT_TRANSCRIPTION_MODEL))
+
+    def make(connected: Transport, codec: Codec, services: ServiceNursery) -> Transcriber:
+        return Transcriber(
+            connected, codec, services, capacity=capacity, new_id=new_id, retention=retention
+        )
+
+    async with open_exchange(
+        make,
+        SessionKind.TRANSCRIPTION,
+        SessionUpdate(event_id=new_id("evt_"), session=TranscriptionSessionConfig.of(**settings)),
+        model=None,
+        url=url,
+        transport=transport,
+        record=record,
+        options=connecting,
+    ) as session:
+        yield session

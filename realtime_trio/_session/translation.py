@@ -1,0 +1,311 @@
+"""A translation session: speech in, the same speech in another language out, while it is being spoken.
+
+Owns the meaning of its events: there are no items, turns or responses, only what was said and what
+was understood so far, and an end that takes its time because what was sent is still being
+translated.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, TypedDict, Unpack
+
+import trio
+from attrs import define, field
+
+from realtime_trio._protocol.codec import Codec, SessionKind
+from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._runtime.nursery import ServiceNursery
+from realtime_trio._session.base import Exchange, generate_id, open_exchange
+from realtime_trio._session.input_audio import split_audio
+from realtime_trio._state.conversation.item import GrowingText
+from realtime_trio._transport.contract import Transport
+from realtime_trio.audio import AudioLike
+from realtime_trio.connection import ConnectOptions, check_options
+from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
+from realtime_trio.events import (
+    UNSET,
+    AudioFormat,
+    ErrorEvent,
+    Event,
+    NoiseReduction,
+    ServerEvent,
+    Transcription,
+    TranslationSession,
+    TranslationSessionClose,
+    TranslationSessionClosed,
+    TranslationSessionConfig,
+    TranslationSessionCreated,
+    TranslationSessionInputAudioBufferAppend,
+    TranslationSessionInputTranscriptDelta,
+    TranslationSessionOutputTranscriptDelta,
+    TranslationSessionUpdate,
+    TranslationSessionUpdated,
+)
+
+DEFAULT_TRANSLATION_MODEL: Final = "gpt-realtime-translate"
+
+
+class TranslationSettings(TypedDict, total=False):
+    """A translation session's settings as flat keywords; see `TranslationSessionConfig` for what each means."""
+
+    language: str
+    transcription: Transcription | None
+    noise_reduction: NoiseReduction | None
+
+
+@define(eq=False)
+class _Closing:
+    """A `session.close` that was sent."""
+
+    event_id: str | None
+    settled: trio.Event = field(factory=trio.Event)
+    error: Exception | None = None
+
+    def settle(self, error: Exception | None) -> None:
+        if not self.settled.is_set():
+            self.error = error
+            self.settled.set()
+
+
+class Translator(Exchange):
+    """A session that translates.  Made by `open_translation_session`; usable from any number of tasks.
+
+    What it says comes as events: `TranslationSessionOutputAudioDelta`,
+    `TranslationSessionOutputTranscriptDelta` and, if the original is transcribed,
+    `TranslationSessionInputTranscriptDelta`.  Text is kept here too; audio is not.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        codec: Codec,
+        services: ServiceNursery,
+        *,
+        capacity: int | None,
+        new_id: Callable[[str], str],
+    ) -> None:
+        super().__init__(transport, codec, services, capacity=capacity, new_id=new_id)
+        self._config: TranslationSession | None = None
+        self._said = GrowingText()
+        self._heard = GrowingText()
+        self._closing: _Closing | None = None
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> TranslationSession:
+        """The effective configuration, as the server last reported it."""
+        assert self._config is not None, "a session is handed out only after session.created"
+        return self._config
+
+    @property
+    def transcript(self) -> str:
+        """The translation so far, as text.  Readable after the block."""
+        return self._said.read()
+
+    @property
+    def source_transcript(self) -> str:
+        """The original so far, as text; empty unless `transcription` is on.  Readable after the block."""
+        return self._heard.read()
+
+    # --- speaking ---------------------------------------------------------------------------------
+
+    async def update(
+        self,
+        config: TranslationSessionConfig | None = None,
+        **settings: Unpack[TranslationSettings],
+    ) -> TranslationSession:
+        """Change the configuration and wait until the server has taken it.
+
+        Args:
+            config: The change as the protocol nests it; or
+            **settings: the change as flat keywords: `update(language="fr")`.  None clears where the
+                setting allows it.
+
+        Returns:
+            The whole effective configuration.
+
+        Raises:
+            ServerError: The server refused, and then changed nothing; `param` says what was wrong.
+            LocalProtocolError: The change does not fit the protocol; nothing was sent.
+            SessionClosed: The session ended before the answer came.
+
+        Cancellation: before the change was queued nothing was sent; afterwards it takes effect all
+            the same.
+        """
+        if config is None:
+            check_options(settings, TranslationSettings)
+            config = TranslationSessionConfig.of(**settings)
+        elif settings:
+            raise TypeError(
+                "update() takes either a TranslationSessionConfig or keywords, not both"
+            )
+        answer = await self._request(TranslationSessionUpdate(session=config))
+        assert isinstance(answer, TranslationSessionUpdated)
+        return answer.session
+
+    async def append_audio(self, audio: AudioLike, *, chunk_ms: int | None = None) -> None:
+        """Append speech of any length.  Live, send without pauses, silence included: the model cannot see gaps.
+
+        Args:
+            audio: 24 kHz mono PCM: int16 or float32 array of shape (n,), or bytes.
+            chunk_ms: Milliseconds per event; the server works in steps of 200.  By default events
+                are as long as is reasonable.
+
+        Raises:
+            LocalProtocolError: It is no audio, or `finish` was called; nothing was sent.
+            SessionClosed: The session has ended.
+
+        Cancellation: between two events; what was queued is sent.
+        """
+        for piece in split_audio(audio, AudioFormat.pcm(), chunk_ms):
+            if self._closing is not None:
+                raise LocalProtocolError(
+                    "no audio can be appended any more: the session is being closed"
+                )
+            await self.send(TranslationSessionInputAudioBufferAppend(audio=piece))
+        await trio.lowlevel.checkpoint()
+
+    async def finish(self) -> None:
+        """End the session, and wait until everything that was sent has been translated.
+
+        What is still to come arrives in the streams before this returns; then they end.  Any number
+        of tasks may call it, and again.
+
+        Raises:
+            ServerError: The server refused; the session goes on.
+            SessionClosed: The session ended before the server had said everything.
+
+        Cancellation: the session ends all the same.
+        """
+        if self._closing is None:
+            close = self._named(TranslationSessionClose())
+            self._enqueue(
+                close, self._codec.encode(close)
+            )  # at once: two tasks must not both wait for room with it
+        closing = self._closing
+        assert closing is not None
+        await closing.settled.wait()
+        if closing.error is not None:
+            raise closing.error
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _understand(self, event: ServerEvent) -> Iterable[Event]:
+        match event:
+            case TranslationSessionOutputTranscriptDelta():
+                self._said.append(event.delta)
+            case TranslationSessionInputTranscriptDelta():
+                self._heard.append(event.delta)
+            case TranslationSessionCreated(session=config):
+                self._config = config
+                self._created.set()
+            case TranslationSessionUpdated(session=config):
+                self._is_configuring = False
+                self._config = config
+            case TranslationSessionClosed():
+                self._leaving = (
+                    True  # everything is said: however the connection ends now, nothing is lost
+                )
+                self._closing = self._closing or _Closing(None)
+                self._closing.settle(None)
+            case ErrorEvent(error=detail) if (
+                self._closing is not None and detail.event_id == self._closing.event_id is not None
+            ):
+                closing, self._closing = self._closing, None
+                closing.settle(
+                    ServerError(
+                        detail.message,
+                        type=detail.type,
+                        code=detail.code,
+                        param=detail.param,
+                        event_id=detail.event_id,
+                    )
+                )
+            case _:
+                pass
+        return ()
+
+    def _note_sent(self, event: Event) -> None:
+        if isinstance(event, TranslationSessionClose) and self._closing is None:
+            self._closing = _Closing(event.event_id)
+
+    def _over(self) -> None:
+        if self._closing is not None:
+            self._closing.settle(
+                SessionClosed("the session ended before everything was translated")
+            )
+
+    async def _drain(self) -> None:
+        with suppress(SessionClosed, ServerError):
+            await self.finish()
+        await super()._drain()
+
+
+@asynccontextmanager
+async def open_translation_session(
+    model: str = DEFAULT_TRANSLATION_MODEL,
+    *,
+    language: str,
+    transcription: Transcription | None = None,
+    noise_reduction: NoiseReduction | None = None,
+    url: str | Endpoint | None = None,
+    transport: Transport | None = None,
+    record: str | os.PathLike[str] | None = None,
+    capacity: int | None = None,
+    new_id: Callable[[str], str] = generate_id,
+    **options: Unpack[ConnectOptions],
+) -> AsyncIterator[Translator]:
+    """Open a session that translates speech: ready when the block is entered, closed and gone when it is left.
+
+    Args:
+        model: Translation model.
+        language: Code of the language to translate into, e.g. `es`; whatever is spoken is
+            understood.
+        transcription: Transcribe the original as well; only the model can be chosen.
+        noise_reduction: Reduce noise.
+        url: The service: a URL, an `Endpoint`, or None for `OPENAI_BASE_URL` and then OpenAI's own.
+        transport: A connected transport to use instead of connecting, for tests and tunnels; the
+            block closes it.
+        record: A file to record the session in as it goes over the wire, but for keys; see
+            `open_recording`.
+        capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
+        new_id: Makes the ids of client events: called with a prefix.
+        **options: How to connect, see `ConnectOptions`.
+
+    Raises:
+        ConnectionFailed: There was no session within `connect_timeout`: unreachable, refused, a
+            wrong key, an unknown model, or a configuration the server does not accept.
+        ConnectionLost: The connection ended in the middle of the block in any other way than a
+            clean close, before the server had said that it has translated everything.  It leaves
+            bare, not in a group; an exception of the block wins over it and gets a note.
+        LocalProtocolError, TypeError: An argument is unusable; nothing was sent.
+
+    Leaving in the normal way first does what `finish` does, but for no longer than `close_timeout`:
+    streams that are read outside of the block get the rest of the translation.  To wait as long as
+    it takes, call `finish`.  Leaving by an exception or a cancellation waits for nothing.
+    """
+    check_options(options, ConnectOptions)
+    config = TranslationSessionConfig.of(
+        language=language,
+        transcription=transcription or UNSET,
+        noise_reduction=noise_reduction or UNSET,
+    )
+
+    def make(connected: Transport, codec: Codec, services: ServiceNursery) -> Translator:
+        return Translator(connected, codec, services, capacity=capacity, new_id=new_id)
+
+    async with open_exchange(
+        make,
+        SessionKind.TRANSLATION,
+        TranslationSessionUpdate(event_id=new_id("evt_"), session=config),
+        model=model,
+        url=url,
+        transport=transport,
+        record=record,
+        options=options,
+    ) as session:
+        yield session

@@ -1,0 +1,169 @@
+"""Captions: what was said, in the order in which it was said.
+
+Owns the order of transcripts.  Pure: it is told every server event and tells captions.  It refuses
+to know how they are shown.
+
+Theory of operation.  Every piece of speech that the server commits is a line, and so is one that it
+transcribes before that, as streaming models do.  The transcription of the oldest line is told as it
+grows; those of later lines may be faster, and are held until it is their turn.  A server that owes
+the transcript of a line must not hold up the others for ever, so a line gives way once several
+later ones are complete; its transcript is then told whenever it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from attrs import define, frozen
+
+from realtime_trio._state.utility_events import UtilityEvent
+from realtime_trio.events import (
+    ConversationItemDeleted,
+    ConversationItemInputAudioTranscriptionCompleted,
+    ConversationItemInputAudioTranscriptionDelta,
+    ConversationItemInputAudioTranscriptionFailed,
+    Event,
+    InputAudioBufferCleared,
+    InputAudioBufferCommitted,
+    InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+    TranscriptionErrorDetail,
+)
+
+PATIENCE: Final = 3
+"""Complete lines that wait for one that is not.  Transcriptions run side by side and are about
+equally fast: one or two overtake."""
+_REMEMBERED: Final = 64  # Lines that are over, for stragglers; they follow within moments.
+
+
+@frozen(kw_only=True)
+class Caption(UtilityEvent):
+    """What is known of one piece of speech.  Replaces what was told of the same `item_id` before."""
+
+    item_id: str
+    """The user message.  The final caption of one comes before the first of the next, unless the
+    server leaves out a transcript."""
+    text: str
+    """All of its transcript so far; empty in a final caption if there were no words or the
+    transcription failed."""
+    is_final: bool
+    """Whether nothing follows for this item."""
+    error: TranscriptionErrorDetail | None = None
+    """Why the transcription failed, if it did."""
+    start_ms: int | None = None
+    """Where the speech begins, in milliseconds of audio appended since the session began; None
+    without turn detection."""
+    end_ms: int | None = None
+    """Where it ends; None until turn detection has said so."""
+
+
+@define(eq=False)
+class _Line:
+    item_id: str
+    start_ms: int | None = None
+    end_ms: int | None = None
+    text: str = ""
+    error: TranscriptionErrorDetail | None = None
+    is_awaited: bool = False
+    """Whether later lines wait for its transcript."""
+    is_overdue: bool = False
+    """Whether they do not any more."""
+    is_final: bool = False
+    has_news: bool = False
+
+    def caption(self) -> Caption:
+        self.has_news = False
+        return Caption(
+            item_id=self.item_id,
+            text=self.text,
+            is_final=self.is_final,
+            error=self.error,
+            start_ms=self.start_ms,
+            end_ms=self.end_ms,
+        )
+
+
+class Captions:
+    """The lines of one session that are not over."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, _Line] = {}
+        self._over: dict[str, None] = {}
+
+    def apply(self, event: Event) -> tuple[Caption, ...]:
+        """Take one server event; return the captions that can be told now."""
+        match event:
+            case ConversationItemInputAudioTranscriptionDelta():
+                self._grow(event.item_id, event.delta)
+            case ConversationItemInputAudioTranscriptionCompleted():
+                self._finish(event.item_id, event.transcript)
+            case ConversationItemInputAudioTranscriptionFailed():
+                self._finish(event.item_id, "", event.error)
+            case InputAudioBufferCommitted():
+                self._line(event.item_id, is_awaited=True)
+            case InputAudioBufferSpeechStarted():
+                self._time(event.item_id, start_ms=event.audio_start_ms)
+            case InputAudioBufferSpeechStopped():
+                self._time(event.item_id, end_ms=event.audio_end_ms)
+            case InputAudioBufferCleared():  # with the speech that had begun
+                self._lines = {
+                    item_id: line for item_id, line in self._lines.items() if line.is_awaited
+                }
+            case ConversationItemDeleted():
+                self._lines.pop(event.item_id, None)
+                self._end(event.item_id)
+            case _:
+                return ()
+        return tuple(self._told())
+
+    def _grow(self, item_id: str, delta: str) -> None:
+        if (line := self._line(item_id, is_awaited=True)) and delta:
+            line.text += delta
+            line.has_news = True
+
+    def _finish(
+        self, item_id: str, text: str, error: TranscriptionErrorDetail | None = None
+    ) -> None:
+        if line := self._line(item_id, is_awaited=True):
+            line.text, line.error = text, error
+            line.is_final = line.has_news = True
+
+    def _time(
+        self, item_id: str, *, start_ms: int | None = None, end_ms: int | None = None
+    ) -> None:
+        if line := self._line(item_id):
+            line.start_ms = line.start_ms if start_ms is None else start_ms
+            line.end_ms = line.end_ms if end_ms is None else end_ms
+
+    def rest(self) -> tuple[Caption, ...]:
+        """What is still held, once no more events will come."""
+        lines, self._lines = self._lines, {}
+        return tuple(line.caption() for line in lines.values() if line.has_news)
+
+    def _line(self, item_id: str, *, is_awaited: bool = False) -> _Line | None:
+        """The line of this item, made if it is new; None if it is over."""
+        if item_id in self._over:
+            return None
+        line = self._lines.get(item_id)
+        if line is None:
+            line = self._lines[item_id] = _Line(item_id)
+        line.is_awaited = line.is_awaited or is_awaited
+        return line
+
+    def _told(self) -> Iterator[Caption]:
+        for line in list(self._lines.values()):
+            if line.has_news:
+                yield line.caption()
+            if line.is_final:
+                del self._lines[line.item_id]
+                self._end(line.item_id)
+            elif line.is_awaited and not line.is_overdue:
+                if sum(later.is_final for later in self._lines.values()) < PATIENCE:
+                    return
+                line.is_overdue = True
+
+    def _end(self, item_id: str) -> None:
+        self._over[item_id] = None
+        if len(self._over) > _REMEMBERED:
+            del self._over[next(iter(self._over))]

@@ -1,0 +1,354 @@
+"""Items that grow: one live object per item of a conversation, from the first delta to the last.
+
+Owns how an item reads.  Who changes it, and when, is the business of `conversation.py`, which alone
+uses the underscored half; everybody else can only look.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from attrs import define, field, frozen
+from numpy.typing import NDArray
+
+from realtime_trio.audio.pcm import PCM_RATE
+from realtime_trio.audio.track import AudioTrack
+from realtime_trio.events._base import UnknownObject
+from realtime_trio.events.items import (
+    AssistantContent,
+    AssistantMessage,
+    FunctionCall,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    ItemStatus,
+    OutputAudio,
+    OutputText,
+    SystemContent,
+    SystemMessage,
+    UserContent,
+    UserMessage,
+)
+from realtime_trio.events.transcription import TranscriptionErrorDetail
+
+Part = InputText | InputAudio | InputImage | OutputText | OutputAudio | UnknownObject
+"""A part of a message, as the protocol writes it."""
+
+_REPR_TEXT = 40
+
+
+@frozen
+class TranscriptSegment:
+    """A stretch of a user's speech by one speaker."""
+
+    text: str
+    """What was said."""
+    speaker: str
+    """Label of the speaker."""
+    start: float
+    """Start in the item's audio, in seconds."""
+    end: float
+    """End in the item's audio, in seconds."""
+
+
+class GrowingText:
+    """Text that arrives in pieces and may be stated as a whole in the end.  For `conversation.py`."""
+
+    __slots__ = ("_pieces", "is_final")
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self.is_final = False
+        """Whether the whole was stated; a piece that comes after that repeats something."""
+
+    def append(self, piece: str) -> None:
+        """Append a piece."""
+        self._pieces.append(piece)
+
+    def read(self) -> str:
+        """The text so far."""
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def adopt(self, text: str, *, final: bool) -> str | None:
+        """Take a statement of the text as a whole.  An empty one never erases anything, and one that is not final only adds.
+
+        Returns:
+            What was missing at the end, `""` if nothing was; None if the text was rewritten.
+        """
+        current = self.read()
+        extends = text.startswith(current)
+        if not text or not (final or extends):
+            return ""
+        self.is_final = self.is_final or final
+        self._pieces = [text]
+        return text[len(current) :] if extends else None
+
+    def clear(self) -> None:
+        """Empty it."""
+        self._pieces = []
+
+
+@define(eq=False)
+class GrowingPart:
+    """One content part of an item.  For `conversation.py`."""
+
+    kind: str | None
+    """Wire tag, as items name it: `input_text`, `output_audio`, ..."""
+    text: GrowingText = field(factory=GrowingText)
+    """Its words, if it is written."""
+    transcript: GrowingText = field(factory=GrowingText)
+    """Its words, if it is spoken."""
+    track: AudioTrack | None = None
+    """Its audio, None until there is some."""
+    as_is: InputImage | UnknownObject | None = None
+    """The part itself, of those that do not grow."""
+    is_cut: bool = False
+    """Whether it was truncated: what comes after that was not heard."""
+    is_wordless: bool = False
+    """Whether its transcription is complete and empty."""
+
+    @property
+    def value(self) -> Part:
+        """The part as it stands, without audio."""
+        match self.kind:
+            case "input_text":
+                return InputText(self.text.read())
+            case "input_audio":
+                transcript = self.transcript.read()
+                return InputAudio(None, transcript if transcript or self.is_wordless else None)
+            case "output_text":
+                return OutputText(self.text.read())
+            case "output_audio":
+                return OutputAudio(None, self.transcript.read())
+            case _:
+                return self.as_is or UnknownObject(self.kind, {"type": self.kind})
+
+
+@define(eq=False, repr=False)
+class ConversationItem:
+    """An item of a conversation, as it stands.
+
+    There is one object per item, and it grows while its deltas arrive: it may already hold more
+    than the event that carried it.  Compare items by identity or by id.
+    """
+
+    _id: str
+    _type: str | None
+    _role: str | None = None
+    _response_id: str | None = None
+    _status: ItemStatus | str = "in_progress"
+    _previous_item_id: str | None = None
+    _name: str | None = None
+    _call_id: str | None = None
+    _output: str | None = None
+    _arguments: GrowingText = field(factory=GrowingText)
+    _parts: dict[int, GrowingPart] = field(factory=dict)
+    _segments: dict[str, TranscriptSegment] = field(factory=dict)
+    _transcription_error: TranscriptionErrorDetail | None = None
+    _heard_ms: int | None = None
+    _is_interrupted: bool = False
+    _is_complete: bool = False
+    _encoding: tuple[str, int] | None = None
+    """Encoding and rate of its response's audio, where the response has its own."""
+    _as_is: Item | None = None
+    """The item itself, of those that do not grow."""
+    _is_shown: bool = False
+    """Whether it is in the conversation; the others wait to be announced, or belong to a response
+    out of band."""
+    _is_anchored: bool = False
+    """Whether the server has said where in the conversation it stands."""
+    _is_committed: bool = False
+    """Whether it was made of the input buffer."""
+    _is_stopped: bool = False
+    """Whether its response was cancelled or is over: what still arrives is not part of it."""
+    _is_output_done: bool = False
+    """Whether its response has completed it."""
+    _is_requested: bool = False
+    """Whether `ToolCallRequested` was said."""
+
+    @property
+    def id(self) -> str:
+        """Item id."""
+        return self._id
+
+    @property
+    def type(self) -> str | None:
+        """`message`, `function_call`, `function_call_output`, `mcp_call`, ...; None if the server gave none."""
+        return self._type
+
+    @property
+    def role(self) -> str | None:
+        """`user`, `assistant` or `system`; None for everything but messages."""
+        return self._role
+
+    @property
+    def status(self) -> ItemStatus | str:
+        """`in_progress`, `completed`, or `incomplete` when it was cut short while it was made."""
+        return self._status
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has its final form.  An item that was cut short never gets there."""
+        return self._is_complete
+
+    @property
+    def previous_item_id(self) -> str | None:
+        """The item it was put behind, as the server said then; None for the first, and where the server does not say."""
+        return self._previous_item_id
+
+    @property
+    def response_id(self) -> str | None:
+        """The response it is part of; None for what a client or the user made."""
+        return self._response_id
+
+    @property
+    def text(self) -> str:
+        """The text of all its text parts; `""` if there is none.  For what was spoken see `transcript`."""
+        return "".join(part.text.read() for part in self._ordered)
+
+    @property
+    def transcript(self) -> str:
+        """What its audio says, so far; `""` if that is not known, and after a truncation.
+
+        A single space when a transcription is complete and found no words, so that it differs from
+        one that is still to come.
+        """
+        transcript = "".join(part.transcript.read() for part in self._ordered)
+        return transcript or (" " if any(part.is_wordless for part in self._parts.values()) else "")
+
+    @property
+    def audio(self) -> NDArray[np.int16]:
+        """Its audio, so far: shape (n,), int16, read-only, at `audio_rate`; G.711 is decoded.
+
+        Empty if there is none or if none is kept.  Where only the last seconds are kept, it is the
+        end of what `audio_ms` counts. Reading it after every delta is fine: only what is new is
+        copied.
+        """
+        tracks = self._tracks
+        if len(tracks) == 1:
+            return tracks[0].samples
+        samples = np.concatenate([np.empty(0, np.int16), *(track.samples for track in tracks)])
+        samples.flags.writeable = False
+        return samples
+
+    @property
+    def audio_ms(self) -> int:
+        """Milliseconds of audio it has received, kept or not, without what was truncated."""
+        return sum(track.ms for track in self._tracks)
+
+    @property
+    def audio_rate(self) -> int:
+        """Rate of `audio` in Hz."""
+        return next((track.rate for track in self._tracks), PCM_RATE)
+
+    @property
+    def heard_ms(self) -> int | None:
+        """Milliseconds of audio that the user heard, once it was truncated; None before."""
+        return self._heard_ms
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether it was truncated, or cut short because its response was cancelled."""
+        return self._is_interrupted
+
+    @property
+    def segments(self) -> tuple[TranscriptSegment, ...]:
+        """Who said what, from transcription models that tell speakers apart."""
+        return tuple(self._segments.values())
+
+    @property
+    def transcription_error(self) -> TranscriptionErrorDetail | None:
+        """Why it has no transcript, if its transcription failed."""
+        return self._transcription_error
+
+    @property
+    def name(self) -> str | None:
+        """The function or MCP tool that is called."""
+        return self._name
+
+    @property
+    def call_id(self) -> str | None:
+        """Names a function call, in the call and in its output."""
+        return self._call_id
+
+    @property
+    def arguments(self) -> str:
+        """JSON text of a call's arguments, so far."""
+        return self._arguments.read()
+
+    @property
+    def call(self) -> FunctionCall | None:
+        """The function call as it stands; None if it is none."""
+        if self._type != "function_call":
+            return None
+        return FunctionCall(
+            id=self._id,
+            status=self._status,
+            name=self._name or "",
+            call_id=self._call_id,
+            arguments=self.arguments,
+        )
+
+    @property
+    def output(self) -> str | None:
+        """What a function or an MCP tool returned."""
+        return self._output
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of a message as they stand, without audio."""
+        return tuple(part.value for part in self._ordered)
+
+    @property
+    def snapshot(self) -> Item:
+        """The item as it stands, as the protocol writes it, without audio: a value that does not change any more."""
+        match self._role:
+            case "system":
+                return SystemMessage(
+                    content=cast("tuple[SystemContent, ...]", self.parts),
+                    id=self._id,
+                    status=self._status,
+                )
+            case "user":
+                return UserMessage(
+                    content=cast("tuple[UserContent, ...]", self.parts),
+                    id=self._id,
+                    status=self._status,
+                )
+            case "assistant":
+                return AssistantMessage(
+                    content=cast("tuple[AssistantContent, ...]", self.parts),
+                    id=self._id,
+                    status=self._status,
+                )
+            case _:
+                return (
+                    self.call
+                    or self._as_is
+                    or UnknownObject(self._type, {"type": self._type, "id": self._id})
+                )
+
+    def __repr__(self) -> str:
+        what = [self._id, self._role or self._type or "item", self._status]
+        words = self.text or self.transcript or self.arguments or self._output or ""
+        if words:
+            what.append(
+                repr(words if len(words) <= _REPR_TEXT else words[: _REPR_TEXT - 3] + "...")
+            )
+        return f"<ConversationItem {' '.join(what)}>"
+
+    @property
+    def _ordered(self) -> list[GrowingPart]:
+        return (
+            [part for _, part in sorted(self._parts.items())]
+            if len(self._parts) > 1
+            else list(self._parts.values())
+        )
+
+    @property
+    def _tracks(self) -> list[AudioTrack]:
+        return [part.track for part in self._ordered if part.track is not None]

@@ -1,0 +1,195 @@
+"""What a session has cost so far, and what it may still cost.
+
+Owns the sums.  Pure: it is told every server event and keeps the few numbers in them that are
+money.  It refuses to know prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from attrs import frozen
+
+from realtime_trio.events import (
+    CachedTokenDetails,
+    ConversationItemInputAudioTranscriptionCompleted,
+    DurationTranscriptionUsage,
+    Event,
+    InputTokenDetails,
+    OutputTokenDetails,
+    RateLimit,
+    RateLimitsUpdated,
+    ResponseDone,
+    ResponseUsage,
+    TokenTranscriptionUsage,
+    TranscriptionTokenDetails,
+    TranscriptionUsage,
+)
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+_REMEMBERED: Final = 4096
+"""Responses and transcriptions that can still be looked up and corrected: hours of talk, 2 MB.
+Older ones stay in the sums."""
+
+
+@frozen(kw_only=True)
+class Usage:
+    """Sums over a session.  Transcriptions of the user's speech are apart, since another model makes them at another price."""
+
+    responses: int = 0
+    """Responses that were billed, cancelled ones included."""
+    total_tokens: int = 0
+    """Input plus output tokens of all responses."""
+    input_tokens: int = 0
+    """Tokens read, cached ones included.  The whole conversation is read for every response."""
+    input_text_tokens: int = 0
+    """Text among them."""
+    input_audio_tokens: int = 0
+    """Audio among them."""
+    input_image_tokens: int = 0
+    """Images among them."""
+    cached_tokens: int = 0
+    """Those of the input tokens that came from the prompt cache, at a fraction of the price."""
+    cached_text_tokens: int = 0
+    """Text among them."""
+    cached_audio_tokens: int = 0
+    """Audio among them."""
+    cached_image_tokens: int = 0
+    """Images among them."""
+    output_tokens: int = 0
+    """Tokens generated."""
+    output_text_tokens: int = 0
+    """Text among them, transcripts of spoken output included."""
+    output_audio_tokens: int = 0
+    """Audio among them."""
+    transcriptions: int = 0
+    """Transcriptions of the user's speech that were billed, by tokens or by duration."""
+    transcription_tokens: int = 0
+    """Input plus output tokens of transcriptions."""
+    transcription_input_tokens: int = 0
+    """Tokens they read."""
+    transcription_input_text_tokens: int = 0
+    """Text among them."""
+    transcription_input_audio_tokens: int = 0
+    """Audio among them."""
+    transcription_output_tokens: int = 0
+    """Tokens they wrote."""
+    transcription_seconds: float = 0.0
+    """Audio of those that are billed by duration, in seconds."""
+
+    @property
+    def cached_share(self) -> float:
+        """How much of the input came from the cache, from 0 to 1; 0 if there was no input."""
+        return self.cached_tokens / self.input_tokens if self.input_tokens > 0 else 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both together, e.g. of two sessions."""
+        if not isinstance(other, Usage):
+            return NotImplemented
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in _NUMBERS})
+
+    def __sub__(self, other: Usage) -> Usage:
+        """What came on top of `other`, e.g. since it was looked at."""
+        if not isinstance(other, Usage):
+            return NotImplemented
+        return Usage(**{name: getattr(self, name) - getattr(other, name) for name in _NUMBERS})
+
+
+_NUMBERS: Final = tuple(Usage.__annotations__)
+
+
+class Ledger:
+    """The sums of one session."""
+
+    def __init__(self) -> None:
+        self._usage = Usage()
+        self._responses: dict[str, ResponseUsage] = {}
+        self._transcriptions: dict[tuple[str, int | None], TranscriptionUsage] = {}
+        self._rate_limits: dict[str | None, RateLimit] = {}
+
+    @property
+    def usage(self) -> Usage:
+        """The sums so far."""
+        return self._usage
+
+    def of_response(self, response_id: str) -> ResponseUsage | None:
+        """What one response cost; None if it is not done, was not billed, or was thousands of responses ago."""
+        return self._responses.get(response_id)
+
+    @property
+    def rate_limits(self) -> Mapping[str | None, RateLimit]:
+        """The latest limits the server reported, by name: `tokens`, `requests`."""
+        return MappingProxyType(self._rate_limits)
+
+    def apply(self, event: Event) -> None:
+        """Take one event; most are of no interest.  What is reported twice, or again with other numbers, counts once."""
+        match event:
+            case ResponseDone(response=response) if response.usage is not None:
+                before = _replace(
+                    self._responses, response.id, response.usage if response.id else None
+                )
+                self._usage += _of_response(response.usage) - (
+                    Usage() if before is None else _of_response(before)
+                )
+            case ConversationItemInputAudioTranscriptionCompleted(usage=usage):
+                earlier = _replace(
+                    self._transcriptions, (event.item_id, event.content_index), usage
+                )
+                self._usage += _of_transcription(usage) - (
+                    Usage() if earlier is None else _of_transcription(earlier)
+                )
+            case RateLimitsUpdated():
+                self._rate_limits.update((limit.name, limit) for limit in event.rate_limits)
+
+
+def _replace(table: dict[_K, _V], key: _K, value: _V | None) -> _V | None:
+    """Store a value, letting go of the oldest if there are many; return the one it replaces.  Nothing is stored for None."""
+    before = table.pop(key, None)
+    if value is not None:
+        table[key] = value
+        if len(table) > _REMEMBERED:
+            del table[next(iter(table))]
+    return before
+
+
+def _of_response(usage: ResponseUsage) -> Usage:
+    read = usage.input_token_details or InputTokenDetails()
+    cached = read.cached_tokens_details or CachedTokenDetails()
+    written = usage.output_token_details or OutputTokenDetails()
+    return Usage(
+        responses=1,
+        total_tokens=usage.total_tokens,
+        input_tokens=usage.input_tokens,
+        input_text_tokens=read.text_tokens,
+        input_audio_tokens=read.audio_tokens,
+        input_image_tokens=read.image_tokens,
+        cached_tokens=read.cached_tokens,
+        cached_text_tokens=cached.text_tokens,
+        cached_audio_tokens=cached.audio_tokens,
+        cached_image_tokens=cached.image_tokens,
+        output_tokens=usage.output_tokens,
+        output_text_tokens=written.text_tokens,
+        output_audio_tokens=written.audio_tokens,
+    )
+
+
+def _of_transcription(usage: TranscriptionUsage) -> Usage:
+    match usage:
+        case TokenTranscriptionUsage():
+            read = usage.input_token_details or TranscriptionTokenDetails()
+            return Usage(
+                transcriptions=1,
+                transcription_tokens=usage.total_tokens,
+                transcription_input_tokens=usage.input_tokens,
+                transcription_input_text_tokens=read.text_tokens,
+                transcription_input_audio_tokens=read.audio_tokens,
+                transcription_output_tokens=usage.output_tokens,
+            )
+        case DurationTranscriptionUsage():
+            return Usage(transcriptions=1, transcription_seconds=usage.seconds)
+        case _:
+            return Usage()

@@ -1,0 +1,1 @@
+"""How whole messages travel: the contract of a transport, and the transports that keep it."""

@@ -1,0 +1,107 @@
+"""Moving whole messages between two peers: what a transport promises, and the in-memory one.
+
+Owns the contract every transport keeps (`Transport`, `Close`), the mailbox they share (`Inbox`) and
+`memory_transport_pair`, which keeps the contract without a network.  The WebSocket that keeps it
+over one lives in `realtime_trio._websocket`.  A message is a `str` (a text frame) or `bytes` (a
+binary frame); nothing here knows what is inside.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from realtime_trio.errors import LocalProtocolError
+
+NORMAL_CLOSURE = 1000
+GOING_AWAY = 1001
+NO_STATUS_RECEIVED = 1005
+ABNORMAL_CLOSURE = 1006
+_NEVER_SENT = frozenset(
+    {1004, NO_STATUS_RECEIVED, ABNORMAL_CLOSURE, 1015}
+)  # RFC 6455 section 7.4.1: not allowed in a close frame
+
+
+@attrs.frozen
+class Close:
+    """How a connection ended."""
+
+    code: int
+    """WebSocket close code; 1006 means that no close frame was seen, 1005 that the peer's close
+    frame had no code."""
+    reason: str = ""
+    """What the side that closed said, or our own words when nobody said anything."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether this was a goodbye: 1000, or a close frame without a code (1005).  Everything else is a failure."""
+        return self.code in (NORMAL_CLOSURE, NO_STATUS_RECEIVED)
+
+
+class Transport(Protocol):
+    """A connection that carries whole messages, in order, both ways.
+
+    One task receives, one task sends, any task may close.  Every transport of this library keeps
+    exactly this contract.
+    """
+
+    @property
+    def closed(self) -> Close | None:
+        """How the connection ended, or None while it is open.
+
+        It may be set while received messages still wait for `receive`, and never changes once set.
+        When this side closed first it is what was passed to `aclose`.
+        """
+        ...
+
+    async def receive(self) -> tuple[str | bytes, ...]:
+        """Wait for messages and return all that have arrived, at least one.
+
+        Returns `()` once the connection has ended, whoever ended it and however, and every message
+        that came before has been returned; then `closed` says how.  It never raises for anything
+        the peer does.
+
+        Cancel-safe: nothing is lost.
+        """
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one message; return when it has been handed to the network.
+
+        Waits while the peer does not keep up.  One task at a time.
+
+        Cancelling is *not* safe: unless it was cancelled on entry, before anything was written, a
+        cancelled send ends the connection for good as `Close(1006)`, because the peer may have half
+        a frame.
+
+        Raises:
+            ConnectionLost: The connection has ended, cleanly or not; code and reason are those of
+                `closed`.
+        """
+        ...
+
+    async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """Say goodbye and free everything; return when no task and no socket is left.
+
+        Messages received before stay readable, later ones are discarded.  A second call, or one
+        after the connection has ended by itself, only waits for the end.  Never raises Cancelled:
+        it is bounded by the transport's own close timeout, and works the same way in a cancelled
+        scope.
+
+        Args:
+            code: Close code for the peer, 1000-1003, 1007-1014 or 3000-4999.
+            reason: Text for the peer; what exceeds 123 bytes of UTF-8 is cut off on the wire.
+
+        Raises:
+            LocalProtocolError: The code may not appear on the wire.  Nothing was closed.
+        """
+        ...
+
+
+def check_close_code(code: int) -> None:
+    """Raise LocalProtocolError unless RFC 6455 allows this code in a close frame."""
+    if not 1000 <= code <= 4999 or code in _NEVER_SENT:
+        raise LocalProtocolError(
+            f"close code {code} may not be sent; use 1000-1003, 1007-1014 or 3000-4999"
+        )

@@ -1,0 +1,241 @@
+"""From a URL to the byte stream a WebSocket can run on: checking the URL, choosing a proxy, TCP, TLS.
+
+Owns every way in which getting there fails, and the rule that messages show
+`scheme://host:port/path` and nothing else of a URL: user names, passwords and query values may be
+secrets.  Knows nothing of WebSocket frames.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import ipaddress
+import os
+import re
+import ssl
+import urllib.parse
+import urllib.request
+
+import attrs
+import trio
+
+from realtime_trio.errors import ConnectionFailed, LocalProtocolError
+
+PROXY_FROM_ENVIRONMENT = "environment"
+_WEBSOCKET_PORTS = {"ws": 80, "wss": 443}
+_PROXIES = {
+    "http": ("HTTP", 80),
+    "socks4": ("SOCKS4", 1080),
+    "socks4a": ("SOCKS4", 1080),
+    "socks5": ("SOCKS5", 1080),
+    "socks5h": ("SOCKS5", 1080),
+}
+_VISIBLE_ASCII = re.compile(r"[!-~]+")
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """The parts of a checked `ws://` or `wss://` URL.  Its `str` is what may be shown to anybody."""
+
+    scheme: str
+    host: str
+    """ASCII form; an IPv6 address without its brackets."""
+    port: int
+    path: str
+    query: str = attrs.field(repr=False)
+    """With its question mark, or empty."""
+    authorization: str | None = attrs.field(repr=False)
+    """Value of the Authorization header that the URL's user name and password stand for."""
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}{self.path}"
+
+    @property
+    def host_header(self) -> str:
+        """What the HTTP request names as its host: the port only where it is not the scheme's own."""
+        host = _bracketed(self.host)
+        return host if self.port == _WEBSOCKET_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def parse_url(url: str) -> Target:
+    """Check a WebSocket URL and take it apart.
+
+    Raises:
+        LocalProtocolError: Not a `ws://` or `wss://` URL, no host, a port out of range, or
+            characters that must be percent-encoded.
+    """
+    parts, host, port = _split(url, "WebSocket URL")
+    if parts.scheme not in _WEBSOCKET_PORTS:
+        raise LocalProtocolError(
+            f"{parts.scheme!r} is not the scheme of a WebSocket URL; use ws:// or wss://"
+        )
+    target = Target(
+        scheme=parts.scheme,
+        host=host,
+        port=_WEBSOCKET_PORTS[parts.scheme] if port is None else port,
+        path=parts.path or "/",
+        query="?" + parts.query if parts.query else "",
+        authorization=_basic_authorization(parts),
+    )
+    if not _VISIBLE_ASCII.fullmatch(target.path + target.query):
+        raise LocalProtocolError(
+            "the path and query of a WebSocket URL must be percent-encoded ASCII"
+        )
+    return target
+
+
+@functools.cache
+def default_ssl_context() -> ssl.SSLContext:
+    """Give the shared context that checks certificates against the system's authorities.  Loading those takes 29 ms, so: once."""
+    return ssl.create_default_context()
+
+
+async def open_stream(
+    target: Target, *, ssl_context: ssl.SSLContext | None, proxy: str | None
+) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    """Connect to a target, through a proxy where one is to be used, and finish the TLS handshake for `wss`.
+
+    Cancelling it is safe: no socket is left.
+
+    Args:
+        target: Where to.
+        ssl_context: For `wss`; None is the shared default one.
+        proxy: A proxy URL, None for a direct connection, or `PROXY_FROM_ENVIRONMENT`.
+
+    Raises:
+        ConnectionFailed: Name resolution, TCP, the proxy or TLS failed.
+        LocalProtocolError: The proxy URL is unusable, or the extra it needs is not installed.
+    """
+    if proxy == PROXY_FROM_ENVIRONMENT:
+        proxy = _environment_proxy(target)
+    if proxy is None:
+        try:
+            stream = await trio.open_tcp_stream(target.host, target.port)
+        except OSError as error:
+            raise ConnectionFailed(f"cannot connect to {target}: {_os_reason(error)}") from error
+    else:
+        stream = await _open_through_proxy(target, proxy)
+    return (
+        stream
+        if target.scheme == "ws"
+        else await _start_tls(stream, target, ssl_context or default_ssl_context())
+    )
+
+
+async def _start_tls(
+    stream: trio.SocketStream, target: Target, ssl_context: ssl.SSLContext
+) -> trio.SSLStream[trio.SocketStream]:
+    tls = trio.SSLStream(stream, ssl_context, server_hostname=target.host, https_compatible=True)
+    try:
+        await tls.do_handshake()
+    except trio.BrokenResourceError as error:
+        stream.socket.close()
+        raise ConnectionFailed(
+            f"TLS with {target} failed: {_tls_reason(error.__cause__)}"
+        ) from error.__cause__
+    except BaseException:
+        stream.socket.close()
+        raise
+    return tls
+
+
+async def _open_through_proxy(target: Target, proxy: str) -> trio.SocketStream:
+    parts, host, port = _split(
+        proxy if "://" in proxy else "http://" + proxy, "proxy URL"
+    )  # the environment often has a bare host:port
+    if parts.scheme not in _PROXIES:
+        raise LocalProtocolError(
+            f"proxy scheme {parts.scheme!r} is not supported; use one of {', '.join(_PROXIES)}"
+        )
+    kind, default_port = _PROXIES[parts.scheme]
+    port = default_port if port is None else port
+    shown = f"{parts.scheme}://{_bracketed(host)}:{port}"
+    try:
+        import python_socks
+        from python_socks.async_.trio import Proxy
+    except ImportError as error:
+        raise LocalProtocolError(
+            f"the proxy {shown} needs an extra: install realtime-trio[proxy], or pass proxy=None"
+        ) from error
+    client = Proxy(
+        python_socks.ProxyType[kind],
+        host,
+        port,
+        username=None if parts.username is None else urllib.parse.unquote(parts.username),
+        password=None if parts.username is None else urllib.parse.unquote(parts.password or ""),
+        rdns=parts.scheme
+        # everybody else resolves names for us, which also keeps the look-up off our network
+        != "socks4",
+    )
+    try:
+        return trio.SocketStream(
+            await client.connect(target.host, target.port, timeout=float("inf"))
+        )
+    except (python_socks.ProxyError, OSError, ValueError) as error:
+        raise ConnectionFailed(
+            f"cannot connect to {target} through the proxy {shown}: {error}"
+        ) from error
+
+
+def _environment_proxy(target: Target) -> str | None:
+    if _is_loopback(target.host):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get("https" if target.scheme == "wss" else "http") or proxies.get("all")
+    return None if urllib.request.proxy_bypass(f"{target.host}:{target.port}") else proxy
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _split(url: str, what: str) -> tuple[urllib.parse.SplitResult, str, int | None]:
+    """Take a URL apart into parts, ASCII host and port.  Its errors quote nothing: a misplaced slash turns a password into a port."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host = host if ":" in host else host.encode("idna").decode("ascii")
+    except ValueError:
+        raise LocalProtocolError(f"the {what} has an invalid host or port") from None
+    if not host or port == 0:
+        raise LocalProtocolError(f"the {what} has no {'port' if host else 'host'}")
+    return parts, host, port
+
+
+def _basic_authorization(parts: urllib.parse.SplitResult) -> str | None:
+    if parts.username is None:
+        return None
+    credentials = (
+        f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+    )
+    return "Basic " + base64.b64encode(credentials.encode()).decode("ascii")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _os_reason(error: OSError) -> str:
+    attempts = error.__cause__
+    if (
+        isinstance(attempts, ExceptionGroup)
+        and isinstance(first := attempts.exceptions[0], OSError)
+        and first.errno is not None
+    ):
+        return os.strerror(
+            first.errno
+        )  # of several addresses the first one's; trio's own text repeats the address
+    return error.strerror or str(error)
+
+
+def _tls_reason(error: BaseException | None) -> str:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"certificate verify failed: {error.verify_message}"
+        case ssl.SSLError(reason=str(reason)):
+            return reason.replace("_", " ").lower()
+        case _:
+            return "the server closed the connection"

@@ -1,0 +1,36 @@
+"""What may stand in an HTTP header, on either side of a handshake."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from realtime_trio.errors import LocalProtocolError
+
+TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""What names of headers and subprotocols are made of."""
+_FIELD_VALUE: Final = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+_OWN_HEADERS: Final = re.compile(r"(?i:host|upgrade|connection|sec-websocket-.*)")
+
+
+def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Write the headers a user chose.
+
+    Raises:
+        LocalProtocolError: One cannot be written, or is not the user's to choose.
+    """
+    encoded = []
+    for name, value in headers:
+        if not TOKEN.fullmatch(name) or _OWN_HEADERS.fullmatch(name):
+            raise LocalProtocolError(
+                "a header has a name that is not allowed here; host, upgrade, connection and sec-websocket-* are ours"
+            )
+        if not _FIELD_VALUE.fullmatch(
+            value
+        ):  # never quoted: a key read from a file with its line break is the usual reason
+            raise LocalProtocolError(
+                f"the value of header {name!r} has a line break, spaces around it or characters beyond Latin-1"
+            )
+        encoded.append((name.encode("ascii"), value.encode("latin-1")))
+    return encoded

@@ -1,0 +1,499 @@
+"""The transport that runs over a WebSocket, as a client and as a server.
+
+Owns everything trio-websocket needs around it to keep the promises of `Transport`: the keep-alive,
+the inbox, the way a connection ends, and what a failed handshake is called.  No other module
+imports trio_websocket.  permessage-deflate is never offered nor accepted: speech in base64 does not
+shrink enough to pay for it.
+
+Theory of operation.  One service task per connection (`WebSocketTransport.run`) outlives any
+cancellation of its user and owns the stream: it ends only by itself or through `drop`, and closes
+the socket last.  Inside are trio-websocket's reader, the pump that moves messages into the inbox,
+and the keep-alive.  Under trio-websocket lies a `Tap` that notices what it hides: a reader that
+stops quietly when the stream ends leaves its handshake waiting forever, and an HTTP answer whose
+body ends with the connection is never reported.
+
+Three ways to end, and only the first change of `closed` counts: the peer closes or vanishes (the
+pump notices), `aclose` asks for a farewell (the service task says it), or the connection is given
+up (`drop`: no pong, a send cancelled half way).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import ssl
+import struct
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from http import HTTPStatus
+from typing import Final, cast
+
+import trio
+from trio_websocket import (
+    CloseReason,
+    ConnectionClosed,
+    ConnectionRejected,
+    WebSocketConnection,
+    wrap_client_stream,
+)
+
+from realtime_trio._runtime.nursery import open_service_nursery
+from realtime_trio._transport.contract import (
+    ABNORMAL_CLOSURE,
+    GOING_AWAY,
+    NORMAL_CLOSURE,
+    Close,
+    check_close_code,
+)
+from realtime_trio._transport.dial import PROXY_FROM_ENVIRONMENT, open_stream, parse_url
+from realtime_trio._transport.headers import TOKEN, encode_headers
+from realtime_trio._transport.inbox import Inbox
+from realtime_trio._transport.settings import WebSocketSettings
+from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
+
+_DEFAULTS: Final = WebSocketSettings()
+_MAX_HANDSHAKE_SIZE = 2**20
+
+_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+_HTTP_RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3})\b.*?\r?\n\r?\n(.*)", re.DOTALL)
+
+_transport_logger = logging.getLogger("realtime_trio.transport")
+
+_Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+
+
+class Tap(trio.abc.Stream):
+    """The stream under trio-websocket: passes everything through, and remembers how it ended and what the peer said first."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+        self.ended = trio.Event()
+        self.ending = ""
+        self.opening: bytearray | None = bytearray()
+        """What was received during the handshake; None stops the recording."""
+        self._unread = bytearray()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError as error:
+            self._end(_breakage(error))
+            raise
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if self._unread:
+            await trio.lowlevel.checkpoint()
+            returned = self._unread[:max_bytes]
+            del self._unread[:max_bytes]
+            return returned
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError as error:
+            self._end(_breakage(error))
+            raise
+        if self.opening is not None:
+            self.opening += data
+            if len(self.opening) > _MAX_HANDSHAKE_SIZE:
+                data = b""
+        if not data:
+            self._end("the peer hung up without a close frame")
+        return data
+
+    def unread(self, data: bytes) -> None:
+        """Give back what was received, for the next reader."""
+        self._unread += data
+
+    def send_fin(self) -> None:
+        """Tell the peer's TCP that nothing more will come, if anybody is still there to be told."""
+        with suppress(OSError):
+            self._socket.shutdown(trio.socket.SHUT_WR)
+
+    def reset_on_close(self) -> None:
+        """Let closing the socket be a reset, which tells the peer's TCP that something broke; what was not sent yet is lost."""
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+    @property
+    def _socket(self) -> trio.socket.SocketType:
+        stream = (
+            self._stream.transport_stream
+            if isinstance(self._stream, trio.SSLStream)
+            else self._stream
+        )
+        return stream.socket
+
+    async def aclose(self) -> None:
+        self._end("closed here")
+        await self._stream.aclose()
+
+    def _end(self, how: str) -> None:
+        self.ending = self.ending or how
+        self.ended.set()
+
+
+def _breakage(error: trio.BrokenResourceError) -> str:
+    return (
+        f"the connection broke: {getattr(error.__cause__, 'strerror', None) or 'the peer is gone'}"
+    )
+
+
+_Handshake = Callable[[trio.Nursery, Tap], Awaitable[WebSocketConnection]]
+
+
+class AnsweredError(ConnectionFailed):
+    """There was no handshake because the client got another answer, which it should be able to read before the socket is closed."""
+
+
+class WebSocketTransport:
+    """A `Transport` over a WebSocket; see there for its methods.  Made by `open_websocket` and `serve_websocket`.
+
+    Received messages wait in an inbox for `receive`.  When nobody calls that and `max_message_size`
+    bytes have piled up, reading stops: the peer cannot send any more, its pings stay unanswered,
+    and its pongs to ours unseen, so that the keep-alive gives the connection up after
+    `ping_timeout`.  Until then, and as long as `receive` is called now and then, pings are answered
+    in the background.
+    """
+
+    def __init__(self, stream: _Stream, settings: WebSocketSettings) -> None:
+        self._tap = Tap(stream)
+        self._settings = settings
+        self._connection: WebSocketConnection | None = None
+        self._inbox = Inbox(settings.max_message_size)
+        self._closed: Close | None = None
+        self._farewell: Close | None = None
+        self._handshake_error: Exception | None = None
+        self._scope = trio.CancelScope()
+        self._opened = trio.Event()
+        self._ending = trio.Event()
+        self._pumped = trio.Event()
+        self._done = trio.Event()
+
+    @property
+    def closed(self) -> Close | None:
+        """How the connection ended, or None while it is open."""
+        return self._closed
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol the server selected, or None."""
+        return self._open_connection.subprotocol
+
+    async def receive(self) -> tuple[str | bytes, ...]:
+        """Wait for messages and return all that have arrived; `()` after the end.  Cancel-safe: nothing is lost."""
+        return await self._inbox.take()
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one message; return when it has been handed to the network.
+
+        A cancelled send breaks the connection for good, unless it was cancelled on entry:
+        trio-websocket does not notice a half-written frame and would put the next one behind it.
+
+        Raises:
+            ConnectionLost: The connection has ended.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._closed is None:
+            try:
+                await self._open_connection.send_message(message)
+            except ConnectionClosed as ended:
+                self._close_as(ended.reason)
+            except (trio.Cancelled, KeyboardInterrupt):
+                self._close(Close(ABNORMAL_CLOSURE, "a send was cancelled half way"))
+                self.drop()
+                raise
+            else:
+                return
+        assert self._closed is not None
+        raise ConnectionLost(self._closed.code, self._closed.reason)
+
+    async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """Do the closing handshake within the close timeout, then close the socket in any case.  Idempotent, never cancelled.
+
+        Raises:
+            LocalProtocolError: The code may not appear on the wire.
+        """
+        check_close_code(code)
+        if self._closed is None:
+            self._closed = self._farewell = Close(code, reason)
+            self._ending.set()
+        self._inbox.end()
+        with trio.move_on_after(self._settings.close_timeout, shield=True):
+            await self._done.wait()
+        self.drop()
+        with trio.CancelScope(
+            shield=True
+        ):  # needs no limit: a dropped service task does not wait for anything
+            await self._done.wait()
+
+    def abort(self, reason: str = "connection dropped") -> None:
+        """Drop the connection as a network failure would: no close frame, and `closed` is `Close(1006, reason)`.  Idempotent.
+
+        Messages received before stay readable.  The socket is gone when `aclose` returns, or soon
+        if nobody calls that.
+        """
+        if self._closed is None:
+            self._close(Close(ABNORMAL_CLOSURE, reason))
+            self._inbox.end()
+            self.drop()
+
+    def reset(self, reason: str = "connection reset") -> None:
+        """Do as `abort` does, and with a TCP reset, as a peer does that crashed."""
+        if self._closed is None:
+            self._tap.reset_on_close()
+            self.abort(reason)
+
+    def drop(self) -> None:
+        """End the service task, and with it the socket, without another word to the peer."""
+        self._scope.cancel()
+
+    async def wait_opened(self, peer: str) -> None:
+        """Wait for the handshake.
+
+        Raises:
+            ConnectionFailed: There was no handshake; the message calls the other side `peer`.
+        """
+        await self._opened.wait()
+        if self._connection is None:
+            raise _handshake_failure(peer, self._handshake_error, bytes(self._tap.opening or b""))
+
+    async def run(self, handshake: _Handshake) -> None:
+        """Be the connection's service task, from the handshake to the closed socket.  Raises nothing the peer can cause."""
+        try:
+            with trio.CancelScope(shield=True):
+                with self._scope:
+                    try:
+                        await self._serve(handshake)
+                    except ExceptionGroup as group:
+                        self._reader_failed(group)
+                    if self._connection is not None or isinstance(
+                        self._handshake_error, AnsweredError
+                    ):
+                        await self._linger()
+                await trio.aclose_forcefully(self._tap)
+        finally:
+            self._close_as(None)
+            self._inbox.end()
+            self._opened.set()
+            self._done.set()
+
+    async def _serve(self, handshake: _Handshake) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_handshake, nursery.cancel_scope)
+            self._connection = await handshake(nursery, self._tap)
+            self._tap.opening = None
+            self._opened.set()
+            nursery.start_soon(self._pump_loop)
+            if self._settings.ping_interval is not None:
+                nursery.start_soon(self._keep_alive_loop, self._settings.ping_interval)
+            await self._ending.wait()
+            if self._farewell is not None:
+                await self._connection.aclose(self._farewell.code, self._farewell.reason or None)
+            # if the peer's close frame came first, aclose() returned at once and the reader is
+            # still answering
+            await self._pumped.wait()
+            nursery.cancel_scope.cancel()
+
+    def _reader_failed(self, group: ExceptionGroup[Exception]) -> None:
+        """Note what trio-websocket's reader died of: a rejected handshake, an answer that is not HTTP, a ping behind a close frame, ..."""
+        if self._connection is None:
+            self._handshake_error = group.exceptions[0]
+        else:
+            _transport_logger.debug("the WebSocket reader failed", exc_info=group)
+            self._close_as(self._connection.closed)
+
+    async def _watch_handshake(self, cancel_scope: trio.CancelScope) -> None:
+        await self._tap.ended.wait()
+        if self._connection is None:
+            cancel_scope.cancel()
+
+    async def _pump_loop(self) -> None:
+        await trio.lowlevel.checkpoint()
+        try:
+            while True:
+                message = await self._open_connection.get_message()
+                self._inbox.add(message, len(message))
+                if self._inbox.is_full:
+                    await self._inbox.wait_for_room()
+        except ConnectionClosed as ended:
+            self._close_as(ended.reason)
+            self._inbox.end()
+            self._ending.set()
+            self._pumped.set()
+
+    async def _keep_alive_loop(self, interval: float) -> None:
+        timeout = self._settings.ping_timeout
+        while True:
+            await trio.sleep(interval)
+            with trio.move_on_after(timeout) as patience:
+                try:
+                    await self._open_connection.ping()
+                except (
+                    ConnectionClosed
+                ):  # the peer's close frame is being answered, which may take as long as a pong
+                    await trio.sleep_forever()
+            if patience.cancelled_caught:
+                self._close_as(
+                    self._open_connection.closed
+                    or CloseReason(ABNORMAL_CLOSURE, f"no pong within {timeout:g} s")
+                )
+                self.drop()
+
+    async def _linger(self) -> None:
+        """Read on until the peer hangs up: closing a socket with unread data resets it, and may cost the peer our last words."""
+        await trio.lowlevel.checkpoint()
+        self._tap.send_fin()
+        with (
+            trio.move_on_after(self._settings.close_timeout),
+            suppress(trio.BrokenResourceError, trio.ClosedResourceError),
+        ):
+            while await self._tap.receive_some():
+                pass
+
+    @property
+    def _open_connection(self) -> WebSocketConnection:
+        assert self._connection is not None, "nobody sees the transport before its handshake"
+        return self._connection
+
+    def _close(self, close: Close) -> None:
+        if self._closed is None:
+            self._closed = close
+
+    def _close_as(self, reason: CloseReason | None) -> None:
+        if reason is None or (reason.code == ABNORMAL_CLOSURE and not reason.reason):
+            self._close(Close(ABNORMAL_CLOSURE, self._tap.ending or "the connection broke"))
+        else:
+            self._close(Close(int(reason.code), reason.reason or ""))
+
+
+@asynccontextmanager
+async def open_websocket(
+    url: str,
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    subprotocols: Iterable[str] = (),
+    ssl_context: ssl.SSLContext | None = None,
+    proxy: str | None = PROXY_FROM_ENVIRONMENT,
+    settings: WebSocketSettings = _DEFAULTS,
+) -> AsyncIterator[WebSocketTransport]:
+    """Connect to a WebSocket server; leaving the block closes the connection, with code 1000, or 1001 if the block raised.
+
+    An exception of the block leaves unchanged, and the end of the connection never raises here:
+    `closed` tells.  After the block no task and no socket is left, at the latest
+    `settings.close_timeout` after leaving it.
+
+    Args:
+        url: `ws://` or `wss://`.  A user name and password in it become an Authorization header.
+        headers: More headers for the handshake.
+        subprotocols: To offer, the preferred one first; `WebSocketTransport.subprotocol` is the
+            selected one.
+        ssl_context: For `wss://`; by default certificates are checked against the system's
+            authorities.
+        proxy: `http://` (CONNECT), `socks4://`, `socks4a://` or `socks5://`, with `user:password@`
+            if need be; None connects directly. By default `https_proxy` (for wss), `http_proxy`
+            (for ws), `all_proxy` and `no_proxy` of the environment decide, except for loopback
+            hosts.  Needs the extra `realtime-trio[proxy]`.
+        settings: How patient it is and how much it accepts.
+
+    Raises:
+        ConnectionFailed: Not connected, for whatever reason; `status` and `body` are the server's
+            if it refused by HTTP.
+        LocalProtocolError: An argument is unusable; nothing was sent.
+
+    Cancellation: safe while connecting.
+    """
+    target = parse_url(url)
+    if ssl_context is not None and target.scheme == "ws":
+        raise LocalProtocolError("an SSL context was given for a ws:// URL; use wss://")
+    offered = list(subprotocols)
+    if not all(TOKEN.fullmatch(name) for name in offered):
+        raise LocalProtocolError(
+            "a subprotocol name may only have letters, digits and !#$%&'*+-.^_`|~"
+        )
+    extra_headers = encode_headers(headers)
+    if target.authorization is not None and all(
+        name.lower() != b"authorization" for name, _ in extra_headers
+    ):
+        extra_headers.append((b"Authorization", target.authorization.encode("ascii")))
+
+    async def handshake(nursery: trio.Nursery, tap: Tap) -> WebSocketConnection:
+        return await wrap_client_stream(
+            nursery,
+            cast(
+                "trio.SocketStream", tap
+            ),  # documented as "an arbitrary stream", annotated more narrowly
+            target.host_header,
+            target.path + target.query,
+            subprotocols=offered,
+            extra_headers=extra_headers,
+            message_queue_size=0,
+            max_message_size=settings.max_message_size,
+            receive_buffer_size=settings.receive_buffer_size,
+        )
+
+    start = trio.current_time()
+    with _connect_limit(settings, start, str(target)):
+        stream = await open_stream(target, ssl_context=ssl_context, proxy=proxy)
+    async with run_websocket(stream, handshake, settings, start, str(target)) as transport:
+        yield transport
+
+
+@contextmanager
+def _connect_limit(settings: WebSocketSettings, start: float, peer: str) -> Iterator[None]:
+    try:
+        with trio.fail_at(start + settings.connect_timeout):
+            yield
+    except trio.TooSlowError:
+        raise ConnectionFailed(
+            f"cannot connect to {peer}: no answer within {settings.connect_timeout:g} s"
+        ) from None
+
+
+@asynccontextmanager
+async def run_websocket(
+    stream: _Stream, handshake: _Handshake, settings: WebSocketSettings, start: float, peer: str
+) -> AsyncIterator[WebSocketTransport]:
+    """Run a transport on a connected stream, which it owns from here on."""
+    async with open_service_nursery() as nursery:
+        transport = WebSocketTransport(stream, settings)
+        nursery.start_soon(transport.run, handshake)
+        try:
+            with _connect_limit(settings, start, peer):
+                await transport.wait_opened(peer)
+        except BaseException:
+            transport.drop()
+            raise
+        farewell = GOING_AWAY
+        try:
+            yield transport
+            farewell = NORMAL_CLOSURE
+        finally:
+            with trio.move_on_after(settings.close_timeout, shield=True):
+                await transport.aclose(farewell)
+
+
+def _handshake_failure(peer: str, error: Exception | None, received: bytes) -> ConnectionFailed:
+    if isinstance(error, ConnectionFailed):
+        return error
+    if isinstance(error, ConnectionRejected):
+        return _rejection(peer, error.status_code, error.body or b"")
+    if error is not None or (received and not received.startswith(b"HTTP/")):
+        return ConnectionFailed(f"{peer} did not answer as a WebSocket server")
+    if response := _HTTP_RESPONSE.fullmatch(
+        received
+    ):  # a body that ends with the connection, and not by its announced length
+        return _rejection(peer, int(response[1]), response[2])
+    return ConnectionFailed(f"{peer} closed the connection during the WebSocket handshake")
+
+
+def _rejection(peer: str, status: int, body: bytes) -> ConnectionFailed:
+    phrase = f" {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else ""
+    return ConnectionFailed(
+        f"{peer} rejected the WebSocket handshake with HTTP {status}{phrase}",
+        status=status,
+        body=bytes(body),
+    )

@@ -1,0 +1,1 @@
+"""An agent that needs no service: a small conversation by rules."""

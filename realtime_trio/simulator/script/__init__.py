@@ -1,0 +1,1 @@
+"""What the simulated model says: as values, as files, and out of recordings."""

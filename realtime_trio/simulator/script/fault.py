@@ -1,0 +1,167 @@
+"""What goes wrong on purpose, as values: faults that strike when a certain event is about to be sent.
+
+Owns what there is to go wrong and when; the transport that does it is `serving.faults`."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Literal
+
+from attrs import field, frozen
+
+from realtime_trio._transport.contract import (
+    GOING_AWAY,
+    Close,
+    check_close_code,
+)
+from realtime_trio.errors import LocalProtocolError
+from realtime_trio.events import ErrorDetail
+
+MOVABLE: Final = (
+    "conversation.item.input_audio_transcription.",
+    "mcp_list_tools.",
+    "rate_limits.updated",
+)
+"""Beginnings of the types whose place among the others the protocol leaves open, so that they may
+legally come late."""
+
+FaultKind = Literal[
+    "drop", "reset", "close", "stall", "slow", "delay", "corrupt", "duplicate", "reorder", "error"
+]
+"""What a fault does; the constructors of `Fault` say more."""
+Corruption = Literal["cut", "garbage", "payload", "audio"]
+"""How a message is spoilt: `cut` in the middle, `garbage` that is no JSON, a `payload` whose fields
+have the wrong types, or `audio` that is no base64."""
+
+
+def _at_least_once(_: object, attribute: object, value: float) -> None:
+    if not value >= 1:
+        raise LocalProtocolError(
+            f"a fault strikes at the first event or later, and at least once, not {value}"
+        )
+
+
+@frozen(kw_only=True)
+class Fault:
+    """One thing that goes wrong.  Made by the constructors; `on` and `nth` say when.
+
+    It strikes when an event is about to be sent whose type is or begins with `on` (any event if
+    None), for the `nth` time, from 1, and then at every following one until it has struck `times`
+    times.
+    """
+
+    kind: FaultKind
+    """What happens."""
+    on: str | None = None
+    """Type of the event, or its beginning."""
+    nth: int = field(default=1, validator=_at_least_once)
+    """At which of them for the first time."""
+    times: float = field(default=1, validator=_at_least_once)
+    """How often; `math.inf` for ever after."""
+    seconds: float = 0.0
+    """How long a `delay` or `stall` takes."""
+    characters_per_second: float = math.inf
+    """How fast a `slow` line is."""
+    behind: int = 1
+    """After how many later messages a `reorder`ed one comes."""
+    how: Corruption = "cut"
+    """How a message is corrupted."""
+    close: Close | None = None
+    """How the connection is closed."""
+    error: ErrorDetail | None = None
+    """What the error event says."""
+
+    @classmethod
+    def drop(cls, on: str | None = None, *, nth: int = 1) -> Fault:
+        """Drop the connection without a close frame, as a phone that loses its network."""
+        return cls(kind="drop", on=on, nth=nth)
+
+    @classmethod
+    def reset(cls, on: str | None = None, *, nth: int = 1) -> Fault:
+        """Reset the connection (TCP RST), as a proxy that crashes; in memory the same as `drop`."""
+        return cls(kind="reset", on=on, nth=nth)
+
+    @classmethod
+    def closing(cls, code: int, reason: str = "", *, on: str | None = None, nth: int = 1) -> Fault:
+        """Close the connection with this code instead of sending the event.
+
+        Raises:
+            LocalProtocolError: The code may not appear on the wire.
+        """
+        check_close_code(code)
+        return cls(kind="close", on=on, nth=nth, close=Close(code, reason))
+
+    @classmethod
+    def expiry(cls, on: str | None = None, *, nth: int = 1) -> Fault:
+        """End the session as the service does after an hour: an error `session_expired`, then 1001."""
+        error = ErrorDetail(
+            type="invalid_request_error",
+            code="session_expired",
+            message="Your session hit the maximum duration of 60 minutes.",
+        )
+        return cls(
+            kind="close", on=on, nth=nth, close=Close(GOING_AWAY, "session_expired"), error=error
+        )
+
+    @classmethod
+    def stall(cls, seconds: float = math.inf, *, on: str | None = None, nth: int = 1) -> Fault:
+        """Say nothing for a while, or ever again; the client is still read, but nothing is obeyed."""
+        return cls(kind="stall", on=on, nth=nth, seconds=seconds)
+
+    @classmethod
+    def delay(
+        cls, seconds: float, *, on: str | None = None, nth: int = 1, times: float = 1
+    ) -> Fault:
+        """Send the event, and so everything after it, this much later."""
+        return cls(kind="delay", on=on, nth=nth, times=times, seconds=seconds)
+
+    @classmethod
+    def slow(cls, characters_per_second: float, *, on: str | None = None, nth: int = 1) -> Fault:
+        """From this event on the line carries only so much."""
+        if not characters_per_second > 0:
+            raise LocalProtocolError(
+                f"a slow line still carries more than 0 characters a second, not {characters_per_second}"
+            )
+        return cls(
+            kind="slow", on=on, nth=nth, times=math.inf, characters_per_second=characters_per_second
+        )
+
+    @classmethod
+    def corrupt(
+        cls, how: Corruption = "cut", *, on: str | None = None, nth: int = 1, times: float = 1
+    ) -> Fault:
+        """Spoil the event: see `Corruption`."""
+        return cls(kind="corrupt", on=on, nth=nth, times=times, how=how)
+
+    @classmethod
+    def duplicate(cls, on: str | None = None, *, nth: int = 1, times: float = 1) -> Fault:
+        """Send the event twice."""
+        return cls(kind="duplicate", on=on, nth=nth, times=times)
+
+    @classmethod
+    def reorder(cls, on: str, *, behind: int = 1, nth: int = 1, times: float = 1) -> Fault:
+        """Send the event after so many later ones, where the protocol leaves its place open.
+
+        Raises:
+            LocalProtocolError: It does not: see `MOVABLE`.
+        """
+        if not on.startswith(MOVABLE):
+            raise LocalProtocolError(
+                f"{on!r} has its place in the order of events; what may come late begins with {', '.join(MOVABLE)}"
+            )
+        return cls(kind="reorder", on=on, nth=nth, times=times, behind=behind)
+
+    @classmethod
+    def failing(
+        cls,
+        code: str | None,
+        message: str,
+        *,
+        type: str = "server_error",  # noqa: A002 - the protocol's own name
+        on: str | None = None,
+        nth: int = 1,
+    ) -> Fault:
+        """Send an `error` event out of the blue, before the event."""
+        return cls(
+            kind="error", on=on, nth=nth, error=ErrorDetail(type=type, code=code, message=message)
+        )

@@ -1,0 +1,387 @@
+"""The session's configuration: what it is at the start, and how an update changes it.
+
+Pure functions on values.  An update is checked as a whole before anything changes, because the
+service discards the whole update when any part of it is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeVar, cast
+
+import attrs
+
+from realtime_trio._protocol.codec import SessionKind
+from realtime_trio.events import (
+    UNSET,
+    AudioConfig,
+    AudioFormat,
+    AudioInputConfig,
+    AudioOutputConfig,
+    CustomVoice,
+    FunctionTool,
+    MaxOutputTokens,
+    McpTool,
+    NoiseReduction,
+    RealtimeSession,
+    Reasoning,
+    RetentionRatio,
+    SemanticVad,
+    ServerVad,
+    SessionAudio,
+    SessionAudioInput,
+    SessionAudioOutput,
+    SessionConfig,
+    Tool,
+    ToolChoice,
+    Transcription,
+    TranscriptionAudioConfig,
+    TranscriptionSession,
+    TranscriptionSessionConfig,
+    TranslationAudioConfig,
+    TranslationAudioInputConfig,
+    TranslationAudioOutputConfig,
+    Truncation,
+    TurnDetection,
+    UnknownObject,
+    Unset,
+    Voice,
+)
+from realtime_trio.simulator.service.refusal import Refusal, check_choice, check_range, unsupported
+
+Session = RealtimeSession | TranscriptionSession
+T = TypeVar("T", bound=attrs.AttrsInstance)
+_S = TypeVar("_S", RealtimeSession, TranscriptionSession)
+
+PCM: Final = AudioFormat.pcm()
+_INSTRUCTIONS = (
+    "You are a simulated assistant. Be brief and friendly, and answer in the language of the user."
+)
+"""The service starts with instructions of its own, too."""
+_VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
+_FORMATS = ("audio/pcm", "audio/pcmu", "audio/pcma")
+_REASONING = re.compile(r"gpt-realtime-2(?!\d)")
+"""The models of the second generation; a year may stand in the same place."""
+_STREAMING_MODELS = ("gpt-realtime-whisper", "gpt-live-transcribe")
+"""They transcribe without a pause, so there are no turns."""
+_SERVER_VAD = ServerVad(threshold=0.5, prefix_padding_ms=300, silence_duration_ms=200)
+_TURN_DETECTIONS: Final = {
+    SessionKind.REALTIME: (
+        attrs.evolve(
+            _SERVER_VAD, create_response=True, interrupt_response=True, idle_timeout_ms=None
+        ),
+        SemanticVad(eagerness="auto", create_response=True, interrupt_response=True),
+    ),
+    SessionKind.TRANSCRIPTION: (_SERVER_VAD, SemanticVad(eagerness="auto")),
+}
+_SECTIONS = (
+    AudioConfig,
+    AudioInputConfig,
+    AudioOutputConfig,
+    TranscriptionAudioConfig,
+    TranslationAudioConfig,
+    TranslationAudioInputConfig,
+    TranslationAudioOutputConfig,
+)
+_MERGED = (Transcription, NoiseReduction, ServerVad, SemanticVad, Reasoning)
+"""Objects of which an update may name a part.  Everything else is replaced."""
+
+
+def initial_session(
+    kind: SessionKind, *, session_id: str, model: str, expires_at: int | None
+) -> Session:
+    """The configuration with which the service greets a client."""
+    audio_in = SessionAudioInput(format=PCM, turn_detection=_TURN_DETECTIONS[kind][0])
+    if kind is SessionKind.TRANSCRIPTION:
+        return TranscriptionSession(
+            id=session_id,
+            object="realtime.transcription_session",
+            expires_at=expires_at,
+            audio=SessionAudio(input=audio_in),
+        )
+    return RealtimeSession(
+        id=session_id,
+        object="realtime.session",
+        expires_at=expires_at,
+        model=model,
+        output_modalities=("audio",),
+        instructions=_INSTRUCTIONS,
+        audio=SessionAudio(
+            input=audio_in, output=SessionAudioOutput(format=PCM, voice="alloy", speed=1.0)
+        ),
+        tools=(),
+        tool_choice="auto",
+        max_output_tokens="inf",
+        truncation="auto",
+    )
+
+
+def input_of(session: Session) -> SessionAudioInput:
+    """The settings of incoming audio, which every session has."""
+    assert session.audio is not None
+    assert session.audio.input is not None
+    return session.audio.input
+
+
+def detection_of(session: Session) -> ServerVad | SemanticVad | None:
+    """How the user's turns are detected, None for not at all."""
+    detection = input_of(session).turn_detection
+    assert not isinstance(detection, UnknownObject), "no update to anything else was accepted"
+    return detection
+
+
+def idle_timeout_ms(detection: ServerVad | SemanticVad | None) -> int | None:
+    """After how many milliseconds of silence the service speaks up by itself, None for never."""
+    return (detection.idle_timeout_ms or None) if isinstance(detection, ServerVad) else None
+
+
+def updated_session(
+    session: Session,
+    change: SessionConfig | TranscriptionSessionConfig,
+    *,
+    has_spoken: bool,
+    is_responding: bool,
+) -> Session:
+    """The session after an update.
+
+    Args:
+        session: As it is.
+        change: What the client sent.
+        has_spoken: Whether the conversation holds speech of the model, whose voice then cannot
+            change any more.
+        is_responding: Whether a response is under way, when the pace of speech cannot change.
+
+    Raises:
+        Refusal: Something in the update is wrong; none of it applies.
+    """
+    match session, change:
+        case RealtimeSession(), SessionConfig(audio=audio):
+            _check_settings(session, change)
+            if not isinstance(audio, Unset):
+                _check_input(audio.input)
+                _check_output(
+                    session, audio.output, has_spoken=has_spoken, is_responding=is_responding
+                )
+            return _checked(merge(session, change, SessionKind.REALTIME))
+        case TranscriptionSession(), TranscriptionSessionConfig(audio=listening):
+            if not isinstance(listening, Unset):
+                _check_input(listening.input)
+            return _checked(merge(session, change, SessionKind.TRANSCRIPTION))
+    raise Refusal(
+        f"Passing a {change.type} session update event to a {session.type} session is not allowed.",
+        code="invalid_parameter",
+    )
+
+
+def _checked(session: _S) -> _S:
+    """Refuse settings that do not go together."""
+    listening = input_of(session)
+    if (
+        listening.turn_detection is not None
+        and listening.transcription is not None
+        and listening.transcription.model in _STREAMING_MODELS
+    ):
+        param = "session.audio.input.turn_detection"
+        raise Refusal(
+            "Turn detection is not supported for this transcription model.",
+            code="invalid_value",
+            param=param,
+        )
+    return session
+
+
+def merge(current: T, change: attrs.AttrsInstance, kind: SessionKind) -> T:
+    """The settings with a change on top, which names only what it changes."""
+    values: dict[str, object] = {}
+    for a in attrs.fields(type(change)):
+        value = getattr(change, a.name)
+        if value is UNSET or (
+            value is None and a.default is not UNSET
+        ):  # absent: in what has no UNSET, None is no value
+            continue
+        values[a.name] = _merged(getattr(current, a.name), value, kind)
+    return attrs.evolve(current, **values)  # type: ignore[misc]  # both are attrs classes, and the field names of both families are the same
+
+
+def _merged(old: object, value: object, kind: SessionKind) -> object:
+    if isinstance(value, _SECTIONS):
+        return merge(cast("attrs.AttrsInstance", old), value, kind)
+    if isinstance(value, AudioFormat):
+        return normalized(value)
+    if isinstance(value, _MERGED) and type(old) is type(value):
+        return merge(old, value, kind)
+    if isinstance(value, ServerVad | SemanticVad):
+        return merge(
+            next(vad for vad in _TURN_DETECTIONS[kind] if type(vad) is type(value)), value, kind
+        )
+    return value
+
+
+def normalized(value: AudioFormat) -> AudioFormat:
+    """A format as the service reports it: with its rate where it has one, and only there."""
+    return PCM if value.type == PCM.type else AudioFormat(type=value.type)
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def _check_settings(session: RealtimeSession, change: SessionConfig) -> None:
+    if change.model not in (UNSET, session.model):
+        raise Refusal(
+            "Cannot update the model of a session.", code="invalid_parameter", param="session.model"
+        )
+    if (
+        session.tracing is not None
+        and change.tracing is not UNSET
+        and change.tracing != session.tracing
+    ):
+        raise Refusal(
+            "Cannot update tracing once it is enabled.",
+            code="invalid_parameter",
+            param="session.tracing",
+        )
+    if not isinstance(change.output_modalities, Unset):
+        check_modalities(change.output_modalities, "session.output_modalities")
+    if not isinstance(change.max_output_tokens, Unset):
+        check_max_tokens(change.max_output_tokens, "session.max_output_tokens")
+    if not isinstance(change.truncation, Unset):
+        _check_truncation(change.truncation, "session.truncation")
+    if not isinstance(change.tools, Unset):
+        check_tools(change.tools, "session.tools")
+    if not isinstance(change.tool_choice, Unset):
+        check_tool_choice(change.tool_choice, "session.tool_choice")
+    if not is_reasoning(session):
+        for name in ("reasoning", "parallel_tool_calls"):
+            if getattr(change, name) is not UNSET:
+                raise Refusal(
+                    f"'{name}' is not supported by this model.",
+                    code="invalid_parameter",
+                    param=f"session.{name}",
+                )
+
+
+def is_reasoning(session: RealtimeSession) -> bool:
+    """Whether the model of a session thinks before it speaks."""
+    return _REASONING.match(session.model or "") is not None
+
+
+def _check_input(change: AudioInputConfig | Unset) -> None:
+    if isinstance(change, Unset):
+        return
+    if not isinstance(change.format, Unset):
+        check_format(change.format, "session.audio.input.format")
+    if not isinstance(change.turn_detection, Unset | None):
+        _check_turn_detection(change.turn_detection, "session.audio.input.turn_detection")
+
+
+def _check_output(
+    session: RealtimeSession,
+    change: AudioOutputConfig | Unset,
+    *,
+    has_spoken: bool,
+    is_responding: bool,
+) -> None:
+    if isinstance(change, Unset):
+        return
+    if not isinstance(change.format, Unset):
+        check_format(change.format, "session.audio.output.format")
+    if not isinstance(change.voice, Unset):
+        check_voice(session, change.voice, "session.audio.output.voice", has_spoken=has_spoken)
+    if not isinstance(change.speed, Unset):
+        check_range(change.speed, 0.25, 1.5, "session.audio.output.speed")
+        if is_responding and change.speed != output_of(session).speed:
+            raise Refusal(
+                "Cannot update the speed while a response is in progress.",
+                code="invalid_parameter",
+                param="session.audio.output.speed",
+            )
+
+
+def output_of(session: RealtimeSession) -> SessionAudioOutput:
+    """The settings of outgoing audio, which every voice session has."""
+    assert session.audio is not None
+    assert session.audio.output is not None
+    return session.audio.output
+
+
+def check_modalities(value: tuple[str, ...], param: str) -> None:
+    """Refuse anything but one modality."""
+    if value not in (("text",), ("audio",)):
+        raise Refusal(
+            f"Invalid modalities: {list(value)}. Supported combinations are: ['text'] and ['audio'].",
+            code="invalid_value",
+            param=param,
+        )
+
+
+def check_max_tokens(value: MaxOutputTokens | str, param: str) -> None:
+    """Refuse what is neither 1 to 4096 nor `inf`."""
+    if isinstance(value, int):
+        check_range(value, 1, 4096, param)
+    else:
+        check_choice(value, ("inf",), param)
+
+
+def _check_truncation(value: Truncation, param: str) -> None:
+    match value:
+        case RetentionRatio(retention_ratio=ratio, token_limits=limits):
+            check_range(ratio, 0.0, 1.0, f"{param}.retention_ratio")
+            if limits is not None:
+                check_range(
+                    limits.post_instructions or 0,
+                    0,
+                    2**31 - 1,
+                    f"{param}.token_limits.post_instructions",
+                )
+        case str():
+            check_choice(value, ("auto", "disabled"), param)
+        case _:
+            raise unsupported(value.type, (RetentionRatio.type,), f"{param}.type")
+
+
+def check_tools(tools: tuple[Tool, ...], param: str) -> None:
+    """Refuse tools of an unknown kind."""
+    for index, tool in enumerate(tools):
+        check_choice(tool.type, (FunctionTool.type, McpTool.type), f"{param}[{index}].type")
+
+
+def check_tool_choice(choice: ToolChoice, param: str) -> None:
+    """Refuse unknown words and objects of an unknown kind."""
+    if isinstance(choice, str):
+        check_choice(choice, ("none", "auto", "required"), param)
+    else:
+        check_choice(choice.type, ("function", "mcp"), f"{param}.type")
+
+
+def check_format(value: AudioFormat, param: str) -> None:
+    """Refuse formats and rates the service does not speak."""
+    check_choice(value.type, _FORMATS, f"{param}.type")
+    if value.type == PCM.type and value.rate is not None:
+        check_range(value.rate, 24_000, 24_000, f"{param}.rate")
+
+
+def check_voice(session: RealtimeSession, voice: Voice, param: str, *, has_spoken: bool) -> None:
+    """Refuse an unknown voice, and another one than before once the model has spoken."""
+    if not isinstance(voice, CustomVoice):
+        check_choice(voice, _VOICES, param)
+    if has_spoken and voice != output_of(session).voice:
+        raise Refusal(
+            "Cannot update a conversation's voice if assistant audio is present.",
+            code="cannot_update_voice",
+            param=param,
+        )
+
+
+def _check_turn_detection(value: TurnDetection, param: str) -> None:
+    match value:
+        case ServerVad():
+            if value.threshold is not None:
+                check_range(value.threshold, 0.0, 1.0, f"{param}.threshold")
+            for name in ("prefix_padding_ms", "silence_duration_ms"):
+                check_range(getattr(value, name) or 0, 0, 2**31 - 1, f"{param}.{name}")
+            if value.idle_timeout_ms not in (UNSET, None):
+                check_range(value.idle_timeout_ms, 5_000, 30_000, f"{param}.idle_timeout_ms")
+        case SemanticVad():
+            pass
+        case _:
+            raise unsupported(value.type, (ServerVad.type, SemanticVad.type), f"{param}.type")

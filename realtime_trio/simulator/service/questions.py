@@ -1,0 +1,106 @@
+"""What the simulated server cannot know by itself and asks whoever drives it: what to answer, and what the user said.
+
+Owns the questions and the list of audio that is being listened to.  Who answers, and how long that
+takes, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from weakref import WeakSet
+
+import attrs
+import numpy as np
+from attrs import define, field, frozen
+from numpy.typing import NDArray
+
+from realtime_trio.audio import G711_RATE, PCM_RATE, AudioData, alaw_decode, mulaw_decode, resample
+from realtime_trio.events import InputAudio, UserMessage
+from realtime_trio.simulator.script.script import Turn
+from realtime_trio.simulator.service.configuration import PCM
+from realtime_trio.simulator.service.conversation import Entry
+
+
+@frozen(kw_only=True)
+class AnswerWanted:
+    """An agent is to answer a turn: `SimulatedServer.say` for every piece, then `answer_ends` or `answer_fails`."""
+
+    id: str
+    """Names the question; it is the id of the response."""
+    turn: Turn
+    """What to answer."""
+
+
+@frozen(kw_only=True, eq=False)
+class TranscriptWanted:
+    """Somebody with ears is to say what the user said: `SimulatedServer.hear`, or `hearing_fails`."""
+
+    id: str
+    """Names the question."""
+    samples: NDArray[np.int16] = attrs.field(repr=False)
+    """Shape (n,), int16, 24 kHz mono."""
+
+
+Question = AnswerWanted | TranscriptWanted
+"""Something the server cannot know by itself."""
+
+
+@define(eq=False)
+class Hearing:
+    """The user's audio that is being listened to, each piece once."""
+
+    _ask: Callable[[TranscriptWanted], None]
+    """Takes the questions."""
+    _open: dict[str, Entry] = field(factory=dict, init=False)
+    _known: WeakSet[Entry] = field(factory=WeakSet, init=False)
+    """What was listened to, or need not be."""
+    _count: int = field(default=0, init=False)
+
+    def listen(self, entry: Entry) -> None:
+        """Ask what the user says in an item, if there is audio in it of which nobody has said that."""
+        if entry not in self._known and _has_unknown_words(entry):
+            self._known.add(entry)
+            self._count += 1
+            question = TranscriptWanted(id=f"audio_{self._count}", samples=_samples(entry))
+            self._open[question.id] = entry
+            self._ask(question)
+
+    def skip(self, entry: Entry) -> None:
+        """Never ask about an item."""
+        self._known.add(entry)
+
+    def is_open(self, question_id: str) -> bool:
+        """Whether a question was asked and not answered yet."""
+        return question_id in self._open
+
+    def awaits(self, entry: Entry) -> bool:
+        """Whether it is not known yet what the user says in an item, and will be."""
+        return entry in self._open.values()
+
+    def finish(self, question_id: str) -> Entry | None:
+        """Close a question; returns the item it was about, None if it was not open."""
+        return self._open.pop(question_id, None)
+
+
+def _has_unknown_words(entry: Entry) -> bool:
+    if not isinstance(entry.item, UserMessage) or entry.transcript is not None:
+        return False
+    return any(
+        isinstance(part, InputAudio) and part.audio and part.transcript is None
+        for part in entry.item.content
+    )
+
+
+def _samples(entry: Entry) -> NDArray[np.int16]:
+    """All the user's audio in an item, as ears want it."""
+    assert isinstance(entry.item, UserMessage), "only messages of the user have audio to listen to"
+    parts = (
+        part.audio.data
+        for part in entry.item.content
+        if isinstance(part, InputAudio) and part.audio is not None
+    )
+    data = b"".join(parts)
+    if entry.format.type == PCM.type:
+        return AudioData(data).samples
+    narrow = mulaw_decode(data) if entry.format.type == "audio/pcmu" else alaw_decode(data)
+    return resample(narrow, G711_RATE, PCM_RATE)

@@ -1,0 +1,162 @@
+"""Saying no as the service does: the codes and sentences of `error` events, and the checks that several rooms share.
+
+Owns the wording.  Paths are dotted as the service writes them, e.g.
+`session.audio.input.format.rate`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from realtime_trio.audio import AudioData
+from realtime_trio.errors import RemoteProtocolError
+from realtime_trio.events import ErrorDetail, UnknownEvent
+
+SUPPORTED_TYPES = (
+    "session.update",
+    "session.close",
+    "input_audio_buffer.append",
+    "session.input_audio_buffer.append",
+    "input_audio_buffer.commit",
+    "input_audio_buffer.clear",
+    "conversation.item.create",
+    "conversation.item.truncate",
+    "conversation.item.delete",
+    "conversation.item.retrieve",
+    "response.create",
+    "response.cancel",
+)
+"""What the service says it understands, translation sessions included."""
+
+UNKNOWN_PARAMETER = "unknown parameter"
+"""What is wrong, in an `UnknownEvent`, with a parameter that the protocol does not have."""
+
+_WRONG_TAG = re.compile(
+    r"expected an object of type (?P<allowed>.+), got (?:'(?P<got>.*)'|null)", re.DOTALL
+)
+_WRONG_CHOICE = re.compile(r"expected (?:one of )?(?P<allowed>'.+'), got '(?P<got>.*)'", re.DOTALL)
+
+
+class Refusal(Exception):  # noqa: N818 - what happens, not an error of ours
+    """A client event that cannot be obeyed; it becomes one `error` event and changes nothing."""
+
+    def __init__(self, message: str, *, code: str | None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+    def detail(self, event_id: str | None) -> ErrorDetail:
+        """The content of the `error` event about the client event of this id."""
+        return ErrorDetail(
+            type="invalid_request_error",
+            code=self.code,
+            message=str(self),
+            param=self.param,
+            event_id=event_id,
+        )
+
+
+def listed(values: Sequence[str]) -> str:
+    """Values in quotes as an English list."""
+    quoted = [f"'{value}'" for value in values]
+    if len(quoted) < 3:
+        return " and ".join(quoted)
+    return f"{', '.join(quoted[:-1])}, and {quoted[-1]}"
+
+
+def unsupported(value: str | None, allowed: Sequence[str], param: str) -> Refusal:
+    """The refusal of a value that is none of those allowed; a missing one if it is None."""
+    if value is None:
+        return missing(param)
+    return Refusal(
+        f"Invalid value: '{value}'. Supported values are: {listed(allowed)}.",
+        code="invalid_value",
+        param=param,
+    )
+
+
+def missing(param: str) -> Refusal:
+    """The refusal of an event that lacks a parameter."""
+    return Refusal(
+        f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
+    )
+
+
+def check_choice(value: str | None, allowed: Sequence[str], param: str) -> None:
+    """Refuse a value that is none of those allowed."""
+    if value not in allowed:
+        raise unsupported(value, allowed, param)
+
+
+def check_range(value: float, low: float, high: float, param: str) -> None:
+    """Refuse a number outside [low, high]; the codes tell integers from other numbers by the limits' type."""
+    kind = "integer" if isinstance(low, int) else "decimal"
+    if value < low:
+        words, expected, code = "below minimum", f">= {low}", f"{kind}_below_min_value"
+    elif value > high:
+        words, expected, code = "above maximum", f"<= {high}", f"{kind}_above_max_value"
+    else:
+        return
+    raise Refusal(
+        f"Invalid '{param}': {kind} {words} value. Expected a value {expected}, but got {value} instead.",
+        code=code,
+        param=param,
+    )
+
+
+def check_length(value: str | None, limit: int, param: str) -> None:
+    """Refuse a string of more than `limit` characters."""
+    if value is not None and len(value) > limit:
+        raise Refusal(
+            f"Invalid '{param}': string too long. Expected a string with maximum length {limit}, "
+            f"but got a string with length {len(value)} instead.",
+            code="string_above_max_length",
+            param=param,
+        )
+
+
+def audio_bytes(audio: AudioData, param: str) -> bytes:
+    """The bytes of audio a client sent; invalid base64 is refused."""
+    try:
+        return audio.data
+    except RemoteProtocolError:
+        raise Refusal(
+            f"Invalid '{param}'. Expected base64-encoded audio bytes (mono PCM16 at 24kHz) but got an invalid value.",
+            code="invalid_value",
+            param=param,
+        ) from None
+
+
+def explain(event: UnknownEvent, supported: Sequence[str] = SUPPORTED_TYPES) -> Refusal:
+    """Why a message that could not be typed is refused: the codec's diagnosis in the service's words.
+
+    Args:
+        event: What came of the message.
+        supported: The types that the session claims to understand.
+    """
+    if isinstance(event.raw, bytes):
+        return Refusal(
+            "Expected a text WebSocket message; binary frames are not supported.",
+            code="invalid_event",
+        )
+    if event.problem is None:
+        return unsupported(event.type, supported, "type")
+    if event.problem.startswith("not JSON"):
+        return Refusal(
+            "Invalid event: failed to parse JSON value. Please check the value to ensure it is valid JSON.",
+            code="invalid_json",
+        )
+    what, found, path = event.problem.rpartition(" @ $")
+    if not found:
+        return Refusal(f"Invalid event: {event.problem}.", code="invalid_event")
+    param = path.removeprefix(".")
+    if what == "required field missing":
+        return missing(param)
+    if what == UNKNOWN_PARAMETER:
+        return Refusal(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+    if match := _WRONG_TAG.fullmatch(what):
+        return unsupported(match["got"], match["allowed"][1:-1].split("', '"), f"{param}.type")
+    if match := _WRONG_CHOICE.fullmatch(what):
+        return unsupported(match["got"], match["allowed"][1:-1].split("', '"), param)
+    return Refusal(f"Invalid type for '{param}': {what} instead.", code="invalid_type", param=param)

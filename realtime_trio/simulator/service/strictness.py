@@ -1,0 +1,100 @@
+"""What a message is to the service.
+
+A codec is tolerant: it passes over what it has no place for, so that the future does not break it.
+The service refuses that in what clients send, wherever its objects are closed; only data of the
+user's own, such as metadata and the schemas of tools, may hold anything.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Final, cast
+
+import attrs
+
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.dialects import Dialect
+from realtime_trio.events import (
+    Event,
+    InputAudio,
+    InputImage,
+    InputText,
+    OutputAudio,
+    OutputText,
+    UnknownEvent,
+    UnknownObject,
+)
+from realtime_trio.simulator.service.refusal import UNKNOWN_PARAMETER
+
+_JSON: Final = Codec(Role.CLIENT)
+"""Knows none of the events that clients send, so all it makes of them is what their JSON says."""
+
+_OF_ANY_PART: Final = {
+    **dict.fromkeys(
+        (InputText, InputAudio, InputImage),
+        frozenset({"text", "audio", "image_url", "detail", "transcript"}),
+    ),
+    **dict.fromkeys(
+        (OutputText, OutputAudio), frozenset({"text", "audio", "transcript", "format"})
+    ),
+}
+"""To the service all parts of a message are one object, with more keys than each needs."""
+
+
+def read_message(codec: Codec, message: str | bytes) -> Event:
+    """Decode what a client sent as strictly as the service does.
+
+    Args:
+        codec: A server's.  What the older dialect has no place for is not looked for: its service
+            is not there to be asked.
+        message: As it came.
+
+    Returns:
+        The event, or an `UnknownEvent` for whatever the service does not take: a binary frame, what
+        is no JSON, what does not fit its type, and what names a parameter that does not exist.
+    """
+    if isinstance(
+        message, bytes
+    ):  # the service speaks text only, even if the bytes would read as JSON
+        return UnknownEvent(raw=message, problem="binary frame")
+    event = codec.decode(message)
+    if isinstance(event, UnknownEvent) or codec.dialect is not Dialect.GA:
+        return event
+    payload = cast("UnknownEvent", _JSON.decode(message)).raw
+    path = _unknown_key(event, payload)
+    if path is None:
+        return event
+    event_id = getattr(event, "event_id", None) or ""
+    return UnknownEvent(
+        event_id=event_id, type=event.type, raw=payload, problem=f"{UNKNOWN_PARAMETER} @ ${path}"
+    )
+
+
+def _unknown_key(value: object, raw: object) -> str | None:
+    """Path of the first key in a JSON value that nothing was made of, None if there is none."""
+    if isinstance(value, tuple) and isinstance(raw, list):
+        paths = (
+            (f"[{index}]", _unknown_key(part, its_raw))
+            for index, (part, its_raw) in enumerate(zip(value, raw, strict=True))
+        )
+    elif (
+        attrs.has(type(value)) and not isinstance(value, UnknownObject) and isinstance(raw, Mapping)
+    ):
+        cls: type = type(value)
+        known, tags = _keys(cls)
+        paths = (
+            (f".{key}", _unknown_key(getattr(value, key), its_raw) if key in known else "")
+            for key, its_raw in raw.items()
+            if key not in tags
+        )
+    else:
+        return None
+    return next((place + path for place, path in paths if path is not None), None)
+
+
+@functools.cache
+def _keys(cls: type) -> tuple[frozenset[str], frozenset[str]]:
+    """The keys of an object: the fields of its class, and what else it may have."""
+    tags = frozenset(name for name in ("type", "role") if getattr(cls, name, None))
+    return frozenset(a.name for a in attrs.fields(cls)), tags | _OF_ANY_PART.get(cls, frozenset())

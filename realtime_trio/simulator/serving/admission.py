@@ -1,0 +1,246 @@
+"""Who is let in, and to what: a connection's request, judged as the service judges it.
+
+Owns the keys, the client secrets made from them, and the words with which clients are turned away.
+Times are seconds since 1970 and are passed in.  The service accepts every WebSocket on its paths
+and turns away afterwards; what it says then is decided here, too.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from attrs import frozen
+
+from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._transport.contract import Close
+from realtime_trio.events import ClientEvent, ErrorDetail
+from realtime_trio.simulator.service.refusal import Refusal
+from realtime_trio.simulator.serving.http import Request
+from realtime_trio.simulator.serving.websocket_server import HandshakeRequest
+
+SUBPROTOCOL: Final = "realtime"
+_KEY_PREFIX: Final = "openai-insecure-api-key."
+_BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
+_REALTIME: Final = "/realtime"
+_TRANSLATIONS: Final = "/realtime/translations"
+_BAD_KEY: Final = 3000
+_BAD_REQUEST: Final = 4000
+_EXAMPLES: Final = {
+    SessionKind.REALTIME: f"{_REALTIME}?model=gpt-realtime",
+    SessionKind.TRANSLATION: f"{_TRANSLATIONS}?model=gpt-realtime-translate",
+}
+_REMEMBERED: Final = 3600
+"""Seconds for which an expired secret is still told from one that never was."""
+
+
+@frozen(kw_only=True)
+class ClientSecret:
+    """What a client secret stands for."""
+
+    expires_at: float
+    """Until when it lets in."""
+    kind: SessionKind | None = None
+    """What the session is for; None leaves it to the URL."""
+    model: str | None = None
+    """The model, which wins over the URL's; None leaves it to that."""
+    update: ClientEvent | None = None
+    """The configuration of the session, as a client would send it."""
+
+
+class KeyRing:
+    """The keys that let in: one for good, and secrets made for clients that expire.
+
+    Args:
+        api_key: The key; None lets in anybody.
+    """
+
+    def __init__(self, api_key: str | None = None) -> None:
+        self._api_key = api_key
+        self._secrets: dict[str, ClientSecret] = {}
+
+    def issue(self, secret: ClientSecret, now: float) -> str:
+        """Make a key for a secret, good for any number of sessions until it expires."""
+        self._secrets = {
+            key: old for key, old in self._secrets.items() if now < old.expires_at + _REMEMBERED
+        }
+        key = f"ek_{secrets.token_hex(16)}"
+        self._secrets[key] = secret
+        return key
+
+    def check(self, key: str | None) -> None:
+        """Let the API key pass, as requests need it that are not for a session.
+
+        Raises:
+            Refusal: It is another one, or there is none.
+        """
+        if self._api_key is None:
+            return
+        if key is None:
+            raise Refusal("Missing bearer or basic authentication in header", code=None)
+        if not secrets.compare_digest(key.encode(), self._api_key.encode()):
+            raise Refusal("Incorrect API key provided.", code="invalid_api_key")
+
+    def find(self, key: str | None, now: float) -> ClientSecret | None:
+        """Let a key pass that is for a session: the API key, or a client secret, which is returned.
+
+        Raises:
+            Refusal: It is neither, or has expired.
+        """
+        secret = self._secrets.get(key or "")
+        if secret is None:
+            self.check(key)
+        elif secret.expires_at <= now:
+            raise Refusal("Ephemeral token expired", code=None)
+        return secret
+
+
+@frozen(kw_only=True)
+class Admitted:
+    """The session that a client gets."""
+
+    kind: SessionKind
+    """What it is for."""
+    model: str
+    """The model; empty if there is none."""
+    dialect: Dialect
+    """How the client spells the protocol."""
+    update: ClientEvent | None
+    """The configuration with which the session begins."""
+
+
+@frozen(kw_only=True)
+class TurnedAway:
+    """What a client is told that is not let in."""
+
+    kind: SessionKind
+    """What it asked for."""
+    error: ErrorDetail
+    """The error it gets."""
+    close: Close
+    """How the connection is closed then."""
+
+
+def admit(
+    request: HandshakeRequest,
+    keys: KeyRing,
+    now: float,
+    *,
+    models: Collection[str] | None = None,
+    beta: bool = False,
+) -> Admitted | TurnedAway:
+    """Decide about a client whose WebSocket was accepted.
+
+    Args:
+        request: What it asks for.
+        keys: What lets in.
+        now: The time.
+        models: The models there are; None for any.
+        beta: Whether the beta protocol is spoken.
+    """
+    query = {name: values[-1] for name, values in parse_qs(urlsplit(request.path).query).items()}
+    kind = _kind(request, query)
+    try:
+        secret = keys.find(key_of(request), now) or ClientSecret(expires_at=now)
+    except Refusal as refusal:
+        return _turn_away(kind, refusal, _BAD_KEY)
+    try:
+        return _admit(request, query, kind, secret, models=models, beta=beta)
+    except Refusal as refusal:
+        return _turn_away(kind, refusal, _BAD_REQUEST)
+
+
+def _admit(
+    request: HandshakeRequest,
+    query: Mapping[str, str],
+    kind: SessionKind,
+    secret: ClientSecret,
+    *,
+    models: Collection[str] | None,
+    beta: bool,
+) -> Admitted:
+    is_beta = request.header("openai-beta") is not None or _BETA_SUBPROTOCOL in request.subprotocols
+    if is_beta and (not beta or kind is SessionKind.TRANSLATION):
+        raise Refusal(
+            "The beta API shape is disabled; use the GA API without OpenAI-Beta.",
+            code="beta_api_shape_disabled",
+        )
+    if kind is SessionKind.TRANSLATION and "intent" in query:
+        raise Refusal(
+            "You must not provide an intent parameter for translation sessions.",
+            code="invalid_intent",
+        )
+    if secret.kind not in (None, kind):
+        # A transcription needs no `intent` in the URL if its secret says so; nothing else can be
+        # made of what was prepared.
+        if secret.kind is not SessionKind.TRANSCRIPTION or kind is not SessionKind.REALTIME:
+            raise Refusal(
+                f"The client secret is for a {secret.kind.value} session.", code="invalid_parameter"
+            )
+        kind = secret.kind
+    model = secret.model or query.get("model")
+    if kind is not SessionKind.TRANSCRIPTION:
+        if model is None:
+            example = f"wss://api.openai.com/v1{_EXAMPLES[kind]}"
+            raise Refusal(
+                f"You must provide a model parameter, for example {example}", code="missing_model"
+            )
+        check_model(model, models)
+    return Admitted(
+        kind=kind,
+        model=model or "",
+        dialect=Dialect.BETA if is_beta else Dialect.GA,
+        update=secret.update,
+    )
+
+
+def check_model(model: str, models: Collection[str] | None, param: str | None = None) -> None:
+    """Refuse a model that there is not."""
+    if models is not None and model not in models:
+        raise Refusal(
+            f'Model "{model}" is not supported in realtime mode.', code="invalid_model", param=param
+        )
+
+
+def key_of(request: Request) -> str | None:
+    """The key a client shows, wherever it does; None if there is none."""
+    scheme, _, key = (request.header("authorization") or "").partition(" ")
+    if scheme.lower() == "bearer" and key:
+        return key.strip()
+    subprotocols = request.subprotocols if isinstance(request, HandshakeRequest) else ()
+    offered = (
+        name.removeprefix(_KEY_PREFIX) for name in subprotocols if name.startswith(_KEY_PREFIX)
+    )
+    return request.header("api-key") or next(offered, None)
+
+
+def path_of(request: Request) -> str:
+    """The path, without query and slashes at its end."""
+    return urlsplit(request.path).path.rstrip("/")
+
+
+def is_served(request: HandshakeRequest) -> bool:
+    """Whether there are WebSockets on this path, under whatever base."""
+    return path_of(request).endswith((_REALTIME, _TRANSLATIONS))
+
+
+def _kind(request: HandshakeRequest, query: Mapping[str, str]) -> SessionKind:
+    if path_of(request).endswith(_TRANSLATIONS):
+        return SessionKind.TRANSLATION
+    return (
+        SessionKind.TRANSCRIPTION
+        if query.get("intent") == "transcription"
+        else SessionKind.REALTIME
+    )
+
+
+def _turn_away(kind: SessionKind, refusal: Refusal, close_code: int) -> TurnedAway:
+    error = refusal.detail(None)
+    return TurnedAway(
+        kind=kind,
+        error=error,
+        close=Close(close_code, error.type if error.code is None else f"{error.type}.{error.code}"),
+    )

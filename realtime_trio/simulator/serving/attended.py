@@ -1,0 +1,240 @@
+"""The shell around a simulated server that has questions: agents, ears and voices at work beside the connection.
+
+Owns their tasks, and how an answer comes to its end: by itself, by failing, or because nobody wants
+it any more.  What is asked and what becomes of the answers is the server's business.
+
+Theory of operation.  One task receives, one sends, and every open question has a task of its own.
+All of them call the server, which never waits, and whoever has changed something rings the bell for
+the sender, which sends whatever is due, in the server's order.  After every change the desk looks
+after the questions: new ones get a task, those that are not wanted any more are cancelled, and
+agents that were ahead of what is said may go on.  What agents, ears and voices raise ends one
+answer and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+import attrs
+import trio
+from attrs import field, frozen
+
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
+from realtime_trio._transport.contract import Transport
+from realtime_trio.errors import ConnectionLost, RealtimeError
+from realtime_trio.simulator.roles import Agent, Ears, Piece, Say, Voice
+from realtime_trio.simulator.script.script import Failure
+from realtime_trio.simulator.service.questions import AnswerWanted, TranscriptWanted
+from realtime_trio.simulator.service.server import SimulatedServer
+from realtime_trio.simulator.service.strictness import read_message
+from realtime_trio.simulator.serving.simulation import Simulation
+
+_MOST_AT_ONCE: Final = 16
+"""Questions of one connection that are worked on at the same time; clients can ask for any number
+of responses out of band."""
+_LONGEST_EXPLANATION: Final = 500
+"""Characters of an exception that the client is told."""
+
+_logger = logging.getLogger("realtime_trio.simulator")
+
+
+@frozen
+class Agency:
+    """Who answers, listens and speaks where a script does not say what.  One serves any number of connections."""
+
+    agent: Agent | None = None
+    """Answers the turns for which the script has no reply; None leaves that to the simulator's own
+    few words."""
+    ears: Ears | None = field(default=None, kw_only=True)
+    """Tell what the user says in audio for which the script has no transcript."""
+    voice: Voice | None = field(default=None, kw_only=True)
+    """Speaks what the agent says without audio; None leaves that to the synthetic voice."""
+
+
+async def run_attended_server(
+    transport: Transport,
+    server: SimulatedServer,
+    agency: Agency,
+    *,
+    facade: Simulation | None = None,
+    codec: Codec | None = None,
+) -> None:
+    """Let a server serve the client at the other end of a transport, with an agency that it can ask, until either closes.
+
+    Does what `run_server` does, and when it returns or raises, nobody works on an answer any more.
+
+    Args:
+        transport: Connected, and used by nobody else.
+        server: A fresh one; this calls its `connect`, and tells it whom it can ask.
+        agency: Whom it asks.
+        facade: What is put around the server, if anything.
+        codec: For other dialects than today's; its role is that of a server, and its kind that of
+            the session.
+
+    Raises:
+        LocalProtocolError: A predicate of the script failed.
+
+    Cancellation: safe; the connection is over then if a message was half sent.
+    """
+    shown = server if facade is None else facade
+    codec = codec or Codec(Role.SERVER, kind=server.kind)
+    server.has_agent, server.has_ears = agency.agent is not None, agency.ears is not None
+    shown.connect(trio.current_time())
+    async with open_service_nursery() as nursery:
+        desk = _Desk(server, agency, nursery)
+        with trio.CancelScope() as conversation:
+            nursery.start_soon(_receive_loop, transport, shown, codec, desk, conversation.cancel)
+            await _send_loop(transport, shown, codec, desk)
+
+
+async def _receive_loop(
+    transport: Transport, server: Simulation, codec: Codec, desk: _Desk, leave: Callable[[], None]
+) -> None:
+    while batch := await transport.receive():
+        for message in batch:
+            event = read_message(codec, message)
+            _logger.debug("received %s", event.type or "something that is no event")
+            server.receive(event, trio.current_time())
+        desk.attend()
+        desk.ring()
+    leave()
+
+
+async def _send_loop(transport: Transport, server: Simulation, codec: Codec, desk: _Desk) -> None:
+    await trio.lowlevel.checkpoint()
+    while True:
+        events = server.take_due(trio.current_time())
+        desk.attend()
+        try:
+            for due in events:
+                _logger.debug("sent %s", due.type)
+                await transport.send(codec.encode(due))
+        except ConnectionLost:
+            return
+        if server.close is not None:
+            await transport.aclose(server.close.code, server.close.reason)
+            return
+        await desk.wait_for_bell(math.inf if server.next_due is None else server.next_due)
+
+
+class _Desk:
+    """The open questions of one server, and the tasks that work on them."""
+
+    def __init__(self, server: SimulatedServer, agency: Agency, nursery: ServiceNursery) -> None:
+        self._server = server
+        self._agency = agency
+        self._nursery = nursery
+        self._bell = trio.Event()
+        self._open: dict[str, trio.CancelScope] = {}
+        self._limiter = trio.CapacityLimiter(_MOST_AT_ONCE)
+        self._ahead = trio.lowlevel.ParkingLot()
+        """Agents that are ahead of what is said."""
+
+    def ring(self) -> None:
+        """Let the sender know that there may be something to send."""
+        self._bell.set()
+
+    async def wait_for_bell(self, deadline: float) -> None:
+        """Wait until it has rung since the last time, or for the deadline."""
+        with trio.move_on_at(deadline):
+            await self._bell.wait()
+        self._bell = trio.Event()
+
+    def attend(self) -> None:
+        """Look after the questions: begin with the new ones, leave those that are not wanted any more, go on with the others."""
+        for question in self._server.take_questions():
+            self._open[question.id] = scope = trio.CancelScope()
+            if isinstance(question, AnswerWanted):
+                self._nursery.start_soon(self._answer, question, scope)
+            else:
+                self._nursery.start_soon(self._listen, question, scope)
+        for question_id, scope in self._open.items():
+            if not self._server.is_wanted(question_id):
+                scope.cancel()
+        self._ahead.unpark_all()
+
+    def _finish(self, question_id: str) -> None:
+        del self._open[question_id]
+        self.attend()
+        self.ring()
+
+    async def _answer(self, question: AnswerWanted, scope: trio.CancelScope) -> None:
+        agent = self._agency.agent
+        assert agent is not None, "the server knows whether there is one"
+        failure: Failure | None = None
+        await trio.lowlevel.checkpoint()
+        try:
+            with scope:
+                async with self._limiter, AsyncExitStack() as stack:
+                    pieces = agent.answer(question.turn)
+                    close = getattr(
+                        pieces, "aclose", None
+                    )  # generators have it, other iterators need not
+                    if close is not None:
+                        stack.push_async_callback(close)
+                    async for piece in pieces:
+                        await self._say(question, piece)
+        except* Exception as errors:  # somebody else's code
+            failure = _failure("the agent", errors, "server_error")
+        if failure is None:
+            self._server.answer_ends(question.id, trio.current_time())
+        else:
+            self._server.answer_fails(question.id, failure, trio.current_time())
+        self._finish(question.id)
+
+    async def _say(self, question: AnswerWanted, piece: Piece) -> None:
+        voice = self._agency.voice
+        if (
+            voice is not None
+            and isinstance(piece, Say)
+            and piece.audio is None
+            and question.turn.modality == "audio"
+        ):
+            text = piece.text.strip()
+            piece = attrs.evolve(piece, audio=await voice.speak(text) if text else b"")
+        self._server.say(question.id, piece, trio.current_time())
+        self.ring()
+        await (
+            trio.lowlevel.checkpoint()
+        )  # an agent that never waits must not keep the others from running
+        while not self._server.is_keeping_up(question.id):
+            await self._ahead.park()
+
+    async def _listen(self, question: TranscriptWanted, scope: trio.CancelScope) -> None:
+        ears = self._agency.ears
+        assert ears is not None, "the server knows whether there are any"
+        words: str | None = None
+        failure: Failure | None = None
+        await trio.lowlevel.checkpoint()
+        try:
+            with scope:
+                async with self._limiter:
+                    words = await ears.transcribe(question.samples)
+        except* Exception as errors:  # somebody else's code
+            failure = _failure("the ears", errors, "transcription_error")
+        if failure is None:
+            self._server.hear(question.id, words, trio.current_time())
+        else:
+            self._server.hearing_fails(question.id, failure, trio.current_time())
+        self._finish(question.id)
+
+
+def _failure(whose: str, errors: ExceptionGroup[Exception], kind: str) -> Failure:
+    """What the client is told of an exception; the log gets all of it."""
+    error: Exception = errors
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    _logger.warning("%s failed with %s", whose, type(error).__name__, exc_info=errors)
+    code = getattr(error, "code", None)
+    # Our own messages are made for people; of others one wants to know at least what they are.
+    told = (
+        str(error)
+        if isinstance(error, RealtimeError)
+        else f"{whose} failed with {type(error).__name__}: {error}"
+    )
+    return Failure(code if isinstance(code, str) else None, told[:_LONGEST_EXPLANATION], kind)

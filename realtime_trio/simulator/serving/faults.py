@@ -1,0 +1,210 @@
+"""What can go wrong between a server and its client, on purpose: faults that strike when a certain event is about to be sent.
+
+Owns the mischief and nothing of the protocol: a `FaultyTransport` stands between the simulated
+server and the network, and looks no deeper into a message than its type.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+import trio
+from attrs import define, field
+
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._transport.contract import (
+    NORMAL_CLOSURE,
+    Close,
+    Transport,
+)
+from realtime_trio.errors import LocalProtocolError
+from realtime_trio.events import ErrorDetail, ErrorEvent
+from realtime_trio.simulator.script.fault import Corruption, Fault
+
+_TYPE = re.compile(r'"type"\s*:\s*"([^"]*)"')
+_DELTA = re.compile(r'("delta"\s*:\s*")[^"]*"')
+_FIELD = re.compile(r'(:\s*)(?:"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null)(?=\s*[,}])')
+
+
+@runtime_checkable
+class Breakable(Protocol):
+    """A transport that can end as if the network had failed."""
+
+    def abort(self, reason: str = ...) -> None:
+        """Drop the connection without a close frame; `closed` is then `Close(1006, reason)`."""
+
+
+@runtime_checkable
+class _Resettable(Protocol):
+    def reset(self) -> None: ...
+
+
+@define(eq=False)
+class _Trap:
+    """A fault and how far it is from striking."""
+
+    fault: Fault
+    seen: int = 0
+    left: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.left = self.fault.times
+
+    def strikes(self, kind: str) -> bool:
+        if self.left <= 0 or not kind.startswith(self.fault.on or ""):
+            return False
+        self.seen += 1
+        if self.seen < self.fault.nth:
+            return False
+        self.left -= 1
+        return True
+
+
+class FaultyTransport:
+    """A server's transport on which things go wrong; see `Transport` for its methods.  One task sends and receives.
+
+    Args:
+        transport: The transport that works.
+        faults: What goes wrong; each strikes on its own, in this order.
+        codec: Writes the error events; that of a server of today's protocol by default.
+
+    Raises:
+        LocalProtocolError: The connection is to be dropped, and this transport cannot do that.
+    """
+
+    def __init__(
+        self, transport: Transport, faults: Iterable[Fault], codec: Codec | None = None
+    ) -> None:
+        self._transport = transport
+        self._traps = [_Trap(fault) for fault in faults]
+        breaks = [trap.fault.kind for trap in self._traps if trap.fault.kind in ("drop", "reset")]
+        if breaks and not isinstance(transport, Breakable):
+            raise LocalProtocolError(
+                f"the fault {breaks[0]} needs a transport with `abort`, which {type(transport).__name__} has not"
+            )
+        self._codec = codec or Codec(Role.SERVER)
+        self._received: deque[str | bytes] = deque()
+        self._late: list[tuple[int, str | bytes]] = []
+        self._rate = math.inf
+
+    @property
+    def closed(self) -> Close | None:
+        """How the connection ended, or None while it is open."""
+        return self._transport.closed
+
+    async def receive(self) -> tuple[str | bytes, ...]:
+        """Wait for messages and return all that have arrived; `()` after the end.  Cancel-safe."""
+        if not self._received:
+            return await self._transport.receive()
+        await trio.lowlevel.checkpoint()
+        messages = tuple(self._received)
+        self._received.clear()
+        return messages
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one message, or what becomes of it.
+
+        Raises:
+            ConnectionLost: The connection has ended, perhaps because of a fault.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        messages = [message]
+        kind = _kind_of(message)
+        for trap in self._traps:
+            if trap.strikes(kind):
+                messages = await self._strike(trap.fault, messages)
+        for each in messages:
+            await self._write(each)
+        for _ in messages:
+            await self._release()
+
+    async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """Close the transport."""
+        await self._transport.aclose(code, reason)
+
+    # --- mischief ---------------------------------------------------------------------------------
+
+    async def _strike(self, fault: Fault, messages: list[str | bytes]) -> list[str | bytes]:
+        """Let a fault happen, and return what is to be sent after it."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        match fault.kind:
+            case "drop" | "reset":
+                self._break(abruptly=fault.kind == "reset")
+            case "close":
+                if fault.error is not None:
+                    await self._write(self._say(fault.error))
+                assert fault.close is not None
+                await self._transport.aclose(fault.close.code, fault.close.reason)
+            case "stall":
+                await self._listen(fault.seconds)
+            case "delay":
+                await trio.sleep(fault.seconds)
+            case "slow":
+                self._rate = fault.characters_per_second
+            case "corrupt":
+                return [_spoilt(message, fault.how) for message in messages]
+            case "duplicate":
+                return [message for message in messages for _ in range(2)]
+            case "reorder":
+                self._late += [(fault.behind, message) for message in messages]
+                return []
+            case _:
+                assert fault.error is not None
+                return [self._say(fault.error), *messages]
+        return messages
+
+    def _say(self, error: ErrorDetail) -> str:
+        return self._codec.encode(ErrorEvent(event_id="event_fault", error=error))
+
+    async def _write(self, message: str | bytes) -> None:
+        if self._rate < math.inf:
+            await trio.sleep(len(message) / self._rate)
+        await self._transport.send(message)
+
+    async def _release(self) -> None:
+        """One more message was sent: send those whose time has come."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        counted = [(behind - 1, message) for behind, message in self._late]
+        self._late = [(behind, message) for behind, message in counted if behind > 0]
+        due = [message for behind, message in counted if behind <= 0]
+        for message in due:
+            await self._write(message)
+
+    async def _listen(self, seconds: float) -> None:
+        """Take what the client says without acting on it, until it goes or the time is over."""
+        with trio.move_on_after(seconds):
+            while batch := await self._transport.receive():
+                self._received.extend(batch)
+
+    def _break(self, *, abruptly: bool) -> None:
+        if abruptly and isinstance(self._transport, _Resettable):
+            self._transport.reset()
+        else:
+            assert isinstance(self._transport, Breakable)  # looked at when it was wrapped
+            self._transport.abort(
+                "the connection was reset" if abruptly else "the connection dropped"
+            )
+
+
+def _kind_of(message: str | bytes) -> str:
+    found = _TYPE.search(message) if isinstance(message, str) else None
+    return "" if found is None else found[1]
+
+
+def _spoilt(message: str | bytes, how: Corruption) -> str | bytes:
+    if isinstance(message, bytes):
+        return message[: len(message) // 2]
+    match how:
+        case "cut":
+            return message[: len(message) // 2]
+        case "garbage":
+            return "{" + message
+        case "payload":  # every value but the type becomes one that nobody expects
+            head, separator, rest = message.partition(",")
+            return head + separator + _FIELD.sub(r"\1[[]]", rest)
+        case _:
+            return _DELTA.sub(r'\1*no base64*"', message)

@@ -1,0 +1,319 @@
+"""The shells around the simulated service: on any transport, on a real port, and in memory.
+
+Owns tasks, clocks and sockets.  Who gets in is decided in `_admission`; everything else is the
+business of what is driven, a `Simulation`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import secrets
+import ssl
+import string
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import attrs
+import trio
+from attrs import frozen
+
+from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._runtime.nursery import open_service_nursery
+from realtime_trio._transport.contract import Transport
+from realtime_trio._transport.memory import memory_transport_pair
+from realtime_trio.errors import ConnectionLost
+from realtime_trio.events import ErrorEvent
+from realtime_trio.simulator.script.fault import Fault
+from realtime_trio.simulator.script.script import LIFELIKE, Script
+from realtime_trio.simulator.service.server import SimulatedServer
+from realtime_trio.simulator.service.strictness import read_message
+from realtime_trio.simulator.service.translator import SimulatedTranslator
+from realtime_trio.simulator.serving.admission import (
+    SUBPROTOCOL,
+    KeyRing,
+    TurnedAway,
+    admit,
+    is_served,
+    path_of,
+)
+from realtime_trio.simulator.serving.attended import Agency, run_attended_server
+from realtime_trio.simulator.serving.faults import FaultyTransport
+from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse
+from realtime_trio.simulator.serving.rest import RestApi, not_found
+from realtime_trio.simulator.serving.simulation import Configured, InBeta, Simulation as Simulation
+from realtime_trio.simulator.serving.websocket_server import (
+    Accept,
+    HandshakeRequest,
+    Reject,
+    serve_websocket,
+)
+from realtime_trio.simulator.serving.wiretap import open_wiretap
+
+_PATH = "/v1/realtime"
+_LETTERS = bytes((string.ascii_letters + string.digits).encode()[byte % 62] for byte in range(256))
+"""One for every byte."""
+
+_NO_SCRIPT = Script(pacing=LIFELIKE, transcription_delay=0.5)
+
+_logger = logging.getLogger("realtime_trio.simulator")
+
+
+async def run_server(
+    transport: Transport, server: Simulation, *, codec: Codec | None = None
+) -> None:
+    """Let a server serve the client at the other end of a transport, until either closes.
+
+    Runs on trio's clock.  Returns when the client has gone, cleanly or not, and closes the
+    transport when the server wants to; otherwise the transport is left to its owner.
+
+    Args:
+        transport: Connected, and used by nobody else.
+        server: A fresh one; this calls its `connect`.
+        codec: For other dialects than today's; its role is that of a server, and its kind that of
+            the session.
+
+    Cancellation: safe; the connection is over then if a message was half sent.
+    """
+    codec = codec or Codec(Role.SERVER, kind=server.kind)
+    await trio.lowlevel.checkpoint()
+    server.connect(trio.current_time())
+    while True:
+        try:
+            for event in server.take_due(trio.current_time()):
+                _logger.debug("sent %s", event.type)
+                await transport.send(codec.encode(event))
+        except ConnectionLost:
+            return
+        if server.close is not None:
+            await transport.aclose(server.close.code, server.close.reason)
+            return
+        due = server.next_due
+        with trio.move_on_at(math.inf if due is None else due):
+            while True:
+                batch = await transport.receive()
+                if not batch:
+                    return
+                for message in batch:
+                    received = read_message(codec, message)
+                    _logger.debug("received %s", received.type or "something that is no event")
+                    server.receive(received, trio.current_time())
+                if server.next_due != due or server.close is not None:
+                    break  # most of what arrives is audio, to which there is nothing to say
+
+
+Faults = Iterable[Fault] | Callable[[], Iterable[Fault]]
+"""What goes wrong on every connection, or a function that says what goes wrong on the next one."""
+
+
+@asynccontextmanager
+async def open_simulator_transport(
+    server: Simulation | Script, *, agency: Agency | None = None, faults: Faults = ()
+) -> AsyncIterator[Transport]:
+    """Open a connection to a simulated server in memory: no network, no waiting, and happy with an autojump clock.
+
+    Leaving the block closes the connection and ends the server.  A failing predicate of the script
+    leaves the block as its exception.
+
+    Args:
+        server: A fresh server (`SimulatedTranslator(script)` for translation), or the script for
+            one that holds a conversation.
+        agency: Who answers, listens and speaks where the script does not say what; for a script or
+            a `SimulatedServer`.
+        faults: What goes wrong, or a function that says so.
+
+    Yields:
+        The client's end.
+    """
+    served = SimulatedServer(server) if isinstance(server, Script) else server
+    codec = Codec(Role.SERVER, kind=served.kind)
+    ours, theirs = memory_transport_pair()
+    async with open_service_nursery() as nursery:
+        nursery.start_soon(
+            _run, _faulty(theirs, _each_time(faults), codec), served, agency, served, codec
+        )
+        try:
+            yield ours
+        finally:
+            await ours.aclose()
+
+
+async def serve_simulator(
+    script: Script | Callable[[], Script] = _NO_SCRIPT,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    api_key: str | None = None,
+    models: Iterable[str] | None = None,
+    expires_after: float = 3600.0,
+    agency: Agency | None = None,
+    beta: bool = False,
+    faults: Faults = (),
+    record: str | os.PathLike[str] | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve the simulated Realtime API over WebSockets until cancelled; `await nursery.start(serve_simulator, ...)` returns its URL.
+
+    Any path that ends in `/realtime` or, for translation, in `/realtime/translations` is served,
+    everything else is answered with 404.  As the service does, it accepts every such WebSocket and
+    turns away afterwards, with an `error` event and a close, who names no model in the URL, asks
+    for the old beta protocol, or has a wrong key. With `intent=transcription` in the URL the
+    session only transcribes, and needs no model; a translation session refuses an intent.
+
+    Beside it, over HTTP: `POST /v1/realtime/client_secrets` and `POST
+    /v1/realtime/translations/client_secrets` make keys for browsers, with which a session begins as
+    it was configured there; `GET /v1/models` lists the models.
+
+    What happens on one connection concerns no other.
+
+    Args:
+        script: What the model says and understands; every connection starts it from the beginning.
+            Or a function that is asked for one for every connection.  By default the simulator
+            answers for itself, at a lifelike pace.
+        host: Address to bind.
+        port: Port to bind, 0 for any free one.
+        api_key: The only key that is let in, apart from the client secrets made with it; None lets
+            in anybody, except with a client secret that has expired.
+        models: The models that are listed and served; None lists those of today and serves any.
+        expires_after: Seconds until a session ends.
+        agency: Who answers, listens and speaks where the script does not say what:
+            `Agency(OfflineAgent())`.
+        beta: Speak the beta protocol with clients that ask for it, instead of turning them away as
+            the service does today.
+        faults: What goes wrong on every connection.  Or a function that is asked for it for every
+            connection.
+        record: A directory in which every session is recorded, in a file of its own; see
+            `open_recording`.
+        ssl_context: Serve `wss://` and `https://` with this certificate.
+        task_status: For `nursery.start`: the base URL, e.g. `ws://127.0.0.1:8123/v1/realtime`.
+
+    Raises:
+        OSError: The address cannot be bound.
+    """
+    make_faults = _each_time(faults)
+    epoch = time.time() - trio.current_time()
+    known = None if models is None else tuple(models)
+    keys = KeyRing(api_key)
+    folder, numbers = None if record is None else Path(record), count(1)
+    if folder is not None:
+        await trio.to_thread.run_sync(partial(folder.mkdir, parents=True, exist_ok=True))
+    rest = RestApi(keys, models=known, new_id=_random_id, created_at=epoch + trio.current_time())
+
+    async def serve_client(transport: Transport, request: HandshakeRequest) -> None:
+        admission = admit(request, keys, epoch + trio.current_time(), models=known, beta=beta)
+        if isinstance(admission, TurnedAway):
+            codec = Codec(Role.SERVER, kind=admission.kind)
+            await transport.send(
+                codec.encode(ErrorEvent(event_id=_random_id("event_"), error=admission.error))
+            )
+            await transport.aclose(admission.close.code, admission.close.reason)
+            return
+        codec = Codec(Role.SERVER, admission.dialect, kind=admission.kind)
+        make = (
+            SimulatedTranslator
+            if admission.kind is SessionKind.TRANSLATION
+            else partial(SimulatedServer, kind=admission.kind)
+        )
+        served = make(
+            script if isinstance(script, Script) else script(),
+            model=admission.model,
+            new_id=_random_id,
+            expires_after=expires_after,
+            epoch=epoch,
+        )
+        shown: Simulation = served
+        if admission.update is not None:
+            shown = Configured(shown, admission.update)
+        if admission.dialect is Dialect.BETA:
+            shown = InBeta(shown)
+        faulty = _faulty(transport, make_faults, codec)
+        if folder is None:
+            await _run(faulty, served, agency, shown, codec)
+            return
+        path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{next(numbers)}.jsonl"
+        async with open_wiretap(
+            faulty, path, kind=admission.kind, dialect=admission.dialect
+        ) as tapped:
+            await _run(tapped, served, agency, shown, codec)
+
+    async def answer(request: HttpRequest) -> HttpResponse:
+        await trio.lowlevel.checkpoint()
+        start = trio.current_time()
+        response = rest.answer(request, epoch + start)
+        _logger.debug("%s %s: %d", request.method, path_of(request), response.status)
+        measured = (
+            ("x-request-id", f"req_{secrets.token_hex(16)}"),
+            ("openai-processing-ms", f"{1000 * (trio.current_time() - start):.0f}"),
+        )
+        return attrs.evolve(response, headers=(*response.headers, *measured))
+
+    def announce(address: tuple[str, int]) -> None:
+        name, bound = address
+        scheme = "ws" if ssl_context is None else "wss"
+        task_status.started(f"{scheme}://{f'[{name}]' if ':' in name else name}:{bound}{_PATH}")
+
+    await serve_websocket(
+        serve_client,
+        host,
+        port,
+        admit=_accept,
+        http=answer,
+        ssl_context=ssl_context,
+        task_status=_Announcement(announce),
+    )
+
+
+async def _run(
+    transport: Transport, server: Simulation, agency: Agency | None, shown: Simulation, codec: Codec
+) -> None:
+    """Run a server behind what is put around it, with whom it can ask."""
+    if agency is not None and isinstance(server, SimulatedServer):
+        await run_attended_server(transport, server, agency, facade=shown, codec=codec)
+    else:
+        await run_server(transport, shown, codec=codec)
+
+
+@frozen
+class _Announcement:
+    """A task status that hands the value on."""
+
+    _announce: Callable[[tuple[str, int]], None]
+
+    def started(self, value: tuple[str, int] | None = None) -> None:
+        assert value is not None
+        self._announce(value)
+
+
+def _each_time(faults: Faults) -> Callable[[], Iterable[Fault]]:
+    """A function that says what goes wrong on the next connection."""
+    if callable(faults):
+        return faults
+    given = tuple(faults)
+    return lambda: given
+
+
+def _faulty(
+    transport: Transport, make_faults: Callable[[], Iterable[Fault]], codec: Codec
+) -> Transport:
+    faults = tuple(make_faults())
+    return FaultyTransport(transport, faults, codec) if faults else transport
+
+
+def _accept(request: HandshakeRequest) -> Accept | Reject:
+    if not is_served(request):
+        refused = not_found("GET", request)
+        return Reject(status=refused.status, headers=refused.headers, body=refused.body)
+    return Accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in request.subprotocols else None)
+
+
+def _random_id(prefix: str) -> str:
+    return (
+        prefix + secrets.token_bytes(16 if prefix == "call_" else 21).translate(_LETTERS).decode()
+    )

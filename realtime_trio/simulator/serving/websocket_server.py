@@ -1,0 +1,209 @@
+"""The WebSocket transport as a server has it: who is let in, and a task for every client.
+
+Owns listening and the server's side of the handshake; how a connection lives from then on is the
+business of `_transport.websocket`."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import attrs
+import trio
+from trio_websocket import WebSocketConnection, wrap_server_stream
+
+from realtime_trio._transport.contract import Transport
+from realtime_trio._transport.headers import encode_headers
+from realtime_trio._transport.settings import WebSocketSettings
+from realtime_trio._transport.websocket import AnsweredError, Tap, WebSocketTransport, run_websocket
+from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
+from realtime_trio.simulator.serving.http import HttpHandler, Request, answer_request
+
+_DEFAULTS: Final = WebSocketSettings()
+_INTERNAL_ERROR = 1011
+_server_logger = logging.getLogger("realtime_trio.simulator")
+
+
+@attrs.frozen(kw_only=True)
+class HandshakeRequest(Request):
+    """What a client asked for when it connected.  Its repr hides what may hold a key: query, headers and subprotocols.
+
+    Its headers come without host, sec-websocket-protocol and sec-websocket-extensions.
+    """
+
+    subprotocols: tuple[str, ...] = attrs.field(repr=False)
+    """As offered, the preferred one first."""
+
+
+@attrs.frozen(kw_only=True)
+class Accept:
+    """Let a client in."""
+
+    subprotocol: str | None = None
+    """One of those offered, or None."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """More headers for the response."""
+
+
+@attrs.frozen(kw_only=True)
+class Reject:
+    """Refuse a client with an HTTP response."""
+
+    status: int
+    """300-599."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """More headers for the response; content-length comes by itself."""
+    body: bytes = b""
+
+
+def _admit_everybody(_request: HandshakeRequest) -> Accept | Reject:
+    return Accept()
+
+
+async def serve_websocket(
+    handler: Callable[[Transport, HandshakeRequest], Awaitable[None]],
+    host: str,
+    port: int,
+    *,
+    admit: Callable[[HandshakeRequest], Accept | Reject] = _admit_everybody,
+    http: HttpHandler | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    settings: WebSocketSettings = _DEFAULTS,
+    task_status: trio.TaskStatus[tuple[str, int]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve WebSocket clients until cancelled; `await nursery.start(...)` returns the bound `(host, port)`.
+
+    Every client gets a task.  When its handler returns, the connection is closed with 1000; when
+    the handler raises, that is logged and the connection is closed with 1011, which concerns no
+    other client.  A handler that only fails to send to a client who has gone has done its work.
+    Only `KeyboardInterrupt` and `SystemExit` end the server.  Cancelling it closes every connection
+    with 1001, within `close_timeout`.
+
+    Args:
+        handler: Called as `handler(transport, request)` once per accepted client.
+        host: Address to bind; a name that stands for several addresses binds them all, and the
+            first is returned.
+        port: Port to bind, 0 for any free one.
+        admit: Looks at the request before it is answered.  If it raises, that is logged and the
+            client gets an HTTP 500.
+        http: Answers the clients whose first request is not for a WebSocket, once each; see
+            `answer_request`.  Without it they get a 400.
+        ssl_context: Serve `wss://` with this certificate.
+        settings: How patient it is with its clients and how much it accepts; a client has
+            `connect_timeout` for TLS and handshake, or for TLS, a whole request and its answer.
+        task_status: For `nursery.start`.
+
+    Raises:
+        OSError: The address cannot be bound.
+    """
+    interrupts: list[KeyboardInterrupt | SystemExit] = []
+
+    async def serve_client(stream: trio.SocketStream) -> None:
+        try:
+            await attend(stream)
+        except (KeyboardInterrupt, SystemExit) as interrupt:
+            interrupts.append(interrupt)
+            raise
+
+    async def attend(stream: trio.SocketStream) -> None:
+        await trio.lowlevel.checkpoint()
+        try:
+            peer = stream.socket.getpeername()[:2]
+        except OSError:  # gone before we looked
+            stream.socket.close()
+            return
+        requests: list[HandshakeRequest] = []
+
+        async def handshake(nursery: trio.Nursery, tap: Tap) -> WebSocketConnection:
+            if http is not None:
+                tap.opening = None
+                opening = await answer_request(tap, http, peer)
+                if opening is None:
+                    raise AnsweredError("answered over HTTP")
+                tap.unread(opening)
+            proposal = await wrap_server_stream(
+                nursery,
+                tap,
+                message_queue_size=0,
+                max_message_size=settings.max_message_size,
+                receive_buffer_size=settings.receive_buffer_size,
+            )
+            request = HandshakeRequest(
+                path=proposal.path,
+                headers=tuple(
+                    (name.decode("latin-1"), value.decode("latin-1"))
+                    for name, value in proposal.headers
+                ),
+                subprotocols=proposal.proposed_subprotocols,
+                peer=peer,
+            )
+            requests.append(request)
+            answer = _decide(admit, request)
+            extra_headers = encode_headers(answer.headers)
+            if isinstance(answer, Reject):
+                await proposal.reject(answer.status, extra_headers=extra_headers, body=answer.body)
+                raise AnsweredError(f"refused with HTTP {answer.status}", status=answer.status)
+            return await proposal.accept(
+                subprotocol=answer.subprotocol, extra_headers=extra_headers
+            )
+
+        secured = (
+            stream
+            if ssl_context is None
+            else trio.SSLStream(stream, ssl_context, server_side=True, https_compatible=True)
+        )
+        try:
+            async with run_websocket(
+                secured, handshake, settings, trio.current_time(), f"client {peer[0]}:{peer[1]}"
+            ) as transport:
+                await _handle(handler, transport, requests[0])
+        except ConnectionFailed as error:
+            _server_logger.debug("%s", error)
+
+    listeners = await trio.open_tcp_listeners(port, host=host)
+    address: tuple[str, int] = listeners[0].socket.getsockname()[:2]
+    task_status.started(address)
+    try:
+        await trio.serve_listeners(serve_client, listeners)
+    # if we are being cancelled trio has lost them: it closes every client's stream with another
+    # checkpoint
+    finally:
+        for interrupt in interrupts[:1]:
+            raise interrupt
+
+
+def _decide(
+    admit: Callable[[HandshakeRequest], Accept | Reject], request: HandshakeRequest
+) -> Accept | Reject:
+    try:
+        answer = admit(request)
+        if (
+            isinstance(answer, Accept)
+            and answer.subprotocol is not None
+            and answer.subprotocol not in request.subprotocols
+        ):
+            raise LocalProtocolError("the selected subprotocol was not offered by the client")
+        encode_headers(answer.headers)
+    except Exception:
+        _server_logger.exception(
+            "refusing a client because it could not be decided whether to admit it"
+        )
+        return Reject(status=500)
+    return answer
+
+
+async def _handle(
+    handler: Callable[[Transport, HandshakeRequest], Awaitable[None]],
+    transport: WebSocketTransport,
+    request: HandshakeRequest,
+) -> None:
+    try:
+        await handler(transport, request)
+    except Exception as error:
+        if isinstance(error, ConnectionLost) and transport.closed is not None:
+            _server_logger.debug("the client has gone: %s", error)
+        else:
+            _server_logger.exception("the handler of a connection failed; closing it")
+        await transport.aclose(_INTERNAL_ERROR, "internal error")

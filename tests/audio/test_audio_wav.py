@@ -1,0 +1,308 @@
+"""WAV files as they are found in the wild, and as we write them."""
+
+from __future__ import annotations
+
+import io
+import struct
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from numpy.typing import NDArray
+
+from realtime_trio.audio.resample import resample
+from realtime_trio.audio.wav import WavWriter, read_wav, write_wav
+from realtime_trio.errors import LocalProtocolError
+
+SAMPLES = np.array([0, 1, -1, 1000, -32768, 32767], np.int16)
+EXAMPLE = Path(__file__).parents[2] / "examples" / "question.wav"
+
+
+def chunk(name: bytes, body: bytes, size: int | None = None) -> bytes:
+    return (
+        name + struct.pack("<I", len(body) if size is None else size) + body + bytes(len(body) % 2)
+    )
+
+
+def form(encoding: int, bits: int, channels: int = 1, rate: int = 24_000) -> bytes:
+    align = channels * bits // 8
+    return chunk(
+        b"fmt ", struct.pack("<HHIIHH", encoding, channels, rate, rate * align, align, bits)
+    )
+
+
+def riff(*chunks: bytes) -> io.BytesIO:
+    return io.BytesIO(chunk(b"RIFF", b"WAVE" + b"".join(chunks)))
+
+
+class Pipe(io.BytesIO):
+    """A file that cannot seek, like a pipe."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        raise io.UnsupportedOperation("seek")
+
+    def tell(self) -> int:
+        raise io.UnsupportedOperation("tell")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "bits", "body", "expected"),
+    [
+        (1, 8, bytes([0, 1, 127, 128, 129, 255]), [-32768, -32512, -256, 0, 256, 32512]),
+        (1, 16, SAMPLES.astype("<i2").tobytes(), SAMPLES.tolist()),
+        (
+            1,
+            24,
+            b"\x00\x00\x80" + b"\xff\xff\x7f" + b"\x00\x34\x12" + b"\xff\xff\xff" + b"\xff\x00\x00",
+            [-32768, 32767, 0x1234, -1, 0],
+        ),
+        (
+            1,
+            32,
+            np.array([-(2**31), 2**31 - 1, 0x12345678, -1, 0xFFFF], "<i4").tobytes(),
+            [-32768, 32767, 0x1234, -1, 0],
+        ),
+        (
+            3,
+            32,
+            np.array([1, -1, 0.5, -0.5, 2, np.nan], "<f4").tobytes(),
+            [32767, -32768, 16383, -16384, 32767, 0],
+        ),
+        (
+            3,
+            64,
+            np.array([1, -1, 0.5, -0.5, -2, 0], "<f8").tobytes(),
+            [32767, -32768, 16383, -16384, -32768, 0],
+        ),
+    ],
+)
+def test_every_sample_format_becomes_16_bit(
+    encoding: int, bits: int, body: bytes, expected: list[int]
+) -> None:
+    samples = read_wav(riff(form(encoding, bits), chunk(b"data", body)))
+    assert samples.dtype == np.int16
+    assert samples.tolist() == expected
+
+
+def test_channels_are_averaged() -> None:
+    frames = np.array([[100, 300], [-100, 100], [32767, 32767]], "<i2")
+    assert read_wav(riff(form(1, 16, channels=2), chunk(b"data", frames.tobytes()))).tolist() == [
+        200,
+        0,
+        32767,
+    ]
+    six = np.tile(np.array([[5], [7]], "<i2"), 6)
+    assert read_wav(riff(form(1, 16, channels=6), chunk(b"data", six.tobytes()))).tolist() == [5, 7]
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 48_000])
+def test_the_result_has_the_rate_asked_for(rate: int) -> None:
+    samples = np.arange(2000).astype(np.int16)
+    file = riff(form(1, 16, rate=rate), chunk(b"data", samples.astype("<i2").tobytes()))
+    np.testing.assert_array_equal(read_wav(file), resample(samples, rate, 24_000))
+    file.seek(0)
+    np.testing.assert_array_equal(read_wav(file, rate), samples)
+
+
+def test_the_extensible_format_is_understood() -> None:
+    guid = struct.pack("<H", 3) + bytes.fromhex("000000001000800000aa00389b71")
+    extension = struct.pack("<HHI", 22, 32, 4) + guid
+    body = struct.pack("<HHIIHH", 0xFFFE, 1, 24_000, 96_000, 4, 32) + extension
+    data = np.array([0.5, -0.5], "<f4").tobytes()
+    assert read_wav(riff(chunk(b"fmt ", body), chunk(b"data", data))).tolist() == [16383, -16384]
+    with pytest.raises(LocalProtocolError, match="encoding 0xfffe"):
+        read_wav(riff(chunk(b"fmt ", body[:18]), chunk(b"data", data)))
+
+
+def test_unknown_chunks_are_skipped_wherever_they_are() -> None:
+    data = chunk(b"data", SAMPLES.astype("<i2").tobytes())
+    odd, even = chunk(b"LIST", b"odd"), chunk(b"bext", b"even")
+    assert read_wav(riff(odd, form(1, 16), even, data, odd)).tolist() == SAMPLES.tolist()
+    assert read_wav(riff(data, odd, form(1, 16))).tolist() == SAMPLES.tolist()
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF, 13])
+def test_a_stream_recorded_without_its_length_is_read_to_the_end(size: int) -> None:
+    content = (
+        b"RIFF\xff\xff\xff\xffWAVE"
+        + form(1, 16)
+        + chunk(b"data", SAMPLES.astype("<i2").tobytes(), size)
+    )
+    assert read_wav(io.BytesIO(content)).tolist() == SAMPLES.tolist()
+
+
+def test_a_file_cut_off_inside_a_frame_is_read_as_far_as_it_goes() -> None:
+    content = riff(
+        form(1, 16, channels=2), chunk(b"data", SAMPLES.astype("<i2").tobytes())
+    ).getvalue()
+    assert read_wav(io.BytesIO(content[:-1])).tolist() == [0, 499]
+    assert read_wav(io.BytesIO(content[:44])).tolist() == []
+    assert read_wav(io.BytesIO(content[:44] + b"\x01\x02\x03")).tolist() == []
+
+
+def test_a_pipe_can_be_read() -> None:
+    content = riff(form(1, 16), chunk(b"data", SAMPLES.astype("<i2").tobytes())).getvalue()
+    assert read_wav(Pipe(content)).tolist() == SAMPLES.tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a WAV file"),
+        (b"RIFF", "not a WAV file"),
+        (b"ID3\x03 an mp3 file, certainly", "not a WAV file"),
+        (b"RIFF\x04\x00\x00\x00AVI ", "not a WAV file"),
+        (riff().getvalue(), "has no 'fmt' chunk"),
+        (riff(form(1, 16)).getvalue(), "has no 'data' chunk"),
+        (riff(chunk(b"data", b"")).getvalue(), "has no 'fmt' chunk"),
+        (
+            riff(chunk(b"fmt ", b"short"), chunk(b"data", b"")).getvalue(),
+            "has 5 bytes where 16 are the least",
+        ),
+        (riff(form(1, 16, channels=0), chunk(b"data", b"")).getvalue(), "has no channels"),
+        (
+            riff(form(7, 8), chunk(b"data", b"\xff")).getvalue(),
+            "8-bit samples with encoding 0x0007; allowed: PCM",
+        ),
+        (
+            riff(form(0x55, 0), chunk(b"data", b"\xff")).getvalue(),
+            "encoding 0x0055.*convert compressed audio first",
+        ),
+        (riff(form(1, 12), chunk(b"data", b"\xff")).getvalue(), "12-bit samples"),
+        (riff(form(1, 16, rate=96), chunk(b"data", b"")).getvalue(), "from 96 Hz to 24000 Hz"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_the_reason(content: bytes, message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        read_wav(io.BytesIO(content))
+
+
+@given(
+    content=st.binary(max_size=80),
+    channels=st.integers(0, 3),
+    bits=st.sampled_from([0, 8, 16, 24, 32, 64]),
+    encoding=st.integers(0, 3),
+)
+def test_damaged_files_are_read_or_refused_with_our_error(
+    content: bytes, channels: int, bits: int, encoding: int
+) -> None:
+    for file in (
+        riff(content),
+        riff(form(encoding, bits, channels), content),
+        riff(form(encoding, bits, channels), chunk(b"data", content)),
+    ):
+        try:
+            samples = read_wav(file)
+        except LocalProtocolError:
+            continue
+        assert samples.ndim == 1
+        assert samples.dtype == np.int16
+
+
+def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_wav(tmp_path / "missing.wav")
+
+
+@pytest.mark.parametrize("rate", [8_000, 24_000, 44_100])
+def test_a_written_file_is_what_the_standard_library_expects(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "written.wav"
+    write_wav(path, SAMPLES, rate)
+    with wave.open(str(path), "rb") as file:
+        assert file.getparams()[:4] == (1, 2, rate, len(SAMPLES))
+        assert file.readframes(100) == SAMPLES.astype("<i2").tobytes()
+    assert read_wav(str(path), rate).tolist() == SAMPLES.tolist()
+
+
+def test_a_written_file_object_stays_open_and_need_not_be_seekable() -> None:
+    for file in (io.BytesIO(), Pipe()):
+        write_wav(file, SAMPLES[::2].astype(">i2"))
+        assert not file.closed
+        assert read_wav(io.BytesIO(file.getvalue())).tolist() == SAMPLES[::2].tolist()
+
+
+@given(sizes=st.lists(st.integers(0, 10), max_size=5))
+def test_samples_written_as_they_arrive_make_the_same_file(sizes: list[int]) -> None:
+    samples = np.arange(sum(sizes)).astype(np.int16)
+    streamed, whole = io.BytesIO(), io.BytesIO()
+    write_wav(whole, samples, 16_000)
+    with WavWriter(streamed, 16_000) as writer:
+        for part in np.split(samples, np.cumsum(sizes)):
+            writer.append(part)
+    assert streamed.getvalue() == whole.getvalue()
+    assert streamed.tell() == len(whole.getvalue())
+
+
+def test_a_writer_starts_where_the_file_object_is() -> None:
+    file = io.BytesIO(b"12345")
+    file.seek(5)
+    with WavWriter(file) as writer:
+        writer.append(SAMPLES)
+    assert file.getvalue()[:5] == b"12345"
+    assert read_wav(io.BytesIO(file.getvalue()[5:])).tolist() == SAMPLES.tolist()
+
+
+def test_an_unfinished_file_is_readable() -> None:
+    file = io.BytesIO()
+    writer = WavWriter(file)
+    writer.append(SAMPLES)
+    assert read_wav(io.BytesIO(file.getvalue())).tolist() == SAMPLES.tolist()
+    writer.close()
+
+
+def test_a_pipe_gets_a_header_without_a_length() -> None:
+    file = Pipe()
+    with WavWriter(file) as writer:
+        writer.append(SAMPLES)
+    content = file.getvalue()
+    assert content[4:8] == content[40:44] == b"\xff\xff\xff\xff"
+    assert read_wav(io.BytesIO(content)).tolist() == SAMPLES.tolist()
+
+
+def test_an_exception_in_the_body_still_finishes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "interrupted.wav"
+    writer = WavWriter(path)
+    writer.append(SAMPLES)
+    with pytest.raises(ZeroDivisionError), writer:
+        _ = 1 // 0
+    with wave.open(str(path), "rb") as file:
+        assert file.getnframes() == len(SAMPLES)
+
+
+def test_a_closed_writer_closes_again_but_takes_nothing_more(tmp_path: Path) -> None:
+    path = tmp_path / "closed.wav"
+    with WavWriter(path) as writer:
+        writer.append(SAMPLES)
+    writer.close()
+    with pytest.raises(LocalProtocolError, match="closed"):
+        writer.append(SAMPLES)
+    assert read_wav(path).tolist() == SAMPLES.tolist()
+
+
+def test_other_arrays_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "refused.wav"
+    wrong: NDArray[Any] = np.zeros(4, np.float32)
+    with pytest.raises(LocalProtocolError, match="expected int16 samples"):
+        write_wav(path, wrong)
+    assert not path.exists()
+    file = io.BytesIO()
+    with (
+        WavWriter(file) as writer,
+        pytest.raises(LocalProtocolError, match="expected int16 samples"),
+    ):
+        writer.append(wrong)
+    assert len(file.getvalue()) == 44
+
+
+def test_the_example_question_is_a_few_seconds_of_speech() -> None:
+    with wave.open(str(EXAMPLE), "rb") as file:
+        assert file.getparams()[:3] == (1, 2, 22_050)
+    samples = read_wav(EXAMPLE)
+    assert 1.5 < len(samples) / 24_000 < 4
+    assert 8_000 < np.abs(samples.astype(np.int64)).max() < 32_767

@@ -1,0 +1,252 @@
+"""From an address and a key to a URL, headers and subprotocols."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.endpoint import Endpoint, azure
+from realtime_trio.errors import LocalProtocolError
+
+KEY = "sk-very-secret"
+REALTIME, TRANSCRIPTION, TRANSLATION = (
+    SessionKind.REALTIME,
+    SessionKind.TRANSCRIPTION,
+    SessionKind.TRANSLATION,
+)
+
+
+def headers_of(endpoint: Endpoint, key: str | None = KEY) -> dict[str, str]:
+    headers, subprotocols = endpoint.credentials(key)
+    assert subprotocols == []
+    return dict(headers)
+
+
+# Where to
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("https://api.openai.com/v1", "wss://api.openai.com/v1/realtime?model=m"),
+        ("https://api.openai.com/v1/", "wss://api.openai.com/v1/realtime?model=m"),
+        ("wss://api.openai.com/v1/realtime", "wss://api.openai.com/v1/realtime?model=m"),
+        ("http://localhost:8000", "ws://localhost:8000/realtime?model=m"),
+        (
+            "ws://localhost:8000/v1/realtime?model=theirs",
+            "ws://localhost:8000/v1/realtime?model=theirs",
+        ),
+        (
+            "ws://localhost:8000/v1?tenant=a%20b&empty=",
+            "ws://localhost:8000/v1/realtime?tenant=a+b&empty=&model=m",
+        ),
+        ("ws://[::1]:8000/v1#here", "ws://[::1]:8000/v1/realtime?model=m"),
+    ],
+)
+def test_an_api_base_and_the_address_of_the_websocket_are_both_understood(
+    url: str, target: str
+) -> None:
+    assert Endpoint(url=url).target(REALTIME, "m") == target
+
+
+def test_without_anything_it_is_the_service_of_openai_with_its_everyday_model() -> None:
+    assert (
+        Endpoint().target(REALTIME, None) == "wss://api.openai.com/v1/realtime?model=gpt-realtime"
+    )
+
+
+def test_the_model_of_the_endpoint_comes_before_the_one_asked_for() -> None:
+    assert Endpoint(model="mine").target(REALTIME, "yours").endswith("?model=mine")
+
+
+def test_a_model_with_odd_characters_is_escaped() -> None:
+    target = Endpoint().target(REALTIME, "a model&intent=x")
+    assert parse_qs(urlsplit(target).query) == {"model": ["a model&intent=x"]}
+
+
+def test_joining_a_call_names_the_call_and_no_model() -> None:
+    assert (
+        Endpoint(call_id="rtc_1", model="m")
+        .target(REALTIME, "m")
+        .endswith("/realtime?call_id=rtc_1")
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "query"),
+    [("ws://localhost", "intent=transcription"), ("ws://localhost?intent=mine", "intent=mine")],
+)
+def test_a_transcription_session_is_asked_for_by_intent_and_has_no_model(
+    url: str, query: str
+) -> None:
+    assert Endpoint(url=url).target(TRANSCRIPTION, "m") == f"ws://localhost/realtime?{query}"
+
+
+@pytest.mark.parametrize(
+    ("url", "start"),
+    [
+        ("wss://api.openai.com/v1", "wss://api.openai.com/v1/realtime/translations?model=t"),
+        (
+            "wss://localhost/v1/realtime/translations",
+            "wss://localhost/v1/realtime/translations?model=t",
+        ),
+    ],
+)
+def test_a_translation_session_has_an_address_of_its_own(url: str, start: str) -> None:
+    assert Endpoint(url=url).target(TRANSLATION, "t") == start
+
+
+def test_the_default_service_translates_at_the_address_for_that() -> None:
+    assert (
+        Endpoint().target(TRANSLATION, "t")
+        == "wss://api.openai.com/v1/realtime/translations?model=t"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:8000",
+        "ftp://localhost",
+        "wss://",
+        "wss:///v1",
+        "wss://[::secret",
+        "wss://[secret]/v1",
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_quoting_it(url: str) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        Endpoint(url=url).target(REALTIME, None)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+# How to be let in
+
+
+def test_a_key_travels_as_a_bearer_token() -> None:
+    assert headers_of(Endpoint()) == {"Authorization": f"Bearer {KEY}"}
+
+
+def test_without_a_key_no_credentials_are_sent() -> None:
+    assert headers_of(Endpoint(), None) == {}
+    assert headers_of(Endpoint(auth="api-key"), None) == {}
+    assert Endpoint(auth="subprotocol").credentials(None) == ([], ["realtime"])
+
+
+def test_every_header_that_was_asked_for_is_sent() -> None:
+    endpoint = Endpoint(
+        organization="org_1", project="proj_1", safety_identifier="hash", headers=[("X-Trace", "1")]
+    )
+    assert headers_of(endpoint) == {
+        "X-Trace": "1",
+        "OpenAI-Safety-Identifier": "hash",
+        "Authorization": f"Bearer {KEY}",
+        "OpenAI-Organization": "org_1",
+        "OpenAI-Project": "proj_1",
+    }
+
+
+def test_where_headers_cannot_be_set_the_key_travels_among_the_subprotocols() -> None:
+    endpoint = Endpoint(
+        auth="subprotocol", organization="org_1", project="proj_1", headers=(("X-Trace", "1"),)
+    )
+    headers, subprotocols = endpoint.credentials(KEY)
+    assert headers == [("X-Trace", "1")]
+    assert subprotocols == [
+        "realtime",
+        f"openai-insecure-api-key.{KEY}",
+        "openai-organization.org_1",
+        "openai-project.proj_1",
+    ]
+
+
+def test_the_older_protocol_is_announced_as_a_header() -> None:
+    assert headers_of(Endpoint(dialect=Dialect.BETA))["OpenAI-Beta"] == "realtime=v1"
+
+
+def test_the_older_protocol_is_announced_as_a_subprotocol_too_where_headers_may_not_arrive() -> (
+    None
+):
+    _, subprotocols = Endpoint(dialect=Dialect.BETA, auth="subprotocol").credentials(KEY)
+    assert subprotocols == ["realtime", f"openai-insecure-api-key.{KEY}", "openai-beta.realtime-v1"]
+
+
+# Azure
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/openai", "/openai/", "/openai/v1", "/openai/v1/"])
+def test_a_deployment_on_azure_is_named_like_a_model(suffix: str) -> None:
+    endpoint = azure("https://res.openai.azure.com" + suffix, "my-deployment", api_key=KEY)
+    assert (
+        endpoint.target(REALTIME, "ignored")
+        == "wss://res.openai.azure.com/openai/v1/realtime?model=my-deployment"
+    )
+    assert headers_of(endpoint) == {"api-key": KEY}
+    assert endpoint.dialect is Dialect.GA
+
+
+def test_an_older_deployment_on_azure_has_another_address_and_dialect() -> None:
+    endpoint = azure(
+        "https://res.openai.azure.com",
+        "my deployment",
+        api_key=KEY,
+        api_version="2025-04-01-preview",
+    )
+    target = urlsplit(endpoint.target(REALTIME, "ignored"))
+    assert (target.scheme, target.netloc, target.path) == (
+        "wss",
+        "res.openai.azure.com",
+        "/openai/realtime",
+    )
+    assert parse_qs(target.query) == {
+        "api-version": ["2025-04-01-preview"],
+        "deployment": ["my deployment"],
+    }
+    assert headers_of(endpoint) == {"api-key": KEY}
+    assert endpoint.dialect is Dialect.BETA
+
+
+def test_azure_takes_a_token_instead_of_a_key() -> None:
+    endpoint = azure("https://res.openai.azure.com", "d", token="entra", headers=[("X-Trace", "1")])
+    assert endpoint.api_key == "entra"
+    assert headers_of(endpoint, "entra") == {"Authorization": "Bearer entra", "X-Trace": "1"}
+
+
+@pytest.mark.parametrize("keys", [{}, {"api_key": KEY, "token": KEY}])
+def test_azure_wants_exactly_one_credential(keys: dict[str, str]) -> None:
+    with pytest.raises(LocalProtocolError, match="either api_key or token") as caught:
+        azure("https://res.openai.azure.com", "d", **keys)  # type: ignore[arg-type]  # mypy sees a dict that could hold headers
+    assert KEY not in str(caught.value)
+
+
+# What it shows of itself
+
+
+def test_no_secret_is_in_its_repr() -> None:
+    endpoint = Endpoint(
+        url="wss://user:pass/word@localhost/v1?api-key=query-secret",
+        api_key=KEY,
+        safety_identifier="hash-of-a-person",
+        headers=(("Authorization", "header-secret"),),
+        model="m",
+    )
+    shown = repr(endpoint)
+    assert not [
+        secret
+        for secret in (KEY, "pass", "word", "query-secret", "hash-of-a-person", "header-secret")
+        if secret in shown
+    ]
+    assert "'...@localhost/v1'" in shown
+    assert "model='m'" in shown
+
+
+def test_its_repr_shows_an_ordinary_address() -> None:
+    assert "url='ws://localhost:8000/v1'" in repr(
+        Endpoint(url="ws://localhost:8000/v1", api_key=KEY)
+    )

@@ -1,0 +1,719 @@
+"""Streams are independent, bounded, resumable, and never lose an event without saying so."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from attrs import Factory, define
+from hypothesis import given, settings, strategies as st
+from trio.testing import assert_checkpoints, wait_all_tasks_blocked
+
+from realtime_trio._runtime.hub import CHECKPOINT_EVERY, EventHub, EventStream
+from realtime_trio.errors import ConnectionLost, SessionClosed, SlowConsumer
+
+if TYPE_CHECKING:
+    from typing import assert_type
+
+
+class Event:
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.number})"
+
+
+class Text(Event):
+    pass
+
+
+class LongText(Text):
+    pass
+
+
+class Audio(Event):
+    pass
+
+
+def open_hub(*, capacity: int = 8, backlog: int = 0) -> EventHub[Event]:
+    return EventHub(capacity=capacity, backlog=backlog)
+
+
+def drain(stream: EventStream[Event]) -> list[int | str]:
+    """Everything a stream has to say at the moment: numbers of events, gaps, the end."""
+    said: list[int | str] = []
+    while True:
+        try:
+            said.append(stream.receive_nowait().number)
+        except SlowConsumer as gap:
+            said.append(f"missed {gap.dropped}")
+        except SessionClosed:
+            return [*said, "end"]
+        except trio.WouldBlock:
+            return said
+
+
+def publish(hub: EventHub[Event], *numbers: int) -> None:
+    for number in numbers:
+        hub.publish(Event(number))
+
+
+async def follow(stream: EventStream[Event], seen: list[int]) -> None:
+    see = seen.append
+    async for event in stream:
+        see(event.number)
+
+
+async def receive_into(seen: list[int], stream: EventStream[Event]) -> None:
+    seen.append((await stream.receive()).number)
+
+
+@contextmanager
+def steps_of(name: str) -> Iterator[list[trio.lowlevel.Task]]:
+    """Record every time a task whose name ends so is resumed."""
+    steps: list[trio.lowlevel.Task] = []
+
+    class Recorder(trio.abc.Instrument):
+        def before_task_step(self, task: trio.lowlevel.Task) -> None:
+            if task.name.endswith(name):
+                steps.append(task)
+
+    recorder = Recorder()
+    trio.lowlevel.add_instrument(recorder)
+    try:
+        yield steps
+    finally:
+        trio.lowlevel.remove_instrument(recorder)
+
+
+# --- receiving ------------------------------------------------------------------------------------
+
+
+async def test_events_arrive_in_the_order_they_were_published() -> None:
+    hub = open_hub()
+    stream = hub.subscribe()
+    publish(hub, 1, 2, 3)
+    assert stream.pending == 3
+    assert [(await stream.receive()).number for _ in range(3)] == [1, 2, 3]
+    assert stream.pending == 0
+
+
+def test_streams_are_independent_views_and_not_shares() -> None:
+    hub = open_hub()
+    streams = [hub.subscribe() for _ in range(3)]
+    publish(hub, 1, 2)
+    assert [drain(stream) for stream in streams] == [[1, 2]] * 3
+
+
+def test_a_stream_is_active_at_the_call_and_sees_nothing_from_before() -> None:
+    hub = open_hub()
+    publish(hub, 1)
+    stream = hub.subscribe()
+    publish(hub, 2)
+    assert drain(stream) == [2]
+
+
+async def test_break_then_resume_loses_nothing() -> None:
+    hub = open_hub()
+    stream = hub.subscribe()
+    publish(hub, 1, 2, 3, 4)
+    seen = []
+    for stop in (2, 3):
+        async for event in stream:
+            seen.append(event.number)
+            if event.number == stop:
+                break
+    publish(hub, 5)
+    hub.close()
+    seen += [event.number async for event in stream]
+    assert seen == [1, 2, 3, 4, 5]
+
+
+async def test_a_waiting_task_is_woken_once_by_a_burst() -> None:
+    hub = open_hub()
+    stream = hub.subscribe()
+    seen: list[int] = []
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow, stream, seen)
+            await wait_all_tasks_blocked()
+            with steps_of("follow") as steps:
+                publish(hub, *range(8))
+                await wait_all_tasks_blocked()
+            assert seen == list(range(8))
+            assert len(steps) == 1
+            nursery.cancel_scope.cancel()
+
+
+def test_receive_nowait_would_block_when_there_is_nothing() -> None:
+    stream = open_hub().subscribe()
+    with pytest.raises(trio.WouldBlock):
+        stream.receive_nowait()
+
+
+async def test_a_second_task_on_the_same_stream_is_refused() -> None:
+    hub = open_hub()
+    stream = hub.subscribe()
+    seen: list[int] = []
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive_into, seen, stream)
+            await wait_all_tasks_blocked()
+            with pytest.raises(trio.BusyResourceError):
+                await stream.receive()
+            with pytest.raises(trio.BusyResourceError):
+                await anext(stream)
+            publish(hub, 1)
+            with pytest.raises(trio.BusyResourceError):
+                stream.receive_nowait()
+    assert seen == [1]
+    publish(hub, 2)
+    assert drain(stream) == [2]
+
+
+async def test_a_cancelled_receive_loses_no_event() -> None:
+    hub = open_hub()
+    stream = hub.subscribe()
+    with trio.move_on_after(0) as waiting:
+        await stream.receive()
+    assert waiting.cancelled_caught
+    publish(hub, 1)
+    with trio.CancelScope() as ready:
+        ready.cancel()
+        await stream.receive()
+    assert ready.cancelled_caught
+    assert drain(stream) == [1]
+
+
+async def test_an_event_published_before_the_cancellation_of_a_waiting_receive_is_delivered() -> (
+    None
+):
+    hub = open_hub()
+    stream = hub.subscribe()
+    seen: list[int] = []
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive_into, seen, stream)
+            await wait_all_tasks_blocked()
+            publish(hub, 1)
+            nursery.cancel_scope.cancel()
+    assert seen == [1]
+    assert drain(stream) == []
+
+
+async def test_a_cancelled_checkpoint_of_a_hot_receive_loses_no_event() -> None:
+    hub = open_hub(capacity=100)
+    stream = hub.subscribe()
+    publish(hub, *range(40))
+    seen = []
+    for _ in range(20):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await stream.receive()
+        seen.append((await stream.receive()).number)
+    assert [*seen, *drain(stream)] == list(range(40))
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+
+
+async def test_a_hot_receive_lets_others_run_at_every_sixteenth_event_and_only_then() -> None:
+    hub = open_hub(capacity=100)
+    stream = hub.subscribe()
+    publish(hub, *range(100))
+    await trio.lowlevel.checkpoint()
+    with steps_of(trio.lowlevel.current_task().name) as steps:
+        for number in range(3 * CHECKPOINT_EVERY):
+            assert len(steps) == number // CHECKPOINT_EVERY
+            await stream.receive()
+    assert len(steps) == 3
+
+
+async def test_a_hot_consumer_does_not_starve_another_task() -> None:
+    hub = open_hub(capacity=1000)
+    stream = hub.subscribe()
+    publish(hub, *range(1000))
+    turns = 0
+    longest = 0
+    in_a_row = 0
+
+    async def other() -> None:
+        nonlocal turns, in_a_row
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+            in_a_row = 0
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            await trio.lowlevel.checkpoint()
+            for _ in range(1000):
+                await stream.receive()
+                in_a_row += 1
+                longest = max(longest, in_a_row)
+            nursery.cancel_scope.cancel()
+    assert turns >= 1000 // CHECKPOINT_EVERY - 1
+    assert longest <= 2 * CHECKPOINT_EVERY
+
+
+async def test_every_path_that_ends_or_raises_is_a_checkpoint() -> None:
+    hub = open_hub(capacity=1)
+    stream = hub.subscribe()
+    publish(hub, 1, 2)
+    assert stream.receive_nowait().number == 1
+    with assert_checkpoints(), pytest.raises(SlowConsumer):
+        await stream.receive()
+    hub.close()
+    with assert_checkpoints(), pytest.raises(SessionClosed):
+        await stream.receive()
+    with assert_checkpoints(), pytest.raises(StopAsyncIteration):
+        await anext(stream)
+
+
+# --- types ----------------------------------------------------------------------------------------
+
+
+def test_types_narrow_a_stream_and_include_subclasses() -> None:
+    hub = open_hub()
+    everything, text, both = hub.subscribe(), hub.subscribe(Text), hub.subscribe(Audio, LongText)
+    for event in (Event(1), Text(2), LongText(3), Audio(4), Text(5)):
+        hub.publish(event)
+    assert drain(everything) == [1, 2, 3, 4, 5]
+    assert drain(text) == [2, 3, 5]
+    assert drain(both) == [3, 4]
+
+
+def test_a_stream_that_comes_later_sees_types_published_before_it() -> None:
+    hub = open_hub()
+    first = hub.subscribe(Text)
+    hub.publish(Text(1))
+    second = hub.subscribe(Text)
+    hub.publish(Text(2))
+    assert drain(first) == [1, 2]
+    assert drain(second) == [2]
+
+
+def test_only_classes_narrow_a_stream() -> None:
+    hub = open_hub()
+    with pytest.raises(TypeError, match="classes of events"):
+        hub.subscribe(Text(1))  # type: ignore[call-overload]
+    publish(hub, 1)
+
+
+if TYPE_CHECKING:
+
+    def types_are_inferred(
+        hub: EventHub[Event], many: tuple[type[Event], ...]
+    ) -> EventStream[object]:
+        assert_type(hub.subscribe(), EventStream[Event])
+        assert_type(hub.subscribe(Text), EventStream[Text])
+        assert_type(hub.subscribe(Text, Audio), EventStream[Text | Audio])
+        assert_type(hub.subscribe(*many), EventStream[Event])
+        return hub.subscribe(Text, capacity=1)
+
+
+# --- overflow -------------------------------------------------------------------------------------
+
+
+def test_overflow_is_reported_once_in_its_place_and_the_stream_goes_on() -> None:
+    hub = open_hub(capacity=2)
+    stream = hub.subscribe()
+    publish(hub, 1, 2, 3, 4)
+    assert stream.receive_nowait().number == 1
+    publish(hub, 5)  # there is room again, but it may not overtake the gap
+    assert stream.receive_nowait().number == 2
+    publish(hub, 6)
+    with pytest.raises(SlowConsumer) as gap:
+        stream.receive_nowait()
+    assert gap.value.dropped == 4
+    publish(hub, 7)
+    assert drain(stream) == [7]
+
+
+async def test_iteration_goes_on_after_slow_consumer_was_caught() -> None:
+    hub = open_hub(capacity=2)
+    stream = hub.subscribe()
+    publish(hub, 1, 2, 3)
+    seen: list[int] = []
+    with pytest.raises(SlowConsumer):
+        await follow(stream, seen)
+    publish(hub, 4)
+    hub.close()
+    await follow(stream, seen)
+    assert seen == [1, 2, 4]
+
+
+def test_only_the_laggard_pays() -> None:
+    hub = open_hub(capacity=100)
+    slow, roomy, narrow = (
+        hub.subscribe(capacity=1),
+        hub.subscribe(),
+        hub.subscribe(Text, capacity=1),
+    )
+    publish(hub, 1, 2, 3)
+    hub.publish(Text(4))
+    assert drain(slow) == [1, "missed 3"]
+    assert drain(roomy) == [1, 2, 3, 4]
+    assert drain(narrow) == [4]
+
+
+@pytest.mark.parametrize("capacity", [0, -1])
+def test_a_capacity_below_one_is_refused(capacity: int) -> None:
+    with pytest.raises(ValueError, match="at least 1 event"):
+        EventHub[Event](capacity=capacity)
+    hub = open_hub()
+    with pytest.raises(ValueError, match="at least 1 event"):
+        hub.subscribe(capacity=capacity)
+
+
+# --- the backlog ----------------------------------------------------------------------------------
+
+
+def test_what_comes_before_the_first_subscription_is_kept_for_it_and_for_nobody_else() -> None:
+    hub = open_hub(backlog=10)
+    publish(hub, 1, 2)
+    first, second = hub.subscribe(), hub.subscribe()
+    publish(hub, 3)
+    assert drain(first) == [1, 2, 3]
+    assert drain(second) == [3]
+
+
+def test_the_first_stream_gets_only_the_kept_events_that_match_and_the_others_are_gone() -> None:
+    hub = open_hub(backlog=10)
+    for event in (Text(1), Audio(2), LongText(3)):
+        hub.publish(event)
+    first, second = hub.subscribe(Text), hub.subscribe()
+    assert drain(first) == [1, 3]
+    assert drain(second) == []
+
+
+def test_nothing_is_kept_again_once_somebody_has_subscribed() -> None:
+    hub = open_hub(backlog=10)
+    hub.subscribe().close()
+    publish(hub, 1)
+    assert drain(hub.subscribe()) == []
+
+
+def test_a_full_backlog_is_a_gap_for_the_first_stream() -> None:
+    hub = open_hub(backlog=2)
+    publish(hub, 1, 2, 3, 4)
+    stream = hub.subscribe()
+    publish(hub, 5)
+    assert drain(stream) == [1, 2, "missed 3"]
+    publish(hub, 6)
+    assert drain(stream) == [6]
+
+
+def test_a_gap_in_the_backlog_counts_only_events_of_the_stream() -> None:
+    for types, expected in ((Text, [1, "missed 2"]), (Audio, [])):
+        hub = open_hub(backlog=1)
+        for event in (Text(1), Text(2), LongText(3), Event(4)):
+            hub.publish(event)
+        assert drain(hub.subscribe(types)) == expected
+
+
+def test_kept_events_are_delivered_even_beyond_the_capacity_of_the_stream() -> None:
+    hub = open_hub(backlog=10)
+    publish(hub, 1, 2, 3)
+    stream = hub.subscribe(capacity=2)
+    publish(hub, 4)
+    assert drain(stream) == [1, 2, 3, "missed 1"]
+
+
+def test_a_hub_without_backlog_keeps_and_reports_nothing() -> None:
+    hub = open_hub(backlog=0)
+    publish(hub, 1)
+    assert drain(hub.subscribe()) == []
+
+
+def test_a_negative_backlog_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 or more"):
+        EventHub[Event](backlog=-1)
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+async def test_after_the_hub_closed_streams_drain_and_then_end_for_good() -> None:
+    hub = open_hub(capacity=2)
+    stream, overflown = hub.subscribe(), hub.subscribe(capacity=1)
+    publish(hub, 1, 2)
+    hub.close()
+    hub.close(ConnectionLost(1006))
+    publish(hub, 3)
+    assert [event.number async for event in stream] == [1, 2]
+    assert [event.number async for event in stream] == []
+    assert drain(overflown) == [1, "missed 1", "end"]
+    assert drain(overflown) == ["end"]
+    with pytest.raises(SessionClosed):
+        await stream.receive()
+
+
+async def test_after_the_hub_closed_with_an_error_streams_drain_and_then_raise_it_every_time() -> (
+    None
+):
+    hub = open_hub()
+    stream = hub.subscribe()
+    publish(hub, 1)
+    error = ConnectionLost(1006)
+    hub.close(error)
+    assert (await anext(stream)).number == 1
+    for _ in range(2):
+        with pytest.raises(ConnectionLost) as caught:
+            await anext(stream)
+        assert caught.value is error
+        with pytest.raises(ConnectionLost):
+            await stream.receive()
+        with pytest.raises(ConnectionLost):
+            stream.receive_nowait()
+
+
+async def test_waiting_tasks_end_when_the_hub_or_their_stream_closes() -> None:
+    hub = open_hub()
+    ended: list[str] = []
+
+    async def consume(name: str, stream: EventStream[Event]) -> None:
+        async for _ in stream:
+            pytest.fail("nothing was published")
+        ended.append(name)
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            mine, other = hub.subscribe(), hub.subscribe()
+            nursery.start_soon(consume, "mine", mine)
+            nursery.start_soon(consume, "other", other)
+            await wait_all_tasks_blocked()
+            mine.close()
+            await wait_all_tasks_blocked()
+            assert ended == ["mine"]
+            hub.close()
+    assert ended == ["mine", "other"]
+
+
+async def test_a_closed_stream_discards_what_it_had_and_ends_and_says_nothing_of_errors() -> None:
+    hub = open_hub(capacity=1)
+    with hub.subscribe() as stream:
+        publish(hub, 1, 2)
+    assert drain(stream) == ["end"]
+    stream.close()
+    publish(hub, 3)
+    assert [event async for event in stream] == []
+    hub.close(ConnectionLost(1006))
+    assert drain(stream) == ["end"]
+    late = hub.subscribe()
+    late.close()
+    assert drain(late) == ["end"]
+
+
+async def test_a_stream_closed_while_its_consumer_lets_others_run_ends() -> None:
+    hub = open_hub(capacity=100)
+    stream = hub.subscribe()
+    publish(hub, *range(100))
+    seen: list[int] = []
+
+    async def close() -> None:
+        await trio.lowlevel.checkpoint()
+        stream.close()
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(close)
+            await follow(stream, seen)
+    assert len(seen) < 100
+    assert seen == list(range(len(seen)))
+
+
+def test_subscribing_to_a_closed_hub_gives_what_was_kept_and_then_the_end() -> None:
+    hub = open_hub(backlog=10)
+    publish(hub, 1)
+    hub.close()
+    publish(hub, 2)
+    assert drain(hub.subscribe()) == [1, "end"]
+    assert drain(hub.subscribe()) == ["end"]
+    assert hub.stream_count == 0
+
+
+async def test_subscribing_to_a_hub_closed_with_an_error_raises_it_at_the_end() -> None:
+    hub = open_hub()
+    hub.close(ConnectionLost(1011))
+    with pytest.raises(ConnectionLost):
+        await hub.subscribe().receive()
+
+
+# --- abandoned streams ----------------------------------------------------------------------------
+
+
+def test_a_stream_nobody_references_unsubscribes_itself_and_lets_go_of_its_events() -> None:
+    hub = open_hub()
+    stream, other = hub.subscribe(), hub.subscribe(Audio)
+    event = Text(1)
+    hub.publish(event)
+    held = weakref.ref(event)
+    del event, stream
+    gc.collect()
+    assert held() is None
+    assert hub.stream_count == 1
+    hub.publish(Audio(2))
+    assert drain(other) == [2]
+
+
+def test_an_abandoned_stream_is_noticed_by_publish() -> None:
+    hub = open_hub()
+    stream = hub.subscribe()
+    publish(hub, 1)
+    del stream
+    gc.collect()
+    event = Event(2)
+    held = weakref.ref(event)
+    hub.publish(event)
+    del event
+    assert held() is None
+
+
+async def test_a_task_that_waits_keeps_its_stream_alive() -> None:
+    hub = open_hub()
+    seen: list[int] = []
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow, hub.subscribe(), seen)
+            await wait_all_tasks_blocked()
+            gc.collect()
+            assert hub.stream_count == 1
+            publish(hub, 1)
+            await wait_all_tasks_blocked()
+            assert seen == [1]
+            nursery.cancel_scope.cancel()
+    gc.collect()
+    assert hub.stream_count == 0
+
+
+def test_many_streams_come_and_go() -> None:
+    hub = open_hub(capacity=1000)
+    streams: dict[int, EventStream[Event]] = {}
+    for number in range(300):
+        streams[number] = hub.subscribe()
+        publish(hub, number)
+        if number >= 100:
+            gone = streams.pop(number - 100)
+            assert drain(gone) == list(range(number - 100, number + 1))
+            if number % 2:
+                gone.close()
+    del gone
+    gc.collect()
+    assert hub.stream_count == 100
+    assert all(drain(stream) == list(range(first, 300)) for first, stream in streams.items())
+
+
+# --- a model --------------------------------------------------------------------------------------
+
+KINDS: list[type[Event]] = [Event, Text, LongText, Audio]
+
+
+@define
+class View:
+    """A stream, and the list of what it is going to say: numbers of events, and a negative number for a gap of so many."""
+
+    stream: EventStream[Event]
+    kind: type[Event]
+    capacity: int
+    says: list[int] = Factory(list)
+    open: bool = True
+
+    def expect(self, number: int) -> None:
+        if self.says and self.says[-1] < 0:
+            self.says[-1] -= 1
+        else:
+            self.says.append(number if len(self.says) < self.capacity else -1)
+
+    async def receive(self) -> int | None:
+        await trio.lowlevel.checkpoint()
+        try:
+            return (await self.stream.receive()).number
+        except SlowConsumer as gap:
+            return -gap.dropped
+        except SessionClosed:
+            return None
+
+    async def iterate_and_break(self, count: int) -> list[int]:
+        await trio.lowlevel.checkpoint()
+        said: list[int] = []
+        try:
+            async for event in self.stream:
+                said.append(event.number)
+                if len(said) == count:
+                    break
+        except SlowConsumer as gap:
+            said.append(-gap.dropped)
+        return said
+
+
+def expected_from_backlog(events: list[Event], backlog: int, kind: type[Event]) -> list[int]:
+    kept = [event.number for event in events[:backlog] if isinstance(event, kind)]
+    missed = sum(isinstance(event, kind) for event in events[backlog:])
+    return [*kept, -missed] if missed else kept
+
+
+STEPS = ["publish"] * 4 + ["receive", "iterate and break", "subscribe", "close stream", "close hub"]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data(), st.lists(st.sampled_from(STEPS), max_size=50), st.integers(0, 4))
+async def test_a_stream_says_what_a_list_would_say(
+    data: st.DataObject, steps: list[str], backlog: int
+) -> None:
+    hub = open_hub(backlog=backlog)
+    closed = False
+    before_anybody: list[Event] = []
+    views: list[View] = []
+    await trio.lowlevel.checkpoint()
+    for number, step in enumerate(steps, start=1):
+        if step == "publish":
+            event = data.draw(st.sampled_from(KINDS))(number)
+            hub.publish(event)
+            if backlog and not views and not closed:
+                before_anybody.append(event)
+            for view in views:
+                if view.open and isinstance(event, view.kind):
+                    view.expect(number)
+        elif step == "subscribe":
+            kind, capacity = data.draw(st.sampled_from(KINDS)), data.draw(st.integers(1, 4))
+            says = [] if views else expected_from_backlog(before_anybody, backlog, kind)
+            views.append(
+                View(hub.subscribe(kind, capacity=capacity), kind, capacity, says, open=not closed)
+            )
+        elif step == "close hub":
+            closed = True
+            hub.close()
+            for view in views:
+                view.open = False
+        elif views:
+            view = data.draw(st.sampled_from(views))
+            if step == "close stream":
+                view.stream.close()
+                view.open, view.says = False, []
+            elif step == "receive" and (view.says or not view.open):
+                assert await view.receive() == (view.says.pop(0) if view.says else None)
+            elif step == "iterate and break":
+                gap = next(
+                    (place for place, what in enumerate(view.says) if what < 0), len(view.says) - 1
+                )
+                count = min(data.draw(st.integers(1, 5)), gap + 1) if view.says else 0
+                if count or not view.open:
+                    assert await view.iterate_and_break(count) == view.says[:count]
+                    del view.says[:count]
+    for view in views:
+        assert view.stream.pending == sum(what > 0 for what in view.says)
+        said = [
+            what if isinstance(what, int) else -int(what.split()[1])
+            for what in drain(view.stream)
+            if what != "end"
+        ]
+        assert said == view.says

@@ -1,0 +1,240 @@
+"""The queue between everybody who sends and the task that writes."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
+
+from realtime_trio._runtime.outbox import Outbox
+from realtime_trio.errors import SessionClosed
+
+
+async def take_all(outbox: Outbox[int]) -> list[int]:
+    entries: list[int] = []
+    while True:
+        with trio.fail_after(5):
+            entry = await outbox.take()
+        if entry is None:
+            return entries
+        entries.append(entry)
+
+
+async def full_outbox(*entries: int) -> Outbox[int]:
+    await trio.lowlevel.checkpoint()
+    outbox: Outbox[int] = Outbox(len(entries))
+    for entry in entries:
+        await outbox.put(entry)
+    return outbox
+
+
+async def test_entries_come_out_in_the_order_they_went_in_by_either_lane() -> None:
+    outbox: Outbox[int] = Outbox(10)
+    await outbox.put(1)
+    outbox.post(2)
+    await outbox.put(3)
+    outbox.close()
+    assert await take_all(outbox) == [1, 2, 3]
+
+
+async def test_taking_waits_for_an_entry(autojump_clock: MockClock) -> None:
+    outbox: Outbox[int] = Outbox(1)
+    taken: list[int | None] = []
+
+    async def take() -> None:
+        taken.append(await outbox.take())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take)
+        await wait_all_tasks_blocked()
+        assert taken == []
+        outbox.post(1)
+    assert taken == [1]
+
+
+async def test_putting_waits_for_a_free_slot(autojump_clock: MockClock) -> None:
+    outbox = await full_outbox(1, 2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.put, 3)
+        await wait_all_tasks_blocked()
+        assert await outbox.take() == 1
+        await wait_all_tasks_blocked()
+        assert [await outbox.take(), await outbox.take()] == [2, 3]
+
+
+async def test_a_reflex_never_waits(autojump_clock: MockClock) -> None:
+    outbox = await full_outbox(1)
+    outbox.post(2)
+    outbox.post(3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.put, 4)
+        for expected in (1, 2, 3, 4):
+            await wait_all_tasks_blocked()
+            assert await outbox.take() == expected
+
+
+async def test_a_slot_taken_by_reflexes_is_not_given_to_a_user(autojump_clock: MockClock) -> None:
+    outbox = await full_outbox(1)
+    outbox.post(2)
+    with trio.move_on_after(1) as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.put, 3)
+            await wait_all_tasks_blocked()
+            assert await outbox.take() == 1
+    assert scope.cancelled_caught
+
+
+async def test_who_waits_longest_comes_first_even_against_somebody_who_need_not_wait(
+    autojump_clock: MockClock,
+) -> None:
+    outbox = await full_outbox(0)
+    async with trio.open_nursery() as nursery:
+        for entry in (1, 2, 3):
+            nursery.start_soon(outbox.put, entry)
+            await wait_all_tasks_blocked()
+        assert (
+            await outbox.take() == 0
+        )  # the slot is free, but entry 1 has not been put into it yet
+        nursery.start_soon(outbox.put, 4)
+        assert [await outbox.take() for _ in range(4)] == [1, 2, 3, 4]
+
+
+async def test_cancelled_while_waiting_for_a_slot_nothing_was_put(
+    autojump_clock: MockClock,
+) -> None:
+    outbox = await full_outbox(1)
+    with trio.move_on_after(1) as scope:
+        await outbox.put(2)
+    assert scope.cancelled_caught
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.put, 3)
+        await wait_all_tasks_blocked()
+        assert [await outbox.take(), await outbox.take()] == [1, 3]
+
+
+async def test_cancelled_before_it_began_nothing_was_put() -> None:
+    outbox: Outbox[int] = Outbox(10)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await outbox.put(1)
+    assert scope.cancelled_caught
+    outbox.close()
+    assert await take_all(outbox) == []
+
+
+async def test_once_it_has_a_slot_it_is_put_even_if_cancelled_at_that_moment(
+    autojump_clock: MockClock,
+) -> None:
+    outbox = await full_outbox(1)
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.put, 2)
+            await wait_all_tasks_blocked()
+            with trio.CancelScope(shield=True):
+                assert await outbox.take() == 1
+            scope.cancel()
+    outbox.close()
+    assert await take_all(outbox) == [2]
+
+
+async def test_every_put_is_a_checkpoint_refused_or_not() -> None:
+    outbox: Outbox[int] = Outbox(1)
+    with assert_checkpoints():
+        await outbox.put(1)
+    outbox.close()
+    with assert_checkpoints(), pytest.raises(SessionClosed):
+        await outbox.put(2)
+
+
+async def test_a_closed_outbox_takes_nothing_and_gives_what_it_has() -> None:
+    outbox = await full_outbox(1, 2)
+    outbox.close()
+    outbox.close()
+    with pytest.raises(SessionClosed):
+        await outbox.put(3)
+    with pytest.raises(SessionClosed):
+        outbox.post(3)
+    assert await take_all(outbox) == [1, 2]
+    assert await outbox.take() is None
+
+
+async def test_closing_tells_everybody_who_waits(autojump_clock: MockClock) -> None:
+    outbox = await full_outbox(1)
+    refused: list[int] = []
+
+    async def put(entry: int) -> None:
+        with pytest.raises(SessionClosed):
+            await outbox.put(entry)
+        refused.append(entry)
+
+    async with trio.open_nursery() as nursery:
+        for entry in (2, 3):
+            nursery.start_soon(put, entry)
+        await wait_all_tasks_blocked()
+        outbox.close()
+    assert sorted(refused) == [2, 3]
+    assert await take_all(outbox) == [1]
+
+
+async def test_cancelled_and_closed_at_once_is_cancelled(autojump_clock: MockClock) -> None:
+    outbox = await full_outbox(1)
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.put, 2)
+            await wait_all_tasks_blocked()
+            with trio.CancelScope(shield=True):
+                # gives the slot away, so that the cancellation comes too late to interrupt the
+                # waiting
+                await outbox.take()
+            scope.cancel()
+            outbox.close()
+    assert scope.cancelled_caught
+
+
+async def test_closing_ends_the_taker(autojump_clock: MockClock) -> None:
+    outbox: Outbox[int] = Outbox(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_all, outbox)
+        await wait_all_tasks_blocked()
+        outbox.close()
+
+
+async def test_it_is_drained_when_the_last_entry_has_been_dealt_with(
+    autojump_clock: MockClock,
+) -> None:
+    outbox = await full_outbox(1, 2)
+    steps: list[str] = []
+
+    async def wait() -> None:
+        await outbox.wait_drained()
+        steps.append("drained")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        for entry in (1, 2):
+            assert await outbox.take() == entry
+            await wait_all_tasks_blocked()
+            steps.append(f"wrote {entry}")
+        nursery.start_soon(take_all, outbox)
+        await wait_all_tasks_blocked()
+        outbox.close()
+    assert steps == ["wrote 1", "wrote 2", "drained"]
+
+
+async def test_an_empty_outbox_is_drained() -> None:
+    with trio.fail_after(5), assert_checkpoints():
+        await Outbox[int](1).wait_drained()
+
+
+async def test_what_is_discarded_is_not_waited_for(autojump_clock: MockClock) -> None:
+    outbox = await full_outbox(1, 2)
+    assert await outbox.take() == 1
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.wait_drained)
+            await wait_all_tasks_blocked()
+            outbox.discard()
+            outbox.discard()
+    assert await take_all(outbox) == []
+    with pytest.raises(SessionClosed):
+        outbox.post(3)

@@ -1,0 +1,878 @@
+"""A session that works, against a server in memory that says exactly what a test tells it to: beginning, looking, sending, updating."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from peers import (
+    Leaves,
+    Server,
+    Updates,
+    committed,
+    counted_ids,
+    created,
+    delete,
+    deleted,
+    drain,
+    failure,
+    fill,
+    instructions_of,
+    memory_server,
+    open_pair,
+    updated,
+)
+from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
+
+from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._runtime.hub import EventStream
+from realtime_trio._session.base import generate_id
+from realtime_trio._session.voice import Session, open_session
+from realtime_trio._transport.contract import Close
+from realtime_trio.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    LocalProtocolError,
+    RemoteProtocolError,
+    ServerError,
+    SessionClosed,
+    SlowConsumer,
+)
+from realtime_trio.events import (
+    ConversationItemDelete,
+    ErrorEvent,
+    Event,
+    InputAudioBufferClear,
+    InputAudioBufferCleared,
+    InputAudioBufferCommit,
+    InputAudioBufferCommitted,
+    RealtimeSession,
+    ServerEvent,
+    SessionConfig,
+    SessionCreated,
+    SessionUpdate,
+    SessionUpdated,
+    TranscriptionSession,
+    UnknownEvent,
+)
+from realtime_trio.recording import WireRecord
+
+if TYPE_CHECKING:
+    from typing import assert_type
+
+
+# Becoming ready
+
+
+async def test_a_session_is_ready_once_the_server_has_begun_it(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, server):
+        assert session.config.instructions == "as you like"
+        assert session.closed is None
+    assert await server.hear_the_rest() == []
+
+
+async def test_a_session_with_a_configuration_is_ready_once_the_server_has_taken_it(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    steps: list[str] = []
+
+    async def serve() -> None:
+        await server.say(created())
+        update = await server.hear(SessionUpdate)
+        assert update.session == SessionConfig(instructions="be brief")
+        assert update.event_id == "evt_1"
+        await wait_all_tasks_blocked()
+        steps.append("answers")
+        await server.say(updated("be brief"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with open_session(
+            transport=near, new_id=counted_ids(), instructions="be brief"
+        ) as session:
+            steps.append("ready")
+            assert session.config.instructions == "be brief"
+    assert steps == ["answers", "ready"]
+
+
+@pytest.mark.parametrize("code", [3000, 4000, 1000])
+async def test_a_service_that_refuses_after_the_handshake_is_quoted(
+    code: int, autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    await server.say(failure("Incorrect API key provided", code="invalid_api_key"))
+    await server.transport.aclose(code, "invalid_request_error")
+    with pytest.raises(
+        ConnectionFailed, match="refused the session: Incorrect API key provided"
+    ) as caught:
+        async with open_session(transport=near):
+            pytest.fail("not reached")
+    assert (caught.value.code, caught.value.status) == ("invalid_api_key", None)
+
+
+async def test_a_refusal_without_a_code_is_called_by_its_type(autojump_clock: MockClock) -> None:
+    near, server = memory_server()
+    await server.say(failure("no"))
+    await server.transport.aclose(4000)
+    with pytest.raises(ConnectionFailed) as caught:
+        async with open_session(transport=near):
+            pytest.fail("not reached")
+    assert caught.value.code == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("close", "text"),
+    [(Close(1008, "policy"), "connection: 1008 policy$"), (Close(1000), "connection: 1000$")],
+)
+async def test_a_service_that_closes_without_a_word_is_quoted_by_its_close_code(
+    close: Close, text: str, autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    await server.transport.aclose(close.code, close.reason)
+    with pytest.raises(ConnectionFailed, match=text) as caught:
+        async with open_session(transport=near):
+            pytest.fail("not reached")
+    assert caught.value.code is None
+
+
+async def test_a_service_that_never_begins_the_session_is_given_up(
+    autojump_clock: MockClock,
+) -> None:
+    near, _ = memory_server()
+    start = trio.current_time()
+    with pytest.raises(ConnectionFailed, match="did not begin the session in time"):
+        async with open_session(transport=near, connect_timeout=3):
+            pytest.fail("not reached")
+    assert trio.current_time() - start == 3
+    assert near.closed is not None
+
+
+async def test_a_session_of_another_kind_is_no_beginning(autojump_clock: MockClock) -> None:
+    near, server = memory_server()
+    await server.say(SessionCreated(event_id="event_1", session=TranscriptionSession()))
+    with pytest.raises(ConnectionFailed, match="did not begin the session in time"):
+        async with open_session(transport=near):
+            pytest.fail("not reached")
+
+
+async def test_a_service_that_never_takes_the_configuration_is_given_up(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    await server.say(created())
+    with pytest.raises(ConnectionFailed, match="did not take the configuration in time") as caught:
+        async with open_session(transport=near, instructions="be brief"):
+            pytest.fail("not reached")
+    assert caught.value.code is None
+
+
+async def test_what_the_service_complained_about_meanwhile_is_quoted_when_it_is_given_up(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    await server.say(created(), failure("You are out of money", code="insufficient_quota"))
+    with pytest.raises(ConnectionFailed, match="out of money") as caught:
+        async with open_session(transport=near, instructions="be brief"):
+            pytest.fail("not reached")
+    assert caught.value.code == "insufficient_quota"
+
+
+async def test_a_refused_configuration_is_a_refused_session(autojump_clock: MockClock) -> None:
+    near, server = memory_server()
+
+    async def serve() -> None:
+        await server.say(created())
+        update = await server.hear(SessionUpdate)
+        await server.say(
+            failure(
+                "no such voice",
+                code="invalid_value",
+                param="session.audio.output.voice",
+                of=update.event_id,
+            )
+        )
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        with pytest.raises(
+            ConnectionFailed,
+            match=r"refused the configuration: .*no such voice.*session\.audio\.output\.voice",
+        ) as caught:
+            async with open_session(transport=near, voice="nobody"):
+                pytest.fail("not reached")
+    assert caught.value.code == "invalid_value"
+    assert isinstance(caught.value.__cause__, ServerError)
+
+
+async def test_a_connection_lost_while_the_configuration_is_under_way_is_a_failed_one(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+
+    async def serve() -> None:
+        await server.say(created())
+        await server.hear(SessionUpdate)
+        near.abort("gone")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        with pytest.raises(ConnectionFailed, match="closed the connection: 1006 gone"):
+            async with open_session(transport=near, instructions="be brief"):
+                pytest.fail("not reached")
+
+
+async def serve_update_and_close(server: Server, code: int) -> None:
+    await server.hear(SessionUpdate)
+    await server.say(updated("be brief"))
+    await server.transport.aclose(code)
+
+
+@pytest.mark.parametrize("attempt", range(10))
+async def test_a_session_that_began_and_is_over_was_one(
+    attempt: int, autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    await server.say(created())
+    await server.transport.aclose(1000)
+    async with open_session(transport=near) as session:
+        assert await drain(session.events()) == [created()]
+    near, server = memory_server()
+    await server.say(created(), failure("no", code="invalid_model"))
+    await server.transport.aclose(4000)
+    with Leaves(ConnectionLost, "4000"):
+        async with open_session(transport=near) as session:
+            await drain(session.events())
+    assert await drain(session.events()) == []
+
+
+@pytest.mark.parametrize("attempt", range(10))
+async def test_a_session_that_took_its_configuration_and_is_over_was_one(
+    attempt: int, autojump_clock: MockClock
+) -> None:
+    for code in (1000, 1011):
+        near, server = memory_server()
+        await server.say(created())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve_update_and_close, server, code)
+            with nullcontext() if code == 1000 else Leaves(ConnectionLost):
+                async with open_session(transport=near, instructions="be brief") as session:
+                    assert await drain(session.events()) == [created(), updated("be brief")]
+
+
+@pytest.mark.parametrize("attempt", range(10))
+async def test_a_session_that_began_and_did_not_take_its_configuration_was_none(
+    attempt: int, autojump_clock: MockClock
+) -> None:
+    for code in (1000, 1011):
+        near, server = memory_server()
+        await server.say(created())
+        await server.transport.aclose(code)
+        with Leaves(ConnectionFailed, f"the service closed the connection: {code}"):
+            async with open_session(transport=near, instructions="be brief"):
+                pytest.fail("not reached")
+
+
+async def test_a_misspelt_keyword_is_refused_as_python_refuses_it(
+    autojump_clock: MockClock,
+) -> None:
+    near, _ = memory_server()
+    with pytest.raises(
+        TypeError, match=r"unexpected keyword 'instuctions'; allowed are .*instructions"
+    ):
+        async with open_session(transport=near, instuctions="be brief"):  # type: ignore[call-arg]  # the point of the test
+            pytest.fail("not reached")
+
+
+async def test_an_unusable_setting_is_refused_before_anything_is_sent(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    with pytest.raises(LocalProtocolError, match=r"session\.audio\.output\.speed"):
+        async with open_session(transport=near, speed="fast"):  # type: ignore[arg-type]  # the point of the test
+            pytest.fail("not reached")
+    assert near.closed is None
+    await near.aclose()
+    assert await server.hear_the_rest() == []
+
+
+async def test_a_server_of_the_older_dialect_is_understood(autojump_clock: MockClock) -> None:
+    near, server = memory_server()
+    await server.transport.send(
+        '{"type":"session.created","event_id":"e","session":{"id":"sess_1","modalities":["text"],"voice":"alloy"}}'
+    )
+    async with open_session(transport=near, dialect=Dialect.BETA) as session:
+        assert session.config.output_modalities == ("text",)
+
+
+# Looking
+
+
+async def test_the_first_stream_does_not_miss_the_beginning(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, _):
+        assert isinstance(await session.events().receive(), SessionCreated)
+
+
+async def test_break_then_resume_loses_nothing(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, server):
+        stream = session.events(InputAudioBufferCommitted)
+        await server.say(*map(committed, range(4)))
+        async for event in stream:
+            assert event.item_id == "item_0"
+            break
+        await server.say(committed(4))
+        await server.transport.aclose()
+        assert [event.item_id async for event in stream] == ["item_1", "item_2", "item_3", "item_4"]
+
+
+async def test_every_consumer_has_a_view_of_its_own(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, server):
+        everything, commits, both = (
+            session.events(),
+            session.events(InputAudioBufferCommitted),
+            session.events(InputAudioBufferCommitted, InputAudioBufferCleared),
+        )
+        await server.say(committed(1), InputAudioBufferCleared(event_id="event_2"), committed(3))
+        await server.transport.aclose()
+        assert [event.event_id async for event in everything if isinstance(event, ServerEvent)] == [
+            "event_created",
+            "event_1",
+            "event_2",
+            "event_3",
+        ]
+        assert [event.event_id async for event in commits] == ["event_1", "event_3"]
+        assert [event.event_id async for event in both] == ["event_1", "event_2", "event_3"]
+
+
+def test_types_narrow_a_stream_for_the_type_checker_too() -> None:
+    if TYPE_CHECKING:
+
+        async def narrowed(session: Session) -> None:
+            assert_type(session.events(), EventStream[Event])
+            assert_type(
+                session.events(InputAudioBufferCommitted), EventStream[InputAudioBufferCommitted]
+            )
+            assert_type(
+                session.events(SessionCreated, ErrorEvent), EventStream[SessionCreated | ErrorEvent]
+            )
+            assert_type(await session.wait_for(ErrorEvent), ErrorEvent)
+            assert_type(
+                await session.wait_for(ErrorEvent, SessionCreated), ErrorEvent | SessionCreated
+            )
+            assert_type(session.wire(), EventStream[WireRecord])
+
+
+async def test_waiting_for_an_event_gives_the_next_one_and_no_earlier_one(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        stream = session.events(InputAudioBufferCommitted)
+        await server.say(committed(1))
+        assert (await stream.receive()).item_id == "item_1"
+        got: list[InputAudioBufferCommitted | InputAudioBufferCleared] = []
+
+        async def wait() -> None:
+            got.append(await session.wait_for(InputAudioBufferCommitted, InputAudioBufferCleared))
+
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        await server.say(failure("something else"), committed(2), committed(3))
+        await wait_all_tasks_blocked()
+        assert got == [committed(2)]
+
+
+async def test_waiting_for_an_event_leaves_the_beginning_to_the_first_stream(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, _):
+        with trio.move_on_after(1):
+            await session.wait_for(SessionCreated)
+        assert isinstance(await session.events().receive(), SessionCreated)
+
+
+async def test_the_wire_shows_both_directions_with_time_and_sender(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server):
+        wire = session.wire()
+        start = trio.current_time()
+        await trio.sleep(1)
+        await session.send(InputAudioBufferCommit())
+        await server.hear(InputAudioBufferCommit)
+        await trio.sleep(1)
+        await server.say(committed(1))
+        records = [await wire.receive() for _ in range(3)]
+        assert [(record.time - start, record.source, record.event) for record in records] == [
+            (0, "server", created()),
+            (1, "client", InputAudioBufferCommit(event_id="evt_1")),
+            (2, "server", committed(1)),
+        ]
+
+
+async def test_the_wire_shows_what_is_about_to_be_written_before_it_is(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair(network=1) as (session, _):
+        wire = session.wire(capacity=10)
+        for number in range(4):
+            await session.send(delete(number))
+        await wait_all_tasks_blocked()
+        records = [wire.receive_nowait() for _ in range(wire.pending)]
+        assert deleted([record.event for record in records]) == [
+            0,
+            1,
+        ]  # 0 has arrived, 1 is being written, 2 and 3 are queued
+
+
+async def test_the_wire_does_not_show_what_could_not_be_written(autojump_clock: MockClock) -> None:
+    with Leaves(ConnectionLost):
+        async with open_pair(network=1) as (session, server):
+            wire = session.wire()
+            for number in range(10):
+                await session.send(delete(number))
+            await wait_all_tasks_blocked()
+            server.drop()
+            await trio.sleep_forever()
+    assert deleted([record.event async for record in wire]) == [0, 1]
+
+
+async def test_an_event_from_the_future_is_delivered_without_a_word(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    async with open_pair() as (session, server):
+        stream = session.events(UnknownEvent)
+        await server.transport.send(
+            '{"type": "response.hologram.delta", "event_id": "event_1", "shape": "a cube"}'
+        )
+        event = await stream.receive()
+    assert (event.type, event.event_id, event.problem) == (
+        "response.hologram.delta",
+        "event_1",
+        None,
+    )
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (
+            '{"type": "error", "event_id": "event_1", "error": {"message": 5, "type": "my secret text"}}',
+            "error",
+        ),
+        ("my secret text", ""),
+        (b"\xff my secret text", ""),
+        ('["my secret text"]', ""),
+    ],
+)
+async def test_what_cannot_be_decoded_is_delivered_and_warned_about_once_without_its_content(
+    message: str | bytes, kind: str, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with open_pair() as (session, server):
+        stream, later = session.events(UnknownEvent), session.events(InputAudioBufferCommitted)
+        await server.transport.send(message)
+        await server.say(committed(1))
+        event = await stream.receive()
+        assert event.type == kind
+        assert event.problem is not None
+        assert (await later.receive()).item_id == "item_1"
+    [warning] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warning.name == "realtime_trio"
+    assert "my secret text" not in caplog.text
+
+
+async def test_a_strict_session_ends_with_what_cannot_be_decoded(autojump_clock: MockClock) -> None:
+    with Leaves(RemoteProtocolError, match="not JSON") as caught:
+        async with open_pair(strict=True) as (_, server):
+            await server.transport.send("garbage")
+            await trio.sleep_forever()
+    assert (caught.value.__cause__, getattr(caught.value, "__notes__", [])) == (None, [])
+    assert server.transport.closed is not None
+
+
+async def test_a_strict_session_that_is_being_left_does_not_wait_for_a_sender_that_is_gone(
+    autojump_clock: MockClock,
+) -> None:
+    start = trio.current_time()
+    with Leaves(RemoteProtocolError):
+        async with open_pair(strict=True, network=1) as (session, server):
+            await fill(session)
+            await server.transport.send("garbage")
+    assert trio.current_time() == start
+
+
+async def test_logs_tell_kinds_and_sizes_and_never_what_was_said(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with open_pair() as (session, server):
+        await session.send(SessionUpdate(session=SessionConfig(instructions="my secret text")))
+        await server.hear(SessionUpdate)
+        stream = session.events(SessionUpdated)
+        await server.say(updated("my secret text"))
+        await stream.receive()
+    assert "sending session.update (" in caplog.text
+    assert "received session.updated (" in caplog.text
+    assert "my secret text" not in caplog.text
+
+
+async def test_a_session_does_not_show_what_it_knows(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, _):
+        assert "as you like" not in repr(session)
+
+
+# Sending
+
+
+async def test_a_sent_event_arrives_with_an_id_that_is_returned(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, server):
+        assert await session.send(InputAudioBufferClear()) == "evt_1"
+        assert await session.send(InputAudioBufferClear(event_id="mine")) == "mine"
+        assert (await server.hear(InputAudioBufferClear)).event_id == "evt_1"
+        assert (await server.hear(InputAudioBufferClear)).event_id == "mine"
+
+
+async def test_what_tasks_send_is_written_in_the_order_it_was_sent(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server):
+
+        async def send(first: int) -> None:
+            await trio.lowlevel.checkpoint()
+            for number in range(first, first + 50):
+                await session.send(delete(number))
+
+        async with trio.open_nursery() as nursery:
+            for first in (0, 100, 200):
+                nursery.start_soon(send, first)
+    written = deleted(await server.hear_the_rest())
+    for first in (0, 100, 200):
+        assert [number for number in written if number // 100 == first // 100] == list(
+            range(first, first + 50)
+        )
+
+
+async def test_who_waits_for_the_network_is_served_in_order(autojump_clock: MockClock) -> None:
+    async with open_pair(network=1) as (session, server):
+        waiting = await fill(session)
+        async with trio.open_nursery() as nursery:
+            for number in range(waiting, waiting + 5):
+                nursery.start_soon(session.send, delete(number))
+                await wait_all_tasks_blocked()
+            for number in range(waiting + 5):
+                assert (await server.hear(ConversationItemDelete)).item_id == str(number)
+
+
+async def test_an_illegal_event_is_refused_and_nothing_is_sent(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, server):
+        with pytest.raises(LocalProtocolError, match="item_id"):
+            await session.send(ConversationItemDelete(item_id=5))  # type: ignore[arg-type]  # the point of the test
+        with pytest.raises(
+            LocalProtocolError, match="a client cannot send InputAudioBufferCleared"
+        ):
+            await session.send(InputAudioBufferCleared(event_id="e"))  # type: ignore[arg-type]  # the point of the test
+    assert await server.hear_the_rest() == []
+
+
+async def test_raw_messages_are_passed_on_as_they_are_and_seen_on_the_wire(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server):
+        wire = session.wire()
+        await session.send_raw({"type": "hologram.create", "shape": "a cube"})
+        await session.send_raw('{"type":"input_audio_buffer.clear"}')
+        await session.send_raw("anything")
+        messages: list[str | bytes] = []
+        while len(messages) < 3:
+            messages += await server.transport.receive()
+        assert messages == [
+            '{"type":"hologram.create","shape":"a cube"}',
+            '{"type":"input_audio_buffer.clear"}',
+            "anything",
+        ]
+        shown = [(await wire.receive()).event for _ in range(4)]
+        assert [event.type for event in shown] == [
+            "session.created",
+            "hologram.create",
+            "input_audio_buffer.clear",
+            "",
+        ]
+        assert isinstance(shown[2], InputAudioBufferClear)
+
+
+async def test_a_raw_message_that_json_cannot_hold_is_refused(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, _):
+        with pytest.raises(LocalProtocolError, match="cannot encode"):
+            await session.send_raw({"type": "hologram.create", "shape": object()})
+
+
+async def test_everything_that_sends_is_a_checkpoint(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, server):
+        with assert_checkpoints():
+            await session.send(InputAudioBufferClear())
+        with assert_checkpoints():
+            await session.send_raw({})
+        await server.transport.aclose()
+        await wait_all_tasks_blocked()
+        for call in (session.send(InputAudioBufferClear()), session.send_raw({}), session.update()):
+            with assert_checkpoints(), pytest.raises(SessionClosed):
+                await call
+
+
+async def test_a_send_cancelled_right_after_it_was_queued_is_written_whole(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server):
+        with trio.CancelScope() as scope:
+            await session.send(delete(1))
+            scope.cancel()
+            await trio.sleep_forever()
+        assert (await server.hear(ConversationItemDelete)).item_id == "1"
+
+
+async def test_a_send_cancelled_while_it_waits_sends_nothing(autojump_clock: MockClock) -> None:
+    async with open_pair(network=1) as (session, server):
+        waiting = await fill(session)
+        with trio.move_on_after(1) as scope:
+            await session.send(delete(-1))
+        assert scope.cancelled_caught
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.send, delete(waiting))
+            for number in range(waiting + 1):
+                assert (await server.hear(ConversationItemDelete)).item_id == str(number)
+
+
+# Updating
+
+
+async def test_an_update_returns_the_whole_configuration_once_the_server_has_taken_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        got: list[RealtimeSession] = []
+
+        async def change() -> None:
+            got.append(await session.update(instructions="be brief", turn_detection=None))
+
+        nursery.start_soon(change)
+        update = await server.hear(SessionUpdate)
+        assert update.session == SessionConfig.of(instructions="be brief", turn_detection=None)
+        await server.say(committed(1))
+        await wait_all_tasks_blocked()
+        assert got == []
+        await server.say(updated("be brief"))
+        await wait_all_tasks_blocked()
+        assert got == [session.config]
+        assert session.config.instructions == "be brief"
+
+
+async def test_an_update_takes_a_configuration_or_keywords_and_no_misspelt_ones(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server):
+        with pytest.raises(TypeError, match="either a SessionConfig or keywords"):
+            await session.update(SessionConfig(), voice="marin")
+        with pytest.raises(TypeError, match="unexpected keyword 'voize'"):
+            await session.update(voize="marin")  # type: ignore[call-arg]  # the point of the test
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.update, SessionConfig(instructions="be brief"))
+            assert (await server.hear(SessionUpdate)).session == SessionConfig(
+                instructions="be brief"
+            )
+            await server.say(updated("be brief"))
+
+
+async def test_two_updates_at_once_get_their_own_answers(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        updates = Updates(session, nursery)
+        await updates.start("one")
+        await updates.start("two")
+        assert [instructions_of(await server.hear(SessionUpdate)) for _ in range(2)] == [
+            "one",
+            "two",
+        ]
+        await server.say(updated("one"), updated("two"))
+        await wait_all_tasks_blocked()
+        assert updates.outcomes == {"one": "one", "two": "two"}
+        assert session.config.instructions == "two"
+
+
+async def test_updates_that_wait_for_the_network_get_their_own_answers(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair(network=1) as (session, server), trio.open_nursery() as nursery:
+        updates = Updates(session, nursery)
+        waiting = await fill(session)
+        for name in ("one", "two", "three"):
+            await updates.start(name)
+        for _ in range(waiting):
+            await server.hear(ConversationItemDelete)
+        for name in ("one", "two", "three"):
+            assert instructions_of(await server.hear(SessionUpdate)) == name
+            await server.say(updated(name))
+        await wait_all_tasks_blocked()
+        assert updates.outcomes == {"one": "one", "two": "two", "three": "three"}
+
+
+async def test_a_refused_update_says_why_while_another_one_goes_through(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        updates = Updates(session, nursery)
+        await updates.start("one")
+        await updates.start("two")
+        await server.hear(SessionUpdate)
+        second = await server.hear(SessionUpdate)
+        await server.say(failure("no", of=second.event_id))
+        await wait_all_tasks_blocked()
+        assert updates.outcomes == {"two": "ServerError"}
+        await server.say(updated("one"))
+        await wait_all_tasks_blocked()
+        assert updates.outcomes == {"two": "ServerError", "one": "one"}
+        assert session.config.instructions == "one"
+
+
+async def test_a_refused_update_is_an_error_with_the_parameter_and_the_session_goes_on(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        stream = session.events(ErrorEvent)
+
+        async def refuse() -> None:
+            update = await server.hear(SessionUpdate)
+            await server.say(
+                failure(
+                    "no such voice", code="invalid_value", param="session.voice", of=update.event_id
+                )
+            )
+
+        nursery.start_soon(refuse)
+        with pytest.raises(ServerError) as caught:
+            await session.update(voice="nobody")
+        assert (caught.value.code, caught.value.param, caught.value.event_id) == (
+            "invalid_value",
+            "session.voice",
+            "evt_1",
+        )
+        assert (await stream.receive()).error.message == "no such voice"
+        await session.send(InputAudioBufferClear())
+        await server.hear(InputAudioBufferClear)
+
+
+async def test_a_cancelled_update_does_not_steal_the_answer_of_the_next(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        updates = Updates(session, nursery)
+        scope = trio.CancelScope()
+        await updates.start("one", scope)
+        scope.cancel()
+        await updates.start("two")
+        await server.say(updated("one"))
+        await wait_all_tasks_blocked()
+        assert updates.outcomes == {}
+        await server.say(updated("two"))
+        await wait_all_tasks_blocked()
+        assert updates.outcomes == {"two": "two"}
+
+
+async def test_an_update_cancelled_before_it_was_queued_expects_no_answer(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        updates = Updates(session, nursery)
+        scope = trio.CancelScope()
+        scope.cancel()
+        await updates.start("one", scope)
+        await updates.start("two")
+        assert instructions_of(await server.hear(SessionUpdate)) == "two"
+        await server.say(updated("two"))
+        await wait_all_tasks_blocked()
+        assert updates.outcomes == {"two": "two"}
+
+
+@pytest.mark.parametrize("raw", [False, True])
+async def test_an_update_that_was_only_sent_does_not_answer_one_that_is_awaited(
+    raw: bool, autojump_clock: MockClock
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        updates = Updates(session, nursery)
+        if raw:
+            await session.send_raw(
+                {
+                    "type": "session.update",
+                    "event_id": "mine",
+                    "session": {"type": "realtime", "instructions": "one"},
+                }
+            )
+        else:
+            await session.send(SessionUpdate(session=SessionConfig(instructions="one")))
+        await updates.start("two")
+        await server.say(updated("one"))
+        await wait_all_tasks_blocked()
+        assert updates.outcomes == {}
+        await server.say(updated("two"))
+        await wait_all_tasks_blocked()
+        assert updates.outcomes == {"two": "two"}
+
+
+async def test_an_answer_of_another_kind_leaves_the_configuration_as_it_is(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        updates = Updates(session, nursery)
+        await updates.start("one")
+        await server.say(SessionUpdated(event_id="event_1", session=TranscriptionSession()))
+        await wait_all_tasks_blocked()
+        assert updates.outcomes == {"one": "as you like"}
+
+
+async def test_an_update_without_an_answer_ends_with_the_session(autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        async with open_pair() as (session, _):
+            updates = Updates(session, nursery)
+            await updates.start("one")
+        await wait_all_tasks_blocked()
+        assert updates.outcomes == {"one": "SessionClosed"}
+
+
+# Not looking
+
+
+async def test_a_consumer_that_stops_holds_nobody_up_and_is_told_what_it_missed(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    await server.say(created())
+    async with open_session(transport=near, capacity=4) as session:
+        lazy = session.events(InputAudioBufferCommitted)
+        keen = session.events(InputAudioBufferCommitted, capacity=1000)
+        await server.say(committed(0))
+        async for _ in lazy:
+            break
+        await server.say(*map(committed, range(1, 100)))
+        await wait_all_tasks_blocked()
+        assert keen.pending == 100
+        assert [(await lazy.receive()).item_id for _ in range(4)] == [
+            "item_1",
+            "item_2",
+            "item_3",
+            "item_4",
+        ]
+        with pytest.raises(SlowConsumer) as caught:
+            await lazy.receive()
+        assert caught.value.dropped == 95
+        await server.say(committed(100))
+        assert (await lazy.receive()).item_id == "item_100"
+
+
+def test_ids_are_as_long_as_the_services_own_and_never_twice_the_same() -> None:
+    ids = {generate_id("evt_") for _ in range(1000)}
+    assert len(ids) == 1000
+    assert {(event_id[:4], len(event_id), event_id.isascii()) for event_id in ids} == {
+        ("evt_", 21, True)
+    }

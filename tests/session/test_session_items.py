@@ -1,0 +1,756 @@
+"""What a session knows and keeps: items, the configuration, tools and their rounds, histories and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import numpy as np
+import pytest
+import trio
+from peers import Server, created, failure, memory_server, open_pair
+from simulated import SLOW, only, open_simulated, sent, speech, types_sent
+from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
+
+from realtime_trio._session.voice import Session, open_session
+from realtime_trio._state.utility_events import ItemDeleted, ToolCallRequested
+from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError, SessionClosed
+from realtime_trio.events import (
+    AssistantMessage,
+    AudioConfig,
+    AudioInputConfig,
+    AudioOutputConfig,
+    ClientEvent,
+    ConversationItemAdded,
+    ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemDeleted,
+    ConversationItemRetrieve,
+    ConversationItemRetrieved,
+    ConversationItemTruncate,
+    ConversationItemTruncated,
+    Event,
+    FunctionCall,
+    FunctionCallOutput,
+    FunctionTool,
+    InputText,
+    JsonObject,
+    OutputAudio,
+    Response,
+    ResponseCreate,
+    ResponseCreated,
+    ResponseDone,
+    ResponseOutputItemAdded,
+    ResponseOutputItemDone,
+    ServerEvent,
+    ServerVad,
+    SessionConfig,
+    SessionUpdate,
+    SystemMessage,
+    Transcription,
+    UnknownObject,
+    UserMessage,
+)
+from realtime_trio.simulator import Call, Reply, Turn
+
+HELLO = UserMessage.text("Hello!", id="item_hello")
+
+
+# Inserting, deleting, retrieving, truncating
+
+
+async def test_an_inserted_item_is_in_the_conversation_when_the_call_returns(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated() as session:
+        item = await session.insert_item(SystemMessage.text("Be brief."))
+        assert item is session.conversation.get(item.id)
+        assert (item.role, item.text, item.status) == ("system", "Be brief.", "completed")
+        assert len(item.id) == 21
+        assert (await session.insert_item(HELLO)).id == "item_hello"
+
+
+@pytest.mark.parametrize(
+    ("behind", "order"), [("root", "cab"), ("item_a", "acb"), ("item_b", "abc"), (None, "abc")]
+)
+async def test_an_item_can_be_inserted_anywhere(
+    behind: str | None, order: str, autojump_clock: MockClock
+) -> None:
+    async with open_simulated() as session:
+        for name in "ab":
+            await session.insert_item(UserMessage.text(name, id=f"item_{name}"))
+        await session.insert_item(AssistantMessage.text("c", id="item_c"), previous_item_id=behind)
+        assert "".join(item.text for item in session.conversation.items) == order
+
+
+async def test_an_item_is_refused_by_the_server_or_before_it_is_sent(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated() as session:
+        wire = session.wire()
+        with pytest.raises(ServerError) as caught:
+            await session.insert_item(HELLO, previous_item_id="item_nobody")
+        assert caught.value.code == "item_create_invalid_previous_item_id"
+        with pytest.raises(ServerError):
+            await session.insert_item(
+                AssistantMessage(content=[OutputAudio(transcript="I cannot be made")])
+            )
+        assert types_sent(wire) == ["conversation.item.create"] * 2
+        with pytest.raises(LocalProtocolError, match="known types"):
+            await session.insert_item(UnknownObject("hologram", {"type": "hologram"}))
+        with pytest.raises(LocalProtocolError):
+            await session.insert_item(UserMessage(content=[InputText(5)]))  # type: ignore[arg-type]  # the point of the test
+        assert sent(wire) == []
+        assert session.conversation.items == ()
+
+
+async def test_a_deleted_item_is_gone_when_the_call_returns(autojump_clock: MockClock) -> None:
+    async with open_simulated() as session:
+        told = session.events(ItemDeleted)
+        item = await session.insert_item(HELLO)
+        await session.delete_item(item.id)
+        assert session.conversation.items == ()
+        assert (await told.receive()).item is item
+        with pytest.raises(ServerError) as caught:
+            await session.delete_item(item.id)
+        assert caught.value.code == "item_delete_invalid_item_id"
+
+
+async def test_a_retrieved_item_brings_what_the_server_keeps(autojump_clock: MockClock) -> None:
+    async with open_simulated(
+        Reply.speech("Hello.", speech(400)), retention="all", turn_detection=None
+    ) as session:
+        answer = await session.ask("Speak!")
+        item = await session.retrieve_item(str(answer.items[0].id))
+        assert np.array_equal(item.audio, speech(400))
+        assert (item.transcript, item.status) == ("Hello.", "completed")
+        with pytest.raises(ServerError) as caught:
+            await session.retrieve_item("item_nobody")
+        assert caught.value.code == "item_retrieve_invalid_item_id"
+
+
+async def test_a_truncated_item_is_cut_when_the_call_returns(autojump_clock: MockClock) -> None:
+    async with open_simulated(Reply.speech("Hello.", speech(400))) as session:
+        answer = await session.ask("Speak!")
+        item_id = str(answer.items[0].id)
+        with pytest.raises(ServerError, match="already shorter"):
+            await session.truncate(item_id, 401)
+        item = await session.truncate(item_id, 150)
+        assert (item.audio_ms, item.heard_ms, item.transcript) == (150, 150, "")
+        with pytest.raises(ServerError):
+            await session.truncate(item_id, 100, content_index=1)
+        with pytest.raises(ServerError) as caught:
+            await session.truncate("item_nobody", 0)
+        assert caught.value.code == "item_truncate_invalid_item_id"
+
+
+def acknowledgement(event: Event) -> ServerEvent:
+    match event:
+        case ConversationItemCreate(item=UserMessage() as item):
+            return ConversationItemAdded(event_id="event_1", item=item)
+        case ConversationItemDelete(item_id=item_id):
+            return ConversationItemDeleted(event_id="event_1", item_id=item_id)
+        case ConversationItemRetrieve(item_id=item_id):
+            return ConversationItemRetrieved(
+                event_id="event_1", item=UserMessage.text("kept", id=item_id)
+            )
+        case ConversationItemTruncate(item_id=item_id):
+            return ConversationItemTruncated(
+                event_id="event_1", item_id=item_id, content_index=0, audio_end_ms=5
+            )
+        case _:
+            raise AssertionError(event)
+
+
+CALLS: list[Callable[[Session], Awaitable[object]]] = [
+    lambda session: session.insert_item(HELLO),
+    lambda session: session.delete_item("item_hello"),
+    lambda session: session.retrieve_item("item_hello"),
+    lambda session: session.truncate("item_hello", 5),
+]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(1, "delete"), (2, "retrieve"), (3, "truncate")],
+    ids=["delete", "retrieve", "truncate"],
+)
+async def test_a_refusal_that_does_not_name_the_event_is_told_by_the_item_it_quotes(
+    number: int, code: str, autojump_clock: MockClock
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+
+        async def refuse() -> None:
+            await server.hear(ClientEvent)
+            await server.say(
+                failure(
+                    "the item with id 'item_other' does not exist",
+                    code=f"item_{code}_invalid_item_id",
+                )
+            )
+            await server.say(
+                failure(
+                    "the item with id 'item_hello' does not exist",
+                    code=f"item_{code}_invalid_item_id",
+                )
+            )
+
+        nursery.start_soon(refuse)
+        with pytest.raises(ServerError, match="item_hello") as caught:
+            await CALLS[number](session)
+        assert caught.value.event_id is not None
+
+
+@pytest.mark.parametrize("number", range(4), ids=["insert", "delete", "retrieve", "truncate"])
+async def test_what_concerns_an_item_may_be_cancelled_refused_or_ended_and_the_next_one_gets_its_own_answer(
+    number: int, autojump_clock: MockClock
+) -> None:
+    outcomes: list[str] = []
+    async with trio.open_nursery() as nursery, open_pair() as (session, server):
+
+        async def call(name: str) -> None:
+            await trio.lowlevel.checkpoint()
+            try:
+                await CALLS[number](session)
+            except (ServerError, SessionClosed) as error:
+                name += f" {type(error).__name__}"
+            outcomes.append(name)
+
+        await server.say(ConversationItemAdded(event_id="event_0", item=HELLO))
+        with trio.move_on_after(1):
+            await call("cancelled")
+        for name in ("refused", "answered", "ended"):
+            nursery.start_soon(call, name)
+            await wait_all_tasks_blocked()
+        cancelled, refused, answered, _ = [await server.hear(ClientEvent) for _ in range(4)]
+        await server.say(failure("no", of=refused.event_id))
+        await wait_all_tasks_blocked()
+        assert outcomes == ["refused ServerError"]
+        await server.say(acknowledgement(cancelled))
+        await wait_all_tasks_blocked()
+        assert outcomes == ["refused ServerError"]
+        if number == 1:
+            await server.say(ConversationItemAdded(event_id="event_0", item=HELLO))
+        await server.say(acknowledgement(answered))
+        await wait_all_tasks_blocked()
+        assert outcomes == ["refused ServerError", "answered"]
+    assert outcomes == ["refused ServerError", "answered", "ended SessionClosed"]
+
+
+async def test_an_item_of_a_time_before_the_session_is_not_in_its_conversation(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+
+        async def cut() -> None:
+            await server.say(acknowledgement(await server.hear(ConversationItemTruncate)))
+
+        nursery.start_soon(cut)
+        with pytest.raises(
+            LocalProtocolError, match="there is no item 'item_hello' in the conversation"
+        ):
+            await session.truncate("item_hello", 5)
+
+
+async def test_an_interruption_of_the_librarys_own_does_not_answer_a_truncation_that_is_awaited(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.speech("Hello.", speech(400))) as session:
+        wire = session.wire()
+        answer = await session.ask("Speak!")
+        item_id = str(answer.items[0].id)
+        await session.cancel_response(item_id, 24 * 300)
+        item = await session.truncate(item_id, 100)
+        assert item.heard_ms == 100
+        assert [
+            event.audio_end_ms
+            for event in sent(wire)
+            if isinstance(event, ConversationItemTruncate)
+        ] == [300, 100]
+
+
+async def test_everything_that_concerns_items_is_a_checkpoint(autojump_clock: MockClock) -> None:
+    async with open_simulated(
+        Reply.calls(Call("look", call_id="call_1")), Reply.speech("Hello.", speech(400))
+    ) as session:
+        calls, done = session.events(ToolCallRequested), session.events(ResponseDone)
+        await session.respond()
+        await calls.receive()
+        with assert_checkpoints():
+            await session.send_tool_output("call_1", "{}")
+        for _ in range(2):
+            await done.receive()
+        spoken = session.conversation.items[-1]
+        for call in (
+            partial(session.insert_item, HELLO),
+            partial(session.retrieve_item, "item_hello"),
+            partial(session.delete_item, "item_hello"),
+            partial(session.truncate, spoken.id, 100),
+            session.update,
+        ):
+            with assert_checkpoints():
+                await call()
+
+
+# The configuration
+
+
+async def test_only_what_differs_is_sent_and_nothing_if_nothing_does(
+    autojump_clock: MockClock,
+) -> None:
+    vad = ServerVad(
+        threshold=0.7,
+        prefix_padding_ms=300,
+        silence_duration_ms=500,
+        create_response=True,
+        interrupt_response=True,
+    )
+    async with open_simulated(voice="marin", instructions="Be brief.", speed=1.2) as session:
+        wire = session.wire()
+        sent(wire)
+        await session.update(
+            voice="marin", instructions="Be quick.", speed=1.2, max_output_tokens="inf"
+        )
+        assert only(SessionUpdate, sent(wire)).session == SessionConfig(instructions="Be quick.")
+        await session.update(voice="cedar", instructions="Be quick.", turn_detection=None)
+        assert only(SessionUpdate, sent(wire)).session == SessionConfig(
+            audio=AudioConfig(
+                input=AudioInputConfig(turn_detection=None), output=AudioOutputConfig(voice="cedar")
+            )
+        )
+        assert (
+            await session.update(voice="cedar", turn_detection=None, transcription=None)
+            is session.config
+        )
+        assert await session.update() is session.config
+        assert sent(wire) == []
+        await session.update(turn_detection=vad, transcription=Transcription(model="whisper-1"))
+        sent(wire)
+        await session.update(turn_detection=None)
+        assert only(SessionUpdate, sent(wire)).session == SessionConfig.of(turn_detection=None)
+
+
+async def update_twice(session: Session, nursery: trio.Nursery) -> None:
+    """Both are sent before the first is answered, since what a task starts runs after it."""
+    nursery.start_soon(partial(session.update, instructions="one"))
+    await session.update(instructions="two")
+
+
+async def test_while_an_update_is_under_way_everything_is_sent_that_was_asked_for(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(instructions="one", speed=1.2) as session:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(update_twice, session, nursery)
+        assert session.config.instructions == "one"
+
+
+async def test_tools_stay_until_others_take_their_place(autojump_clock: MockClock) -> None:
+    tool = FunctionTool(
+        name="look", description="Look around.", parameters={"type": "object", "properties": {}}
+    )
+    async with open_simulated(tools=[tool]) as session:
+        assert session.config.tools == (tool,)
+        await session.update(instructions="Be brief.")
+        assert session.config.tools == (tool,)
+        await session.update(tools=[])
+        assert session.config.tools is not None
+        assert len(session.config.tools) == 0
+
+
+async def test_the_voice_is_free_until_the_model_has_spoken_and_can_be_repeated_after_that(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.text("Hello."), Reply.text("Hello.")) as session:
+        await session.ask("Write!", output_modalities=("text",))
+        await session.update(voice="cedar")
+        await session.ask("Speak!")
+        wire = session.wire()
+        sent(wire)
+        with pytest.raises(LocalProtocolError, match="voice cannot change any more"):
+            await session.update(voice="marin", instructions="Be brief.")
+        assert sent(wire) == []
+        assert (
+            await session.update(voice="cedar", instructions="Be brief.")
+        ).instructions == "Be brief."
+        assert (await session.update(speed=1.1)).audio is not None
+
+
+async def test_what_only_the_server_knows_to_be_wrong_is_an_error_with_the_parameter(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated() as session:
+        with pytest.raises(ServerError) as caught:
+            await session.update(speed=9.0)
+        assert caught.value.param == "session.audio.output.speed"
+        assert session.config.audio is not None
+        assert session.config.audio.output is not None
+        assert session.config.audio.output.speed == 1.0
+
+
+# Tools
+
+
+async def test_the_model_replies_once_when_all_calls_are_answered(
+    autojump_clock: MockClock,
+) -> None:
+    calls = Reply.calls(
+        *(
+            Call("get_weather", {"city": city}, call_id=f"call_{city}")
+            for city in ("Paris", "Rome", "Oslo")
+        )
+    )
+    seen: list[Turn] = []
+
+    def look(turn: Turn) -> bool:
+        seen.append(turn)
+        return True
+
+    async with open_simulated(
+        calls, Reply(outputs=Reply.text("Mild.").outputs, when=look), output_modalities=("text",)
+    ) as session:
+        wire, requested, done = (
+            session.wire(),
+            session.events(ToolCallRequested),
+            session.events(ResponseDone),
+        )
+        await session.send_message("How is the weather?")
+        for _ in range(3):
+            call = (await requested.receive()).call
+            await session.send_tool_output(str(call.call_id), '{"sky": "clear"}')
+        assert [(await done.receive()).response.status for _ in range(2)] == [
+            "completed",
+            "completed",
+        ]
+        await wait_all_tasks_blocked()
+        outputs_sent = ["conversation.item.create"] * 3
+        assert types_sent(wire) == [
+            "session.update",
+            "conversation.item.create",
+            "response.create",
+            *outputs_sent,
+            "response.create",
+        ]
+        outputs = [item.call_id for item in seen[-1].items if isinstance(item, FunctionCallOutput)]
+        assert outputs == ["call_Paris", "call_Rome", "call_Oslo"]
+        assert session.conversation.items[-1].text == "Mild."
+        assert done.pending == 0
+
+
+async def test_an_output_that_wants_no_reply_gets_none(autojump_clock: MockClock) -> None:
+    async with open_simulated(Reply.call("look")) as session, trio.open_nursery() as nursery:
+
+        async def answer_call() -> None:
+            call = (await session.wait_for(ToolCallRequested)).call
+            await session.send_tool_output(str(call.call_id), "{}", respond=False)
+
+        wire = session.wire()
+        nursery.start_soon(answer_call)
+        await wait_all_tasks_blocked()
+        answer = await session.ask("Look!")
+        assert [call.name for call in answer.calls] == ["look"]
+        await wait_all_tasks_blocked()
+        assert types_sent(wire).count("response.create") == 1
+
+
+async def test_a_call_is_answered_once_and_only_if_it_was_made(autojump_clock: MockClock) -> None:
+    async with open_simulated(Reply.calls(Call("look", call_id="call_1"))) as session:
+        wire, calls, done = (
+            session.wire(),
+            session.events(ToolCallRequested),
+            session.events(ResponseDone),
+        )
+        with pytest.raises(LocalProtocolError, match="'call_1' was never made"):
+            await session.send_tool_output("call_1", "{}")
+        await session.respond()
+        await calls.receive()
+        with pytest.raises(LocalProtocolError, match="output"):
+            await session.send_tool_output("call_1", {"not": "text"})  # type: ignore[arg-type]  # the point of the test
+        await session.send_tool_output("call_1", "{}")
+        with pytest.raises(LocalProtocolError, match="'call_1' is answered already"):
+            await session.send_tool_output("call_1", "{}")
+        for _ in range(2):
+            await done.receive()
+        assert types_sent(wire) == [
+            "response.create",
+            "conversation.item.create",
+            "response.create",
+        ]
+
+
+async def test_who_answers_with_events_of_his_own_asks_for_the_reply_himself(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(
+        Reply.calls(Call("look", call_id="call_1")), output_modalities=("text",)
+    ) as session:
+        wire, calls, done = (
+            session.wire(),
+            session.events(ToolCallRequested),
+            session.events(ResponseDone),
+        )
+        await session.respond()
+        await calls.receive()
+        await session.send(
+            ConversationItemCreate(item=FunctionCallOutput(call_id="call_1", output="a tree"))
+        )
+        await done.receive()
+        await wait_all_tasks_blocked()
+        assert types_sent(wire)[1:] == ["response.create", "conversation.item.create"]
+        with pytest.raises(LocalProtocolError, match="answered already"):
+            await session.send_tool_output("call_1", "{}")
+        assert (await session.ask()).text == "The function returned: a tree"
+
+
+async def test_a_call_that_was_inserted_can_be_answered(autojump_clock: MockClock) -> None:
+    async with open_simulated(output_modalities=("text",)) as session:
+        done = session.events(ResponseDone)
+        for _ in range(2):  # a call that is inserted twice is one
+            await session.insert_item(FunctionCall(name="look", arguments="{}", call_id="call_1"))
+        await session.send_tool_output("call_1", "a tree")
+        await done.receive()
+        assert session.conversation.items[-1].text == "The function returned: a tree"
+
+
+async def test_a_follow_up_that_the_server_refuses_is_told_to_who_asked(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        outcomes: list[str | None] = []
+
+        async def ask() -> None:
+            with pytest.raises(ServerError) as caught:
+                await session.ask()
+            outcomes.append(caught.value.code)
+
+        nursery.start_soon(ask)
+        create = await server.hear(ResponseCreate)
+        await serve_call(server, create)
+        await wait_all_tasks_blocked()
+        await session.send_tool_output("call_1", "{}")
+        await server.hear(ConversationItemCreate)
+        follow_up = await server.hear(ResponseCreate)
+        await server.say(
+            failure("You are out of money.", code="insufficient_quota", of=follow_up.event_id)
+        )
+        await wait_all_tasks_blocked()
+        assert outcomes == ["insufficient_quota"]
+
+
+async def serve_call(server: Server, create: ResponseCreate) -> None:
+    """A response that is nothing but a call."""
+    assert create.response is not None
+    response = Response(id="resp_1", conversation_id="conv_1", metadata=create.response.metadata)
+    call = FunctionCall(
+        id="item_1", name="look", arguments="{}", call_id="call_1", status="completed"
+    )
+    await server.say(
+        ResponseCreated(event_id="event_1", response=response),
+        ResponseOutputItemAdded(
+            event_id="event_2", response_id="resp_1", output_index=0, item=call
+        ),
+        ConversationItemAdded(event_id="event_3", item=call),
+        ResponseOutputItemDone(event_id="event_4", response_id="resp_1", output_index=0, item=call),
+        ResponseDone(event_id="event_5", response=response),
+    )
+
+
+@pytest.mark.parametrize("status", ["incomplete", "in_progress"])
+async def test_a_call_that_was_cut_short_is_not_asked_for_and_not_waited_for(
+    status: str, autojump_clock: MockClock
+) -> None:
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        requested, statuses = session.events(ToolCallRequested), list[str | None]()
+
+        async def ask() -> None:
+            statuses.append((await session.ask()).status)
+
+        nursery.start_soon(ask)
+        await server.hear(ResponseCreate)
+        call = FunctionCall(
+            id="item_1", name="look", arguments='{"wh', call_id="call_1", status=status
+        )
+        await server.say(
+            ResponseCreated(
+                event_id="event_1", response=Response(id="resp_1", conversation_id="conv_1")
+            ),
+            ResponseOutputItemDone(
+                event_id="event_4", response_id="resp_1", output_index=0, item=call
+            ),
+            ResponseDone(
+                event_id="event_5",
+                response=Response(id="resp_1", conversation_id="conv_1", status="cancelled"),
+            ),
+        )
+        await wait_all_tasks_blocked()
+        assert (statuses, requested.pending) == (["cancelled"], 0)
+
+
+async def test_outputs_of_tools_do_not_commit_what_the_user_is_saying(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(
+        Reply.calls(Call("look", call_id="call_1")), turn_detection=None
+    ) as session:
+        wire, calls, done = (
+            session.wire(),
+            session.events(ToolCallRequested),
+            session.events(ResponseDone),
+        )
+        await session.send_message("Look!")
+        await calls.receive()
+        await session.append_audio(speech(500))
+        await session.send_tool_output("call_1", "{}")
+        for _ in range(2):
+            await done.receive()
+        assert "input_audio_buffer.commit" not in types_sent(wire)
+        assert session.conversation.pending_input_ms == 500
+
+
+# Histories
+
+
+async def test_a_conversation_can_be_continued_in_another_session(
+    autojump_clock: MockClock,
+) -> None:
+    replies = (
+        Reply.text("It is sunny."),
+        Reply.calls(Call("look", call_id="call_1")),
+        Reply.text("A tree."),
+    )
+    async with open_simulated(
+        *replies,
+        transcripts=["How is the weather?"],
+        turn_detection=None,
+        transcription=Transcription(),
+    ) as session:
+        calls, done = session.events(ToolCallRequested), session.events(ResponseDone)
+        async with session.user_turn():
+            await session.append_audio(speech(500))
+        await done.receive()
+        await session.send_message("What do you see?")
+        await calls.receive()
+        await session.send_tool_output("call_1", "a tree")
+        for _ in range(2):
+            await done.receive()
+        history = session.conversation.export()
+        spoken = [
+            (item.role, item.text or item.transcript or item.output)
+            for item in session.conversation.items
+        ]
+    async with open_simulated(history=history, output_modalities=("text",)) as session:
+        answer = await session.ask("And now?")
+        assert answer.text == "You said: And now?"
+        continued = [
+            (item.role, item.text or item.transcript or item.output)
+            for item in session.conversation.items
+        ]
+        assert continued[:-2] == spoken
+        assert [item.id for item in session.conversation.items][: len(history)] == [
+            entry["id"] for entry in history
+        ]
+        assert session.omissions == ()
+
+
+async def test_what_of_a_history_cannot_be_replayed_is_said(autojump_clock: MockClock) -> None:
+    history: list[JsonObject] = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello!"}]},
+        {
+            "type": "function_call",
+            "id": "item_call",
+            "name": "look",
+            "call_id": "call_1",
+            "arguments": "{}",
+        },
+        {"type": "hologram"},
+    ]
+    async with open_simulated(history=history) as session:
+        assert [(omission.index, omission.item_id) for omission in session.omissions] == [
+            (1, "item_call"),
+            (2, None),
+        ]
+        await session.ask()
+        assert [item.text or item.role for item in session.conversation.items][:1] == ["Hello!"]
+
+
+async def test_a_history_that_the_server_refuses_is_a_refused_session(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+
+    async def refuse() -> None:
+        await server.say(created())
+        for number in range(2):
+            create = await server.hear(ConversationItemCreate)
+            await server.say(
+                failure("too long", code="string_above_max_length", of=create.event_id)
+                if number
+                else acknowledgement(create)
+            )
+
+    history = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+        for text in ("one", "two")
+    ]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(refuse)
+        with pytest.raises(ConnectionFailed, match=r"refused the history: .*too long") as caught:
+            async with open_session(transport=near, history=history):
+                pytest.fail("not reached")
+    assert caught.value.code == "string_above_max_length"
+
+
+# Costs
+
+
+async def test_what_a_session_has_cost_is_summed_up(autojump_clock: MockClock) -> None:
+    async with open_simulated(
+        Reply.text("One."),
+        Reply.text("Two."),
+        transcripts=["Well?"],
+        turn_detection=None,
+        transcription=Transcription(model="whisper-1"),
+    ) as session:
+        assert (session.usage.responses, dict(session.rate_limits)) == (0, {})
+        first = await session.ask("Hello!")
+        await session.append_audio(speech(1500))
+        second = await session.ask()
+        assert first.usage is not None
+        assert second.usage is not None
+        assert session.usage.responses == 2
+        assert session.usage.total_tokens == first.usage.total_tokens + second.usage.total_tokens
+        assert session.usage.output_audio_tokens > 0
+        assert (session.usage.transcriptions, session.usage.transcription_seconds) == (1, 1.5)
+        await wait_all_tasks_blocked()
+        assert {name: limit.name for name, limit in session.rate_limits.items()} == {
+            "tokens": "tokens"
+        }
+    assert session.usage.responses == 2
+
+
+async def test_an_interrupted_response_is_billed_too(autojump_clock: MockClock) -> None:
+    async with (
+        open_simulated(Reply.text("A very long story.", pacing=SLOW)) as session,
+        session.open_response() as response,
+    ):
+        async for _ in response:
+            break
+        await session.cancel_response()
+        answer = await response.wait()
+        assert answer.status == "cancelled"
+        assert answer.usage is not None
+        assert session.usage.total_tokens == answer.usage.total_tokens
+
+
+async def test_without_retention_the_conversation_knows_how_long_it_was_and_keeps_no_audio(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(
+        Reply.speech("Hello.", speech(400)), retention="none", turn_detection=None
+    ) as session:
+        await session.append_audio(speech(300))
+        await session.ask()
+        assert [(item.audio_ms, len(item.audio)) for item in session.conversation.items] == [
+            (300, 0),
+            (400, 0),
+        ]

@@ -1,0 +1,123 @@
+"""What is short for people, spelt out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from realtime_trio._session.shorthand import MessageContent, difference, identified, user_message
+from realtime_trio.audio import AudioData
+from realtime_trio.errors import LocalProtocolError
+from realtime_trio.events import (
+    UNSET,
+    AudioFormat,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    OutputText,
+    RealtimeSession,
+    ServerVad,
+    SessionAudio,
+    SessionAudioInput,
+    SessionAudioOutput,
+    SessionConfig,
+    UnknownObject,
+    UserContent,
+    UserMessage,
+)
+
+SAMPLES = np.array([1, -2, 3], np.int16)
+PRESENT = RealtimeSession(
+    instructions="Be brief.",
+    output_modalities=("audio",),
+    audio=SessionAudio(
+        input=SessionAudioInput(format=AudioFormat.pcm(), turn_detection=ServerVad(threshold=0.5)),
+        output=SessionAudioOutput(format=AudioFormat.pcm(), voice="marin", speed=1.0),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("Hello", [InputText("Hello")]),
+        (SAMPLES, [InputAudio(AudioData(SAMPLES))]),
+        (b"\x01\x00", [InputAudio(AudioData(b"\x01\x00"))]),
+        (AudioData(b"\x01\x00"), [InputAudio(AudioData(b"\x01\x00"))]),
+        (InputImage("data:image/png;base64,AA=="), [InputImage("data:image/png;base64,AA==")]),
+        (
+            ["What is this?", InputImage("data:,")],
+            [InputText("What is this?"), InputImage("data:,")],
+        ),
+        ([], []),
+    ],
+)
+def test_a_message_can_be_made_of_anything_that_can_be_said(
+    content: MessageContent, parts: list[UserContent]
+) -> None:
+    assert user_message(content) == UserMessage(content=parts)
+
+
+@pytest.mark.parametrize(
+    "content", [5, None, OutputText("Hello"), [SAMPLES], ["Hello", 5], UserMessage.text("Hello")]
+)
+def test_what_cannot_be_said_is_refused_with_what_can(content: MessageContent) -> None:
+    with pytest.raises(LocalProtocolError, match=r"^cannot send \w+ in a message; allowed: "):
+        user_message(content)
+
+
+@pytest.mark.parametrize(
+    ("item", "item_id"),
+    [
+        (UserMessage.text("a"), "item_new"),
+        (UserMessage.text("a", id="mine"), "mine"),
+        (UnknownObject("gizmo", {}), None),
+    ],
+)
+def test_an_item_without_an_id_gets_one(item: Item, item_id: str | None) -> None:
+    assert identified(item, lambda prefix: f"{prefix}new").id == item_id
+
+
+@pytest.mark.parametrize(
+    ("wanted", "change"),
+    [
+        (SessionConfig(), UNSET),
+        (SessionConfig.of(instructions="Be brief.", voice="marin"), UNSET),
+        (
+            SessionConfig.of(
+                turn_detection=ServerVad(threshold=0.5), input_format=AudioFormat.pcm()
+            ),
+            UNSET,
+        ),
+        (SessionConfig.of(transcription=None), UNSET),
+        (SessionConfig.of(instructions="", voice="marin"), SessionConfig.of(instructions="")),
+        (SessionConfig.of(turn_detection=None, speed=1.0), SessionConfig.of(turn_detection=None)),
+        (
+            SessionConfig.of(voice="cedar", instructions="Be brief."),
+            SessionConfig.of(voice="cedar"),
+        ),
+    ],
+)
+def test_only_what_differs_is_left(wanted: SessionConfig, change: object) -> None:
+    assert difference(wanted, PRESENT) == change
+
+
+def test_everything_differs_from_what_was_never_reported() -> None:
+    wanted = SessionConfig.of(voice="marin", instructions="Be brief.")
+    assert difference(wanted, RealtimeSession()) == wanted
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "instructions": st.text(max_size=3),
+            "voice": st.sampled_from(["marin", "cedar"]),
+        },
+    )
+)
+def test_what_is_left_asked_for_again_is_left_again(settings: dict[str, str]) -> None:
+    change = difference(SessionConfig.of(**settings), PRESENT)  # type: ignore[arg-type]  # of the right types, by name
+    assert change is UNSET or difference(change, PRESENT) == change

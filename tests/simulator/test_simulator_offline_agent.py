@@ -1,0 +1,731 @@
+"""The offline agent: what it says, what it calls, and which instructions it follows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, strategies as st
+from numpy.typing import NDArray
+
+from realtime_trio.events import (
+    AssistantMessage,
+    FunctionCall,
+    FunctionCallOutput,
+    FunctionTool,
+    InputImage,
+    InputItem,
+    McpTool,
+    Modality,
+    SystemMessage,
+    Tool,
+    ToolChoice,
+    ToolChoiceFunction,
+    ToolChoiceMcp,
+    UserMessage,
+)
+from realtime_trio.simulator.offline.agent import OfflineAgent
+from realtime_trio.simulator.offline.argument_words import Search, property_of
+from realtime_trio.simulator.offline.numbers import NUMBER, read_number, write_number
+from realtime_trio.simulator.roles import Agent, Piece, Say, Voice
+from realtime_trio.simulator.script.script import Call, Turn
+
+STRING = {"type": "string"}
+
+
+def make_tool(
+    name: str, description: str | None = None, required: tuple[str, ...] = (), **properties: object
+) -> FunctionTool:
+    return FunctionTool(
+        name=name,
+        description=description,
+        parameters={"type": "object", "properties": properties, "required": list(required)},
+    )
+
+
+WEATHER = make_tool(
+    "get_weather",
+    "Get the current weather in a city.",
+    ("city",),
+    city=STRING,
+    unit={"type": "string", "enum": ["celsius", "fahrenheit"]},
+)
+LIGHT = make_tool(
+    "setLight",
+    "Switch a lamp on or off.",
+    ("room", "on"),
+    room=STRING,
+    on={"type": "boolean"},
+    brightness={"type": "integer", "minimum": 0, "maximum": 100},
+)
+TIMER = make_tool(
+    "set_timer", "Start a timer.", ("minutes",), minutes={"type": "number"}, label=STRING
+)
+MESSAGE = make_tool(
+    "send_message", "Send a text to somebody.", ("recipient", "text"), recipient=STRING, text=STRING
+)
+FLIGHT = make_tool(
+    "book_flight",
+    None,
+    ("origin", "destination"),
+    origin=STRING,
+    destination=STRING,
+    date=STRING,
+    passengers={"type": "integer"},
+)
+HOUSE = (WEATHER, LIGHT, TIMER, MESSAGE, FLIGHT)
+
+
+async def pieces_of(turn: Turn, voice: Voice | None = None) -> list[Piece]:
+    agent: Agent = OfflineAgent(voice)
+    return [piece async for piece in agent.answer(turn)]
+
+
+async def hold(
+    *said: str | InputItem,
+    tools: tuple[Tool, ...] = (),
+    instructions: str = "",
+    modality: Modality = "text",
+    heard_seconds: float = 0.0,
+) -> str | tuple[str, str]:
+    """Hold a conversation and return the last answer: what it says, or the name and the arguments of what it calls."""
+    await trio.lowlevel.checkpoint()
+    items: list[InputItem] = []
+    answer: str | tuple[str, str] = ""
+    for words in said or [SystemMessage.text("Be kind.")]:
+        items.append(UserMessage.text(words) if isinstance(words, str) else words)
+        turn = Turn(
+            items=tuple(items),
+            modality=modality,
+            tools=tools,
+            instructions=instructions,
+            heard_seconds=heard_seconds,
+        )
+        pieces = await pieces_of(turn)
+        match pieces:
+            case [Call(name, arguments)]:
+                answer = name, arguments
+                items.append(FunctionCall(name=name, arguments=arguments, call_id="call_1"))
+            case _:
+                answer = "".join(piece.text for piece in pieces if isinstance(piece, Say))
+                items.append(AssistantMessage.text(answer))
+    return answer
+
+
+def output(text: str) -> FunctionCallOutput:
+    return FunctionCallOutput(call_id="call_1", output=text)
+
+
+# --- talk -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("Hello!", "Hello! I am an offline simulator. How can I help?"),
+        (
+            "Who are you?",
+            "I am an offline simulator, not a language model: I follow a few rules and hear words, not meaning.",
+        ),
+        ("what is 12 times 7", "12 times 7 is 84."),
+        ("What's twenty-one divided by 4?", "21 divided by 4 is 5.25."),
+        ("how much is a hundred and five minus 1,000", "105 minus 1000 is -895."),
+        ("10 / 3", "10 divided by 3 is 3.333333."),
+        ("1/0", "Nothing can be divided by zero."),
+        ("add two and three", "2 plus 3 is 5."),
+        ("multiply 3 by minus four", "3 times -4 is -12."),
+        ("Subtract 3 from ten.", "10 minus 3 is 7."),
+        ("Count to five", "1, 2, 3, 4, 5."),
+        ("count down from three to one", "3, 2, 1."),
+        ("count to a million", "That is further than I count: at most 50 numbers."),
+        ("spell the word banana", "B, A, N, A, N, A."),
+        ("How do you spell “tea”?", "T, E, A."),
+        ("please say good evening", "good evening"),
+        ("Repeat after me: the cat sat.", "the cat sat."),
+        ('Reply with exactly: "pong"', "pong"),
+        ("What time is it?", "I have no clock, so I cannot tell."),
+        ("how are you", "I am a program, so always the same. Thank you for asking."),
+        ("Thanks a lot", "You are welcome."),
+        ("thank you, goodbye", "Goodbye!"),
+        ("never mind", "All right."),
+        (
+            "What can you do?",
+            "I can calculate with two numbers, count, spell and repeat what you say.",
+        ),
+    ],
+)
+async def test_it_answers_what_it_has_a_rule_for(said: str, answer: str) -> None:
+    assert await hold(said) == answer
+
+
+async def test_it_says_what_it_understood_where_it_has_no_answer() -> None:
+    assert await hold("Tell me a joke.") == (
+        "I understood: “Tell me a joke.”. I am an offline simulator and have no answer to that. "
+        "I can calculate with two numbers, count, spell and repeat what you say."
+    )
+
+
+async def test_it_begins_when_nobody_has_said_anything() -> None:
+    assert await hold() == "Hello! I am an offline simulator. How can I help?"
+    assert (
+        await hold(UserMessage(content=(InputImage(),)))
+        == "Hello! I am an offline simulator. How can I help?"
+    )
+
+
+async def test_it_says_when_it_understood_nothing_of_what_it_heard() -> None:
+    heard = await hold(UserMessage.audio(b"\0\0"), heard_seconds=2.5)
+    assert heard == "I received 2.5 seconds of audio and understood no word of it."
+
+
+@pytest.mark.parametrize(
+    ("choice", "called"),
+    [
+        ("none", None),
+        ("auto", "get_weather"),
+        (ToolChoiceFunction(name="start_timer"), "start_timer"),
+        (ToolChoiceMcp(server_label="docs"), None),
+    ],
+)
+async def test_it_calls_what_it_may(choice: ToolChoice, called: str | None) -> None:
+    timer = make_tool("start_timer", "Start a timer.", minutes={"type": "integer"})
+    said = UserMessage.text("What is the weather like in Paris?")
+    pieces = await pieces_of(
+        Turn(items=(said,), modality="text", tools=(WEATHER, timer), tool_choice=choice)
+    )
+    assert [piece.name for piece in pieces if isinstance(piece, Call)] == (
+        [] if called is None else [called]
+    )
+
+
+@pytest.mark.parametrize("words", ["Good evening.", "Don't do anything.", "12 times 7"])
+async def test_it_calls_something_if_it_must(words: str) -> None:
+    silence = make_tool("be_silent", "Say nothing.")
+    turn = Turn(
+        items=(UserMessage.text(words),), modality="text", tools=(silence,), tool_choice="required"
+    )
+    assert await pieces_of(turn) == [Call("be_silent", {})]
+
+
+async def test_it_names_a_few_of_the_tools_it_can_call() -> None:
+    tools = tuple(make_tool(f"tool_{letter}") for letter in "abcdefg")
+    answer = await hold("help", tools=tools)
+    assert isinstance(answer, str)
+    assert answer.endswith(
+        "repeat what you say and call tool a, tool b, tool c, tool d, tool e and 2 more."
+    )
+
+
+async def test_a_message_comes_sentence_by_sentence() -> None:
+    turn = Turn(items=(UserMessage.text("hello"),), modality="text")
+    assert await pieces_of(turn) == [
+        Say("Hello! "),
+        Say("I am an offline simulator. "),
+        Say("How can I help?"),
+    ]
+
+
+async def test_a_full_stop_inside_a_number_ends_no_sentence() -> None:
+    turn = Turn(items=(UserMessage.text("1.5 plus 2"),), modality="text")
+    assert await pieces_of(turn) == [Say("1.5 plus 2 is 3.5.")]
+
+
+# --- voice ----------------------------------------------------------------------------------------
+
+
+class Clicks:
+    """A voice that says one sample per character, and remembers what."""
+
+    def __init__(self) -> None:
+        self.spoken: list[str] = []
+
+    async def speak(self, text: str) -> NDArray[np.int16]:
+        await trio.lowlevel.checkpoint()
+        self.spoken.append(text)
+        return np.ones(len(text), np.int16)
+
+
+async def test_with_a_voice_every_sentence_has_its_audio() -> None:
+    voice = Clicks()
+    pieces = await pieces_of(Turn(items=(UserMessage.text("hello"),), modality="audio"), voice)
+    assert voice.spoken == ["Hello!", "I am an offline simulator.", "How can I help?"]
+    assert [
+        len(piece.audio.samples) for piece in pieces if isinstance(piece, Say) and piece.audio
+    ] == [6, 26, 15]
+
+
+async def test_what_is_read_or_called_is_not_spoken() -> None:
+    voice = Clicks()
+    hello, weather = UserMessage.text("hello"), UserMessage.text("weather in Paris")
+    assert [
+        piece.audio
+        for piece in await pieces_of(Turn(items=(hello,), modality="text"), voice)
+        if isinstance(piece, Say)
+    ] == [None] * 3
+    assert await pieces_of(Turn(items=(weather,), modality="audio", tools=(WEATHER,)), voice) == [
+        Call("get_weather", {"city": "Paris"})
+    ]
+    assert voice.spoken == []
+
+
+async def test_without_a_voice_audio_is_left_to_others() -> None:
+    pieces = await pieces_of(Turn(items=(UserMessage.text("thanks"),), modality="audio"))
+    assert pieces == [Say("You are welcome.")]
+
+
+async def test_an_answer_is_a_series_of_checkpoints() -> None:
+    with trio.testing.assert_checkpoints():
+        await pieces_of(Turn(items=(), modality="text"))
+
+
+async def test_a_cancelled_answer_says_nothing_more() -> None:
+    said: list[Piece] = []
+    with trio.CancelScope() as scope:
+        async for piece in OfflineAgent().answer(Turn(items=(), modality="text")):
+            said.append(piece)
+            scope.cancel()
+    assert scope.cancelled_caught
+    assert said == [Say("Hello! ")]
+
+
+# --- instructions ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("instructions", "said", "answer"),
+    [
+        ("You are called Ada.", "hello", "Hello! I am Ada, an offline simulator. How can I help?"),
+        (
+            "Your name is Ada Byron, a clerk.",
+            "hello",
+            "Hello! I am Ada Byron, an offline simulator. How can I help?",
+        ),
+        (
+            "You are Ada.\nYou are a helpful assistant.",
+            "hello",
+            "Hello! I am Ada, an offline simulator. How can I help?",
+        ),
+        (
+            "You are A helpful assistant.",
+            "hello",
+            "Hello! I am an offline simulator. How can I help?",
+        ),
+        ('Always answer with exactly: "Roger that."', "what is 1 + 1", "Roger that."),
+        ("Whatever comes, reply with exactly: Over and out", "hello", "Over and out"),
+        ("Answer in at most three words.", "hello", "Hello! I am"),
+        ("Answer in one sentence.", "hello", "Hello!"),
+        ("Keep it short: no more than 2 sentences.", "hello", "Hello! I am an offline simulator."),
+        ('Always end with "over".', "what is 1 + 1", "1 plus 1 is 2. over"),
+        ("End every answer with the word over.", "what is 1 + 1", "1 plus 1 is 2. over"),
+        (
+            'Begin every answer with “Well,” and end it with "right?"',
+            "what is 1 + 1",
+            "Well, 1 plus 1 is 2. right?",
+        ),
+        ('Answer in at most 4 words. End with "over and out".', "what is 1 + 1", "1 over and out"),
+        ('Answer in at most 2 words. End with "over and out".', "what is 1 + 1", "over and out"),
+        ("Speak like a pirate.", "thanks", "You are welcome."),
+    ],
+)
+async def test_it_follows_the_instructions_it_can_follow(
+    instructions: str, said: str, answer: str
+) -> None:
+    assert await hold(said, instructions=instructions) == answer
+
+
+async def test_system_messages_are_instructions_and_the_newest_counts() -> None:
+    system = SystemMessage.text('From now on end with "and out".')
+    pieces = await pieces_of(
+        Turn(
+            items=(system, UserMessage.text("thanks")),
+            modality="text",
+            instructions='End with "over".',
+        )
+    )
+    assert (
+        "".join(piece.text for piece in pieces if isinstance(piece, Say))
+        == "You are welcome. and out"
+    )
+
+
+# --- calls ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "arguments"),
+    [
+        ("What is the weather in Paris?", "get_weather", '{"city":"Paris"}'),
+        (
+            "what's the weather like in new york tomorrow in celsius please",
+            "get_weather",
+            '{"city":"new york","unit":"celsius"}',
+        ),
+        ("Paris weather, or rather Rome weather", "get_weather", '{"city":"Rome"}'),
+        ("turn on the light in the kitchen", "setLight", '{"room":"kitchen","on":true}'),
+        (
+            "Switch off the lamp in the living room!",
+            "setLight",
+            '{"room":"living room","on":false}',
+        ),
+        (
+            "switch on the lamp in the hall to 250 or 50 percent",
+            "setLight",
+            '{"room":"hall","on":true,"brightness":50}',
+        ),
+        ("set a timer for ten minutes", "set_timer", '{"minutes":10}'),
+        (
+            'set a timer for 12.5 minutes called "green tea"',
+            "set_timer",
+            '{"minutes":12.5,"label":"green tea"}',
+        ),
+        (
+            "send a message to Bob saying I am late.",
+            "send_message",
+            '{"recipient":"Bob","text":"I am late"}',
+        ),
+        (
+            "book a flight from Paris to New York on Friday for two passengers",
+            "book_flight",
+            '{"origin":"Paris","destination":"New York","date":"Friday","passengers":2}',
+        ),
+    ],
+)
+async def test_it_calls_the_tool_that_the_words_ask_for(
+    said: str, name: str, arguments: str
+) -> None:
+    assert await hold(said, tools=HOUSE) == (name, arguments)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "hello",
+        "what is twelve times seven",
+        "what is on your mind",
+        "do you like flying",
+        "say the weather is nice",
+        "Don't turn on the light in the kitchen.",
+    ],
+)
+async def test_it_calls_nothing_that_was_not_asked_for(said: str) -> None:
+    assert isinstance(await hold(said, tools=HOUSE), str)
+
+
+async def test_only_functions_are_called() -> None:
+    assert isinstance(
+        await hold("what is the weather in Paris", tools=(McpTool(server_label="weather"),)), str
+    )
+
+
+async def test_of_two_tools_that_fit_the_better_one_is_called_else_the_first() -> None:
+    forecast = make_tool("get_weather_forecast", "The weather of the coming days.")
+    assert await hold("show me the weather forecast", tools=(WEATHER, forecast)) == (
+        "get_weather_forecast",
+        "{}",
+    )
+    assert await hold("the weather", tools=(make_tool("weather"), make_tool("get_weather"))) == (
+        "weather",
+        "{}",
+    )
+
+
+async def test_a_name_of_little_words_is_still_a_name() -> None:
+    assert await hold("i want to get it", tools=(make_tool("get_it"),)) == ("get_it", "{}")
+
+
+async def test_plurals_are_the_same_word() -> None:
+    assert await hold("list the stories", tools=(make_tool("list_story"),)) == ("list_story", "{}")
+
+
+@pytest.mark.parametrize(
+    ("tool", "question", "said", "arguments"),
+    [
+        (WEATHER, "For which city?", "Paris", '{"city":"Paris"}'),
+        (WEATHER, "For which city?", "It's in Paris, please.", '{"city":"Paris"}'),
+        (TIMER, "How many minutes?", "twenty five", '{"minutes":25}'),
+        (
+            make_tool("weather", None, ("level",), level={"type": "integer"}),
+            "Which number for level?",
+            "1.5, no, 2",
+            '{"level":2}',
+        ),
+        (
+            make_tool("weather", None, ("dark",), dark={"type": "boolean"}),
+            "Dark: yes or no?",
+            "yes",
+            '{"dark":true}',
+        ),
+        (
+            make_tool("weather", None, ("sky",), sky={"enum": ["blue", "light_blue", "grey"]}),
+            "Which sky: blue, light_blue or grey?",
+            "the light blue one",
+            '{"sky":"light_blue"}',
+        ),
+        (
+            make_tool(
+                "weather",
+                None,
+                ("days",),
+                days={"type": "array", "items": {"enum": ["monday", "friday"]}},
+            ),
+            "Which days?",
+            "on mondays and on friday",
+            '{"days":["monday","friday"]}',
+        ),
+        (
+            make_tool("weather", None, ("reporter",)),
+            "Which reporter?",
+            "the old man",
+            '{"reporter":"old man"}',
+        ),
+    ],
+)
+async def test_it_asks_for_what_is_missing_and_takes_the_answer(
+    tool: FunctionTool, question: str, said: str, arguments: str
+) -> None:
+    request = "start the timer" if tool is TIMER else "weather"
+    assert await hold(request, tools=(tool,)) == question
+    assert await hold(request, said, tools=(tool,)) == (tool.name, arguments)
+
+
+async def test_it_asks_until_nothing_is_missing() -> None:
+    assert await hold("Book a flight", tools=HOUSE) == "Which origin?"
+    assert await hold("Book a flight", "from Paris", tools=HOUSE) == "Which destination?"
+    assert await hold("Book a flight", "from Paris", "London", tools=HOUSE) == (
+        "book_flight",
+        '{"origin":"Paris","destination":"London"}',
+    )
+
+
+async def test_what_was_said_before_is_not_asked_again() -> None:
+    assert await hold("turn the kitchen light off", tools=HOUSE) == "For which room?"
+    assert await hold("turn the kitchen light off", "the light in the kitchen", tools=HOUSE) == (
+        "setLight",
+        '{"room":"kitchen","on":false}',
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["never mind", "what is 3 plus 4", "who knows?", "why", "that " * 13, "  ", "don't do it"],
+)
+async def test_what_is_no_answer_ends_the_question(said: str) -> None:
+    assert isinstance(await hold("what is the weather", said, tools=HOUSE), str)
+    assert isinstance(await hold("what is the weather", said, "hm", tools=HOUSE), str)
+
+
+async def test_another_request_takes_the_place_of_the_question() -> None:
+    assert await hold("what is the weather", "set a timer for two minutes", tools=HOUSE) == (
+        "set_timer",
+        '{"minutes":2}',
+    )
+
+
+async def test_a_number_is_not_invented() -> None:
+    assert isinstance(await hold("set a timer", "soon", tools=HOUSE), str)
+
+
+async def test_it_does_not_pretend_to_make_objects() -> None:
+    tool = make_tool("send_form", None, ("form",), form={"type": "object"})
+    assert (
+        await hold("send the form", tools=(tool,))
+        == "I cannot put together the form that this needs."
+    )
+
+
+# --- schemas as they come -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schema", "said", "found"),
+    [
+        ({"type": ["null", "integer"]}, "five", 5),
+        ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, "switch it off", False),
+        ({"oneOf": [{"type": "null"}]}, "on", None),
+        ({"$ref": "#/$defs/Color"}, "a RED one", "red"),
+        ({"$ref": "Color"}, "for red", "red"),
+        ({"$ref": "#/$defs/Loop"}, "for red", "red"),
+        ({"const": 3}, "three", 3),
+        ({"enum": [None, "", 7, 2.5]}, "two point five", 2.5),
+        ({"enum": ["a", "b"]}, "c", None),
+        ({"type": "array", "items": {"type": "integer"}}, "2, 3 and 5", [2, 3, 5]),
+        ({"type": "array", "items": {"type": "array"}}, "2", None),
+        ({"type": "array"}, "nothing", None),
+        ({"type": "boolean"}, "do the thing", True),
+        ({"type": "boolean"}, "do it", None),
+        ({"type": "number", "minimum": 1, "maximum": 2}, "0.5 or 3 or 1.5", 1.5),
+        ({"type": "integer"}, "1.5", None),
+        ({"type": "tuple"}, "with i", None),
+        ({}, "say 'tea time' with milk", "tea time"),
+        ("broken", "about x-rays today", "x-rays"),
+    ],
+)
+def test_a_value_is_found_by_its_schema(schema: object, said: str, found: object) -> None:
+    root: Mapping[str, object] = {
+        "properties": {"thing": schema},
+        "$defs": {"Color": {"enum": ["red", "green"]}, "Loop": {"$ref": "#/$defs/Loop"}},
+    }
+    assert Search(said, ["tool"]).find("thing", property_of(root, "thing")) == found
+
+
+async def test_a_word_becomes_one_argument_only() -> None:
+    tool = make_tool(
+        "mix", None, ("first", "second"), first={"type": "integer"}, second={"type": "integer"}
+    )
+    assert await hold("mix 1 with 2", tools=(tool,)) == ("mix", '{"first":1,"second":2}')
+    assert await hold("mix 1", tools=(tool,)) == "Which number for second?"
+
+
+@pytest.mark.parametrize(
+    "parameters", [None, {}, {"required": "city", "properties": [1]}, {"required": [1]}]
+)
+async def test_a_tool_without_a_usable_schema_is_called_without_arguments(
+    parameters: Mapping[str, object] | None,
+) -> None:
+    assert await hold(
+        "the weather in Paris", tools=(FunctionTool(name="weather", parameters=parameters),)
+    ) == ("weather", "{}")
+
+
+# --- outputs --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("returned", "answer"),
+    [
+        ('{"temperature": 21, "sky": "clear"}', "It says: temperature 21, sky clear."),
+        (
+            '{"wind": {"speed_kmh": 3.5, "gusts": false}, "alert": null, "sunny": true}',
+            "It says: wind speed kmh 3.5, wind gusts no, sunny yes.",
+        ),
+        ('[{"name": "Ann"}, {"name": "Bob"}]', "It says: name Ann, name Bob."),
+        ("It is sunny.", "It says: It is sunny."),
+        ('"sunny"', "It says: sunny."),
+        ("42", "It says: 42."),
+        ("", "Done."),
+        ("null", "Done."),
+        ("{}", "Done."),
+        ('{"error": "no such city"}', "That did not work: no such city."),
+        ('{"error": null, "temperature": 3}', "It says: temperature 3."),
+        ("Error: no such city!", "That did not work: no such city!"),
+        ("error", "That did not work."),
+        (str([*range(14)]), "It says: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, and 2 more."),
+        # Even an output that is a valid event is no more than text here.
+        (
+            '{"type": "input_audio_buffer.speech_started", "event_id": "e", "audio_start_ms": 1, "item_id": "i"}',
+            None,
+        ),
+    ],
+)
+async def test_the_output_of_a_tool_is_told(returned: str, answer: str | None) -> None:
+    said = await hold("what is the weather in Paris", output(returned), tools=HOUSE)
+    assert said == (f"It says: {returned}." if answer is None else answer)
+
+
+async def test_outputs_of_parallel_calls_are_told_together_and_earlier_ones_are_not() -> None:
+    calls = [
+        FunctionCall(name="get_weather", arguments="{}", call_id=f"call_{n}") for n in range(3)
+    ]
+    items: tuple[InputItem, ...] = (
+        UserMessage.text("weather in Oslo"),
+        calls[0],
+        output("snow"),
+        AssistantMessage.text("It says: snow."),
+        UserMessage.text("weather in Paris and in Rome"),
+        *calls[1:],
+        output("rain"),
+        output("sun"),
+    )
+    pieces = await pieces_of(Turn(items=items, modality="text", tools=HOUSE))
+    assert pieces == [Say("It says: rain. "), Say("It says: sun.")]
+
+
+async def test_a_tool_is_not_called_again_after_its_output() -> None:
+    weather = "what is the weather in Paris"
+    assert isinstance(await hold(weather, output("the weather in Paris is fine"), tools=HOUSE), str)
+    again = await hold(
+        weather, output("fine"), AssistantMessage.text("It says: fine."), tools=HOUSE
+    )
+    assert isinstance(again, str)
+    assert await hold(weather, output("fine"), weather, tools=HOUSE) == (
+        "get_weather",
+        '{"city":"Paris"}',
+    )
+
+
+async def test_a_call_without_an_output_is_waited_for() -> None:
+    call = FunctionCall(name="get_weather", arguments="{}", call_id="call_1")
+    pieces = await pieces_of(
+        Turn(items=(UserMessage.text("weather in Rome"), call), modality="text", tools=HOUSE)
+    )
+    assert pieces == [Say("I am still waiting for the result of get weather.")]
+
+
+# --- anything at all ------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text(max_size=40), max_size=3), st.text(max_size=60))
+def test_no_words_make_it_fail_and_the_pieces_are_the_message(
+    said: list[str], instructions: str
+) -> None:
+    turn = Turn(
+        items=tuple(map(UserMessage.text, said)),
+        modality="text",
+        instructions=instructions,
+        tools=HOUSE,
+    )
+    first, second = (trio.run(pieces_of, turn) for _ in range(2))
+    assert first == second
+    assert first
+
+
+def test_a_very_long_text_is_read_in_part() -> None:
+    turn = Turn(
+        items=(UserMessage.text("one " * 50_000),), modality="text", instructions="say " * 50_000
+    )
+    (spoken,) = [
+        piece
+        for piece in trio.run(pieces_of, turn)
+        if isinstance(piece, Say) and "understood" in piece.text
+    ]
+    assert len(spoken.text) < 2_100
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("zero", "0"),
+        ("seventeen", "17"),
+        ("twenty-one", "21"),
+        ("a hundred", "100"),
+        ("three hundred and forty two", "342"),
+        ("two thousand five hundred", "2500"),
+        ("a million and one", "1000001"),
+        ("one hundred twenty thousand", "120000"),
+        ("minus three point oh five", "-3.05"),
+        ("-12.5", "-12.5"),
+        ("1,234,567", "1234567"),
+    ],
+)
+def test_a_number_is_read_as_it_is_said(text: str, value: str) -> None:
+    found = re.search(NUMBER, f"is {text} ok", re.IGNORECASE)
+    assert found is not None
+    assert found[0] == text
+    assert write_number(read_number(found[0])) == value
+
+
+def test_two_numbers_in_a_row_are_two() -> None:
+    assert [
+        read_number(number) for number in re.findall(NUMBER, "three four and twenty twelve")
+    ] == [3, 4, 20, 12]
+
+
+@given(st.integers(-(10**9), 10**9))
+def test_digits_are_read_as_the_number_they_are(value: int) -> None:
+    assert read_number(str(value)) == value
+    assert write_number(Fraction(value)) == str(value)

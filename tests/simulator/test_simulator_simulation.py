@@ -1,0 +1,97 @@
+"""What can be put around a server: it begins configured, or speaks to clients of the beta protocol."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.dialects import Dialect
+from realtime_trio.events import (
+    UNSET,
+    ClientEvent,
+    ConversationItemAdded,
+    ConversationItemCreate,
+    ConversationItemDone,
+    ErrorEvent,
+    RealtimeSession,
+    ResponseCreate,
+    SessionConfig,
+    SessionCreated,
+    SessionUpdate,
+    SessionUpdated,
+    TranslationSessionConfig,
+    TranslationSessionCreated,
+    TranslationSessionUpdate,
+    UserMessage,
+)
+from realtime_trio.simulator import Reply, Script, SimulatedServer, SimulatedTranslator
+from realtime_trio.simulator.serving.simulation import Configured, InBeta, Simulation
+
+
+def test_a_configured_session_shows_its_configuration_in_the_greeting() -> None:
+    server = Configured(
+        SimulatedServer(Script()), SessionUpdate(session=SessionConfig(instructions="Be kind."))
+    )
+    server.connect(5.0)
+    assert server.next_due == 5.0
+    (created,) = server.take_due(5.0)
+    assert isinstance(created, SessionCreated)
+    assert isinstance(created.session, RealtimeSession)
+    assert created.session.instructions == "Be kind."
+    assert created.session.expires_at == 3605
+    server.receive(SessionUpdate(session=SessionConfig(instructions="Be brief.")), 6.0)
+    assert [type(event) for event in server.take_due(6.0)] == [SessionUpdated]
+    assert (server.kind, server.close) == (SessionKind.REALTIME, None)
+
+
+def test_a_configured_translation_shows_its_language_in_the_greeting() -> None:
+    update = TranslationSessionUpdate(session=TranslationSessionConfig.of(language="fr"))
+    server = Configured(SimulatedTranslator(Script()), update)
+    server.connect(0.0)
+    (created,) = server.take_due(0.0)
+    assert isinstance(created, TranslationSessionCreated)
+    assert created.session.audio.output is not None
+    assert created.session.audio.output.language == "fr"
+
+
+def test_a_configuration_that_is_refused_is_told_after_the_greeting() -> None:
+    server = Configured(
+        SimulatedServer(Script()), SessionUpdate(session=SessionConfig(max_output_tokens=0))
+    )
+    server.connect(0.0)
+    created, error = server.take_due(0.0)
+    assert isinstance(created, SessionCreated)
+    assert isinstance(error, ErrorEvent)
+
+
+def said(server: Simulation, *events: ClientEvent) -> list[type]:
+    server.connect(0.0)
+    for event in events:
+        server.receive(event, 0.0)
+    return [type(event) for event in server.take_due(1000.0)]
+
+
+def test_what_the_beta_protocol_has_no_event_for_is_not_said() -> None:
+    events = (
+        SessionUpdate(session=SessionConfig(output_modalities=("text",), tools=UNSET)),
+        ConversationItemCreate(item=UserMessage.text("Hi")),
+        ResponseCreate(),
+    )
+    everything = said(SimulatedServer(Script([Reply.text("Hello")])), *events)
+    in_beta = said(InBeta(SimulatedServer(Script([Reply.text("Hello")]))), *events)
+    assert ConversationItemDone in everything
+    assert in_beta == [kind for kind in everything if kind is not ConversationItemDone]
+    assert in_beta.count(ConversationItemAdded) == 2
+
+
+@pytest.mark.parametrize("kind", [SessionKind.REALTIME, SessionKind.TRANSCRIPTION])
+def test_what_is_said_in_beta_can_be_written_in_beta(kind: SessionKind) -> None:
+    server = InBeta(SimulatedServer(Script([Reply.speech("Hello")]), kind=kind))
+    codec = Codec(Role.SERVER, Dialect.BETA, kind=kind)
+    server.connect(0.0)
+    for event in (ConversationItemCreate(item=UserMessage.text("Hi")), ResponseCreate()):
+        server.receive(event, 0.0)
+    written = [codec.encode(event) for event in server.take_due(1000.0)]
+    prefix = "transcription_" if kind is SessionKind.TRANSCRIPTION else ""
+    assert f'"type":"{prefix}session.created"' in written[0]
+    assert '"type":"conversation.item.created"' in written[1]

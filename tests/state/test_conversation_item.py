@@ -1,0 +1,245 @@
+"""How an item reads, whatever it is made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from realtime_trio._state.conversation.item import ConversationItem, GrowingPart, GrowingText
+from realtime_trio.audio import AudioData
+from realtime_trio.audio.track import AudioTrack
+from realtime_trio.events import (
+    AssistantMessage,
+    FunctionCall,
+    InputAudio,
+    InputImage,
+    InputText,
+    McpApprovalRequest,
+    OutputAudio,
+    OutputText,
+    SystemMessage,
+    UnknownObject,
+    UserMessage,
+)
+
+
+def text_part(kind: str, text: str) -> GrowingPart:
+    part = GrowingPart(kind)
+    part.text.append(text)
+    return part
+
+
+def spoken_part(kind: str, transcript: str, *samples: int) -> GrowingPart:
+    part = GrowingPart(kind)
+    part.transcript.append(transcript)
+    part.track = AudioTrack()
+    part.track.append(AudioData(np.array(samples, np.int16)))
+    return part
+
+
+def test_an_item_cannot_be_changed_by_accident() -> None:
+    item = ConversationItem(id="item_1", type="message")
+    for name in ("id", "status", "text", "audio", "is_complete", "anything_else"):
+        with pytest.raises(AttributeError):
+            setattr(item, name, None)
+
+
+def test_a_new_item_is_in_progress_and_says_nothing() -> None:
+    item = ConversationItem(
+        id="item_1",
+        type="message",
+        role="assistant",
+        response_id="resp_1",
+        previous_item_id="item_0",
+    )
+    assert (item.id, item.type, item.role, item.status) == (
+        "item_1",
+        "message",
+        "assistant",
+        "in_progress",
+    )
+    assert (item.response_id, item.previous_item_id) == ("resp_1", "item_0")
+    assert (item.is_complete, item.is_interrupted, item.heard_ms) == (False, False, None)
+    assert (item.text, item.transcript, item.arguments, item.segments, item.parts) == (
+        "",
+        "",
+        "",
+        (),
+        (),
+    )
+    assert item.transcription_error is None
+
+
+def test_items_are_compared_by_identity() -> None:
+    assert ConversationItem(id="item_1", type="message") != ConversationItem(
+        id="item_1", type="message"
+    )
+
+
+def test_text_joins_text_parts_in_order_of_their_index() -> None:
+    parts = {1: text_part("input_text", "two"), 0: text_part("input_text", "one ")}
+    item = ConversationItem(id="item_1", type="message", role="user", parts=parts)
+    assert item.text == "one two"
+    assert item.parts == (InputText("one "), InputText("two"))
+    assert item.transcript == ""
+
+
+def test_audio_and_transcript_join_audio_parts() -> None:
+    parts = {0: spoken_part("output_audio", "one ", 1, 2), 1: spoken_part("output_audio", "two", 3)}
+    item = ConversationItem(id="item_1", type="message", role="assistant", parts=parts)
+    assert_array_equal(item.audio, [1, 2, 3])
+    assert item.audio.dtype == np.int16
+    assert not item.audio.flags.writeable
+    assert item.transcript == "one two"
+    assert (item.audio_ms, item.audio_rate) == (0, 24_000)
+
+
+def test_the_audio_of_one_part_is_that_part() -> None:
+    item = ConversationItem(
+        id="item_1", type="message", role="user", parts={0: spoken_part("input_audio", "one", 1, 2)}
+    )
+    assert_array_equal(item.audio, [1, 2])
+
+
+def test_without_audio_there_is_an_empty_array() -> None:
+    item = ConversationItem(id="item_1", type="message", role="user")
+    assert item.audio.dtype == np.int16
+    assert (len(item.audio), item.audio_ms, item.audio_rate) == (0, 0, 24_000)
+
+
+def test_the_rate_of_telephony_is_that_of_telephony() -> None:
+    part = GrowingPart("output_audio", track=AudioTrack("audio/pcmu", 8_000))
+    assert ConversationItem(id="item_1", type="message", parts={0: part}).audio_rate == 8_000
+
+
+def test_a_transcription_without_words_reads_as_a_space_and_is_empty_in_its_part() -> None:
+    part = GrowingPart("input_audio", is_wordless=True)
+    item = ConversationItem(id="item_1", type="message", role="user", parts={0: part})
+    assert item.transcript == " "
+    assert item.parts == (InputAudio(None, ""),)
+
+
+def test_a_transcription_that_has_not_come_reads_as_nothing() -> None:
+    item = ConversationItem(
+        id="item_1", type="message", role="user", parts={0: GrowingPart("input_audio")}
+    )
+    assert item.transcript == ""
+    assert item.parts == (InputAudio(None, None),)
+
+
+def test_snapshots_of_messages_are_protocol_values() -> None:
+    image, unknown = (
+        InputImage("data:image/png;base64,AA=="),
+        UnknownObject("smell", {"type": "smell"}),
+    )
+    user = ConversationItem(
+        id="item_1",
+        type="message",
+        role="user",
+        status="completed",
+        parts={
+            0: text_part("input_text", "hi"),
+            1: GrowingPart("input_image", as_is=image),
+            2: GrowingPart("smell", as_is=unknown),
+        },
+    )
+    assert user.snapshot == UserMessage(
+        id="item_1", status="completed", content=[InputText("hi"), image, unknown]
+    )
+    system = ConversationItem(
+        id="item_2", type="message", role="system", parts={0: text_part("input_text", "be nice")}
+    )
+    assert system.snapshot == SystemMessage(
+        id="item_2", status="in_progress", content=[InputText("be nice")]
+    )
+    parts = {0: text_part("output_text", "hello"), 1: spoken_part("output_audio", "hello")}
+    assistant = ConversationItem(id="item_3", type="message", role="assistant", parts=parts)
+    assert assistant.snapshot == AssistantMessage(
+        id="item_3", status="in_progress", content=[OutputText("hello"), OutputAudio(None, "hello")]
+    )
+
+
+def test_a_part_of_which_nothing_is_known_is_an_unknown_object() -> None:
+    assert GrowingPart("hologram").value == UnknownObject("hologram", {"type": "hologram"})
+
+
+def test_a_call_reads_as_a_function_call() -> None:
+    item = ConversationItem(
+        id="item_1", type="function_call", name="f", call_id="call_1", status="completed"
+    )
+    item._arguments.append("{}")
+    call = FunctionCall(id="item_1", status="completed", name="f", call_id="call_1", arguments="{}")
+    assert (item.call, item.snapshot) == (call, call)
+    assert (item.name, item.call_id, item.arguments, item.output) == ("f", "call_1", "{}", None)
+
+
+def test_a_call_of_which_only_arguments_are_known_is_one_all_the_same() -> None:
+    item = ConversationItem(id="item_1", type="function_call")
+    assert item.call == FunctionCall(id="item_1", status="in_progress", name="", arguments="")
+
+
+def test_other_items_are_kept_as_they_are() -> None:
+    request = McpApprovalRequest(id="item_1", server_label="s", name="f", arguments="{}")
+    item = ConversationItem(id="item_1", type="mcp_approval_request", as_is=request)
+    assert item.snapshot is request
+    assert item.call is None
+
+
+def test_an_item_of_which_nothing_is_known_is_an_unknown_object() -> None:
+    assert ConversationItem(id="item_1", type="mcp_call").snapshot == UnknownObject(
+        "mcp_call", {"type": "mcp_call", "id": "item_1"}
+    )
+
+
+def test_the_repr_is_short_and_shows_no_audio() -> None:
+    parts = {0: spoken_part("output_audio", "a" * 100, *range(1000))}
+    item = ConversationItem(id="item_1", type="message", role="assistant", parts=parts)
+    assert repr(item) == f"<ConversationItem item_1 assistant in_progress '{'a' * 37}...'>"
+    assert (
+        repr(ConversationItem(id="item_2", type=None))
+        == "<ConversationItem item_2 item in_progress>"
+    )
+
+
+def test_pieces_of_text_are_joined() -> None:
+    text = GrowingText()
+    for piece in ("a", "b", "c"):
+        text.append(piece)
+    assert (text.read(), text.read()) == ("abc", "abc")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole", "final", "missing", "reads", "is_final"),
+    [
+        (["ab"], "abc", True, "c", "abc", True),
+        (["ab"], "ab", True, "", "ab", True),
+        (["ab"], "xy", True, None, "xy", True),
+        (["ab"], "", True, "", "ab", False),  # an empty whole erases nothing
+        ([], "ab", False, "ab", "ab", False),
+        (["ab"], "a", False, "", "ab", False),  # of what is not final only the longer counts
+        (["ab"], "abc", False, "c", "abc", False),
+    ],
+)
+def test_a_whole_tells_what_was_missing(
+    pieces: list[str], whole: str, final: bool, missing: str | None, reads: str, is_final: bool
+) -> None:
+    text = GrowingText()
+    for piece in pieces:
+        text.append(piece)
+    assert text.adopt(whole, final=final) == missing
+    assert (text.read(), text.is_final) == (reads, is_final)
+
+
+def test_a_whole_stays_final_when_it_is_stated_again() -> None:
+    text = GrowingText()
+    text.adopt("ab", final=True)
+    text.adopt("abc", final=False)
+    assert text.is_final
+
+
+def test_cleared_text_is_empty() -> None:
+    text = GrowingText()
+    text.append("a")
+    text.clear()
+    assert text.read() == ""
