@@ -29,6 +29,7 @@ from realtime_trio.events import (
     ErrorDetail,
     ErrorEvent,
     Event,
+    InputAudioBufferAppend,
     RealtimeSession,
     Response,
     ResponseCreate,
@@ -249,9 +250,7 @@ async def test_at_speed_1_the_question_takes_as_long_as_it_is(tmp_path: Path) ->
         assert await run_beside("say", str(file), "--url", url, "--speed", "1") == 0
         assert trio.current_time() - start >= 0.25
     appends = [
-        len(event.audio.samples)
-        for event in received
-        if event.type == "input_audio_buffer.append"  # type: ignore[attr-defined]
+        len(event.audio.samples) for event in received if isinstance(event, InputAudioBufferAppend)
     ]
     assert appends == [2400, 2400, 1200]
 

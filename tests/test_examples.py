@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trio
-from test_simulator_chat_completions import DONE, chunk, served
+from completions import DONE, chunk, served
 
 from realtime_trio import open_session
 from realtime_trio.audio import PCM_RATE, read_wav

@@ -61,8 +61,8 @@ PURE_PARTS = {"uuid.UUID"}
 RESERVED = {
     "trio_websocket": ["_transport.websocket", "simulator.serving.websocket_server"],
     "cattrs": ["_protocol.*", "tools.*"],
-    "json": ["_protocol.*", "tools.*", "simulator.script.document"],
-    "orjson": ["_protocol.*", "tools.*", "simulator.serving.rest"],
+    "json": ["tools.*", "simulator.script.document"],
+    "orjson": ["_protocol.codec", "simulator.serving.rest"],
     "yaml": ["simulator.script.document"],
     "h11": ["simulator.serving.http"],
 }
