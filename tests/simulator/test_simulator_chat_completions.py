@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import trio
 from attrs import define, field
+from completions import DONE, call_chunk, chunk, served
 from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 
