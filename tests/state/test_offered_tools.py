@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from realtime_trio._state.offered_tools import OfferedTools
-from realtime_trio.events import FunctionTool
+from realtime_trio.events import FunctionTool, McpTool
 from realtime_trio.tools import tool
 from realtime_trio.tools.registry import ToolRegistry
 
@@ -61,14 +59,24 @@ def test_a_refusal_does_not_undo_what_was_offered_after_it() -> None:
     assert offered.registry is later
 
 
-@pytest.mark.parametrize(
-    ("registry", "knows", "has_functions"),
-    [(OLD, True, True), (DEFINED, False, False), (ToolRegistry(), False, False)],
-)
-def test_the_session_answers_for_functions_and_not_for_definitions(
-    registry: ToolRegistry, knows: bool, has_functions: bool
-) -> None:
-    offered = OfferedTools(registry)
-    name = registry.names[0] if registry.names else "old"
-    assert offered.knows(name) is knows
-    assert offered.has_functions is has_functions
+def test_calls_of_a_function_are_answered_whatever_the_server_was_told() -> None:
+    assert OfferedTools(OLD).answers("old", told=())
+
+
+def test_calls_of_a_tool_that_nobody_has_are_answered_if_there_are_functions() -> None:
+    assert OfferedTools(OLD).answers("unheard_of", told=[old.definition])
+    assert not OfferedTools(DEFINED).answers("unheard_of", told=())
+    assert not OfferedTools(ToolRegistry()).answers("unheard_of", told=())
+
+
+def test_calls_of_a_definition_are_for_the_application() -> None:
+    definition = FunctionTool(name="theirs")
+    offered = OfferedTools(ToolRegistry([old, definition]))
+    assert not offered.answers("theirs", told=[old.definition, definition])
+
+
+def test_calls_of_a_tool_that_one_response_was_given_are_for_the_application() -> None:
+    offered = OfferedTools(OLD)
+    offered.lend([FunctionTool(name="theirs"), McpTool(server_label="docs")])
+    assert not offered.answers("theirs", told=())
+    assert offered.answers("docs", told=())
