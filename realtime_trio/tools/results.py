@@ -34,7 +34,7 @@ class ToolResultError(ValueError):
     """A tool returned something that is not JSON; the message says what and where."""
 
 
-def _to_images(images: Iterable[object]) -> tuple[InputImage, ...]:
+def _to_images(images: Iterable[InputImage]) -> tuple[InputImage, ...]:
     kept = []
     for image in images:
         if not isinstance(image, InputImage):
