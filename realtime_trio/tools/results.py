@@ -35,13 +35,13 @@ class ToolResultError(ValueError):
 
 
 def _to_images(images: Iterable[InputImage]) -> tuple[InputImage, ...]:
-    kept = []
-    for image in images:
-        if not isinstance(image, InputImage):
-            kind = type(image).__qualname__
+    attachments = tuple(images)
+    for each in attachments:
+        # A tool's result is often untyped, and what is wrong must be told before anything is sent.
+        if type(each) is not InputImage:
+            kind = type(each).__qualname__
             raise ToolResultError(f"an attachment is of type {kind}; allowed is InputImage")
-        kept.append(image)
-    return tuple(kept)
+    return attachments
 
 
 def encode_result(value: object) -> str:
