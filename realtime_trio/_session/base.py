@@ -1,4 +1,4 @@
-"""What sessions of every kind have in common: events in, events out, and who waits for what.
+"""What sessions of every kind have in common: events in, events out, and the waiting for answers.
 
 Owns the streams, the queue of what is to be sent, and the client events that wait to be
 acknowledged, and introduces them to the link that carries them.  What the events mean is for the
@@ -67,7 +67,10 @@ _logger = logging.getLogger("realtime_trio")
 
 
 def generate_id(prefix: str, length: int = 21) -> str:
-    """Make an id as the service's own clients do: the prefix, filled up to `length` characters that cannot be mistaken for each other."""
+    """Make an id as the service's own clients do: the prefix, filled up to `length` characters.
+
+    Characters that are easily mistaken for each other are left out.
+    """
     return prefix + "".join(random.choices(_ID_ALPHABET, k=length - len(prefix)))
 
 
@@ -128,11 +131,12 @@ class BaseSession(ABC):
     def events(self, *types: type[E], capacity: int | None = None) -> EventStream[E]: ...
 
     def events(self, *types: type[Event], capacity: int | None = None) -> EventStream[Any]:
-        """Open a stream of events.  It is subscribed at the call and independent of all others; `break` and iterate again to resume.
+        """Open a stream of events, which is subscribed at the call and independent of all others.
 
-        Every server event is followed by the utility events it caused.  What came before the first
-        subscription is kept for it, so that nothing of the session's beginning is missed.  When the
-        session ends the stream delivers what it has and then ends.
+        `break` and iterate again to resume.  Every server event is followed by the utility events
+        it caused.  What came before the first subscription is kept for it, so that nothing of the
+        session's beginning is missed.  When the session ends the stream delivers what it has and
+        then ends.
 
         Args:
             types: Only instances of these classes (`ServerEvent` for everything from the wire); all
@@ -143,7 +147,10 @@ class BaseSession(ABC):
         return self._hub.subscribe(*types, capacity=capacity)
 
     def wire(self, *, capacity: int | None = None) -> EventStream[WireRecord]:
-        """Open a stream of everything on the wire, in both directions, for logs and recordings.  Otherwise like `events`."""
+        """Open a stream of everything on the wire, in both directions, for logs and recordings.
+
+        Otherwise it is like `events`.
+        """
         return self._wire.subscribe(capacity=capacity)
 
     @overload
@@ -170,7 +177,7 @@ class BaseSession(ABC):
     # --- sending ----------------------------------------------------------------------------------
 
     async def send(self, event: ClientEvent) -> str:
-        """Queue one event; it is written whole and in order, even if the caller is cancelled right after.
+        """Queue one event; it is written whole and in order, even if the caller is cancelled then.
 
         Waits while the queue is full, which is how a slow network slows you down.
 
@@ -189,7 +196,9 @@ class BaseSession(ABC):
         return named.event_id
 
     async def send_raw(self, payload: Mapping[str, object] | str) -> None:
-        """Queue one message that is not checked, for what this version of the library does not know.  Otherwise like `send`.
+        """Queue one message unchecked, for what this version of the library does not know.
+
+        Otherwise it is like `send`.
 
         Args:
             payload: A JSON object, or the text of a message as it is.
@@ -209,7 +218,8 @@ class BaseSession(ABC):
         return pending
 
     async def _wait_for_ack(self, pending: Pending) -> ServerEvent:
-        if pending.is_settled:  # the session may have ended while the event was being queued
+        # The session may have ended while the event was being queued.
+        if pending.is_settled:
             await trio.lowlevel.checkpoint()
         else:
             await self._waiting.setdefault(pending, trio.Event()).wait()
@@ -264,7 +274,7 @@ class BaseSession(ABC):
             waiting.set()
 
     def _is_benign(self, event: ServerEvent) -> bool:
-        """Whether this is a refusal that concerns nobody: then it is on the wire, and not among the events."""
+        """Whether this refusal concerns nobody; it is kept out of the events, not off the wire."""
         return False
 
     def _react(self, event: Event) -> None:  # noqa: B027 - a hook, not a duty
@@ -311,7 +321,7 @@ class BaseSession(ABC):
         self._wire.publish(WireRecord(trio.current_time(), "client", event))
 
     def _ended(self) -> None:
-        """The connection is over, whoever ended it."""
+        """The connection is over, from either side."""
         close = self._link.closed
         assert close is not None
         if not self._link.is_ready:

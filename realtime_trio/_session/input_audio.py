@@ -58,7 +58,7 @@ def split_audio(
         chunk_ms: Milliseconds per piece; None makes them as long as is reasonable.
 
     Raises:
-        LocalProtocolError: It is no audio.
+        LocalProtocolError: It is not audio.
     """
     encoded = AudioData.of(audio)
     if isinstance(audio, np.ndarray) and (encode := _G711.get(audio_format.type or "")):
@@ -94,7 +94,7 @@ class InputAudioSession(BaseSession, Generic[S]):
 
     @property
     def conversation(self) -> Conversation:
-        """The conversation, always up to date with the events you hold.  Readable after the block."""
+        """The conversation, up to date with the events you hold.  Readable after the block."""
         return self._conversation
 
     @property
@@ -112,7 +112,7 @@ class InputAudioSession(BaseSession, Generic[S]):
                 is reasonable.
 
         Raises:
-            LocalProtocolError: It is no audio; nothing was sent.
+            LocalProtocolError: It is not audio; nothing was sent.
             SessionClosed: The session has ended.
 
         Cancellation: between two events; what was queued is sent.
@@ -122,7 +122,9 @@ class InputAudioSession(BaseSession, Generic[S]):
         await trio.lowlevel.checkpoint()
 
     async def commit_audio(self) -> str | None:
-        """Make the appended audio a user message, and wait for the server to do so.  Starts no response.
+        """Make the appended audio a user message, and wait until the server has done so.
+
+        This does not start a response.
 
         Returns:
             Id of the user message; None if turn detection was faster and there was nothing left to
@@ -147,7 +149,7 @@ class InputAudioSession(BaseSession, Generic[S]):
         return answer.item_id
 
     async def clear_audio(self) -> None:
-        """Discard the appended audio, and wait for the server to do so."""
+        """Discard the appended audio, and wait until the server has done so."""
         await self._request(InputAudioBufferClear())
 
     def _is_benign(self, event: ServerEvent) -> bool:
@@ -163,15 +165,15 @@ class InputAudioSession(BaseSession, Generic[S]):
     def _commit_pending(self) -> None:
         if not self._is_detecting_turns and self._conversation.pending_input_ms > 0:
             self._check_commit()
-            self._post(
-                self._named(InputAudioBufferCommit())
-            )  # at once, or somebody else would find the same audio pending
+            # At once, or another task would find the same audio pending.
+            self._post(self._named(InputAudioBufferCommit()))
 
     def _check_commit(self) -> None:
         pending = self._conversation.pending_input_ms
         if pending < MIN_COMMIT_MS:
             raise LocalProtocolError(
-                f"cannot commit {pending} ms of audio: at least {MIN_COMMIT_MS} ms must have been appended"
+                f"cannot commit {pending} ms of audio: "
+                f"at least {MIN_COMMIT_MS} ms must have been appended"
             )
 
     @property

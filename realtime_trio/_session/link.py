@@ -107,8 +107,8 @@ class Link:
 
         Nothing is written any more once the connection has ended, and nobody is told so here: the
         receive loop sees the end too, and knows what it means.  Until it has closed the outbox
-        nobody is told to stop, because whoever is sending would get a `SessionClosed` of their own
-        instead of the `ConnectionLost`.
+        nobody is told to stop, because a task that is sending would get a `SessionClosed` of its
+        own instead of the `ConnectionLost`.
         """
         try:
             while (entry := await outbox.take()) is not None:

@@ -34,7 +34,7 @@ from realtime_trio.tools.registry import AnyTool, ToolRegistry
 
 
 class SessionOptions(ConnectOptions, SessionSettings, total=False):
-    """Every keyword of `open_session`: how to connect, and how the session shall be."""
+    """Every keyword of `open_session`: how to connect, and the settings of the session."""
 
 
 @asynccontextmanager
@@ -78,7 +78,7 @@ async def open_session(
             each kind.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
         new_id: Makes the ids of client events and items: called with a prefix.
-        **options: How to connect, see `ConnectOptions`, and how the session shall be, see
+        **options: How to connect, see `ConnectOptions`, and the settings of the session, see
             `SessionConfig.of`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Who waits for which response, and the acting on what the turns decide.
+"""The responses that somebody waits for, and the acting on what the turns decide.
 
 Owns the responses that are being followed or waited for, and the ids of what was sent by reflex.
 When a response may be asked for, and which response answers which request, is decided in

@@ -71,7 +71,7 @@ class Answer:
 
     @property
     def status(self) -> str | None:
-        """`completed`, `cancelled`, `incomplete` or `failed`; `response.status_details` says why."""
+        """`completed`, `cancelled`, `incomplete` or `failed`; see `response.status_details`."""
         return self.response.status
 
     @property

@@ -79,7 +79,7 @@ class ToolLimits:
 
 
 class MakeContext(Protocol):
-    """Makes what a tool is given that wants to know about its call."""
+    """Makes the context of a call, for tools that want to know about it."""
 
     def __call__(
         self,
@@ -139,6 +139,7 @@ class ToolWorkers:
                     if clock := self._clocks.pop(call, None):
                         clock.cancel()
                 case Halt(call):
+                    # Its output has been posted before: a tool that is slow to stop delays nothing.
                     if call in self._running:
                         self._running[call].cancel()
                 case _:
@@ -177,7 +178,7 @@ class ToolWorkers:
         except ToolArgumentsError as error:
             self.act(self._calls.finish(call, "invalid", ToolOutput.error(str(error))))
             return False
-        except BaseException as error:  # noqa: ASYNC103 - the predicate is to blame for most of them
+        except BaseException as error:  # noqa: ASYNC103 - most are the fault of the predicate
             faults, others = _split(error)
             if faults is None or others is not None:
                 raise
@@ -186,7 +187,7 @@ class ToolWorkers:
         self.act(self._calls.read(call, arguments, needs_approval=needs_approval))
         return not needs_approval
 
-    async def _run(self, call: OpenCall) -> None:  # noqa: ASYNC910 - a tool without a checkpoint has none
+    async def _run(self, call: OpenCall) -> None:  # noqa: ASYNC910 - a tool may have no checkpoint
         timeout = self._limits.timeout if call.tool.timeout is None else call.tool.timeout
         start = trio.current_time()
         scope = self._running[call] = trio.CancelScope()
@@ -200,7 +201,7 @@ class ToolWorkers:
         except ToolResultError as error:
             _logger.error("tool %s: %s", call.tool.name, error)
             self._end_badly(call, ToolOutput.error(str(error)))
-        except BaseException as error:  # noqa: ASYNC103 - all but Cancelled and Ctrl-C is the tool's
+        except BaseException as error:  # noqa: ASYNC103 - all but _NOT_A_FAULT is the tool's
             faults, others = _split(error)
             if faults is not None:
                 self._fail(call, faults)

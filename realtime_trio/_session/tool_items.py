@@ -1,4 +1,4 @@
-"""What the model is told about calls, as items of the conversation: outputs, images, news and decisions.
+"""What the model is told about calls, as items: outputs, images, news and decisions.
 
 Owns the shape of these items, and their order.  When they are sent is for the session.
 """

@@ -106,12 +106,12 @@ class Session(RespondingSession):
 
     @property
     def tools(self) -> tuple[LocalTool[..., object] | Tool, ...]:
-        """The tools of the session: those with a function, and definitions of those that run elsewhere."""
+        """The tools of the session: functions, and definitions of tools that run elsewhere."""
         return tuple(self._offered.registry)
 
     @property
     def open_calls(self) -> tuple[FunctionCall, ...]:
-        """Calls of the session's own tools that are not finished: waiting, running or in need of approval."""
+        """Calls of the session's own tools that wait, run or await approval, the oldest first."""
         return self._calls.calls
 
     @property
@@ -134,10 +134,11 @@ class Session(RespondingSession):
         allows it.
 
         Args:
-            config: The change as the protocol nests it; or
+            config: The change as the protocol nests it.
             tools: Definitions without a function, to take the place of the present ones.  Tools
                 with a function stay: see `set_tools`.
-            **settings: The change as flat keywords: `update(voice="marin", turn_detection=None)`.
+            **settings: The change as flat keywords instead of `config`:
+                `update(voice="marin", turn_detection=None)`.
 
         Returns:
             The whole effective configuration.
@@ -204,7 +205,8 @@ class Session(RespondingSession):
         output = change.audio.output if change.audio else UNSET
         if output and output.voice and any(_has_spoken(item) for item in self._conversation.items):
             raise LocalProtocolError(
-                "the voice cannot change any more: the model has spoken with another one in this session"
+                "the voice cannot change any more: "
+                "the model has spoken with another one in this session"
             )
 
     # --- tools ------------------------------------------------------------------------------------
@@ -227,7 +229,9 @@ class Session(RespondingSession):
             await self._configure(SessionConfig(), tools)
 
     async def remove_tool(self, name: str) -> None:
-        """Take a tool from the model and wait until the server knows.  Calls of it that run already are answered by it, later ones are not.
+        """Take a tool from the model and wait until the server has taken note.
+
+        Calls of it that run already are answered by it, later ones are not.
 
         Raises:
             LocalProtocolError: There is none of this name; nothing was sent.
@@ -239,7 +243,9 @@ class Session(RespondingSession):
             await self._configure(SessionConfig(), tools)
 
     async def set_tools(self, tools: Iterable[AnyTool]) -> None:
-        """Give the model exactly these tools and wait until the server has taken them.  If it has them already nothing is sent.
+        """Give the model exactly these tools and wait until the server has taken them.
+
+        If it has them already, nothing is sent.
 
         Raises:
             LocalProtocolError: Two have the same name, or one is a method without an object;
@@ -295,7 +301,7 @@ class Session(RespondingSession):
         await self._request(self._items.decision(asked, approve=approve, reason=reason))
 
     async def cancel_call(self, call: FunctionCall | str) -> None:
-        """Stop a tool of the session, or keep it from running, and tell the model that the call was cancelled.
+        """Stop a tool of the session, or keep it from running, and tell the model so.
 
         Args:
             call: The call, or its id.
@@ -365,7 +371,7 @@ class Session(RespondingSession):
                 pass
 
     def _answers(self, call: FunctionCall) -> bool:
-        """Whether the session answers a call, be it only to say that there is no such tool."""
+        """Whether the session answers a call, if only to say that there is no such tool."""
         is_open = self._turns.awaits(str(call.call_id))
         return is_open and self._offered.answers(call.name, told=self.config.tools or ())
 
@@ -384,7 +390,7 @@ class Session(RespondingSession):
             case ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output)):
                 now = trio.current_time()
                 self._workers.act(self._calls.output_given_elsewhere(call_id, output, now))
-                # Whoever answers with events of their own asks for the response, too.
+                # An application that answers with its own events asks for the response, too.
                 if self._turns.awaits(call_id):
                     self._book.act(self._turns.call_answered(call_id, respond=False))
             case ConversationItemCreate(item=FunctionCall(call_id=str(call_id))):

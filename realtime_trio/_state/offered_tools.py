@@ -1,8 +1,10 @@
 """Which tools the model has been offered, while the list is changing.
 
-Owns the present list, the former one, and the names that single responses were given.  Pure.  The server is told of a new list, and the model
-may call from it before anybody has looked at the acknowledgement; it may also still call from the
-former one.  So both are known until the server has answered.
+Owns the present list, the former one, and the names that single responses were given.  Pure.
+
+The server is told of a new list, and the model may call from it before anybody has looked at the
+acknowledgement; it may also still call from the former one.  So both are known until the server has
+answered.
 """
 
 from __future__ import annotations
@@ -56,11 +58,11 @@ class OfferedTools:
         return self._registry.get(name) or self._former.get(name)
 
     def lend(self, tools: Iterable[Tool]) -> None:
-        """A single response is being asked for with tools of its own; the application answers them."""
+        """A single response is asked for with tools of its own, which the application answers."""
         self._lent |= {name for tool in tools if (name := _name_of(tool)) is not None}
 
     def answers(self, name: str, *, told: Iterable[Tool]) -> bool:
-        """Whether the session answers calls of this name, be it only to say that there is no such tool.
+        """Whether the session answers calls of this name, if only to say that it has no such tool.
 
         It does not if the model has the tool from somewhere else than the session's own list, or if
         the session answers for no tool at all.

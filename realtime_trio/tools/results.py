@@ -97,7 +97,8 @@ def to_json(value: object, place: str = "the result") -> object:
             if value.size <= LARGEST_ARRAY:
                 return to_json(value.tolist(), place)
             raise ToolResultError(
-                f"{place} is an array of shape {value.shape}; a model can be told at most {LARGEST_ARRAY} numbers"
+                f"{place} is an array of shape {value.shape}; "
+                f"a model can be told at most {LARGEST_ARRAY} numbers"
             )
         case datetime.date() | datetime.time():
             return value.isoformat()
@@ -132,8 +133,9 @@ def to_json(value: object, place: str = "the result") -> object:
             )
         case _:
             raise ToolResultError(
-                f"{place} is of type {type(value).__qualname__}, which is not JSON; allowed are str, numbers, bool, None, lists, "
-                "dictionaries, sets, attrs classes, dataclasses, enums, dates, UUID, Path, Decimal and small numpy arrays"
+                f"{place} is of type {type(value).__qualname__}, which is not JSON; allowed are "
+                "str, numbers, bool, None, lists, dictionaries, sets, attrs classes, dataclasses, "
+                "enums, dates, UUID, Path, Decimal and small numpy arrays"
             )
 
 
@@ -148,7 +150,8 @@ def _key(key: object, place: str) -> str:
     if isinstance(text, int) and not isinstance(text, bool):
         return _dumps(text)
     raise ToolResultError(
-        f"a key of {place} is of type {type(key).__qualname__}; allowed are str, int, and what becomes one of them"
+        f"a key of {place} is of type {type(key).__qualname__}; "
+        "allowed are str, int, and what becomes one of them"
     )
 
 
