@@ -98,9 +98,11 @@ class BaseSession(ABC):
         self._services = services
         self._new_id = new_id
         self._hub: EventHub[Event] = EventHub() if capacity is None else EventHub(capacity=capacity)
+        # Independent of the events: a log that falls behind costs the application nothing.
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
         self._acknowledgements = Acknowledgements()
+        # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
         self._admission_error: ErrorEvent | None = None
 
@@ -218,7 +220,7 @@ class BaseSession(ABC):
         return pending
 
     async def _wait_for_ack(self, pending: Pending) -> ServerEvent:
-        # The session may have ended while the event was being queued.
+        # The session may have ended, or the server answered, while the event was being queued.
         if pending.is_settled:
             await trio.lowlevel.checkpoint()
         else:
@@ -232,6 +234,7 @@ class BaseSession(ABC):
         """Queue an event, and note that it will be acknowledged, whether anybody waits or not."""
         await self._outbox.wait_for_room()
         pending = self._enqueue(event, text)
+        # Shielded, so that `Cancelled` always means that nothing was sent.
         await trio.lowlevel.cancel_shielded_checkpoint()
         return pending
 
@@ -302,6 +305,8 @@ class BaseSession(ABC):
         if pending := self._acknowledgements.settle(event):
             self._settled(pending)
         derived = self._understand(event)
+        # After the machines have seen it: what they post in answer is written later in any case,
+        # and a wire log shows the cause first.
         self._wire.publish(WireRecord(trio.current_time(), "server", event))
         # The cause comes before its consequences, and all rooms have taken note of it by now.
         if not self._is_benign(event):
@@ -324,6 +329,7 @@ class BaseSession(ABC):
         """The connection is over, from either side."""
         close = self._link.closed
         assert close is not None
+        # A clean close before the session is ready is a failure, too: there never was a session.
         if not self._link.is_ready:
             self._services.fail(
                 self._refusal(
@@ -352,7 +358,8 @@ class BaseSession(ABC):
                 except ServerError as error:
                     why = f"the service refused the configuration: {error}"
                     raise ConnectionFailed(why, code=error.code) from error
-                except RemoteProtocolError:  # it has answered, in words of a later version
+                except RemoteProtocolError:
+                    # It has answered, if in words of a later version: that is no reason to fail.
                     self._link.configured()
             return
         has_begun = self._link.phase > Phase.CONNECTING
@@ -362,6 +369,7 @@ class BaseSession(ABC):
     async def _drain(self) -> None:
         """Write what was sent, then say goodbye."""
         self._link.enter(Phase.LEAVING)
+        # The tools' last outputs are posted before the outbox closes, and written with the rest.
         self._leave()
         self._outbox.close()
         await self._outbox.wait_drained()
@@ -373,6 +381,7 @@ class BaseSession(ABC):
         self._link.enter(Phase.OVER)
         for pending in self._acknowledgements.close():
             self._settled(pending)
+        # Machines publish what they still have, so the hubs close last.
         self._over()
         self._hub.close()
         self._wire.close()
@@ -422,11 +431,13 @@ async def run_session(
         session = make(link, services)
         recording = nullcontext() if record is None else open_recording(session.wire(), record)
         async with recording:
+            # In the nursery before anything is awaited: from here on the end is always noticed.
             services.start_soon(session._receive_loop)
             services.start_soon(session._send_loop)
             try:
                 await session._become_ready(configure, deadline)
                 yield session
+                # Shielded: the nursery's own end must not cut the goodbye short.
                 with trio.move_on_after(settings.close_timeout, shield=True):
                     await session._drain()
             finally:

@@ -61,6 +61,7 @@ def split_audio(
         LocalProtocolError: It is not audio.
     """
     encoded = AudioData.of(audio)
+    # Bytes are in the session's format already; only samples have to be companded.
     if isinstance(audio, np.ndarray) and (encode := _G711.get(audio_format.type or "")):
         encoded = AudioData(encode(encoded.samples))
     data, bytes_per_ms = encoded.data, _bytes_per_ms(audio_format)
@@ -119,6 +120,7 @@ class InputAudioSession(BaseSession, Generic[S]):
         """
         for piece in split_audio(audio, self._input_format, chunk_ms):
             await self.send(InputAudioBufferAppend(audio=piece))
+        # There may have been no audio, and then no checkpoint.
         await trio.lowlevel.checkpoint()
 
     async def commit_audio(self) -> str | None:
@@ -141,6 +143,7 @@ class InputAudioSession(BaseSession, Generic[S]):
         try:
             answer = await self._request(InputAudioBufferCommit())
         except ServerError as error:
+            # Turn detection may have committed the same audio first, which is what was wanted.
             if not detecting or error.code != COMMIT_EMPTY:
                 raise
             await trio.lowlevel.checkpoint()

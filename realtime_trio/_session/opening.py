@@ -105,6 +105,7 @@ async def open_session(
     limits = ToolLimits(
         concurrency=tool_concurrency, timeout=tool_timeout, approval_timeout=approval_timeout
     )
+    # UNSET leaves the server's tools alone; an empty list clears them.
     config = SessionConfig.of(tools=UNSET if tools is None else registry.definitions, **settings)
     replay = history_events(history)
 
@@ -142,6 +143,7 @@ async def open_session(
         creates = [
             attrs.evolve(create, item=with_id(create.item, new_id)) for create in replay.events
         ]
+        # All are sent before the first is awaited: one round trip for a history of any length.
         replayed = [await session._send_request(create) for create in creates]
         for pending in replayed:
             try:

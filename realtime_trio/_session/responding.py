@@ -86,11 +86,14 @@ class RespondingSession(ItemSession):
             )
         await trio.lowlevel.checkpoint()
         if interrupt:
+            # Before the first audio: the model stops when somebody begins to talk.
             self._take_floor()
         try:
             yield
             await self.commit_audio()
         except BaseException:
+            # Posted, not awaited: this may be a cancellation, and what was appended must not become
+            # part of the next turn.
             self._post(self._named(InputAudioBufferClear()))
             raise
         if respond:
@@ -129,6 +132,7 @@ class RespondingSession(ItemSession):
             raise TypeError("settings are for the response, and none is asked for")
         message = attrs.evolve(UserMessage.of(content), id=self._new_id("item_"))
         create = ConversationItemCreate(item=message, previous_item_id=previous_item_id)
+        # Both are checked before anything is sent: a message without its response is half a call.
         self._codec.encode(create)
         request = self._request_for(None, settings) if respond else None
         await trio.lowlevel.checkpoint()
@@ -237,9 +241,11 @@ class RespondingSession(ItemSession):
         """
         await trio.lowlevel.checkpoint()
         item = None if item_id is None else self._spoken_item(item_id)
+        # The cancel goes first, or the server would go on adding to what is being cut.
         self._take_floor()
         if item is not None:
             index = next(i for i, part in enumerate(item.parts) if isinstance(part, OutputAudio))
+            # A loudspeaker may have counted silence that it played itself; the server would refuse.
             heard_ms = min(max(0, sample_count) * 1000 // item.audio_rate, item.audio_ms)
             self._post(
                 self._named(
@@ -259,6 +265,7 @@ class RespondingSession(ItemSession):
     @contextmanager
     def _follow(self, request: ResponseRequest) -> Iterator[LiveResponse]:
         self._check_open()
+        # Subscribed before the request goes out, or the first delta might be missed.
         with (
             self._hub.subscribe(*FOLLOWED, kept=False) as stream,
             self._book.following(request, stream, lambda: self._encoding_of(request)) as live,

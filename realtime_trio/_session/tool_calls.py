@@ -120,6 +120,7 @@ class ToolWorkers:
         self._limits = limits
         self._tell = tell
         self._make_context = make_context
+        # Not trio's default limiter: tools that block would starve the application's own threads.
         self._threads = trio.CapacityLimiter(limits.concurrency + _MOST_ABANDONED)
         self._queue: deque[OpenCall] = deque()
         self._workers = 0
@@ -149,6 +150,7 @@ class ToolWorkers:
 
     def _enqueue(self, call: OpenCall) -> None:
         self._queue.append(call)
+        # Tasks come with the calls: a session whose model calls nothing has none.
         if self._workers < self._limits.concurrency:
             self._workers += 1
             self._services.start_soon(self._work)
@@ -158,6 +160,7 @@ class ToolWorkers:
             while self._queue:
                 await self._process(self._queue.popleft())
         finally:
+            # No checkpoint since the queue was empty: a call that comes now starts a new worker.
             self._workers -= 1
 
     async def _process(self, call: OpenCall) -> None:
@@ -190,6 +193,7 @@ class ToolWorkers:
     async def _run(self, call: OpenCall) -> None:  # noqa: ASYNC910 - a tool may have no checkpoint
         timeout = self._limits.timeout if call.tool.timeout is None else call.tool.timeout
         start = trio.current_time()
+        # The clock is not this scope's deadline: it answers in time even if the tool does not stop.
         scope = self._running[call] = trio.CancelScope()
         if timeout < math.inf:
             self._start_clock(call, self._expire, timeout)
@@ -197,6 +201,7 @@ class ToolWorkers:
         try:
             with scope:
                 result = await self._call(call, start + timeout)
+                # Inside: a tool that was stopped has no result to finish with.
                 self._finish(call, result)
         except ToolResultError as error:
             _logger.error("tool %s: %s", call.tool.name, error)
@@ -219,6 +224,7 @@ class ToolWorkers:
             (result,) = await trio.to_thread.run_sync(
                 boxed, abandon_on_cancel=True, limiter=self._threads
             )
+        # A plain function may return a coroutine, e.g. a lambda or a partial around an async one.
         if inspect.isawaitable(result):
             return await result
         return result  # noqa: ASYNC910 - it came out of a thread

@@ -177,7 +177,8 @@ class Session(RespondingSession):
         if change is not None:
             self._check_voice(change)
         if self._acknowledgements.awaits(SessionUpdate):
-            change = config  # what will be in force when this arrives is not known
+            # What will be in force when this arrives is not known, so all of it is sent.
+            change = config
         if change is None:
             await trio.lowlevel.checkpoint()
             self._check_open()
@@ -335,6 +336,7 @@ class Session(RespondingSession):
         creates = self._items.output(call_id, given)
         texts = [self._codec.encode(create) for create in creates]
         await trio.lowlevel.checkpoint()
+        # The turns refuse a call that is answered; only then is anything queued.
         actions = self._turns.call_answered(call_id, respond=respond)
         for create, text in zip(creates, texts, strict=True):
             self._enqueue(create, text)
@@ -353,6 +355,7 @@ class Session(RespondingSession):
                     self._configured(config)
         derived = self._conversation.apply(event) + self._mcp.apply(event)
         self._costs.apply(event)
+        # Last, because what the turns ask for is sent with what the conversation knows by now.
         self._book.act(self._turns.apply(event))
         return derived
 
