@@ -17,8 +17,9 @@ import attrs
 import numpy as np
 import trio
 
-from realtime_trio._protocol.codec import Codec, SessionKind
+from realtime_trio._protocol.codec import Codec
 from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import generate_id, open_exchange
 from realtime_trio._session.input_audio import InputAudioExchange
