@@ -4,9 +4,10 @@ The event classes are all here and in `realtime_trio.events`; audio tools are in
 `realtime_trio.audio`, the server to develop against in `realtime_trio.simulator`.
 """
 
-from realtime_trio._protocol.codec import Codec as Codec, Role as Role, SessionKind as SessionKind
+from realtime_trio._protocol.codec import Codec as Codec, Role as Role
 from realtime_trio._protocol.dialects import Dialect as Dialect
 from realtime_trio._protocol.endpoint import ApiKey as ApiKey, Endpoint as Endpoint, azure as azure
+from realtime_trio._protocol.kinds import SessionKind as SessionKind
 from realtime_trio._runtime.hub import EventStream as EventStream
 from realtime_trio._session.base import generate_id as generate_id
 from realtime_trio._session.opening import (
