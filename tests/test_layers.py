@@ -60,9 +60,9 @@ PURE_PARTS = {"uuid.UUID"}
 # Foreign packages with one border each, where what they raise is translated.
 RESERVED = {
     "trio_websocket": ["_transport.websocket", "simulator.serving.websocket_server"],
-    "cattrs": ["_protocol.*", "tools.*"],
+    "cattrs": ["_protocol.structuring", "tools.*"],
     "json": ["tools.*", "simulator.script.document"],
-    "orjson": ["_protocol.codec", "simulator.serving.rest"],
+    "orjson": ["_protocol.json_text"],
     "yaml": ["simulator.script.document"],
     "h11": ["simulator.serving.http"],
 }
