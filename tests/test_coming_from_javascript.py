@@ -16,18 +16,14 @@ from realtime_trio import (
     AudioDelta,
     ConnectionFailed,
     ConversationItemCreate,
-    ConversationItemDelete,
-    ConversationItemTruncate,
     ErrorEvent,
     Event,
     EventStream,
     FunctionTool,
-    InputAudioBufferCommit,
     ItemAppended,
     ItemCompleted,
     ItemUpdated,
     LocalProtocolError,
-    ResponseCancel,
     ResponseCreate,
     ResponseDone,
     ServerError,
@@ -35,7 +31,6 @@ from realtime_trio import (
     Session,
     SessionClosed,
     SessionCreated,
-    SessionUpdate,
     SessionUpdated,
     ToolCallFinished,
     ToolCallRequested,
@@ -48,6 +43,13 @@ from realtime_trio import (
     tool,
 )
 from realtime_trio.audio import PCM_RATE, pcm16_from_float
+from realtime_trio.events import (
+    ConversationItemDelete,
+    ConversationItemTruncate,
+    InputAudioBufferCommit,
+    ResponseCancel,
+    SessionUpdate,
+)
 from realtime_trio.simulator import LIFELIKE, Call, Pacing, Reply, Script, open_simulator_transport
 
 SECOND = np.ones(PCM_RATE, np.int16)
