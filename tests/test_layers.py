@@ -46,7 +46,7 @@ FLOORS = (
     ("simulator.chat_completions", "simulator.voice", "simulator.replay"),
     ("simulator.serving.*",),
     ("simulator",),
-    ("testing", "cli", "_pytest_plugin", "__main__"),
+    ("testing", "cli.*", "_pytest_plugin", "__main__"),
 )
 LEVELS = {pattern: level for level, row in enumerate(FLOORS) for pattern in row}
 
@@ -72,7 +72,6 @@ RESERVED = {
 LOADED_LATE = {
     "simulator.script.document": {"yaml"},
     "_transport.dial": {"python_socks"},
-    "cli": {"click", "rich"},
     "connection": {f"{PACKAGE}._transport.websocket"},
 }
 
@@ -295,8 +294,8 @@ def test_a_foreign_package_in_the_wrong_room_is_found(module: str, line: str) ->
     ("module", "imported"),
     [
         ("_session.voice", "python_socks"),
-        ("cli", "realtime_trio.simulator"),
-        ("cli", "python_socks"),
+        ("cli.serve", "realtime_trio.simulator"),
+        ("cli.serve", "python_socks"),
         ("_runtime.hub", "collections"),
     ],
 )
@@ -324,7 +323,7 @@ def test_an_import_inside_a_function_is_found(module: str, imported: str) -> Non
             "import trio\ndef f():\n    from python_socks.async_.trio import Proxy",
         ),
         ("_transport.websocket", "import trio_websocket"),
-        ("cli", "def f():\n    import rich.console"),
+        ("simulator.script.document", "def f():\n    import yaml"),
         ("tools.arguments", "import cattrs\nimport json"),
         ("tools.shapes", "from uuid import UUID"),
     ],
