@@ -29,7 +29,8 @@ class Lines:
     """
 
     def __init__(self) -> None:
-        self._file = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 - not ours to close
+        # noqa: SIM115 below, because the descriptor is not ours to close
+        self._file = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
         self._pending = b""
 
     async def read(self) -> str | None:
