@@ -18,7 +18,7 @@ from realtime_trio._state import utility_events
 
 THEMES = {
     "sessions": """
-        open_session Session SessionOptions SessionSettings MessageContent Conversation
+        open_session Session SessionOptions SessionSettings Conversation
         ConversationItem TranscriptSegment Omission Usage Answer LiveResponse EventStream
     """,
     "sessions that transcribe or translate": """
@@ -55,7 +55,7 @@ THEMES = {
         InputAudioBufferSpeechStarted InputAudioBufferSpeechStopped
     """,
     "tools": """
-        tool LocalTool AnyTool ToolContext ToolOptions Constraints ToolArgumentsError
+        tool LocalTool AnyTool ToolContext ToolOptions ToolOutput Constraints ToolArgumentsError
         ToolResultError
     """,
     "recordings": "open_recording read_recording Recording WireRecord",

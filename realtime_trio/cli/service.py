@@ -11,7 +11,8 @@ import click
 import trio
 from attrs import field, frozen
 
-from realtime_trio._session.voice import Session, open_session
+from realtime_trio._session.opening import open_session
+from realtime_trio._session.voice import Session
 from realtime_trio.cli.simulated import agency_of, described
 from realtime_trio.cli.terminal import remark
 from realtime_trio.events import SessionSettings

@@ -1,7 +1,8 @@
 """The WebSocket transport as a server has it: who is let in, and a task for every client.
 
 Owns listening and the server's side of the handshake; how a connection lives from then on is the
-business of `_transport.websocket`."""
+business of `_transport.websocket`.
+"""
 
 from __future__ import annotations
 
