@@ -1,15 +1,24 @@
 """The OpenAI Realtime API for trio applications.
 
 `open_session` opens a session, `open_connection` the bare wire.  Here are the names of everyday
-programs.  The other wire events, and the values nested in them, are in `realtime_trio.events`;
-audio tools are in `realtime_trio.audio`, what tests need in `realtime_trio.testing`, and the server
-to develop against in `realtime_trio.simulator`.
+programs.  All others have one place each, and asking here for one of them says where it is:
+
+- `realtime_trio.events`: every wire event, and every object inside one
+- `realtime_trio.audio`: audio data, formats, resampling, WAV files
+- `realtime_trio.tools`: what `tool` makes, and the errors of arguments and results
+- `realtime_trio.connection`, `realtime_trio.recording`: what is below a session, and what is kept
+- `realtime_trio.testing`: what tests need
+- `realtime_trio.simulator`: the server to develop against
 """
 
 import typing as _typing
 
-from realtime_trio import _elsewhere as _elsewhere, events as events
-from realtime_trio._protocol.codec import Codec as Codec, Role as Role, SessionKind as SessionKind
+from realtime_trio import (
+    _elsewhere as _elsewhere,
+    audio as audio,
+    events as events,
+    tools as tools,
+)
 from realtime_trio._protocol.dialects import Dialect as Dialect
 from realtime_trio._protocol.endpoint import ApiKey as ApiKey, Endpoint as Endpoint, azure as azure
 from realtime_trio._runtime.hub import EventStream as EventStream
@@ -70,13 +79,8 @@ from realtime_trio._state.utility_events import (
     UtilityEvent as UtilityEvent,
 )
 from realtime_trio._transport.contract import Close as Close, Transport as Transport
-from realtime_trio._transport.settings import WebSocketSettings as WebSocketSettings
 from realtime_trio._version import (
     __version__ as __version__,
-)
-from realtime_trio.audio.data import (
-    AudioData as AudioData,
-    AudioLike as AudioLike,
 )
 from realtime_trio.connection import (
     Connection as Connection,
@@ -102,7 +106,6 @@ from realtime_trio.events import (
     AudioFormat as AudioFormat,
     ClientEvent as ClientEvent,
     ConversationItemCreate as ConversationItemCreate,
-    CustomVoice as CustomVoice,
     ErrorEvent as ErrorEvent,
     Event as Event,
     FunctionCall as FunctionCall,
@@ -114,48 +117,32 @@ from realtime_trio.events import (
     InputImage as InputImage,
     InputText as InputText,
     Item as Item,
-    ItemReference as ItemReference,
     McpTool as McpTool,
     NoiseReduction as NoiseReduction,
     OutputAudio as OutputAudio,
     OutputText as OutputText,
-    Prompt as Prompt,
-    Reasoning as Reasoning,
-    Response as Response,
     ResponseConfig as ResponseConfig,
     ResponseCreate as ResponseCreate,
     ResponseCreated as ResponseCreated,
     ResponseDone as ResponseDone,
     ResponseSettings as ResponseSettings,
-    RetentionRatio as RetentionRatio,
     SemanticVad as SemanticVad,
     ServerEvent as ServerEvent,
     ServerVad as ServerVad,
     SessionConfig as SessionConfig,
-    SessionCreated as SessionCreated,
     SessionSettings as SessionSettings,
-    SessionUpdated as SessionUpdated,
     SystemMessage as SystemMessage,
     ToolChoiceFunction as ToolChoiceFunction,
-    ToolChoiceMcp as ToolChoiceMcp,
-    Tracing as Tracing,
     Transcription as Transcription,
     UnknownEvent as UnknownEvent,
     UserMessage as UserMessage,
 )
 from realtime_trio.recording import (
-    Recording as Recording,
-    WireRecord as WireRecord,
     open_recording as open_recording,
     read_recording as read_recording,
 )
 from realtime_trio.tools import (
-    AnyTool as AnyTool,
-    LocalTool as LocalTool,
-    ToolArgumentsError as ToolArgumentsError,
-    ToolOptions as ToolOptions,
     ToolOutput as ToolOutput,
-    ToolResultError as ToolResultError,
     tool as tool,
 )
 from realtime_trio.tools.constraints import (
@@ -166,7 +153,7 @@ if not _typing.TYPE_CHECKING:  # with a __getattr__, a type checker would let ev
     __getattr__ = _elsewhere.getattr_of(
         __name__,
         {
-            name: f"{__name__} has no {name}: import it from {events.__name__}"
-            for name in _elsewhere.public_names(events)
+            name: f"{__name__} has no {name}: import it from {home}"
+            for name, home in _elsewhere.homes(events, tools, audio).items()
         },
     )

@@ -1,7 +1,8 @@
 """Where a name is, for programs that ask the wrong module for it.
 
-Owns the `__getattr__` of `realtime_trio` and `realtime_trio.events`, and the list of names that
-never travel.  Which names a module exports is for that module.
+Owns the `__getattr__` of `realtime_trio` and `realtime_trio.events`, the list of names that never
+travel, and that of names which single modules have.  Which names a package exports is decided in
+its `__init__`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,16 @@ DERIVED: Final = (
 )
 """Names that one expects among the events and that are not on the wire: the front door has them."""
 
+OF_MODULES: Final = {
+    "Codec": "realtime_trio.connection",
+    "Recording": "realtime_trio.recording",
+    "Role": "realtime_trio.connection",
+    "SessionKind": "realtime_trio.connection",
+    "WebSocketSettings": "realtime_trio.connection",
+    "WireRecord": "realtime_trio.recording",
+}
+"""Public names of single modules that the front door does not pass on, and their modules."""
+
 
 def public_names(module: ModuleType) -> list[str]:
     """The names that a package exports, without those of its modules."""
@@ -50,6 +61,12 @@ def public_names(module: ModuleType) -> list[str]:
         for name, value in vars(module).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     ]
+
+
+def homes(*packages: ModuleType) -> dict[str, str]:
+    """Say of every name that `packages` or `OF_MODULES` have which module to import it from."""
+    of_packages = {name: package.__name__ for package in packages for name in public_names(package)}
+    return of_packages | OF_MODULES
 
 
 def getattr_of(module: str, sentences: Mapping[str, str]) -> Callable[[str], NoReturn]:

@@ -730,7 +730,9 @@ def test_the_module_is_the_program(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["whatever", "--version"])
     with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(Path(realtime_trio.__file__).with_name("__main__.py")), run_name="__main__")
+        runpy.run_path(
+            str(Path(realtime_trio.__file__).with_name("__main__.py")), run_name="__main__"
+        )
     assert end.value.code == 0
     assert capsys.readouterr().out.startswith("realtime-trio, version ")
 

@@ -37,11 +37,11 @@ from realtime_trio import (
     InputAudioBufferSpeechStarted,
     ServerEvent,
     Session,
-    SessionKind,
     Transport,
     open_session,
 )
 from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
+from realtime_trio.connection import SessionKind
 from realtime_trio.events import McpListedTool, ResponseCancel, ResponseOutputAudioDelta
 from realtime_trio.simulator import (
     LIFELIKE,

@@ -7,20 +7,22 @@ from types import ModuleType
 import pytest
 
 import realtime_trio
-from realtime_trio import events
-from realtime_trio._elsewhere import DERIVED, public_names
+from realtime_trio import audio, events, tools
+from realtime_trio._elsewhere import DERIVED, homes, public_names
 
-ELSEWHERE = sorted(set(public_names(events)) - set(public_names(realtime_trio)))
+HOMES = homes(events, tools, audio)
+ELSEWHERE = sorted(set(HOMES) - set(public_names(realtime_trio)))
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_the_front_door_says_that_a_name_is_among_the_events(name: str) -> None:
-    sentence = f"^realtime_trio has no {name}: import it from realtime_trio.events$"
+def test_the_front_door_says_where_a_name_is(name: str) -> None:
+    home = HOMES[name]
+    sentence = f"^realtime_trio has no {name}: import it from {home}$"
     with pytest.raises(AttributeError, match=sentence):
         getattr(realtime_trio, name)
     with pytest.raises(ImportError, match=sentence):
         exec(f"from realtime_trio import {name}")
-    exec(f"from realtime_trio.events import {name}")
+    exec(f"from {home} import {name}")
 
 
 @pytest.mark.parametrize("name", DERIVED)

@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import inspect
 import itertools
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -16,54 +17,13 @@ import realtime_trio
 from realtime_trio import _elsewhere
 from realtime_trio._state import utility_events
 
-THEMES = {
-    "sessions": """
-        open_session Session SessionOptions SessionSettings Conversation
-        ConversationItem TranscriptSegment Omission Usage Answer LiveResponse EventStream
-    """,
-    "sessions that transcribe or translate": """
-        open_transcription_session Transcriber TranscriptionOptions TranscriptionSettings Caption
-        open_translation_session Translator TranslationSettings
-    """,
-    "connections, and how to open one": """
-        open_connection Connection ConnectOptions WebSocketSettings Endpoint ApiKey azure Dialect
-        SessionKind Role Codec Transport Close generate_id
-    """,
-    "errors": """
-        RealtimeError ConnectionFailed ConnectionLost InternalError LocalProtocolError ProtocolError
-        RemoteProtocolError ServerError SessionClosed SlowConsumer ToolDefinitionError
-    """,
-    "items and what they are made of": """
-        Item UserMessage AssistantMessage SystemMessage FunctionCall FunctionCallOutput
-        ItemReference InputText InputAudio InputImage OutputText OutputAudio AudioData AudioLike
-    """,
-    "configuration that one writes": """
-        SessionConfig ResponseConfig ResponseSettings UNSET AudioFormat NoiseReduction ServerVad
-        SemanticVad Transcription CustomVoice FunctionTool McpTool ToolChoiceFunction ToolChoiceMcp
-        Prompt Reasoning RetentionRatio Tracing
-    """,
-    "utility events and their deltas": """
-        UtilityEvent ItemAppended ItemUpdated ItemCompleted ItemDeleted ItemTruncated Interrupted
-        DeltaDropped ToolApprovalRequested ToolCallRequested ToolCallStarted ToolCallProgress
-        ToolCallFinished ToolOutcome McpToolsListed McpToolsUnavailable McpCallStarted
-        McpCallFinished Delta TextDelta TranscriptDelta AudioDelta ArgumentsDelta
-        InputTranscriptDelta InputTranscriptSegment
-    """,
-    "wire events that everyday programs match or send": """
-        Event ServerEvent ClientEvent UnknownEvent ErrorEvent SessionCreated SessionUpdated
-        ConversationItemCreate ResponseCreate ResponseCreated ResponseDone Response
-        InputAudioBufferSpeechStarted InputAudioBufferSpeechStopped
-    """,
-    "tools": """
-        tool LocalTool AnyTool ToolContext ToolOptions ToolOutput Constraints ToolArgumentsError
-        ToolResultError
-    """,
-    "recordings": "open_recording read_recording Recording WireRecord",
-}
-"""The front door's names.  A new one needs a place here, and a reason why
-`realtime_trio.events`, `.audio`, `.testing` or `.simulator` would not do."""
-
-LISTED = [name for names in THEMES.values() for name in names.split()]
+NAMES = (Path(__file__).parent.parent / "docs" / "names.md").read_text(encoding="utf-8")
+"""The page that lists the front door's names.  A new one needs a place there, and a reason why
+`realtime_trio.events`, `.tools`, `.audio` or another room would not do."""
+AT_THE_DOOR, ELSEWHERE = NAMES.split("\n## Elsewhere\n")
+LISTED = re.findall(r"`(\w+)`", AT_THE_DOOR.partition("\n## ")[2])
+MOST = 110
+"""Names at the front door.  More than that nobody reads."""
 DOOR = ast.parse(Path(realtime_trio.__file__).read_text(encoding="utf-8"))
 IMPORTS = [statement for statement in DOOR.body if isinstance(statement, ast.ImportFrom)]
 EXPORTS = {
@@ -112,6 +72,17 @@ def home_of(name: str, module: ModuleType) -> ModuleType:
 def test_the_front_door_exports_what_is_listed_and_nothing_else() -> None:
     assert len(LISTED) == len(set(LISTED))
     assert set(_elsewhere.public_names(realtime_trio)) == set(LISTED)
+    assert len(LISTED) <= MOST
+
+
+def test_the_page_says_where_the_names_of_single_modules_are() -> None:
+    told = re.findall(r"^\| `(realtime_trio\.\w+)` \| (.*) \|$", ELSEWHERE, re.MULTILINE)
+    assert {(name, home) for home, row in told for name in re.findall(r"`(\w+)`", row)} >= set(
+        _elsewhere.OF_MODULES.items()
+    )
+    for home, row in told:
+        module = importlib.import_module(home)
+        assert [name for name in re.findall(r"`(\w+)`", row) if not hasattr(module, name)] == []
 
 
 def test_the_front_door_is_a_docstring_re_exports_and_where_the_rest_is() -> None:

@@ -51,7 +51,16 @@ FLOORS = (
 LEVELS = {pattern: level for level, row in enumerate(FLOORS) for pattern in row}
 
 # Here nothing waits, sleeps or logs, and times and ids are passed in.
-PURE = ("_elsewhere", "errors", "audio.*", "events.*", "_protocol.*", "tools.*", "_state.*", "_order.*")
+PURE = (
+    "_elsewhere",
+    "errors",
+    "audio.*",
+    "events.*",
+    "_protocol.*",
+    "tools.*",
+    "_state.*",
+    "_order.*",
+)
 PURE_IN_THE_SIMULATOR = ("simulator.roles", "simulator.speech", "simulator.service.*")
 IMPURE = {"trio", "trio_websocket", "time", "random", "uuid", "logging"}
 # What is only a class is allowed: a UUID is a value, making one up is not pure.
