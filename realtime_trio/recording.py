@@ -24,7 +24,8 @@ from typing import Any, Final, Literal, TypeVar, cast
 import attrs
 import trio
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.kinds import SessionKind, kind_opened_by
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio.audio.data import AudioData
@@ -57,6 +58,7 @@ _BATCH: Final = (
     256  # records written at once: enough for a burst, and at most some megabytes of text
 )
 _JSON: Final = Codec(Role.SERVER)
+_KIND_NAMES: Final = frozenset(kind.value for kind in SessionKind)
 
 
 @attrs.frozen
@@ -282,12 +284,9 @@ class _Scribe:
 def _identity(first: Event) -> tuple[SessionKind, str | None]:
     """The kind of session, and its model if that is known, told by the first event."""
     match first:
-        case SessionCreated(session=TranscriptionSession()):
-            return SessionKind.TRANSCRIPTION, None
-        case SessionCreated(session=RealtimeSession(model=model)):
-            return SessionKind.REALTIME, model
-        case TranslationSessionCreated(session=session):
-            return SessionKind.TRANSLATION, session.model
+        case SessionCreated(session=session) | TranslationSessionCreated(session=session):
+            model = None if isinstance(session, TranscriptionSession) else session.model
+            return kind_opened_by(first) or SessionKind.REALTIME, model
     return SessionKind.REALTIME, None
 
 
@@ -465,9 +464,9 @@ def _read_header(
     match _read_object(lines[0]) if lines else None:
         case {
             "version": int(version),
-            "kind": "realtime" | "transcription" | "translation" as kind,
+            "kind": str(kind),
             "model": str() | None as model,
-        }:
+        } if kind in _KIND_NAMES:
             if version != VERSION:
                 raise LocalProtocolError(
                     f"{os.fspath(path)} is a recording of version {version}; this library reads version {VERSION}"

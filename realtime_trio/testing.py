@@ -30,7 +30,8 @@ from realtime_trio._order import (
     assert_order as assert_order,
     check_order as check_order,
 )
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
 from realtime_trio._session.input_audio import InputAudioSession
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
@@ -77,7 +78,7 @@ class SimulationOptions(SessionOptions, total=False):
 async def open_simulated_session(
     script: Script | Simulation | None = None,
     *,
-    model: str = "gpt-realtime",
+    model: str = DEFAULT_MODEL,
     agency: Agency | None = None,
     faults: Faults = (),
     **options: Unpack[SimulationOptions],

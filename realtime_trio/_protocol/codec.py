@@ -21,7 +21,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
@@ -45,6 +45,7 @@ from realtime_trio._protocol.dialects import (
     server_from_beta,
     server_to_beta,
 )
+from realtime_trio._protocol.kinds import KINDS, SessionKind
 from realtime_trio.audio.data import AudioData
 from realtime_trio.errors import (
     InternalError,
@@ -74,14 +75,6 @@ class Role(enum.Enum):
     SERVER = "server"
 
 
-class SessionKind(enum.Enum):
-    """What a session is for; translation sessions reuse the others' event names for other payloads."""
-
-    REALTIME = "realtime"
-    TRANSCRIPTION = "transcription"
-    TRANSLATION = "translation"
-
-
 class Codec:
     """Decodes and encodes the events of one kind of session.  Stateless: one codec can serve any number of connections.
 
@@ -105,12 +98,11 @@ class Codec:
         self.dialect = dialect
         self.kind = kind
         self.strict = strict
-        translating = kind is SessionKind.TRANSLATION
-        self._client_table = _TRANSLATION_CLIENT_TABLE if translating else _CLIENT_TABLE
-        self._server_table = _TRANSLATION_SERVER_TABLE if translating else _SERVER_TABLE
-        self._incoming = self._server_table if role is Role.CLIENT else self._client_table
+        client_table = _table(KINDS[kind].client_events)
+        server_table = _table(KINDS[kind].server_events)
+        self._incoming = server_table if role is Role.CLIENT else client_table
+        self._outgoing = client_table if role is Role.CLIENT else server_table
         self._writer = _WRITERS[role]
-        self._outgoing = self._client_table if role is Role.CLIENT else self._server_table
         self._reshape_incoming: Callable[[_Json], _Json] | None = None
         self._reshape_outgoing: Callable[[_Json], _Json | None] | None = None
         if dialect is Dialect.BETA:
@@ -649,10 +641,8 @@ class _Table(dict[str, _Hook]):
         return hook
 
 
-_CLIENT_TABLE: Final = _Table(events.CLIENT_EVENTS)
-_SERVER_TABLE: Final = _Table(events.SERVER_EVENTS)
-_TRANSLATION_CLIENT_TABLE: Final = _Table(events.TRANSLATION_CLIENT_EVENTS)
-_TRANSLATION_SERVER_TABLE: Final = _Table(events.TRANSLATION_SERVER_EVENTS)
+_table: Final = cache(_Table)
+"""The table of some event classes, one for all codecs."""
 
 
 def _explain_unencodable(cls: type[Event], event: Event, writer: Converter) -> str:

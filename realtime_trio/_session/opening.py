@@ -10,8 +10,8 @@ from typing import Any, Unpack
 
 import attrs
 
-from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import generate_id, run_session, with_id
 from realtime_trio._session.link import Link

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
-from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._protocol.kinds import DEFAULT_TRANSCRIPTION_MODEL, SessionKind
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import generate_id, run_session
@@ -36,8 +36,6 @@ from realtime_trio.events import (
     TranscriptionSessionConfig,
     TurnDetection,
 )
-
-DEFAULT_TRANSCRIPTION_MODEL: Final = "gpt-4o-transcribe"
 
 
 class TranscriptionSettings(TypedDict, total=False):

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Final, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import trio
 
-from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._protocol.kinds import DEFAULT_TRANSLATION_MODEL, SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import BaseSession, generate_id, run_session
 from realtime_trio._session.input_audio import split_audio
@@ -44,8 +44,6 @@ from realtime_trio.events import (
     TranslationSessionUpdate,
     TranslationSessionUpdated,
 )
-
-DEFAULT_TRANSLATION_MODEL: Final = "gpt-realtime-translate"
 
 
 class TranslationSettings(TypedDict, total=False):

@@ -17,14 +17,9 @@ import pytest
 from hypothesis import assume, example, given, settings, strategies as st
 from strategies import AUDIO, JSON_VALUES, TEXTS, any_client_event, any_server_event, events
 
-from realtime_trio._protocol.codec import (
-    Codec,
-    Role,
-    SessionKind,
-    _explaining_converter,
-    _fast_converter,
-)
+from realtime_trio._protocol.codec import Codec, Role, _explaining_converter, _fast_converter
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.audio.data import AudioData
 from realtime_trio.errors import (
     InternalError,

@@ -298,7 +298,7 @@ class Reply:
         code: str | None,
         message: str,
         *,
-        type: str = "server_error",
+        type: str = "server_error",  # noqa: A002 - the protocol's own name
         when: Predicate | None = None,
     ) -> Reply:
         """Let the response fail, e.g. `Reply.fail("inference_rate_limit_exceeded", "Try again later.")`."""

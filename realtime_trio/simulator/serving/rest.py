@@ -14,7 +14,8 @@ from urllib.parse import unquote
 
 import orjson
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.kinds import KINDS, SessionKind
 from realtime_trio.events import (
     ClientEvent,
     ErrorDetail,
@@ -202,7 +203,7 @@ class RestApi:
                     "what was read says that it updates a session"
                 )
                 raise explain(update)
-        if kind is not SessionKind.TRANSCRIPTION:
+        if KINDS[kind].has_model_in_url:
             check_model(server.model, self._models, "session.model")
         return ClientSecret(expires_at=expires_at, kind=kind, model=model, update=update), _show(
             server, update
