@@ -53,7 +53,7 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator import (
     LIFELIKE,
-    Agency,
+    Cast,
     Ears,
     OfflineAgent,
     Script,
@@ -209,14 +209,12 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="What the model says, as YAML or JSON; when that is used up, it answers for itself",
 )
 @click.option(
-    "--brain",
+    "--llm",
     metavar="URL",
     help="Let a language model answer: any OpenAI-compatible chat-completions endpoint",
 )
 @click.option("--model", help="Name of the language model")
-@click.option(
-    "--brain-key", envvar="BRAIN_API_KEY", show_envvar=True, help="Key of the language model"
-)
+@click.option("--llm-key", envvar="LLM_API_KEY", show_envvar=True, help="Key of the language model")
 @click.option(
     "--voice/--no-voice",
     default=None,
@@ -238,9 +236,9 @@ def serve(
     port: int,
     api_key: str | None,
     script: Path | None,
-    brain: str | None,
+    llm: str | None,
     model: str | None,
-    brain_key: str | None,
+    llm_key: str | None,
     voice: bool | None,
     beta: bool,
     cert: Path | None,
@@ -252,9 +250,9 @@ def serve(
     It answers with an agent that needs no service: by rules, in English, and it says so.  With the
     extra `voice` it hears and speaks.
     """
-    if (brain is None) != (model is None):
+    if (llm is None) != (model is None):
         raise click.UsageError(
-            "--brain and --model go together: where the language model is, and what it is called there"
+            "--llm and --model go together: where the language model is, and what it is called there"
         )
     if key is not None and cert is None:
         raise click.UsageError("--key is the key of a --cert")
@@ -269,20 +267,20 @@ def serve(
             if script is None
             else await trio.to_thread.run_sync(load_script, script)
         )
-        agency = _agency_of(voice, brain=brain, model=model, key=brain_key)
+        cast = _cast_of(voice, llm=llm, model=model, key=llm_key)
         run = functools.partial(
             serve_simulator,
             played.script,
             host,
             port,
-            agency=agency,
+            cast=cast,
             api_key=api_key,
             beta=beta,
             faults=played.faults,
             record=record,
             ssl_context=context,
         )
-        await _serve(run, agency)
+        await _serve(run, cast)
 
     _run(job)
 
@@ -365,7 +363,7 @@ async def _chat(service: Service, modality: Modality) -> bool:
     return went_well
 
 
-async def _serve(run: Callable[..., Awaitable[None]], agency: Agency) -> None:
+async def _serve(run: Callable[..., Awaitable[None]], cast: Cast) -> None:
     logger, printer = logging.getLogger("realtime_trio.simulator"), _LogPrinter()
     # A full collection would hold up every client for a tenth of a second, and what is there by now
     # stays anyway.
@@ -380,7 +378,7 @@ async def _serve(run: Callable[..., Awaitable[None]], agency: Agency) -> None:
         async with trio.open_nursery() as nursery:
             url: str = await nursery.start(run)
             _OUTPUT.out(
-                f"the simulator listens at {url} until Ctrl-C; {_described(agency)}",
+                f"the simulator listens at {url} until Ctrl-C; {_described(cast)}",
                 highlight=False,
             )
     finally:
@@ -403,9 +401,9 @@ async def _open(service: Service, **settings: Unpack[SessionSettings]) -> AsyncI
     async with trio.open_nursery() as nursery:
         url = service.url
         if url is None and service.api_key is None:
-            agency = _agency_of(None)
-            _remark(f"no key and no --url: talking to the built-in simulator; {_described(agency)}")
-            url = await nursery.start(functools.partial(serve_simulator, agency=agency))
+            cast = _cast_of(None)
+            _remark(f"no key and no --url: talking to the built-in simulator; {_described(cast)}")
+            url = await nursery.start(functools.partial(serve_simulator, cast=cast))
         async with open_session(
             service.model, url=url, api_key=service.api_key, **settings
         ) as session:
@@ -413,13 +411,13 @@ async def _open(service: Service, **settings: Unpack[SessionSettings]) -> AsyncI
         nursery.cancel_scope.cancel()
 
 
-def _agency_of(
+def _cast_of(
     voice: bool | None,
     *,
-    brain: str | None = None,
+    llm: str | None = None,
     model: str | None = None,
     key: str | None = None,
-) -> Agency:
+) -> Cast:
     """Who answers, listens and speaks in the simulator; a voice if there is one, unless it must be there or must not."""
     ears: Ears | None = None
     mouth: Voice | None = None
@@ -429,32 +427,32 @@ def _agency_of(
         except LocalProtocolError:  # the extra is not installed
             if voice:
                 raise
-    if brain is None or model is None:
-        return Agency(OfflineAgent(), ears=ears, voice=mouth)
+    if llm is None or model is None:
+        return Cast(OfflineAgent(), ears=ears, voice=mouth)
     try:
         chat_completions = importlib.import_module("realtime_trio.simulator.chat_completions")
     except ModuleNotFoundError as error:
         raise LocalProtocolError(str(error)) from error
-    return Agency(
-        chat_completions.ChatCompletionsAgent(brain, model=model, api_key=key),
+    return Cast(
+        chat_completions.ChatCompletionsAgent(llm, model=model, api_key=key),
         ears=ears,
         voice=mouth,
     )
 
 
-def _described(agency: Agency) -> str:
+def _described(cast: Cast) -> str:
     """What is real of it and what is not."""
     who = (
         "an agent by rules answers"
-        if isinstance(agency.agent, OfflineAgent)
+        if isinstance(cast.agent, OfflineAgent)
         else "a language model answers"
     )
     hears = (
         "what is said is recognized by pocketsphinx"
-        if agency.ears
+        if cast.ears
         else "it does not understand speech"
     )
-    speaks = "espeak-ng speaks" if agency.voice else "its voice is synthetic babble"
+    speaks = "espeak-ng speaks" if cast.voice else "its voice is synthetic babble"
     return f"{who}, {hears}, {speaks}"
 
 

@@ -48,7 +48,7 @@ from realtime_trio.simulator.replay import ReplayServer as ReplayServer
 from realtime_trio.simulator.script.fault import Fault as Fault
 from realtime_trio.simulator.script.script import Reply as Reply, Script as Script
 from realtime_trio.simulator.service.server import SimulatedServer
-from realtime_trio.simulator.serving.attended import Agency as Agency
+from realtime_trio.simulator.serving.attended import Cast as Cast
 from realtime_trio.simulator.serving.serve import Faults, Simulation, open_simulator_transport
 from realtime_trio.tools.registry import AnyTool
 
@@ -77,7 +77,7 @@ async def open_simulated_session(
     script: Script | Simulation | None = None,
     *,
     model: str = "gpt-realtime",
-    agency: Agency | None = None,
+    cast: Cast | None = None,
     faults: Faults = (),
     **options: Unpack[SimulationOptions],
 ) -> AsyncIterator[tuple[Session, Simulation]]:
@@ -90,7 +90,7 @@ async def open_simulated_session(
         script: What the model says; the simulator answers for itself when None.  Or a server of
             your own, such as a `ReplayServer`.
         model: The model that the simulator claims to be.
-        agency: Who answers where the script does not say what, e.g. `Agency(OfflineAgent())`.
+        cast: Who answers where the script does not say what, e.g. `Cast(OfflineAgent())`.
         faults: What goes wrong, e.g. `[Fault.drop("response.done")]`.
         **options: As for `open_session`.  `new_id=sequential_ids()` makes the same ids in every
             run.
@@ -101,7 +101,7 @@ async def open_simulated_session(
     server = _served(script, model)
     options.setdefault("strict", True)
     async with (
-        open_simulator_transport(server, agency=agency, faults=faults) as transport,
+        open_simulator_transport(server, cast=cast, faults=faults) as transport,
         open_session(transport=transport, **options) as session,
     ):
         yield session, server

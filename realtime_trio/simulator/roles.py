@@ -1,7 +1,8 @@
 """Who may answer, hear and speak in the place of the service's models: the contracts alone.
 
 Owns `Agent`, `Ears` and `Voice`, behind which anything can be plugged in.  Refuses to know the
-protocol: an agent is given a `Turn` and yields what to say and to call."""
+protocol: an agent is given a `Turn` and yields what to say and to call.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What goes wrong on purpose, as values: faults that strike when a certain event is about to be sent.
 
-Owns what there is to go wrong and when; the transport that does it is `serving.faults`."""
+Owns what there is to go wrong and when; the transport that does it is `serving.faults`.
+"""
 
 from __future__ import annotations
 

@@ -300,7 +300,7 @@ class Reply:
         *,
         type: str = "server_error",
         when: Predicate | None = None,
-    ) -> Reply:  # noqa: A002
+    ) -> Reply:
         """Let the response fail, e.g. `Reply.fail("inference_rate_limit_exceeded", "Try again later.")`."""
         return cls(failure=Failure(code, message, type), when=when)
 

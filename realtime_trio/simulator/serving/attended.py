@@ -44,7 +44,7 @@ _logger = logging.getLogger("realtime_trio.simulator")
 
 
 @frozen
-class Agency:
+class Cast:
     """Who answers, listens and speaks where a script does not say what.  One serves any number of connections."""
 
     agent: Agent | None = None
@@ -59,19 +59,19 @@ class Agency:
 async def run_attended_server(
     transport: Transport,
     server: SimulatedServer,
-    agency: Agency,
+    cast: Cast,
     *,
     facade: Simulation | None = None,
     codec: Codec | None = None,
 ) -> None:
-    """Let a server serve the client at the other end of a transport, with an agency that it can ask, until either closes.
+    """Let a server serve the client at the other end of a transport, with a cast that it can ask, until either closes.
 
     Does what `run_server` does, and when it returns or raises, nobody works on an answer any more.
 
     Args:
         transport: Connected, and used by nobody else.
         server: A fresh one; this calls its `connect`, and tells it whom it can ask.
-        agency: Whom it asks.
+        cast: Whom it asks.
         facade: What is put around the server, if anything.
         codec: For other dialects than today's; its role is that of a server, and its kind that of
             the session.
@@ -83,10 +83,10 @@ async def run_attended_server(
     """
     shown = server if facade is None else facade
     codec = codec or Codec(Role.SERVER, kind=server.kind)
-    server.has_agent, server.has_ears = agency.agent is not None, agency.ears is not None
+    server.has_agent, server.has_ears = cast.agent is not None, cast.ears is not None
     shown.connect(trio.current_time())
     async with open_service_nursery() as nursery:
-        desk = _Desk(server, agency, nursery)
+        desk = _Desk(server, cast, nursery)
         with trio.CancelScope() as conversation:
             nursery.start_soon(_receive_loop, transport, shown, codec, desk, conversation.cancel)
             await _send_loop(transport, shown, codec, desk)
@@ -125,9 +125,9 @@ async def _send_loop(transport: Transport, server: Simulation, codec: Codec, des
 class _Desk:
     """The open questions of one server, and the tasks that work on them."""
 
-    def __init__(self, server: SimulatedServer, agency: Agency, nursery: ServiceNursery) -> None:
+    def __init__(self, server: SimulatedServer, cast: Cast, nursery: ServiceNursery) -> None:
         self._server = server
-        self._agency = agency
+        self._cast = cast
         self._nursery = nursery
         self._bell = trio.Event()
         self._open: dict[str, trio.CancelScope] = {}
@@ -164,7 +164,7 @@ class _Desk:
         self.ring()
 
     async def _answer(self, question: AnswerWanted, scope: trio.CancelScope) -> None:
-        agent = self._agency.agent
+        agent = self._cast.agent
         assert agent is not None, "the server knows whether there is one"
         failure: Failure | None = None
         await trio.lowlevel.checkpoint()
@@ -188,7 +188,7 @@ class _Desk:
         self._finish(question.id)
 
     async def _say(self, question: AnswerWanted, piece: Piece) -> None:
-        voice = self._agency.voice
+        voice = self._cast.voice
         if (
             voice is not None
             and isinstance(piece, Say)
@@ -206,7 +206,7 @@ class _Desk:
             await self._ahead.park()
 
     async def _listen(self, question: TranscriptWanted, scope: trio.CancelScope) -> None:
-        ears = self._agency.ears
+        ears = self._cast.ears
         assert ears is not None, "the server knows whether there are any"
         words: str | None = None
         failure: Failure | None = None
@@ -218,9 +218,9 @@ class _Desk:
         except* Exception as errors:  # somebody else's code
             failure = _failure("the ears", errors, "transcription_error")
         if failure is None:
-            self._server.hear(question.id, words, trio.current_time())
+            self._server.transcription_ends(question.id, words, trio.current_time())
         else:
-            self._server.hearing_fails(question.id, failure, trio.current_time())
+            self._server.transcription_fails(question.id, failure, trio.current_time())
         self._finish(question.id)
 
 

@@ -43,7 +43,7 @@ from realtime_trio.simulator.serving.admission import (
     is_served,
     path_of,
 )
-from realtime_trio.simulator.serving.attended import Agency, run_attended_server
+from realtime_trio.simulator.serving.attended import Cast, run_attended_server
 from realtime_trio.simulator.serving.faults import FaultyTransport
 from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse
 from realtime_trio.simulator.serving.rest import RestApi, not_found
@@ -114,7 +114,7 @@ Faults = Iterable[Fault] | Callable[[], Iterable[Fault]]
 
 @asynccontextmanager
 async def open_simulator_transport(
-    server: Simulation | Script, *, agency: Agency | None = None, faults: Faults = ()
+    server: Simulation | Script, *, cast: Cast | None = None, faults: Faults = ()
 ) -> AsyncIterator[Transport]:
     """Open a connection to a simulated server in memory: no network, no waiting, and happy with an autojump clock.
 
@@ -124,7 +124,7 @@ async def open_simulator_transport(
     Args:
         server: A fresh server (`SimulatedTranslator(script)` for translation), or the script for
             one that holds a conversation.
-        agency: Who answers, listens and speaks where the script does not say what; for a script or
+        cast: Who answers, listens and speaks where the script does not say what; for a script or
             a `SimulatedServer`.
         faults: What goes wrong, or a function that says so.
 
@@ -136,7 +136,7 @@ async def open_simulator_transport(
     ours, theirs = memory_transport_pair()
     async with open_service_nursery() as nursery:
         nursery.start_soon(
-            _run, _faulty(theirs, _each_time(faults), codec), served, agency, served, codec
+            _run, _faulty(theirs, _each_time(faults), codec), served, cast, served, codec
         )
         try:
             yield ours
@@ -152,7 +152,7 @@ async def serve_simulator(
     api_key: str | None = None,
     models: Iterable[str] | None = None,
     expires_after: float = 3600.0,
-    agency: Agency | None = None,
+    cast: Cast | None = None,
     beta: bool = False,
     faults: Faults = (),
     record: str | os.PathLike[str] | None = None,
@@ -183,8 +183,8 @@ async def serve_simulator(
             in anybody, except with a client secret that has expired.
         models: The models that are listed and served; None lists those of today and serves any.
         expires_after: Seconds until a session ends.
-        agency: Who answers, listens and speaks where the script does not say what:
-            `Agency(OfflineAgent())`.
+        cast: Who answers, listens and speaks where the script does not say what:
+            `Cast(OfflineAgent())`.
         beta: Speak the beta protocol with clients that ask for it, instead of turning them away as
             the service does today.
         faults: What goes wrong on every connection.  Or a function that is asked for it for every
@@ -235,13 +235,13 @@ async def serve_simulator(
             shown = InBeta(shown)
         faulty = _faulty(transport, make_faults, codec)
         if folder is None:
-            await _run(faulty, served, agency, shown, codec)
+            await _run(faulty, served, cast, shown, codec)
             return
         path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{next(numbers)}.jsonl"
         async with open_wiretap(
             faulty, path, kind=admission.kind, dialect=admission.dialect
         ) as tapped:
-            await _run(tapped, served, agency, shown, codec)
+            await _run(tapped, served, cast, shown, codec)
 
     async def answer(request: HttpRequest) -> HttpResponse:
         await trio.lowlevel.checkpoint()
@@ -271,11 +271,11 @@ async def serve_simulator(
 
 
 async def _run(
-    transport: Transport, server: Simulation, agency: Agency | None, shown: Simulation, codec: Codec
+    transport: Transport, server: Simulation, cast: Cast | None, shown: Simulation, codec: Codec
 ) -> None:
     """Run a server behind what is put around it, with whom it can ask."""
-    if agency is not None and isinstance(server, SimulatedServer):
-        await run_attended_server(transport, server, agency, facade=shown, codec=codec)
+    if cast is not None and isinstance(server, SimulatedServer):
+        await run_attended_server(transport, server, cast, facade=shown, codec=codec)
     else:
         await run_server(transport, shown, codec=codec)
 
