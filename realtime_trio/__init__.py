@@ -9,8 +9,11 @@ from realtime_trio._protocol.dialects import Dialect as Dialect
 from realtime_trio._protocol.endpoint import ApiKey as ApiKey, Endpoint as Endpoint, azure as azure
 from realtime_trio._runtime.hub import EventStream as EventStream
 from realtime_trio._session.base import generate_id as generate_id
+from realtime_trio._session.opening import (
+    SessionOptions as SessionOptions,
+    open_session as open_session,
+)
 from realtime_trio._session.responses import Answer as Answer, LiveResponse as LiveResponse
-from realtime_trio._session.shorthand import MessageContent as MessageContent
 from realtime_trio._session.tool_context import ToolContext as ToolContext
 from realtime_trio._session.transcription import (
     Transcriber as Transcriber,
@@ -23,11 +26,7 @@ from realtime_trio._session.translation import (
     Translator as Translator,
     open_translation_session as open_translation_session,
 )
-from realtime_trio._session.voice import (
-    Session as Session,
-    SessionOptions as SessionOptions,
-    open_session as open_session,
-)
+from realtime_trio._session.voice import Session as Session
 from realtime_trio._state.captions import Caption as Caption
 from realtime_trio._state.conversation.history import (
     Omission as Omission,
@@ -168,6 +167,7 @@ from realtime_trio.events import (
     McpTool as McpTool,
     McpToolExecutionError as McpToolExecutionError,
     McpToolFilter as McpToolFilter,
+    MessageContent as MessageContent,
     Modality as Modality,
     NoiseReduction as NoiseReduction,
     NoiseReductionType as NoiseReductionType,
@@ -281,6 +281,7 @@ from realtime_trio.tools import (
     LocalTool as LocalTool,
     ToolArgumentsError as ToolArgumentsError,
     ToolOptions as ToolOptions,
+    ToolOutput as ToolOutput,
     ToolResultError as ToolResultError,
     tool as tool,
 )

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import leaves_of
-from realtime_trio._session.voice import Session, open_session
+from realtime_trio._session.opening import open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._version import __version__
 from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
 from realtime_trio.errors import LocalProtocolError, RealtimeError, ServerError, SessionClosed

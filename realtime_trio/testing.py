@@ -31,8 +31,9 @@ from realtime_trio._order import (
     check_order as check_order,
 )
 from realtime_trio._protocol.codec import Codec, Role, SessionKind
-from realtime_trio._session.input_audio import InputAudioExchange
-from realtime_trio._session.voice import Session, SessionOptions, open_session
+from realtime_trio._session.input_audio import InputAudioSession
+from realtime_trio._session.opening import SessionOptions, open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
@@ -184,7 +185,7 @@ class RecordingTransport:
 
 
 def assert_conversation(
-    talk: InputAudioExchange[Any] | Conversation | Iterable[ConversationItem],
+    talk: InputAudioSession[Any] | Conversation | Iterable[ConversationItem],
     expected: Iterable[ExpectedItem],
 ) -> None:
     """Fail unless a conversation consists of exactly these items, in this order.
@@ -206,7 +207,7 @@ def assert_conversation(
     Raises:
         AssertionError: There are other items; the message shows the difference.
     """
-    conversation = talk.conversation if isinstance(talk, InputAudioExchange) else talk
+    conversation = talk.conversation if isinstance(talk, InputAudioSession) else talk
     items = conversation.items if isinstance(conversation, Conversation) else conversation
     there = [_line_of(item) for item in items]
     wanted = [tuple(line) for line in expected]

@@ -27,7 +27,8 @@ from trio.testing import wait_all_tasks_blocked
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.base import OUTBOX_CAPACITY
-from realtime_trio._session.voice import Session, SessionOptions, open_session
+from realtime_trio._session.opening import SessionOptions, open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.memory import MemoryTransport, memory_transport_pair
 from realtime_trio._transport.settings import WebSocketSettings

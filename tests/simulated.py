@@ -11,7 +11,8 @@ import trio
 from numpy.typing import NDArray
 
 from realtime_trio._runtime.hub import EventStream
-from realtime_trio._session.voice import Session, SessionOptions, open_session
+from realtime_trio._session.opening import SessionOptions, open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio.events import Event, JsonObject
 from realtime_trio.recording import WireRecord

@@ -20,7 +20,8 @@ from peers import (
 )
 from trio.testing import MockClock
 
-from realtime_trio._session.voice import Session, open_session
+from realtime_trio._session.opening import open_session
+from realtime_trio._session.voice import Session
 from realtime_trio.connection import Connection, open_connection
 from realtime_trio.errors import (
     ConnectionLost,

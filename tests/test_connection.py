@@ -16,7 +16,7 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 from realtime_trio._protocol.codec import Codec, Role, SessionKind
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import OPENAI_URL, Endpoint, azure
-from realtime_trio._session.voice import open_session
+from realtime_trio._session.opening import open_session
 from realtime_trio._transport.contract import Close
 from realtime_trio.connection import (
     Connection,

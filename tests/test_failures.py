@@ -42,7 +42,8 @@ from peers import (
 )
 from trio.testing import wait_all_tasks_blocked
 
-from realtime_trio._session.voice import Session, open_session
+from realtime_trio._session.opening import open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._transport.contract import Close
 from realtime_trio.audio.data import AudioData
 from realtime_trio.connection import Connection, open_connection

@@ -19,7 +19,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from realtime_trio._protocol.codec import Codec, Role, SessionKind
 from realtime_trio._runtime.hub import EventHub
-from realtime_trio._session.voice import open_session
+from realtime_trio._session.opening import open_session
 from realtime_trio.audio import AudioData
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (

@@ -22,7 +22,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.base import generate_id
-from realtime_trio._session.voice import Session, SessionOptions, open_session
+from realtime_trio._session.opening import SessionOptions, open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._state.utility_events import (
     Interrupted,
     ItemAppended,

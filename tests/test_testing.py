@@ -16,7 +16,7 @@ from trio.testing import MockClock
 
 from realtime_trio import _pytest_plugin
 from realtime_trio._protocol.codec import Role
-from realtime_trio._session.voice import SessionOptions, open_session
+from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._transport.contract import Close
 from realtime_trio._transport.memory import memory_transport_pair

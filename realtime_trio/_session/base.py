@@ -1,15 +1,15 @@
-"""The exchange between an application and the service: what sessions of every kind have in common.
+"""What sessions of every kind have in common: events in, events out, and who waits for what.
 
-Owns the tasks of a session, one that receives and one that sends, and introduces the other rooms to
-each other: transport, codec, hub, outbox and the open requests.  What the events mean is for the
+Owns the streams, the queue of what is to be sent, and the client events that wait to be
+acknowledged, and introduces them to the link that carries them.  What the events mean is for the
 kinds of session that build on it.
 
-Theory of operation.  The receive loop awaits nothing but the transport.  For every message, without
-a checkpoint in between, the event is decoded, settles whatever request it answers, is understood,
-and is published with what follows from it; whoever holds it sees all of its consequences.
-Everybody else only puts text into the outbox, which one task writes, so that no cancellation can
-tear a frame.  When the connection ends badly the receive loop records the failure, which cancels
-the block and leaves it bare; a clean close only ends the streams.
+Theory of operation.  The receive loop of the link awaits nothing but the transport.  For every
+message, without a checkpoint in between, the event is decoded, settles whatever it acknowledges, is
+understood, and is published with what follows from it; a task that holds it sees all of its
+consequences.  Everybody else only puts text into the outbox, which one task writes, so that no
+cancellation can tear a frame.  When the connection ends badly the receive loop records the failure,
+which cancels the block and leaves it bare; a clean close only ends the streams.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._runtime.hub import EventHub, EventStream
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
-from realtime_trio._state.acknowledgements import Replies, Request
+from realtime_trio._session.link import Link, Phase
+from realtime_trio._state.acknowledgements import Acknowledgements, Pending
 from realtime_trio._transport.contract import GOING_AWAY, NORMAL_CLOSURE, Close, Transport
 from realtime_trio.connection import (
     ConnectOptions,
-    decode,
     open_transport,
     resolve_endpoint,
     websocket_settings,
@@ -46,7 +46,7 @@ from realtime_trio.errors import (
     ServerError,
     SessionClosed,
 )
-from realtime_trio.events import ClientEvent, ErrorEvent, Event, ServerEvent
+from realtime_trio.events import ClientEvent, ErrorEvent, Event, Item, ServerEvent, UnknownObject
 from realtime_trio.recording import WireRecord, open_recording
 
 A = TypeVar("A", bound=Event)
@@ -54,7 +54,7 @@ B = TypeVar("B", bound=Event)
 C = TypeVar("C", bound=Event)
 D = TypeVar("D", bound=Event)
 E = TypeVar("E", bound=Event)
-X = TypeVar("X", bound="Exchange")
+X = TypeVar("X", bound="BaseSession")
 
 OUTBOX_CAPACITY: Final = 256
 """Client events that may wait to be written: 25 s of audio in 100 ms pieces, far more than a
@@ -71,38 +71,42 @@ def generate_id(prefix: str, length: int = 21) -> str:
     return prefix + "".join(random.choices(_ID_ALPHABET, k=length - len(prefix)))
 
 
-class Exchange(ABC):
+def with_id(item: Item, new_id: Callable[[str], str]) -> Item:
+    """The item with an id, by which its acknowledgement can be told."""
+    if item.id or isinstance(item, UnknownObject):
+        return item
+    return evolve(item, id=new_id("item_"))
+
+
+class BaseSession(ABC):
     """Base of every kind of session.  Usable from any number of tasks."""
 
     def __init__(
         self,
-        transport: Transport,
-        codec: Codec,
+        link: Link,
         services: ServiceNursery,
         *,
         capacity: int | None,
         new_id: Callable[[str], str],
     ) -> None:
-        self._transport = transport
-        self._codec = codec
-        self._echo_codec = Codec(Role.SERVER, codec.dialect, kind=codec.kind)
+        self._link = link
+        # What is sent unchecked is read as a server would, to be shown among what was sent.
+        self._echo_codec = Codec(Role.SERVER, link.codec.dialect, kind=link.codec.kind)
         self._services = services
         self._new_id = new_id
         self._hub: EventHub[Event] = EventHub() if capacity is None else EventHub(capacity=capacity)
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
-        self._replies = Replies()
+        self._acknowledgements = Acknowledgements()
+        self._waiting: dict[Pending, trio.Event] = {}
         self._admission_error: ErrorEvent | None = None
-        self._created = trio.Event()
-        self._is_configuring = False
-        self._leaving = False
 
     # --- looking ----------------------------------------------------------------------------------
 
     @property
     def closed(self) -> Close | None:
         """How the connection ended, None while it is open.  Readable after the block."""
-        return self._transport.closed
+        return self._link.closed
 
     @overload
     def events(self, *, capacity: int | None = None) -> EventStream[Event]: ...
@@ -180,7 +184,7 @@ class Exchange(ABC):
             SessionClosed: The session has ended; nothing was sent.
         """
         named = self._named(event)
-        await self._queue(named, self._codec.encode(named), _nobody_waits)
+        await self._queue(named, self._codec.encode(named))
         assert named.event_id is not None
         return named.event_id
 
@@ -191,49 +195,59 @@ class Exchange(ABC):
             payload: A JSON object, or the text of a message as it is.
         """
         text = self._codec.encode_raw(payload)
-        await self._queue(self._echo_codec.decode(text), text, _nobody_waits)
+        await self._queue(self._echo_codec.decode(text), text)
 
     async def _request(self, event: ClientEvent) -> ServerEvent:
-        """Send an event and wait for the server event that acknowledges it."""
-        return await self._answer(*await self._ask(event))
+        """Send an event and wait for what acknowledges it."""
+        return await self._wait_for_ack(await self._send_request(event))
 
-    async def _ask(self, event: ClientEvent) -> tuple[Request, trio.Event]:
-        """Send an event that will be acknowledged; `_answer` waits for that."""
+    async def _send_request(self, event: ClientEvent) -> Pending:
+        """Send an event that will be acknowledged; `_wait_for_ack` waits for that."""
         named = self._named(event)
-        settled = trio.Event()
-        request = await self._queue(named, self._codec.encode(named), settled.set)
-        assert request is not None, "only events that are acknowledged are requests"
-        return request, settled
+        pending = await self._queue(named, self._codec.encode(named))
+        assert pending is not None, "only events that are acknowledged are requests"
+        return pending
 
-    async def _answer(self, request: Request, settled: trio.Event) -> ServerEvent:
-        await settled.wait()
-        if request.error is not None:
-            raise request.error
-        assert request.answer is not None
-        return request.answer
+    async def _wait_for_ack(self, pending: Pending) -> ServerEvent:
+        if pending.is_settled:  # the session may have ended while the event was being queued
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._waiting.setdefault(pending, trio.Event()).wait()
+        if pending.error is not None:
+            raise pending.error
+        assert pending.acknowledgement is not None
+        return pending.acknowledgement
 
-    async def _queue(
-        self, event: Event, text: str, on_settled: Callable[[], None]
-    ) -> Request | None:
-        """Note that the event will be answered, whether somebody waits for that or not, and queue it."""
+    async def _queue(self, event: Event, text: str) -> Pending | None:
+        """Queue an event, and note that it will be acknowledged, whether anybody waits or not."""
         await self._outbox.wait_for_room()
-        self._enqueue(event, text)
-        request = self._replies.expect(event, on_settled)
+        pending = self._enqueue(event, text)
         await trio.lowlevel.cancel_shielded_checkpoint()
-        return request
+        return pending
 
-    def _enqueue(self, event: Event, text: str) -> None:
+    def _enqueue(self, event: Event, text: str) -> Pending | None:
         self._outbox.post((event, text))
+        # Expected before anybody takes note: what follows from that may be sent, too, and comes
+        # later in the order of acknowledgements.
+        pending = self._acknowledgements.expect(event)
         self._note_sent(event)
+        return pending
 
     def _post(self, event: ClientEvent) -> None:
-        """Queue an event of the library's own at once.  After the end of the session it is nobody's business any more."""
+        """Queue an event of the library's own at once; after the end of the session, do nothing."""
         with suppress(SessionClosed):
             self._enqueue(event, self._codec.encode(event))
-            self._replies.expect(event, _nobody_waits)
 
     def _named(self, event: ClientEvent) -> ClientEvent:
         return event if event.event_id else evolve(event, event_id=self._new_id("evt_"))
+
+    @property
+    def _codec(self) -> Codec:
+        return self._link.codec
+
+    def _check_open(self) -> None:
+        if self._outbox.is_closed:
+            raise SessionClosed("the session has ended; nothing can be sent any more")
 
     # --- what a kind of session adds --------------------------------------------------------------
 
@@ -241,9 +255,13 @@ class Exchange(ABC):
     def _understand(self, event: ServerEvent) -> Iterable[Event]:
         """Take note of a server event, and return the events that follow from it.
 
-        Sets `_created` when the session begins, and clears `_is_configuring` when the server has
-        taken a configuration.
+        Tells the link when the session begins, and when the server has taken a configuration.
         """
+
+    def _settled(self, pending: Pending) -> None:
+        """Take note that the server has answered a client event, or never will."""
+        if waiting := self._waiting.pop(pending, None):
+            waiting.set()
 
     def _is_benign(self, event: ServerEvent) -> bool:
         """Whether this is a refusal that concerns nobody: then it is on the wire, and not among the events."""
@@ -263,58 +281,46 @@ class Exchange(ABC):
 
     # --- serving ----------------------------------------------------------------------------------
 
-    async def _receive_loop(self) -> None:
-        while batch := await self._transport.receive():
-            for message in batch:
-                self._dispatch(decode(self._codec, message))
-        self._ended()
-
     def _dispatch(self, event: ServerEvent) -> None:
-        """Let every room see one server event.  No checkpoint in here: nobody may see half of its consequences."""
-        if isinstance(event, ErrorEvent) and not self._is_ready:
+        """Let every room see one server event.
+
+        No checkpoint in here: nobody may see half of its consequences.
+        """
+        if isinstance(event, ErrorEvent) and not self._link.is_ready:
             self._admission_error = event
-        self._replies.settle(event)
+        # Settled first: what the machines do next may depend on what has been acknowledged.
+        if pending := self._acknowledgements.settle(event):
+            self._settled(pending)
         derived = self._understand(event)
         self._wire.publish(WireRecord(trio.current_time(), "server", event))
+        # The cause comes before its consequences, and all rooms have taken note of it by now.
         if not self._is_benign(event):
             self._hub.publish(event)
         for consequence in derived:
             self._hub.publish(consequence)
             self._react(consequence)
 
-    async def _send_loop(self) -> None:
-        # The receive loop sees the end of the connection too, and knows what it means.  Until it
-        # has closed the outbox nobody is told to stop: whoever is sending would get a SessionClosed
-        # of their own instead of the ConnectionLost.
-        try:
-            while (entry := await self._outbox.take()) is not None:
-                event, text = entry
-                if self._transport.closed is not None:
-                    continue
-                self._wire.publish(WireRecord(trio.current_time(), "client", event))
-                if _logger.isEnabledFor(logging.DEBUG):
-                    _logger.debug("sending %s (%d characters)", event.type, len(text))
-                with suppress(ConnectionLost):
-                    await self._transport.send(text)
-        finally:
-            self._outbox.discard()
+    async def _receive_loop(self) -> None:
+        await self._link.receive_loop(self._dispatch)
+        self._ended()
 
-    @property
-    def _is_ready(self) -> bool:
-        """Decided by what the server said before it said something else, and not by who runs first when it said it all at once."""
-        return self._created.is_set() and not self._is_configuring
+    async def _send_loop(self) -> None:
+        await self._link.send_loop(self._outbox, self._note_written)
+
+    def _note_written(self, event: Event) -> None:
+        self._wire.publish(WireRecord(trio.current_time(), "client", event))
 
     def _ended(self) -> None:
         """The connection is over, whoever ended it."""
-        close = self._transport.closed
+        close = self._link.closed
         assert close is not None
-        if not self._is_ready:
+        if not self._link.is_ready:
             self._services.fail(
                 self._refusal(
                     f"the service closed the connection: {close.code} {close.reason}".rstrip()
                 )
             )
-        elif not close.is_clean and not self._leaving:
+        elif not close.is_clean and self._link.phase is not Phase.OVER:
             self._services.fail(ConnectionLost(close.code, close.reason))
         self._close()
 
@@ -328,47 +334,45 @@ class Exchange(ABC):
         )
 
     async def _become_ready(self, configure: ClientEvent | None, deadline: float) -> None:
-        self._is_configuring = configure is not None
         with trio.move_on_at(deadline):
-            await self._created.wait()
+            await self._link.wait_begun()
             if configure is not None:
                 try:
                     await self._request(configure)
                 except ServerError as error:
-                    raise ConnectionFailed(
-                        f"the service refused the configuration: {error}", code=error.code
-                    ) from error
-                except (
-                    RemoteProtocolError
-                ):  # it has answered, in words of a later version; the log has them
-                    self._is_configuring = False
+                    why = f"the service refused the configuration: {error}"
+                    raise ConnectionFailed(why, code=error.code) from error
+                except RemoteProtocolError:  # it has answered, in words of a later version
+                    self._link.configured()
             return
-        waited_for = "take the configuration" if self._created.is_set() else "begin the session"
+        has_begun = self._link.phase > Phase.CONNECTING
+        waited_for = "take the configuration" if has_begun else "begin the session"
         raise self._refusal(f"the service accepted the connection but did not {waited_for} in time")
 
     async def _drain(self) -> None:
         """Write what was sent, then say goodbye."""
+        self._link.enter(Phase.LEAVING)
         self._leave()
         self._outbox.close()
         await self._outbox.wait_drained()
-        self._leaving = True
-        await self._transport.aclose()
+        await self._link.aclose()
 
     def _close(self) -> None:
         """Settle everybody who waits.  Idempotent."""
         self._outbox.close()
-        self._replies.close(SessionClosed("the session ended before the server answered"))
+        self._link.enter(Phase.OVER)
+        for pending in self._acknowledgements.close(
+            SessionClosed("the session ended before the server answered")
+        ):
+            self._settled(pending)
         self._over()
         self._hub.close()
         self._wire.close()
 
 
-def _nobody_waits() -> None: ...
-
-
 @asynccontextmanager
-async def open_exchange(
-    make: Callable[[Transport, Codec, ServiceNursery], X],
+async def run_session(
+    make: Callable[[Link, ServiceNursery], X],
     kind: SessionKind,
     configure: ClientEvent | None,
     *,
@@ -381,7 +385,7 @@ async def open_exchange(
     """Run a session of any kind: ready when the block is entered, closed and gone when it is left.
 
     Args:
-        make: Makes the session from transport, codec and nursery.
+        make: Makes the session from its link and its nursery.
         kind: Its kind.
         configure: The update to be acknowledged before it is ready, if any.
         model: As for `open_session`.
@@ -406,7 +410,8 @@ async def open_exchange(
         _own(transport) if transport is not None else open_transport(endpoint, kind, model, options)
     )
     async with opening as connected, open_service_nursery() as services:
-        session = make(connected, codec, services)
+        link = Link(connected, codec, configures=configure is not None)
+        session = make(link, services)
         recording = nullcontext() if record is None else open_recording(session.wire(), record)
         async with recording:
             services.start_soon(session._receive_loop)

@@ -13,14 +13,13 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 import trio
 
-from realtime_trio._protocol.codec import Codec
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import Exchange
+from realtime_trio._session.base import BaseSession
+from realtime_trio._session.link import Link
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.input_buffer import COMMIT_EMPTY
 from realtime_trio._state.conversation.reducer import Conversation
-from realtime_trio._state.costs import Ledger, Usage
-from realtime_trio._transport.contract import Transport
+from realtime_trio._state.costs import Costs, Usage
 from realtime_trio.audio import PCM_RATE, AudioData, AudioLike, alaw_encode, mulaw_encode
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
@@ -70,23 +69,22 @@ def split_audio(
         yield data[start : start + size]
 
 
-class InputAudioExchange(Exchange, Generic[S]):
+class InputAudioSession(BaseSession, Generic[S]):
     """Base of the kinds of session that make user messages of an input buffer."""
 
     def __init__(
         self,
-        transport: Transport,
-        codec: Codec,
+        link: Link,
         services: ServiceNursery,
         *,
         capacity: int | None,
         new_id: Callable[[str], str],
         retention: Retention,
     ) -> None:
-        super().__init__(transport, codec, services, capacity=capacity, new_id=new_id)
+        super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: S | None = None
         self._conversation = Conversation(retention=retention)
-        self._ledger = Ledger()
+        self._costs = Costs()
 
     @property
     def config(self) -> S:
@@ -102,7 +100,7 @@ class InputAudioExchange(Exchange, Generic[S]):
     @property
     def usage(self) -> Usage:
         """What the session has cost so far, in tokens by modality and seconds of transcription."""
-        return self._ledger.usage
+        return self._costs.usage
 
     async def append_audio(self, audio: AudioLike, *, chunk_ms: int | None = None) -> None:
         """Append the user's audio, of any length, to the input buffer.

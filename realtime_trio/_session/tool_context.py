@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from attrs import frozen
+from attrs import field, frozen
 
+from realtime_trio._session.voice import Session
 from realtime_trio.events import FunctionCall
 from realtime_trio.tools.schema import Injected
-
-if TYPE_CHECKING:
-    from realtime_trio._session.voice import Session
 
 
 @frozen(kw_only=True)
 class ToolContext(Injected):
-    """Annotate a parameter of a tool with it to be told about the call; the model does not see the parameter.
+    """Annotate a parameter of a tool with it to be told about the call.
 
-    Its methods can be called from the thread of a tool that blocks, too; not from another event
-    loop that such a tool runs.
+    The model does not see the parameter.  The methods can be called from the thread of a tool that
+    blocks, too; not from another event loop that such a tool runs.
     """
 
     session: Session
-    """The session the call was made in.  Belongs to the trio loop: from a thread, reach it through
-    `trio.from_thread`."""
+    """The session in which the call was made.  It belongs to the trio loop: from a thread, reach it
+    through `trio.from_thread`."""
     call: FunctionCall
     """The call: its id, and its arguments as the model wrote them."""
     deadline: float
     """When the tool will be stopped, as `trio.current_time()` counts; `math.inf` if never."""
+    _report: Callable[[object], None] = field(repr=False)
+    _respond_early: Callable[[object, bool | None], None] = field(repr=False)
 
     def report(self, progress: object) -> None:
-        """Publish a `ToolCallProgress` for the application.  The model is not told."""
-        tools = self.session._tools
-        tools.in_loop(lambda: tools.report(self.call, progress))
+        """Publish a `ToolCallProgress` for the application.  The model is not told.
 
-    def answer(self, result: object, *, respond: bool | None = None) -> None:
-        """Answer the call now and go on working.
+        Nothing happens once the call is finished.
+        """
+        self._report(progress)
 
-        What the tool returns in the end is told to the model as a message of its own, unless it is
+    def respond_early(self, result: object, *, respond: bool | None = None) -> None:
+        """Give the model the output of the call now, and go on working.
+
+        What the tool returns in the end is told to the model in a message of its own, unless it is
         None.
 
         Args:
-            result: As one would return it.
-            respond: Whether the model shall reply to this; as the tool's `respond` says when None.
+            result: The output, as a tool would return it.
+            respond: Whether the model should reply to this; None does as the tool's `respond` says.
 
         Raises:
-            LocalProtocolError: The call is answered already.
+            LocalProtocolError: The call has its output already.
             ToolResultError: The result is not JSON.
         """
-        tools = self.session._tools
-        tools.in_loop(lambda: tools.answer(self.call, result, respond=respond))
+        self._respond_early(result, respond)

@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypedDict, Unpack
 
-from realtime_trio._protocol.codec import Codec, SessionKind
+from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import generate_id, open_exchange
-from realtime_trio._session.input_audio import InputAudioExchange
+from realtime_trio._session.base import generate_id, run_session
+from realtime_trio._session.input_audio import InputAudioSession
+from realtime_trio._session.link import Link
 from realtime_trio._state.captions import Caption, Captions
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._transport.contract import Transport
@@ -53,22 +54,19 @@ class TranscriptionOptions(ConnectOptions, TranscriptionSettings, total=False):
     """Every keyword of `open_transcription_session`: how to connect, and how the session shall be."""
 
 
-class Transcriber(InputAudioExchange[TranscriptionSession]):
+class Transcriber(InputAudioSession[TranscriptionSession]):
     """A session that transcribes.  Made by `open_transcription_session`; usable from any number of tasks."""
 
     def __init__(
         self,
-        transport: Transport,
-        codec: Codec,
+        link: Link,
         services: ServiceNursery,
         *,
         capacity: int | None,
         new_id: Callable[[str], str],
         retention: Retention,
     ) -> None:
-        super().__init__(
-            transport, codec, services, capacity=capacity, new_id=new_id, retention=retention
-        )
+        super().__init__(link, services, capacity=capacity, new_id=new_id, retention=retention)
         self._captions = Captions()
 
     def captions(self, *, capacity: int | None = None) -> EventStream[Caption]:
@@ -121,12 +119,12 @@ class Transcriber(InputAudioExchange[TranscriptionSession]):
         match event:
             case SessionCreated(session=TranscriptionSession() as config):
                 self._config = config
-                self._created.set()
+                self._link.begin()
             case SessionUpdated(session=config):
-                self._is_configuring = False
+                self._link.configured()
                 self._config = config if isinstance(config, TranscriptionSession) else self._config
         derived = self._conversation.apply(event)
-        self._ledger.apply(event)
+        self._costs.apply(event)
         return *derived, *self._captions.apply(event)
 
     def _over(self) -> None:
@@ -190,12 +188,12 @@ async def open_transcription_session(
         )
     settings.setdefault("transcription", Transcription(model=model or DEFAULT_TRANSCRIPTION_MODEL))
 
-    def make(connected: Transport, codec: Codec, services: ServiceNursery) -> Transcriber:
+    def make(link: Link, services: ServiceNursery) -> Transcriber:
         return Transcriber(
-            connected, codec, services, capacity=capacity, new_id=new_id, retention=retention
+            link, services, capacity=capacity, new_id=new_id, retention=retention
         )
 
-    async with open_exchange(
+    async with run_session(
         make,
         SessionKind.TRANSCRIPTION,
         SessionUpdate(event_id=new_id("evt_"), session=TranscriptionSessionConfig.of(**settings)),

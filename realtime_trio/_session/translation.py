@@ -13,13 +13,14 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final, TypedDict, Unpack
 
 import trio
-from attrs import define, field
 
-from realtime_trio._protocol.codec import Codec, SessionKind
+from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import Exchange, generate_id, open_exchange
+from realtime_trio._session.base import BaseSession, generate_id, run_session
 from realtime_trio._session.input_audio import split_audio
+from realtime_trio._session.link import Link, Phase
+from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.item import GrowingText
 from realtime_trio._transport.contract import Transport
 from realtime_trio.audio import AudioLike
@@ -28,7 +29,6 @@ from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     UNSET,
     AudioFormat,
-    ErrorEvent,
     Event,
     NoiseReduction,
     ServerEvent,
@@ -56,21 +56,7 @@ class TranslationSettings(TypedDict, total=False):
     noise_reduction: NoiseReduction | None
 
 
-@define(eq=False)
-class _Closing:
-    """A `session.close` that was sent."""
-
-    event_id: str | None
-    settled: trio.Event = field(factory=trio.Event)
-    error: Exception | None = None
-
-    def settle(self, error: Exception | None) -> None:
-        if not self.settled.is_set():
-            self.error = error
-            self.settled.set()
-
-
-class Translator(Exchange):
+class Translator(BaseSession):
     """A session that translates.  Made by `open_translation_session`; usable from any number of tasks.
 
     What it says comes as events: `TranslationSessionOutputAudioDelta`,
@@ -80,18 +66,17 @@ class Translator(Exchange):
 
     def __init__(
         self,
-        transport: Transport,
-        codec: Codec,
+        link: Link,
         services: ServiceNursery,
         *,
         capacity: int | None,
         new_id: Callable[[str], str],
     ) -> None:
-        super().__init__(transport, codec, services, capacity=capacity, new_id=new_id)
+        super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: TranslationSession | None = None
         self._said = GrowingText()
         self._heard = GrowingText()
-        self._closing: _Closing | None = None
+        self._closing: Pending | None = None
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -183,14 +168,10 @@ class Translator(Exchange):
         """
         if self._closing is None:
             close = self._named(TranslationSessionClose())
-            self._enqueue(
-                close, self._codec.encode(close)
-            )  # at once: two tasks must not both wait for room with it
-        closing = self._closing
-        assert closing is not None
-        await closing.settled.wait()
-        if closing.error is not None:
-            raise closing.error
+            # At once: two tasks must not both wait for room with it.
+            self._closing = self._enqueue(close, self._codec.encode(close))
+        assert self._closing is not None
+        await self._wait_for_ack(self._closing)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -202,42 +183,40 @@ class Translator(Exchange):
                 self._heard.append(event.delta)
             case TranslationSessionCreated(session=config):
                 self._config = config
-                self._created.set()
+                self._link.begin()
             case TranslationSessionUpdated(session=config):
-                self._is_configuring = False
+                self._link.configured()
                 self._config = config
             case TranslationSessionClosed():
-                self._leaving = (
-                    True  # everything is said: however the connection ends now, nothing is lost
-                )
-                self._closing = self._closing or _Closing(None)
-                self._closing.settle(None)
-            case ErrorEvent(error=detail) if (
-                self._closing is not None and detail.event_id == self._closing.event_id is not None
-            ):
-                closing, self._closing = self._closing, None
-                closing.settle(
-                    ServerError(
-                        detail.message,
-                        type=detail.type,
-                        code=detail.code,
-                        param=detail.param,
-                        event_id=detail.event_id,
-                    )
-                )
+                self._link.enter(Phase.OVER)
+                self._note_closed(event)
             case _:
                 pass
         return ()
 
+    def _note_closed(self, event: TranslationSessionClosed) -> None:
+        """Everything has been translated, whether the client or the server wanted to end."""
+        closing = self._closing = self._closing or Pending(TranslationSessionClose())
+        if not closing.is_settled:
+            closing.acknowledgement = event
+            self._settled(closing)
+
     def _note_sent(self, event: Event) -> None:
+        # Sent by hand it has its acknowledgement, too; but one without an id is not expected.
         if isinstance(event, TranslationSessionClose) and self._closing is None:
-            self._closing = _Closing(event.event_id)
+            self._closing = self._acknowledgements.find(event) or Pending(event)
+
+    def _settled(self, pending: Pending) -> None:
+        super()._settled(pending)
+        if pending is self._closing and isinstance(pending.error, ServerError):
+            self._closing = None  # refused: the session goes on
 
     def _over(self) -> None:
-        if self._closing is not None:
-            self._closing.settle(
-                SessionClosed("the session ended before everything was translated")
+        if self._closing is not None and not self._closing.is_settled:
+            self._closing.error = SessionClosed(
+                "the session ended before everything was translated"
             )
+            self._settled(self._closing)
 
     async def _drain(self) -> None:
         with suppress(SessionClosed, ServerError):
@@ -295,10 +274,10 @@ async def open_translation_session(
         noise_reduction=noise_reduction or UNSET,
     )
 
-    def make(connected: Transport, codec: Codec, services: ServiceNursery) -> Translator:
-        return Translator(connected, codec, services, capacity=capacity, new_id=new_id)
+    def make(link: Link, services: ServiceNursery) -> Translator:
+        return Translator(link, services, capacity=capacity, new_id=new_id)
 
-    async with open_exchange(
+    async with run_session(
         make,
         SessionKind.TRANSLATION,
         TranslationSessionUpdate(event_id=new_id("evt_"), session=config),

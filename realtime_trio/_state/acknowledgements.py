@@ -1,22 +1,23 @@
-"""Who waits for which answer: matches server events to the client events they acknowledge or refuse.
+"""Matches server events to the client events they acknowledge or refuse.
 
-Owns the open requests of a session.  Pure: it is told what was sent and what came, and calls back
-when a request is settled.  It refuses to know what waiting is.
+Owns the table of what acknowledges what (`ACKNOWLEDGED`), and the events of a session that still
+wait for it.  Pure: it is told what was sent and what came, and returns what that has settled.  It
+refuses to know what waiting is.
 
-The protocol acknowledges requests without naming them.  Where a request names an item its
-acknowledgement does too, and they are matched by that; the others are matched in the order of the
-requests, which is the order in which the server works.  Refusals name the request by its event id,
-or at least quote the item.  An acknowledgement that cannot be read is one all the same: whoever
-waits for it is told so.
+The protocol acknowledges without naming the client event.  Where a client event names an item its
+acknowledgement does too, and they are matched by that; the others are matched in the order of
+sending, which is the order in which the server works.  Refusals name the client event by its id, or
+at least quote the item.  An acknowledgement that cannot be read is one all the same: whoever waits
+for it is told so.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from attrs import define, field
+from attrs import define, frozen
 
 from realtime_trio.errors import RemoteProtocolError, ServerError
 from realtime_trio.events import (
@@ -40,202 +41,206 @@ from realtime_trio.events import (
     ServerEvent,
     SessionUpdate,
     SessionUpdated,
+    TranslationSessionClose,
+    TranslationSessionClosed,
     TranslationSessionUpdate,
     TranslationSessionUpdated,
     UnknownEvent,
 )
 
+
+def _of_session(_: object) -> str | None:
+    return None
+
+
+def _of_item(event: Any) -> str | None:
+    """The id of the item that an event carries or names."""
+    item_id: str | None = event.item.id if hasattr(event, "item") else event.item_id
+    return item_id
+
+
+@frozen
+class Ack:
+    """One kind of client event that the server acknowledges."""
+
+    sent: type[ClientEvent]
+    """The client event."""
+    by: tuple[type[ServerEvent], ...]
+    """What acknowledges it: any of these."""
+    key: Callable[[Any], str | None] = _of_session
+    """Of either event: the id that both carry, so that they are matched by it; None matches in the
+    order of sending."""
+    quoting_code: str | None = None
+    """Code of a refusal that comes without an event id now and then; its message quotes the key."""
+    takes_settings: bool = False
+    """Whether a refusal without an event id whose `param` is a setting of the session means it."""
+
+
+ACKNOWLEDGED: Final = (
+    Ack(SessionUpdate, (SessionUpdated,), takes_settings=True),
+    Ack(TranslationSessionUpdate, (TranslationSessionUpdated,), takes_settings=True),
+    Ack(TranslationSessionClose, (TranslationSessionClosed,)),
+    Ack(InputAudioBufferCommit, (InputAudioBufferCommitted,)),
+    Ack(InputAudioBufferClear, (InputAudioBufferCleared,)),
+    Ack(ConversationItemCreate, (ConversationItemAdded, ConversationItemCreated), _of_item),
+    Ack(
+        ConversationItemDelete,
+        (ConversationItemDeleted,),
+        _of_item,
+        quoting_code="item_delete_invalid_item_id",
+    ),
+    Ack(
+        ConversationItemRetrieve,
+        (ConversationItemRetrieved,),
+        _of_item,
+        quoting_code="item_retrieve_invalid_item_id",
+    ),
+    Ack(
+        ConversationItemTruncate,
+        (ConversationItemTruncated,),
+        _of_item,
+        quoting_code="item_truncate_invalid_item_id",
+    ),
+)
+"""What is acknowledged, and by what.  A new pair is a new row."""
+
+_BY_SENT: Final = {row.sent: row for row in ACKNOWLEDGED}
+_BY_ANSWER: Final = {answer: row for row in ACKNOWLEDGED for answer in row.by}
+
 _Key = tuple[type[ClientEvent], str | None]
-
-_QUOTING_CODES: Final[dict[str, type[ClientEvent]]] = {
-    "item_delete_invalid_item_id": ConversationItemDelete,
-    "item_retrieve_invalid_item_id": ConversationItemRetrieve,
-    "item_truncate_invalid_item_id": ConversationItemTruncate,
-}
-"""Refusals that come without an event id now and then, and what they refuse; their message quotes
-the item's id."""
-
-_ACKNOWLEDGES: Final[dict[str, tuple[type[ClientEvent], ...]]] = {
-    SessionUpdated.type: (SessionUpdate, TranslationSessionUpdate),
-    InputAudioBufferCommitted.type: (InputAudioBufferCommit,),
-    InputAudioBufferCleared.type: (InputAudioBufferClear,),
-    ConversationItemAdded.type: (ConversationItemCreate,),
-    ConversationItemCreated.type: (ConversationItemCreate,),
-    ConversationItemDeleted.type: (ConversationItemDelete,),
-    ConversationItemRetrieved.type: (ConversationItemRetrieve,),
-    ConversationItemTruncated.type: (ConversationItemTruncate,),
-}
-"""Wire types of acknowledgements, for those that cannot be read, and what they acknowledge."""
-
-
-def _asked(event: ClientEvent) -> _Key | None:
-    """What a client event waits for; None if nothing would tell its answer from another's."""
-    match event:
-        case (
-            SessionUpdate()
-            | TranslationSessionUpdate()
-            | InputAudioBufferCommit()
-            | InputAudioBufferClear()
-        ):
-            return type(event), None
-        case ConversationItemCreate(item=item):
-            return (type(event), item.id) if item.id else None
-        case ConversationItemDelete() | ConversationItemRetrieve() | ConversationItemTruncate():
-            return type(event), event.item_id
-        case _:
-            return None
-
-
-def _answered(event: ServerEvent) -> _Key | None:
-    """What a server event acknowledges."""
-    match event:
-        case SessionUpdated():
-            return SessionUpdate, None
-        case TranslationSessionUpdated():
-            return TranslationSessionUpdate, None
-        case InputAudioBufferCommitted():
-            return InputAudioBufferCommit, None
-        case InputAudioBufferCleared():
-            return InputAudioBufferClear, None
-        case ConversationItemAdded(item=item) | ConversationItemCreated(item=item):
-            return ConversationItemCreate, item.id
-        case ConversationItemDeleted(item_id=item_id):
-            return ConversationItemDelete, item_id
-        case ConversationItemRetrieved(item=item):
-            return ConversationItemRetrieve, item.id
-        case ConversationItemTruncated(item_id=item_id):
-            return ConversationItemTruncate, item_id
-        case _:
-            return None
 
 
 @define(eq=False)
-class Request:
-    """One client event that waits for its answer."""
+class Pending:
+    """One client event that waits for its acknowledgement."""
 
     event: ClientEvent
     """What was sent."""
-    on_settled: Callable[[], None] = field(repr=False)
-    """Called once, when `answer` or `error` has been set.  Must not raise."""
-    answer: ServerEvent | None = None
-    """The acknowledgement."""
+    acknowledgement: ServerEvent | None = None
+    """What acknowledged it."""
     error: Exception | None = None
-    """Why there is none: a `ServerError`, a `RemoteProtocolError` if it could not be read, or what
-    ended the session."""
+    """Why it was not: a `ServerError`, a `RemoteProtocolError` if the acknowledgement could not be
+    read, or what ended the session."""
 
-    def _settle(self, answer: ServerEvent | None, error: Exception | None) -> None:
-        self.answer, self.error = answer, error
-        self.on_settled()
+    @property
+    def is_settled(self) -> bool:
+        """Whether the server has answered, or never will."""
+        return self.acknowledgement is not None or self.error is not None
 
 
-class Replies:
-    """The open requests of one session."""
+class Acknowledgements:
+    """The client events of one session that wait to be acknowledged."""
 
     def __init__(self) -> None:
-        self._waiting: dict[_Key, deque[Request]] = {}
+        self._waiting: dict[_Key, deque[Pending]] = {}
 
-    def expect(self, event: Event, on_settled: Callable[[], None]) -> Request | None:
-        """Note that `event` is about to be sent; None if its answer could not be told: its kind has none, or it has no id to be refused by.
+    def expect(self, event: Event) -> Pending | None:
+        """Note that `event` is about to be sent; None if its acknowledgement could not be told.
 
-        A request stays here until it is settled even if nobody waits for it any more, because the
-        next one's answer comes after its own.
+        That is so if its kind has none, or if the event has no id to be refused by, or its item
+        none to be known by.  It stays here until it is settled even if nobody waits for it any
+        more, because the acknowledgement of the next one comes after its own.
         """
-        if (
-            not isinstance(event, ClientEvent)
-            or not event.event_id
-            or (key := _asked(event)) is None
-        ):
+        row = _BY_SENT.get(type(event))  # type: ignore[arg-type]  # other events are not in it
+        if not isinstance(event, ClientEvent) or not event.event_id or row is None:
             return None
-        request = Request(event, on_settled)
-        self._waiting.setdefault(key, deque()).append(request)
-        return request
+        key = row.key(event)
+        if not key and row.key is not _of_session:
+            return None
+        pending = Pending(event)
+        self._waiting.setdefault((row.sent, key), deque()).append(pending)
+        return pending
 
     def awaits(self, kind: type[ClientEvent]) -> bool:
-        """Whether an event of this kind, of those that name no item, is open."""
+        """Whether an event of this kind, of those that name no item, is pending."""
         return (kind, None) in self._waiting
 
-    def settle(self, event: ServerEvent) -> bool:
-        """Take note of a server event: it may acknowledge the oldest request of its kind, or refuse one.
+    def find(self, event: ClientEvent) -> Pending | None:
+        """What waits for the acknowledgement of exactly this event."""
+        queues = self._waiting.values()
+        return next((each for queue in queues for each in queue if each.event is event), None)
+
+    def settle(self, event: ServerEvent) -> Pending | None:
+        """Take note of a server event: it may acknowledge the oldest of its kind, or refuse one.
 
         Returns:
-            Whether somebody had waited for it.
+            What it has settled, None if nothing waited for it.
         """
+        if not self._waiting:  # the most frequent case: a stream of deltas and nothing asked
+            return None
         if isinstance(event, ErrorEvent):
             return self._refuse(event.error)
         if isinstance(event, UnknownEvent):
             return self._give_up(event)
-        if not self._waiting or (key := _answered(event)) is None or key not in self._waiting:
-            return False
-        self._take(key, self._waiting[key][0])._settle(event, None)
-        return True
+        row = _BY_ANSWER.get(type(event))
+        if row is None or (key := (row.sent, row.key(event))) not in self._waiting:
+            return None
+        pending = self._take(key, self._waiting[key][0])
+        pending.acknowledgement = event
+        return pending
 
-    def close(self, error: Exception) -> None:
-        """Settle everything that is still open with `error`."""
+    def close(self, error: Exception) -> tuple[Pending, ...]:
+        """Settle everything that is still pending with `error`, and return it."""
         waiting, self._waiting = self._waiting, {}
-        for queue in waiting.values():
-            for request in queue:
-                request._settle(None, error)
+        settled = tuple(pending for queue in waiting.values() for pending in queue)
+        for pending in settled:
+            pending.error = error
+        return settled
 
-    def _refuse(self, detail: ErrorDetail) -> bool:
+    def _refuse(self, detail: ErrorDetail) -> Pending | None:
         found = self._named(detail) if detail.event_id else self._quoted(detail)
         if found is None:
-            return False
-        error = ServerError(
+            return None
+        pending = self._take(*found)
+        pending.error = ServerError(
             detail.message,
             type=detail.type,
             code=detail.code,
             param=detail.param,
-            event_id=found[1].event.event_id,
+            event_id=pending.event.event_id,
         )
-        self._take(*found)._settle(None, error)
-        return True
+        return pending
 
-    def _give_up(self, event: UnknownEvent) -> bool:
-        """Settle what an acknowledgement that cannot be read must have answered."""
-        kinds = _ACKNOWLEDGES.get(event.type, ())
+    def _give_up(self, event: UnknownEvent) -> Pending | None:
+        """Settle what an acknowledgement that cannot be read must have meant."""
         item_id = _item_id_of(event.raw)
-        key = next(
-            (key for key in self._waiting if key[0] in kinds and key[1] in (None, item_id)), None
-        )
-        if key is None:
-            return False
-        error = RemoteProtocolError(
-            f"the server's answer cannot be read: {event.type}: {event.problem}"
-        )
-        self._take(key, self._waiting[key][0])._settle(None, error)
-        return True
+        for key in self._waiting:
+            kind, asked = key
+            if asked in (None, item_id) and event.type in (by.type for by in _BY_SENT[kind].by):
+                pending = self._take(key, self._waiting[key][0])
+                pending.error = RemoteProtocolError(
+                    f"the server's answer cannot be read: {event.type}: {event.problem}"
+                )
+                return pending
+        return None
 
-    def _named(self, detail: ErrorDetail) -> tuple[_Key, Request] | None:
-        return next(
-            (
-                (key, request)
-                for key, queue in self._waiting.items()
-                for request in queue
-                if request.event.event_id == detail.event_id
-            ),
-            None,
-        )
+    def _named(self, detail: ErrorDetail) -> tuple[_Key, Pending] | None:
+        for key, queue in self._waiting.items():
+            for pending in queue:
+                if pending.event.event_id == detail.event_id:
+                    return key, pending
+        return None
 
-    def _quoted(self, detail: ErrorDetail) -> tuple[_Key, Request] | None:
-        """The request that a refusal without an event id must mean: of the quoted item, or the update of the setting at fault."""
-        refused = _QUOTING_CODES.get(detail.code or "")
+    def _quoted(self, detail: ErrorDetail) -> tuple[_Key, Pending] | None:
+        """What a refusal without an event id must mean.
+
+        It is the client event of the quoted item, or the update of the setting at fault.
+        """
         is_setting = detail.param is not None and detail.param.partition(".")[0] == "session"
         for key, queue in self._waiting.items():
             kind, item_id = key
-            if (
-                f"'{item_id}'" in detail.message
-                if kind is refused
-                else is_setting and kind in (SessionUpdate, TranslationSessionUpdate)
-            ):
+            row = _BY_SENT[kind]
+            is_quoted = row.quoting_code is not None and row.quoting_code == detail.code
+            if f"'{item_id}'" in detail.message if is_quoted else row.takes_settings and is_setting:
                 return key, queue[0]
         return None
 
-    def _take(self, key: _Key, request: Request) -> Request:
+    def _take(self, key: _Key, pending: Pending) -> Pending:
         queue = self._waiting[key]
-        queue.remove(request)
+        queue.remove(pending)
         if not queue:
             del self._waiting[key]
-        return request
+        return pending
 
 
 def _item_id_of(raw: object) -> object:

@@ -102,7 +102,7 @@ class Usage:
 _NUMBERS: Final = tuple(Usage.__annotations__)
 
 
-class Ledger:
+class Costs:
     """The sums of one session."""
 
     def __init__(self) -> None:

@@ -17,7 +17,13 @@ from realtime_trio._state.conversation.item import ConversationItem, TranscriptS
 from realtime_trio.audio.data import AudioData
 from realtime_trio.audio.track import PCM, samples_of
 from realtime_trio.events._base import Event, to_audio
-from realtime_trio.events.items import FunctionCall, McpApprovalRequest, McpCall, McpListedTool
+from realtime_trio.events.items import (
+    FunctionCall,
+    InputImage,
+    McpApprovalRequest,
+    McpCall,
+    McpListedTool,
+)
 
 # --- deltas ---------------------------------------------------------------------------------------
 
@@ -230,6 +236,8 @@ class ToolCallFinished(UtilityEvent):
     """The call."""
     output: str
     """What the model was told, usually JSON: of a tool that had answered early, its later message."""
+    attachments: tuple[InputImage, ...] = ()
+    """Images that the model was shown with it."""
     duration: float
     """Seconds from the start of the tool; 0.0 for one that did not run."""
     outcome: ToolOutcome

@@ -111,6 +111,7 @@ from realtime_trio.events.items import (
     McpListTools as McpListTools,
     McpProtocolError as McpProtocolError,
     McpToolExecutionError as McpToolExecutionError,
+    MessageContent as MessageContent,
     OutputAudio as OutputAudio,
     OutputText as OutputText,
     SystemContent as SystemContent,

@@ -9,9 +9,9 @@ reports; there absent and null both read as None.  The small objects they share 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal, TypedDict, TypeVar
+from typing import Any, ClassVar, Literal, TypedDict, TypeVar
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from realtime_trio.events._base import UNSET, WRITE_NULL, JsonObject, UnknownObject, Unset
 
@@ -458,6 +458,29 @@ class SessionConfig:
             truncation=truncation,
             prompt=prompt,
         )
+
+    def changes_from(self, present: object) -> SessionConfig | None:
+        """What of this configuration differs from the one in force; None if nothing does.
+
+        Args:
+            present: The configuration in force, as the server reports it: a `RealtimeSession`.
+        """
+        changes = _difference(self, present)
+        return changes if isinstance(changes, SessionConfig) else None
+
+
+def _difference(wanted: object, present: object) -> object:
+    """What of a configuration, or of an object in it, differs; UNSET if nothing does."""
+    if wanted is UNSET or wanted == present:
+        return UNSET
+    nested = (SessionConfig, AudioConfig, AudioInputConfig, AudioOutputConfig)
+    if not isinstance(wanted, nested) or present is None:
+        return wanted
+    changes: Any = {
+        name: _difference(getattr(wanted, name), getattr(present, name))
+        for name in (attribute.name for attribute in fields(type(wanted)))
+    }
+    return UNSET if all(change is UNSET for change in changes.values()) else type(wanted)(**changes)
 
 
 @frozen(kw_only=True)

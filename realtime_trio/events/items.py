@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
+import numpy as np
 from attrs import field, frozen
 
 from realtime_trio.audio.data import AudioData, AudioLike
+from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events._base import (
     SERVER_WRITES_NULL,
     JsonObject,
@@ -152,6 +154,21 @@ class SystemMessage:
         return cls(content=(InputText(text),), id=id)
 
 
+MessageContent = str | AudioLike | UserContent | Iterable[str | UserContent]
+"""What `send_message` takes: a text, audio, a content part, or several texts and parts."""
+
+
+def _to_user_part(part: object) -> UserContent:
+    if isinstance(part, str):
+        return InputText(part)
+    if isinstance(part, UserContent):
+        return part
+    raise LocalProtocolError(
+        f"cannot send {type(part).__name__} in a message; allowed: text, audio, a part, or several "
+        "texts and parts"
+    )
+
+
 @frozen(kw_only=True)
 class UserMessage:
     """Something the user said, wrote or showed."""
@@ -171,6 +188,23 @@ class UserMessage:
     """How far it has come."""
 
     @classmethod
+    def of(cls, content: MessageContent) -> UserMessage:
+        """Make a message of whatever somebody says.
+
+        Args:
+            content: A text, audio, a content part, or several texts and parts.
+
+        Raises:
+            LocalProtocolError: It is nothing that can be said.
+        """
+        if isinstance(content, str):
+            return cls.text(content)
+        if isinstance(content, bytes | bytearray | memoryview | np.ndarray | AudioData):
+            return cls.audio(content)
+        parts = content if isinstance(content, Iterable) else (content,)
+        return cls(content=tuple(_to_user_part(part) for part in parts))
+
+    @classmethod
     def text(cls, text: str, *, id: str | None = None) -> UserMessage:  # noqa: A002 - the protocol's name
         """A message of one text part."""
         return cls(content=(InputText(text),), id=id)
@@ -178,7 +212,7 @@ class UserMessage:
     @classmethod
     def audio(
         cls, audio: AudioLike, *, transcript: str | None = None, id: str | None = None
-    ) -> UserMessage:  # noqa: A002
+    ) -> UserMessage:
         """A message of one audio part.
 
         Args:

@@ -21,6 +21,7 @@ from realtime_trio.tools.registry import (
     tool as tool,
 )
 from realtime_trio.tools.results import (
+    ToolOutput as ToolOutput,
     ToolResultError as ToolResultError,
     encode_result as encode_result,
 )

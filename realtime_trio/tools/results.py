@@ -19,14 +19,31 @@ from uuid import UUID
 
 import attrs
 import numpy as np
+from attrs import field, frozen
+
+from realtime_trio.events import InputImage
 
 LARGEST_ARRAY: Final = 1000
 """Elements of the largest numpy array a result may hold.  A model reads every number as a few
 tokens; audio does not belong here."""
 
 
+_ATTACHED: Final = "The image follows."
+"""Output of a call whose function has returned an image and no words."""
+
+
 class ToolResultError(ValueError):
     """A tool returned something that is not JSON; the message says what and where."""
+
+
+def _to_images(images: Iterable[object]) -> tuple[InputImage, ...]:
+    kept = []
+    for image in images:
+        if not isinstance(image, InputImage):
+            kind = type(image).__qualname__
+            raise ToolResultError(f"an attachment is of type {kind}; allowed is InputImage")
+        kept.append(image)
+    return tuple(kept)
 
 
 def encode_result(value: object) -> str:
@@ -145,3 +162,38 @@ def _dumps(value: object) -> str:
         raise ToolResultError(
             "the result contains an integer of thousands of digits; return it as text"
         ) from None
+
+
+@frozen
+class ToolOutput:
+    """What the model is told about a call: a text, and images that go with it.
+
+    Return one from a tool to show the model images.  The protocol's output of a function is text
+    alone, so the images follow it in the conversation, as a message of the user with `input_image`
+    parts, before the model replies.
+    """
+
+    text: str
+    """The output of the call."""
+    attachments: tuple[InputImage, ...] = field(default=(), converter=_to_images)
+    """The images, in order."""
+
+    @classmethod
+    def of(cls, result: object) -> ToolOutput:
+        """Make an output of whatever a function has returned.
+
+        Raises:
+            ToolResultError: It is not JSON; see `encode_result`.
+        """
+        match result:
+            case ToolOutput():
+                return cls(encode_result(result.text), result.attachments)
+            case InputImage():
+                return cls(_ATTACHED, (result,))
+            case _:
+                return cls(encode_result(result))
+
+    @classmethod
+    def error(cls, message: str) -> ToolOutput:
+        """Say that there is no result, in the shape that models know."""
+        return cls(encode_result({"error": message.encode(errors="replace").decode()}))

@@ -30,7 +30,8 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.base import generate_id
-from realtime_trio._session.voice import Session, open_session
+from realtime_trio._session.opening import open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._transport.contract import Close
 from realtime_trio.errors import (
     ConnectionFailed,

@@ -26,7 +26,8 @@ from peers import (
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio._runtime.hub import EventStream
-from realtime_trio._session.voice import Session, open_session
+from realtime_trio._session.opening import open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.errors import (
     ConnectionLost,

@@ -12,7 +12,8 @@ from peers import Server, created, failure, memory_server, open_pair
 from simulated import SLOW, only, open_simulated, sent, speech, types_sent
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from realtime_trio._session.voice import Session, open_session
+from realtime_trio._session.opening import open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._state.utility_events import ItemDeleted, ToolCallRequested
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (

@@ -15,7 +15,6 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._session.input_audio import MAX_APPEND_BYTES
 from realtime_trio._session.responses import Answer
-from realtime_trio._session.shorthand import MessageContent
 from realtime_trio._session.voice import Session
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,
@@ -40,6 +39,7 @@ from realtime_trio.events import (
     InputAudioBufferCommitted,
     InputImage,
     InputText,
+    MessageContent,
     OutputText,
     RealtimeSession,
     Response,

@@ -24,7 +24,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio import ToolContext, tool
 from realtime_trio._runtime.hub import EventStream
-from realtime_trio._session.voice import Session, SessionOptions, open_session
+from realtime_trio._session.opening import SessionOptions, open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._state.utility_events import (
     ToolApprovalRequested,
     ToolCallFinished,
@@ -767,9 +768,9 @@ async def test_a_function_that_blocks_reports_and_answers_from_its_thread(
 
     def build(context: ToolContext) -> str:
         context.report({"percent": 50})
-        context.answer("begun")
+        context.respond_early("begun")
         try:
-            context.answer("again")
+            context.respond_early("again")
         except LocalProtocolError as problem:
             refused.append(str(problem))
         return "built"
@@ -1427,7 +1428,7 @@ def early(
     """A tool that answers at once, works for a while, and then returns or raises something."""
 
     async def build(context: ToolContext) -> object:
-        context.answer("I have begun", respond=respond_now)
+        context.respond_early("I have begun", respond=respond_now)
         await trio.sleep(5)
         if isinstance(result, BaseException):
             raise result
@@ -1524,8 +1525,8 @@ async def test_a_tool_that_wants_no_reply_gets_none_to_its_message(
 async def test_answering_twice_is_an_error_of_the_tool(autojump_clock: MockClock) -> None:
     async def insist(context: ToolContext) -> None:
         await trio.lowlevel.checkpoint()
-        context.answer("one")
-        context.answer("two")
+        context.respond_early("one")
+        context.respond_early("two")
 
     async with open_tools([insist], calls("insist")) as session:
         wire = session.wire()
@@ -1543,12 +1544,12 @@ async def test_an_early_answer_that_is_not_json_is_an_error_of_the_tool_which_ma
     async def insist(context: ToolContext) -> str:
         await trio.lowlevel.checkpoint()
         with pytest.raises(ToolResultError, match="not JSON"):
-            context.answer(object())
+            context.respond_early(object())
         return "at last"
 
     async def give_up(context: ToolContext) -> None:
         await trio.lowlevel.checkpoint()
-        context.answer(object())
+        context.respond_early(object())
 
     async with open_tools([insist, give_up], calls("insist", "give_up")) as session:
         wire, finished = session.wire(), session.events(ToolCallFinished)
@@ -1573,7 +1574,7 @@ async def test_a_tool_reports_progress_and_the_model_is_not_told(autojump_clock:
         await session.ask("Count!")
         kept[0].report("too late")
         with pytest.raises(LocalProtocolError, match="'call_1' is answered already"):
-            kept[0].answer("too late")
+            kept[0].respond_early("too late")
         assert [(event.call.call_id, event.progress) for event in buffered(progress)] == [
             ("call_1", number) for number in range(3)
         ]
@@ -2298,7 +2299,7 @@ async def test_a_tool_whose_call_was_answered_by_hand_is_told_when_it_answers_ea
     async def slow(context: ToolContext) -> str:
         await trio.sleep(5)
         try:
-            context.answer("early")
+            context.respond_early("early")
         except LocalProtocolError as problem:
             refused.append(str(problem))
         return "done"

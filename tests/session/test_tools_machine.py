@@ -20,7 +20,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio import ToolContext, tool
 from realtime_trio._protocol.codec import Codec, Role
-from realtime_trio._session.voice import Session, open_session
+from realtime_trio._session.opening import open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._state.utility_events import ToolCallFinished, ToolCallRequested
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio.errors import ConnectionLost, LocalProtocolError, ServerError, SessionClosed
@@ -102,7 +103,7 @@ async def failing(seconds: float = 0.0) -> None:
 async def early(context: ToolContext, seconds: float = 1.0) -> str:
     """Answer at once and work on."""
     context.report("begun")
-    context.answer("soon")
+    context.respond_early("soon")
     await trio.sleep(seconds)
     return "done"
 
@@ -111,7 +112,7 @@ async def early(context: ToolContext, seconds: float = 1.0) -> str:
 async def early_and_quiet(context: ToolContext, seconds: float = 1.0) -> None:
     """Answer after a while, work on and have nothing to say about it."""
     await trio.sleep(seconds / 2)
-    context.answer("soon")
+    context.respond_early("soon")
     await trio.sleep(seconds / 2)
 
 

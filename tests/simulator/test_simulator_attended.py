@@ -23,8 +23,9 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._protocol.codec import Codec, Role, SessionKind
 from realtime_trio._runtime.nursery import open_service_nursery
+from realtime_trio._session.opening import open_session
 from realtime_trio._session.transcription import open_transcription_session
-from realtime_trio._session.voice import Session, open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._transport.contract import Close
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio.audio import AudioData, alaw_encode, mulaw_encode

@@ -14,7 +14,8 @@ from trio.testing import MockClock
 
 from realtime_trio._order import assert_order
 from realtime_trio._protocol.codec import SessionKind
-from realtime_trio._session.voice import Session, open_session
+from realtime_trio._session.opening import open_session
+from realtime_trio._session.voice import Session
 from realtime_trio._transport.contract import Close
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (

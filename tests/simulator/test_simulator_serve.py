@@ -22,7 +22,7 @@ from trio.testing import MockClock, assert_checkpoints
 from realtime_trio._protocol.codec import Codec, Role, SessionKind
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import Endpoint
-from realtime_trio._session.voice import open_session
+from realtime_trio._session.opening import open_session
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio._transport.websocket import open_websocket

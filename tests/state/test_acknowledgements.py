@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from realtime_trio._state.acknowledgements import Replies, Request
+from realtime_trio._state.acknowledgements import ACKNOWLEDGED, Acknowledgements, Pending
 from realtime_trio.errors import RemoteProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     AssistantMessage,
@@ -44,9 +44,6 @@ from realtime_trio.events import (
 )
 
 
-def nobody_waits() -> None: ...
-
-
 def update(event_id: str) -> SessionUpdate:
     return SessionUpdate(event_id=event_id, session=SessionConfig())
 
@@ -62,42 +59,40 @@ def refusal(of: str | None, **details: str) -> ErrorEvent:
     )
 
 
-def expect(replies: Replies, event: Event) -> Request:
-    request = replies.expect(event, nobody_waits)
+def expect(acknowledgements: Acknowledgements, event: Event) -> Pending:
+    request = acknowledgements.expect(event)
     assert request is not None
     return request
 
 
 def test_an_acknowledgement_settles_the_request() -> None:
-    replies, calls = Replies(), []
-    request = replies.expect(update("a"), lambda: calls.append("settled"))
-    assert request is not None
+    acknowledgements = Acknowledgements()
+    request = expect(acknowledgements, update("a"))
     answer = updated()
-    replies.settle(answer)
-    assert request.answer is answer
+    assert acknowledgements.settle(answer) is request
+    assert request.acknowledgement is answer
     assert request.error is None
-    assert calls == ["settled"]
 
 
 def test_acknowledgements_of_one_kind_are_matched_in_the_order_of_the_requests() -> None:
-    replies = Replies()
-    requests = [expect(replies, update(event_id)) for event_id in "abc"]
+    acknowledgements = Acknowledgements()
+    requests = [expect(acknowledgements, update(event_id)) for event_id in "abc"]
     answers = [updated(str(n)) for n in range(3)]
     for answer in answers:
-        replies.settle(answer)
-    assert [request.answer for request in requests] == answers
+        acknowledgements.settle(answer)
+    assert [request.acknowledgement for request in requests] == answers
 
 
 def test_requests_of_different_kinds_do_not_answer_each_other() -> None:
-    replies = Replies()
-    one = expect(replies, update("a"))
+    acknowledgements = Acknowledgements()
+    one = expect(acknowledgements, update("a"))
     other = expect(
-        replies, TranslationSessionUpdate(event_id="b", session=TranslationSessionConfig())
+        acknowledgements, TranslationSessionUpdate(event_id="b", session=TranslationSessionConfig())
     )
     session = TranslationSession(id="sess_1", expires_at=0, model="t", audio=TranslationAudio())
     answer = TranslationSessionUpdated(event_id="event_1", session=session)
-    replies.settle(answer)
-    assert (one.answer, other.answer) == (None, answer)
+    acknowledgements.settle(answer)
+    assert (one.acknowledgement, other.acknowledgement) == (None, answer)
 
 
 def item(item_id: str | None) -> UserMessage:
@@ -136,42 +131,48 @@ TRUNCATE = ConversationItemTruncate(event_id="a", item_id="item_1", content_inde
 def test_every_kind_of_request_has_its_acknowledgement(
     request_: ClientEvent, answer: ServerEvent
 ) -> None:
-    replies = Replies()
-    request = expect(replies, request_)
-    assert not replies.settle(ResponseDone(event_id="event_1", response=Response(id="resp_1")))
-    assert replies.settle(answer)
-    assert request.answer is answer
-    assert not replies.settle(answer)
+    acknowledgements = Acknowledgements()
+    request = expect(acknowledgements, request_)
+    assert not acknowledgements.settle(
+        ResponseDone(event_id="event_1", response=Response(id="resp_1"))
+    )
+    assert acknowledgements.settle(answer)
+    assert request.acknowledgement is answer
+    assert not acknowledgements.settle(answer)
 
 
 def test_what_concerns_an_item_is_answered_by_what_names_it_in_whatever_order() -> None:
-    replies = Replies()
+    acknowledgements = Acknowledgements()
     one, other = (
-        expect(replies, ConversationItemDelete(event_id=name, item_id=f"item_{name}"))
+        expect(acknowledgements, ConversationItemDelete(event_id=name, item_id=f"item_{name}"))
         for name in "ab"
     )
-    kept = expect(replies, ConversationItemRetrieve(event_id="c", item_id="item_a"))
-    replies.settle(ConversationItemDeleted(event_id="event_1", item_id="item_z"))
-    replies.settle(ConversationItemDeleted(event_id="event_1", item_id="item_b"))
-    assert (one.answer, kept.answer, other.answer is not None) == (None, None, True)
-    replies.settle(ConversationItemDeleted(event_id="event_1", item_id="item_a"))
-    assert (one.answer is not None, kept.answer) == (True, None)
+    kept = expect(acknowledgements, ConversationItemRetrieve(event_id="c", item_id="item_a"))
+    acknowledgements.settle(ConversationItemDeleted(event_id="event_1", item_id="item_z"))
+    acknowledgements.settle(ConversationItemDeleted(event_id="event_1", item_id="item_b"))
+    assert (one.acknowledgement, kept.acknowledgement, other.acknowledgement is not None) == (
+        None,
+        None,
+        True,
+    )
+    acknowledgements.settle(ConversationItemDeleted(event_id="event_1", item_id="item_a"))
+    assert (one.acknowledgement is not None, kept.acknowledgement) == (True, None)
 
 
 def test_an_item_of_a_response_does_not_answer_for_one_that_is_created() -> None:
-    replies = Replies()
-    request = expect(replies, CREATE)
-    replies.settle(
+    acknowledgements = Acknowledgements()
+    request = expect(acknowledgements, CREATE)
+    acknowledgements.settle(
         ConversationItemAdded(event_id="event_1", item=AssistantMessage(id="item_2", content=[]))
     )
-    assert request.answer is None
+    assert request.acknowledgement is None
 
 
 def test_requests_about_the_same_item_are_answered_in_their_order() -> None:
-    replies = Replies()
+    acknowledgements = Acknowledgements()
     first, second = (
         expect(
-            replies,
+            acknowledgements,
             ConversationItemTruncate(event_id=name, item_id="i", content_index=0, audio_end_ms=5),
         )
         for name in "ab"
@@ -179,9 +180,9 @@ def test_requests_about_the_same_item_are_answered_in_their_order() -> None:
     answer = ConversationItemTruncated(
         event_id="event_1", item_id="i", content_index=0, audio_end_ms=5
     )
-    replies.settle(answer)
-    assert (first.answer, second.answer) == (answer, None)
-    replies.settle(refusal("b"))
+    acknowledgements.settle(answer)
+    assert (first.acknowledgement, second.acknowledgement) == (answer, None)
+    acknowledgements.settle(refusal("b"))
     assert second.error is not None
 
 
@@ -196,11 +197,13 @@ def test_requests_about_the_same_item_are_answered_in_their_order() -> None:
 def test_a_refusal_without_an_event_id_settles_the_request_whose_item_it_quotes(
     event: ClientEvent, code: str
 ) -> None:
-    replies = Replies()
+    acknowledgements = Acknowledgements()
     others = [
-        expect(replies, other) for other in (DELETE, RETRIEVE, TRUNCATE) if other is not event
+        expect(acknowledgements, other)
+        for other in (DELETE, RETRIEVE, TRUNCATE)
+        if other is not event
     ]
-    request = expect(replies, event)
+    request = expect(acknowledgements, event)
 
     def quoting(text: str, code: str) -> ErrorEvent:
         detail = ErrorDetail(
@@ -210,30 +213,30 @@ def test_a_refusal_without_an_event_id_settles_the_request_whose_item_it_quotes(
         )
         return ErrorEvent(event_id="event_1", error=detail)
 
-    assert not replies.settle(quoting("item_11", code))
-    assert not replies.settle(quoting("item_1", "something_else"))
-    assert replies.settle(quoting("item_1", code))
+    assert not acknowledgements.settle(quoting("item_11", code))
+    assert not acknowledgements.settle(quoting("item_1", "something_else"))
+    assert acknowledgements.settle(quoting("item_1", code))
     assert isinstance(request.error, ServerError)
     assert (request.error.code, request.error.event_id) == (code, "a")
     assert [other.error for other in others] == [None, None]
 
 
 def test_one_can_ask_whether_a_kind_of_request_is_open() -> None:
-    replies = Replies()
-    assert not replies.awaits(SessionUpdate)
-    expect(replies, update("a"))
-    expect(replies, update("b"))
-    replies.settle(updated())
-    assert replies.awaits(SessionUpdate)
-    assert not replies.awaits(InputAudioBufferCommit)
-    replies.settle(refusal("b"))
-    assert not replies.awaits(SessionUpdate)
+    acknowledgements = Acknowledgements()
+    assert not acknowledgements.awaits(SessionUpdate)
+    expect(acknowledgements, update("a"))
+    expect(acknowledgements, update("b"))
+    acknowledgements.settle(updated())
+    assert acknowledgements.awaits(SessionUpdate)
+    assert not acknowledgements.awaits(InputAudioBufferCommit)
+    acknowledgements.settle(refusal("b"))
+    assert not acknowledgements.awaits(SessionUpdate)
 
 
 def test_a_refusal_settles_the_request_it_names_and_no_other() -> None:
-    replies = Replies()
-    first, second, third = (expect(replies, update(event_id)) for event_id in "abc")
-    replies.settle(refusal("b", code="invalid_value", param="session.voice"))
+    acknowledgements = Acknowledgements()
+    first, second, third = (expect(acknowledgements, update(event_id)) for event_id in "abc")
+    acknowledgements.settle(refusal("b", code="invalid_value", param="session.voice"))
     assert (first.error, third.error) == (None, None)
     assert isinstance(second.error, ServerError)
     assert (second.error.code, second.error.param, second.error.message, second.error.event_id) == (
@@ -244,25 +247,29 @@ def test_a_refusal_settles_the_request_it_names_and_no_other() -> None:
     )
     answers = [updated("1"), updated("2")]
     for answer in answers:
-        replies.settle(answer)
-    assert [request.answer for request in (first, second, third)] == [answers[0], None, answers[1]]
+        acknowledgements.settle(answer)
+    assert [request.acknowledgement for request in (first, second, third)] == [
+        answers[0],
+        None,
+        answers[1],
+    ]
 
 
 @pytest.mark.parametrize("of", [None, "", "somebody-else"])
 def test_an_error_about_something_else_settles_nothing(of: str | None) -> None:
-    replies = Replies()
-    request = expect(replies, update("a"))
-    replies.settle(refusal(of))
+    acknowledgements = Acknowledgements()
+    request = expect(acknowledgements, update("a"))
+    acknowledgements.settle(refusal(of))
     assert request.error is None
 
 
 def test_an_answer_nobody_asked_for_is_no_surprise() -> None:
-    replies = Replies()
-    replies.settle(updated())
-    replies.settle(refusal("a"))
-    replies.settle(InputAudioBufferCommitted(event_id="event_1", item_id="item_1"))
-    request = expect(replies, update("a"))
-    assert request.answer is None
+    acknowledgements = Acknowledgements()
+    acknowledgements.settle(updated())
+    acknowledgements.settle(refusal("a"))
+    acknowledgements.settle(InputAudioBufferCommitted(event_id="event_1", item_id="item_1"))
+    request = expect(acknowledgements, update("a"))
+    assert request.acknowledgement is None
 
 
 @pytest.mark.parametrize(
@@ -285,31 +292,26 @@ def test_an_answer_nobody_asked_for_is_no_surprise() -> None:
 def test_what_has_no_answer_that_could_be_told_is_no_request(
     event: ClientEvent | UnknownEvent,
 ) -> None:
-    replies = Replies()
-    assert replies.expect(event, nobody_waits) is None
-    request = expect(replies, update("b"))
-    replies.settle(updated())
-    assert request.answer is not None
+    acknowledgements = Acknowledgements()
+    assert acknowledgements.expect(event) is None
+    request = expect(acknowledgements, update("b"))
+    acknowledgements.settle(updated())
+    assert request.acknowledgement is not None
 
 
 def test_closing_settles_everything_that_is_open() -> None:
-    replies, calls = Replies(), []
-    open_requests = [
-        replies.expect(update(event_id), lambda: calls.append("settled")) for event_id in "ab"
-    ]
-    answered = open_requests.pop(0)
-    assert answered is not None
-    replies.settle(updated())
+    acknowledgements = Acknowledgements()
+    answered, pending = (expect(acknowledgements, update(event_id)) for event_id in "ab")
+    acknowledgements.settle(updated())
     error = SessionClosed("over")
-    replies.close(error)
-    replies.close(SessionClosed("again"))
-    assert answered.error is None
-    assert [request and request.error for request in open_requests] == [error]
-    assert calls == ["settled", "settled"]
+    assert acknowledgements.close(error) == (pending,)
+    assert acknowledgements.close(SessionClosed("again")) == ()
+    assert (answered.error, pending.error) == (None, error)
 
 
-def test_a_request_does_not_show_who_waits() -> None:
-    assert "on_settled" not in repr(expect(Replies(), update("a")))
+def test_no_two_rows_of_the_table_are_acknowledged_by_the_same_event() -> None:
+    answers = [answer for row in ACKNOWLEDGED for answer in row.by]
+    assert len(answers) == len(set(answers))
 
 
 @given(
@@ -318,28 +320,23 @@ def test_a_request_does_not_show_who_waits() -> None:
     )
 )
 def test_every_request_is_settled_exactly_once_whatever_happens(steps: list[str]) -> None:
-    replies = Replies()
-    settled: list[str] = []
-    waiting: list[Request] = []
-    expected: list[str | None] = []
+    acknowledgements = Acknowledgements()
+    settled: list[Pending | None] = []
+    waiting: list[Pending] = []
+    expected: list[Pending] = []
     for number, step in enumerate(steps):
         if step == "send":
             event_id = f"evt_{number}"
-            request = replies.expect(
-                update(event_id),
-                lambda event_id=event_id: settled.append(event_id),  # type: ignore[misc]
-            )
-            assert request is not None
-            waiting.append(request)
+            waiting.append(expect(acknowledgements, update(event_id)))
         elif waiting:
             request = waiting.pop(-1 if "newest" in step else 0)
             if step == "acknowledge":
-                replies.settle(updated())
+                settled.append(acknowledgements.settle(updated()))
             else:
-                replies.settle(refusal(request.event.event_id))
-            expected.append(request.event.event_id)
-    replies.close(SessionClosed("over"))
-    assert settled == expected + [request.event.event_id for request in waiting]
+                settled.append(acknowledgements.settle(refusal(request.event.event_id)))
+            expected.append(request)
+    settled += acknowledgements.close(SessionClosed("over"))
+    assert settled == expected + waiting
 
 
 @pytest.mark.parametrize(
@@ -367,27 +364,29 @@ def test_every_request_is_settled_exactly_once_whatever_happens(steps: list[str]
 def test_an_answer_that_cannot_be_read_is_told_to_who_waits_for_it(
     request_: ClientEvent, wire_type: str, raw: dict[str, object]
 ) -> None:
-    replies = Replies()
-    request = expect(replies, request_)
-    assert not replies.settle(UnknownEvent(type="session.renamed", raw=raw))
-    assert replies.settle(UnknownEvent(type=wire_type, raw=raw, problem="required field missing"))
+    acknowledgements = Acknowledgements()
+    request = expect(acknowledgements, request_)
+    assert not acknowledgements.settle(UnknownEvent(type="session.renamed", raw=raw))
+    assert acknowledgements.settle(
+        UnknownEvent(type=wire_type, raw=raw, problem="required field missing")
+    )
     assert isinstance(request.error, RemoteProtocolError)
     assert "required field missing" in str(request.error)
 
 
 def test_an_answer_that_cannot_be_read_and_names_no_item_settles_nothing_that_does() -> None:
-    replies = Replies()
-    expect(replies, ConversationItemDelete(event_id="a", item_id="item_1"))
-    assert not replies.settle(
+    acknowledgements = Acknowledgements()
+    expect(acknowledgements, ConversationItemDelete(event_id="a", item_id="item_1"))
+    assert not acknowledgements.settle(
         UnknownEvent(type="conversation.item.deleted", raw=[], problem="expected an object")
     )
 
 
 def test_a_refused_setting_without_an_event_id_settles_the_oldest_update() -> None:
-    replies = Replies()
-    deletion = expect(replies, ConversationItemDelete(event_id="d", item_id="session"))
-    first, second = expect(replies, update("a")), expect(replies, update("b"))
-    assert not replies.settle(refusal(None, param="sessions.voice"))
-    assert replies.settle(refusal(None, param="session.audio.output.voice"))
+    acknowledgements = Acknowledgements()
+    deletion = expect(acknowledgements, ConversationItemDelete(event_id="d", item_id="session"))
+    first, second = expect(acknowledgements, update("a")), expect(acknowledgements, update("b"))
+    assert not acknowledgements.settle(refusal(None, param="sessions.voice"))
+    assert acknowledgements.settle(refusal(None, param="session.audio.output.voice"))
     assert isinstance(first.error, ServerError)
     assert (first.error.event_id, second.error, deletion.error) == ("a", None, None)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 from strategies import any_server_event
 
-from realtime_trio._state import costs as ledger_module
-from realtime_trio._state.costs import Ledger, Usage
+from realtime_trio._state import costs as costs_module
+from realtime_trio._state.costs import Costs, Usage
 from realtime_trio.events import (
     CachedTokenDetails,
     ConversationItemInputAudioTranscriptionCompleted,
@@ -55,10 +55,10 @@ def transcribed(
 
 
 def test_tokens_are_summed_by_modality_with_the_cached_ones_as_a_share() -> None:
-    ledger = Ledger()
-    ledger.apply(done("resp_1", SPOKEN))
-    ledger.apply(done("resp_2", SPOKEN))
-    assert ledger.usage == Usage(
+    costs = Costs()
+    costs.apply(done("resp_1", SPOKEN))
+    costs.apply(done("resp_2", SPOKEN))
+    assert costs.usage == Usage(
         responses=2,
         total_tokens=240,
         input_tokens=200,
@@ -73,53 +73,53 @@ def test_tokens_are_summed_by_modality_with_the_cached_ones_as_a_share() -> None
         output_text_tokens=10,
         output_audio_tokens=30,
     )
-    assert ledger.usage.cached_share == 0.64
+    assert costs.usage.cached_share == 0.64
 
 
 def test_nothing_costs_nothing() -> None:
-    assert Ledger().usage == Usage()
+    assert Costs().usage == Usage()
     assert Usage().cached_share == 0.0
 
 
 def test_each_response_can_be_looked_up() -> None:
-    ledger = Ledger()
-    ledger.apply(done("resp_1", SPOKEN))
-    assert ledger.of_response("resp_1") == SPOKEN
-    assert ledger.of_response("resp_2") is None
+    costs = Costs()
+    costs.apply(done("resp_1", SPOKEN))
+    assert costs.of_response("resp_1") == SPOKEN
+    assert costs.of_response("resp_2") is None
 
 
 def test_a_cancelled_response_counts_when_it_was_billed() -> None:
-    ledger = Ledger()
-    ledger.apply(done("resp_1", SPOKEN, "cancelled"))
-    ledger.apply(done("resp_2", None, "cancelled"))
-    assert (ledger.usage.responses, ledger.usage.total_tokens) == (1, 120)
+    costs = Costs()
+    costs.apply(done("resp_1", SPOKEN, "cancelled"))
+    costs.apply(done("resp_2", None, "cancelled"))
+    assert (costs.usage.responses, costs.usage.total_tokens) == (1, 120)
 
 
 def test_usage_without_details_counts_in_the_totals() -> None:
-    ledger = Ledger()
-    ledger.apply(done("resp_1", ResponseUsage(total_tokens=3, input_tokens=1, output_tokens=2)))
-    assert ledger.usage == Usage(responses=1, total_tokens=3, input_tokens=1, output_tokens=2)
+    costs = Costs()
+    costs.apply(done("resp_1", ResponseUsage(total_tokens=3, input_tokens=1, output_tokens=2)))
+    assert costs.usage == Usage(responses=1, total_tokens=3, input_tokens=1, output_tokens=2)
 
 
 def test_a_response_reported_twice_counts_once_and_as_it_was_last() -> None:
-    ledger = Ledger()
-    ledger.apply(done("resp_1", SPOKEN))
-    ledger.apply(done("resp_1", ResponseUsage(total_tokens=7)))
-    assert ledger.usage == Usage(responses=1, total_tokens=7)
-    assert ledger.of_response("resp_1") == ResponseUsage(total_tokens=7)
+    costs = Costs()
+    costs.apply(done("resp_1", SPOKEN))
+    costs.apply(done("resp_1", ResponseUsage(total_tokens=7)))
+    assert costs.usage == Usage(responses=1, total_tokens=7)
+    assert costs.of_response("resp_1") == ResponseUsage(total_tokens=7)
 
 
 def test_responses_without_an_id_are_different_ones() -> None:
-    ledger = Ledger()
-    ledger.apply(done("", SPOKEN))
-    ledger.apply(done("", SPOKEN))
-    assert ledger.usage.responses == 2
+    costs = Costs()
+    costs.apply(done("", SPOKEN))
+    costs.apply(done("", SPOKEN))
+    assert costs.usage.responses == 2
 
 
 def test_transcriptions_are_apart_by_tokens_and_by_seconds() -> None:
-    ledger = Ledger()
+    costs = Costs()
     details = TranscriptionTokenDetails(text_tokens=1, audio_tokens=16)
-    ledger.apply(
+    costs.apply(
         transcribed(
             "item_1",
             TokenTranscriptionUsage(
@@ -127,13 +127,13 @@ def test_transcriptions_are_apart_by_tokens_and_by_seconds() -> None:
             ),
         )
     )
-    ledger.apply(
+    costs.apply(
         transcribed(
             "item_2", TokenTranscriptionUsage(input_tokens=1, output_tokens=1, total_tokens=2)
         )
     )
-    ledger.apply(transcribed("item_3", DurationTranscriptionUsage(seconds=2.5)))
-    assert ledger.usage == Usage(
+    costs.apply(transcribed("item_3", DurationTranscriptionUsage(seconds=2.5)))
+    assert costs.usage == Usage(
         transcriptions=3,
         transcription_tokens=24,
         transcription_input_tokens=18,
@@ -145,31 +145,31 @@ def test_transcriptions_are_apart_by_tokens_and_by_seconds() -> None:
 
 
 def test_cumulative_snapshots_of_a_transcription_count_once() -> None:
-    ledger = Ledger()
-    ledger.apply(transcribed("item_1", DurationTranscriptionUsage(seconds=1.0)))
-    ledger.apply(transcribed("item_1", DurationTranscriptionUsage(seconds=2.5)))
-    assert (ledger.usage.transcriptions, ledger.usage.transcription_seconds) == (1, 2.5)
+    costs = Costs()
+    costs.apply(transcribed("item_1", DurationTranscriptionUsage(seconds=1.0)))
+    costs.apply(transcribed("item_1", DurationTranscriptionUsage(seconds=2.5)))
+    assert (costs.usage.transcriptions, costs.usage.transcription_seconds) == (1, 2.5)
 
 
 def test_a_kind_of_billing_from_the_future_counts_nothing() -> None:
-    ledger = Ledger()
-    ledger.apply(transcribed("item_1", UnknownObject("moons", {"type": "moons"})))
-    assert ledger.usage == Usage()
+    costs = Costs()
+    costs.apply(transcribed("item_1", UnknownObject("moons", {"type": "moons"})))
+    assert costs.usage == Usage()
 
 
 def test_the_latest_rate_limits_are_kept_by_name() -> None:
-    ledger = Ledger()
+    costs = Costs()
     tokens, requests = (
         RateLimit(name="tokens", remaining=10),
         RateLimit(name="requests", remaining=3),
     )
-    ledger.apply(
+    costs.apply(
         RateLimitsUpdated(
             event_id="e", rate_limits=(RateLimit(name="tokens", remaining=20), requests)
         )
     )
-    ledger.apply(RateLimitsUpdated(event_id="e", rate_limits=(tokens,)))
-    assert ledger.rate_limits == {"tokens": tokens, "requests": requests}
+    costs.apply(RateLimitsUpdated(event_id="e", rate_limits=(tokens,)))
+    assert costs.rate_limits == {"tokens": tokens, "requests": requests}
 
 
 def test_usages_add_and_subtract() -> None:
@@ -183,25 +183,25 @@ def test_usages_add_and_subtract() -> None:
 def test_what_can_be_looked_up_is_bounded_and_the_sums_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ledger_module, "_REMEMBERED", 2)
-    ledger = Ledger()
+    monkeypatch.setattr(costs_module, "_REMEMBERED", 2)
+    costs = Costs()
     for number in range(3):
-        ledger.apply(done(f"resp_{number}", SPOKEN))
-    assert [ledger.of_response(f"resp_{number}") is not None for number in range(3)] == [
+        costs.apply(done(f"resp_{number}", SPOKEN))
+    assert [costs.of_response(f"resp_{number}") is not None for number in range(3)] == [
         False,
         True,
         True,
     ]
-    assert ledger.usage.responses == 3
+    assert costs.usage.responses == 3
 
 
 @given(st.lists(any_server_event(), max_size=10))
 def test_no_event_makes_it_raise_and_the_usage_handed_out_never_changes(
     events: list[ServerEvent],
 ) -> None:
-    ledger = Ledger()
+    costs = Costs()
     for event in events:
-        before = ledger.usage
+        before = costs.usage
         copy = attrs.evolve(before)
-        ledger.apply(event)
+        costs.apply(event)
         assert before == copy

@@ -158,6 +158,8 @@ def test_a_context_is_filled_in() -> None:
         session=cast("Session", None),
         call=FunctionCall(name="remind", arguments='{"text": "tea"}', call_id="call_1"),
         deadline=math.inf,
+        report=lambda progress: None,
+        respond_early=lambda result, respond: None,
     )
     assert remind.wants_context
     assert not add.wants_context

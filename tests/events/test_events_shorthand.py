@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from realtime_trio._session.shorthand import MessageContent, difference, identified, user_message
+from realtime_trio._session.base import with_id
 from realtime_trio.audio import AudioData
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
-    UNSET,
     AudioFormat,
     InputAudio,
     InputImage,
     InputText,
     Item,
+    MessageContent,
     OutputText,
     RealtimeSession,
     ServerVad,
@@ -57,7 +57,7 @@ PRESENT = RealtimeSession(
 def test_a_message_can_be_made_of_anything_that_can_be_said(
     content: MessageContent, parts: list[UserContent]
 ) -> None:
-    assert user_message(content) == UserMessage(content=parts)
+    assert UserMessage.of(content) == UserMessage(content=parts)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_message_can_be_made_of_anything_that_can_be_said(
 )
 def test_what_cannot_be_said_is_refused_with_what_can(content: MessageContent) -> None:
     with pytest.raises(LocalProtocolError, match=r"^cannot send \w+ in a message; allowed: "):
-        user_message(content)
+        UserMessage.of(content)
 
 
 @pytest.mark.parametrize(
@@ -77,21 +77,21 @@ def test_what_cannot_be_said_is_refused_with_what_can(content: MessageContent) -
     ],
 )
 def test_an_item_without_an_id_gets_one(item: Item, item_id: str | None) -> None:
-    assert identified(item, lambda prefix: f"{prefix}new").id == item_id
+    assert with_id(item, lambda prefix: f"{prefix}new").id == item_id
 
 
 @pytest.mark.parametrize(
     ("wanted", "change"),
     [
-        (SessionConfig(), UNSET),
-        (SessionConfig.of(instructions="Be brief.", voice="marin"), UNSET),
+        (SessionConfig(), None),
+        (SessionConfig.of(instructions="Be brief.", voice="marin"), None),
         (
             SessionConfig.of(
                 turn_detection=ServerVad(threshold=0.5), input_format=AudioFormat.pcm()
             ),
-            UNSET,
+            None,
         ),
-        (SessionConfig.of(transcription=None), UNSET),
+        (SessionConfig.of(transcription=None), None),
         (SessionConfig.of(instructions="", voice="marin"), SessionConfig.of(instructions="")),
         (SessionConfig.of(turn_detection=None, speed=1.0), SessionConfig.of(turn_detection=None)),
         (
@@ -101,12 +101,12 @@ def test_an_item_without_an_id_gets_one(item: Item, item_id: str | None) -> None
     ],
 )
 def test_only_what_differs_is_left(wanted: SessionConfig, change: object) -> None:
-    assert difference(wanted, PRESENT) == change
+    assert wanted.changes_from(PRESENT) == change
 
 
 def test_everything_differs_from_what_was_never_reported() -> None:
     wanted = SessionConfig.of(voice="marin", instructions="Be brief.")
-    assert difference(wanted, RealtimeSession()) == wanted
+    assert wanted.changes_from(RealtimeSession()) == wanted
 
 
 @given(
@@ -119,5 +119,6 @@ def test_everything_differs_from_what_was_never_reported() -> None:
     )
 )
 def test_what_is_left_asked_for_again_is_left_again(settings: dict[str, str]) -> None:
-    change = difference(SessionConfig.of(**settings), PRESENT)  # type: ignore[arg-type]  # of the right types, by name
-    assert change is UNSET or difference(change, PRESENT) == change
+    wanted = SessionConfig.of(**settings)  # type: ignore[arg-type]  # of the right types, by name
+    change = wanted.changes_from(PRESENT)
+    assert change is None or change.changes_from(PRESENT) == change

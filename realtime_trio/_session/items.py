@@ -1,0 +1,105 @@
+"""What can be done to single items of the conversation.
+
+Owns inserting, deleting, retrieving and truncating: each waits until the server has done it.
+"""
+
+from __future__ import annotations
+
+from realtime_trio._session.base import with_id
+from realtime_trio._session.input_audio import InputAudioSession
+from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio.errors import LocalProtocolError
+from realtime_trio.events import (
+    ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemRetrieve,
+    ConversationItemTruncate,
+    Item,
+    OutputAudio,
+    RealtimeSession,
+    UnknownObject,
+)
+
+
+class ItemSession(InputAudioSession[RealtimeSession]):
+    """Base of sessions that hold a conversation with items that come and go."""
+
+    async def insert_item(
+        self, item: Item, *, previous_item_id: str | None = None
+    ) -> ConversationItem:
+        """Add an item to the conversation and wait until the server has taken it.  Starts no response.
+
+        Args:
+            item: The item; gets an id if it has none.
+            previous_item_id: Insert after this item; `root` at the front; None appends.
+
+        Raises:
+            ServerError: The server refused it.
+            LocalProtocolError: It does not fit the protocol; nothing was sent.
+            SessionClosed: The session ended before the answer came.
+        """
+        if isinstance(item, UnknownObject):
+            raise LocalProtocolError(
+                "only items of known types can be inserted; send others with send_raw()"
+            )
+        item = with_id(item, self._new_id)
+        await self._request(ConversationItemCreate(item=item, previous_item_id=previous_item_id))
+        return self._known_item(str(item.id))
+
+    async def delete_item(self, item_id: str) -> None:
+        """Delete an item and wait until it is gone.
+
+        Raises:
+            ServerError: The server refused, e.g. because there is no such item.
+            SessionClosed: The session ended before the answer came.
+        """
+        await self._request(ConversationItemDelete(item_id=item_id))
+
+    async def retrieve_item(self, item_id: str) -> ConversationItem:
+        """Fetch an item as the server keeps it, audio included, into the conversation.
+
+        Raises:
+            ServerError: The server refused, e.g. because there is no such item.
+            SessionClosed: The session ended before the answer came.
+        """
+        await self._request(ConversationItemRetrieve(item_id=item_id))
+        return self._known_item(item_id)
+
+    async def truncate(
+        self, item_id: str, audio_end_ms: int, *, content_index: int = 0
+    ) -> ConversationItem:
+        """Cut an assistant message to what the user heard, and wait until the server has done so.
+
+        Args:
+            item_id: The message.
+            audio_end_ms: Milliseconds to keep.
+            content_index: Its part.
+
+        Raises:
+            ServerError: The server refused, e.g. because there is less audio.
+            SessionClosed: The session ended before the answer came.
+        """
+        await self._request(
+            ConversationItemTruncate(
+                item_id=item_id, content_index=content_index, audio_end_ms=audio_end_ms
+            )
+        )
+        return self._known_item(item_id)
+
+    def _known_item(self, item_id: str) -> ConversationItem:
+        item = self._conversation.get(item_id)
+        if item is None:  # deleted since, or not of this session
+            raise LocalProtocolError(f"there is no item {item_id!r} in the conversation")
+        return item
+
+    def _spoken_item(self, item_id: str) -> ConversationItem:
+        item = self._conversation.get(item_id)
+        if item is None:
+            raise LocalProtocolError(f"there is no item {item_id!r} in the conversation")
+        if item.type != "message" or item.role != "assistant":
+            raise LocalProtocolError(
+                f"item {item_id!r} is no assistant message; only those can be interrupted"
+            )
+        if not any(isinstance(part, OutputAudio) for part in item.parts) or item.audio_ms == 0:
+            raise LocalProtocolError(f"item {item_id!r} has no audio that could be cut")
+        return item

@@ -1,0 +1,129 @@
+"""One socket of a session: its transport and codec, the two loops on it, and how far it is.
+
+Owns what comes and goes with the socket.  What outlives it, the queue of what is to be sent
+included, belongs to the session.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+import trio
+
+from realtime_trio._protocol.codec import Codec
+from realtime_trio._runtime.outbox import Outbox
+from realtime_trio._transport.contract import Close, Transport
+from realtime_trio.connection import decode
+from realtime_trio.errors import ConnectionLost
+from realtime_trio.events import Event, ServerEvent
+
+_logger = logging.getLogger("realtime_trio")
+
+
+class Phase(enum.IntEnum):
+    """How far the life of a link is.  It never goes back."""
+
+    CONNECTING = enum.auto()
+    """The server has not said that the session begins."""
+    CONFIGURING = enum.auto()
+    """It has begun, and the server has not yet taken the configuration it was given."""
+    READY = enum.auto()
+    """It can be used."""
+    LEAVING = enum.auto()
+    """The block is being left: what was sent is being written."""
+    OVER = enum.auto()
+    """Everything has been said: however the connection ends now, nothing is lost."""
+
+
+class Link:
+    """One socket of a session.
+
+    Args:
+        transport: A connected transport.
+        codec: Reads and writes what travels on it.
+        configures: Whether the session is ready only when a configuration has been taken.
+    """
+
+    def __init__(self, transport: Transport, codec: Codec, *, configures: bool) -> None:
+        self.codec = codec
+        self._transport = transport
+        self._configures = configures
+        self._phase = Phase.CONNECTING
+        self._begun = trio.Event()
+
+    @property
+    def phase(self) -> Phase:
+        """How far it is."""
+        return self._phase
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the session on it could be used.
+
+        It is decided by what the server said before it said something else, and not by which task
+        runs first when it said everything at once.
+        """
+        return self._phase >= Phase.READY
+
+    @property
+    def closed(self) -> Close | None:
+        """How the connection ended, None while it is open."""
+        return self._transport.closed
+
+    def enter(self, phase: Phase) -> None:
+        """Go on to a phase, or stay in a later one: the only place where the phase changes."""
+        self._phase = max(self._phase, phase)
+
+    def begin(self) -> None:
+        """The server has said that the session begins."""
+        self.enter(Phase.CONFIGURING if self._configures else Phase.READY)
+        self._begun.set()
+
+    def configured(self) -> None:
+        """The server has taken a configuration."""
+        if self._phase is Phase.CONFIGURING:
+            self.enter(Phase.READY)
+
+    async def wait_begun(self) -> None:
+        """Wait until the server has said that the session begins."""
+        await self._begun.wait()
+
+    async def receive_loop(self, understand: Callable[[ServerEvent], None]) -> None:
+        """Hand every server event to `understand`, until the connection ends.
+
+        It awaits nothing but the transport.
+        """
+        while batch := await self._transport.receive():
+            for message in batch:
+                understand(decode(self.codec, message))
+
+    async def send_loop(
+        self, outbox: Outbox[tuple[Event, str]], note: Callable[[Event], None]
+    ) -> None:
+        """Write what waits in the outbox, until it is closed; `note` sees every event before.
+
+        Nothing is written any more once the connection has ended, and nobody is told so here: the
+        receive loop sees the end too, and knows what it means.  Until it has closed the outbox
+        nobody is told to stop, because whoever is sending would get a `SessionClosed` of their own
+        instead of the `ConnectionLost`.
+        """
+        try:
+            while (entry := await outbox.take()) is not None:
+                event, text = entry
+                if self._transport.closed is not None:
+                    continue
+                note(event)
+                if _logger.isEnabledFor(logging.DEBUG):
+                    _logger.debug("sending %s (%d characters)", event.type, len(text))
+                with suppress(ConnectionLost):
+                    await self._transport.send(text)
+        finally:
+            outbox.discard()
+
+    async def aclose(self) -> None:
+        """Say goodbye."""
+        self.enter(Phase.OVER)
+        await self._transport.aclose()

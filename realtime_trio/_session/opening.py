@@ -1,0 +1,153 @@
+"""Opening a voice session, from keywords to a session that is ready."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Unpack
+
+import attrs
+
+from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._runtime.nursery import ServiceNursery
+from realtime_trio._session.base import generate_id, run_session, with_id
+from realtime_trio._session.link import Link
+from realtime_trio._session.tool_calls import MakeContext, ToolLimits
+from realtime_trio._session.tool_context import ToolContext
+from realtime_trio._session.voice import Session
+from realtime_trio._state.conversation.audio import Retention
+from realtime_trio._state.conversation.history import history_events
+from realtime_trio._transport.contract import Transport
+from realtime_trio.connection import ConnectOptions, check_options
+from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError
+from realtime_trio.events import (
+    UNSET,
+    JsonObject,
+    SessionConfig,
+    SessionSettings,
+    SessionUpdate,
+)
+from realtime_trio.tools.registry import AnyTool, ToolRegistry
+
+
+class SessionOptions(ConnectOptions, SessionSettings, total=False):
+    """Every keyword of `open_session`: how to connect, and how the session shall be."""
+
+
+@asynccontextmanager
+async def open_session(
+    model: str | None = None,
+    *,
+    url: str | Endpoint | None = None,
+    transport: Transport | None = None,
+    record: str | os.PathLike[str] | None = None,
+    tools: Iterable[AnyTool] | None = None,
+    tool_concurrency: int = 8,
+    tool_timeout: float = 60.0,
+    approval_timeout: float = 300.0,
+    history: Iterable[JsonObject] = (),
+    retention: Retention = "all",
+    capacity: int | None = None,
+    new_id: Callable[[str], str] = generate_id,
+    **options: Unpack[SessionOptions],
+) -> AsyncIterator[Session]:
+    """Open a voice session: ready when the block is entered, closed and gone when it is left.
+
+    Args:
+        model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
+        url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
+            and then OpenAI's own.
+        transport: A connected transport to use instead of connecting, for tests and tunnels; the
+            block closes it.
+        record: A file to record the session in as it goes over the wire, but for keys; see
+            `open_recording`.
+        tools: What the model may call: functions, which the session runs and answers for;
+            definitions without a function, which you answer for with `send_tool_output`; and tools
+            on MCP servers, which the service runs.  None leaves what the server has by itself.
+        tool_concurrency: How many of the functions run at once; the others wait.
+        tool_timeout: Seconds a function may take unless it was decorated otherwise; then the model
+            is told that it timed out.
+        approval_timeout: Seconds a call waits for its approval; then the model is told that there
+            was none.
+        history: An earlier conversation, as `session.conversation.export()` wrote it.
+            `session.omissions` says what could not be replayed.
+        retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds of
+            each kind.
+        capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
+        new_id: Makes the ids of client events and items: called with a prefix.
+        **options: How to connect, see `ConnectOptions`, and how the session shall be, see
+            `SessionConfig.of`.
+
+    Raises:
+        ConnectionFailed: There was no session within `connect_timeout`: unreachable, refused, a
+            wrong key, an unknown model, or a configuration the server does not accept.
+        ConnectionLost: The connection ended in the middle of the block in any other way than a
+            clean close.  It leaves bare, not in a group; an exception of the block wins over it and
+            gets a note.
+        LocalProtocolError, ToolDefinitionError, TypeError: An argument is unusable; nothing was
+            sent.
+
+    Leaving in the normal way first writes what was sent, within `close_timeout`; leaving by an
+    exception or a cancellation does not.  Tools that still run are stopped, and their calls are
+    answered as cancelled.
+    """
+    check_options(options, SessionOptions)
+    settings: Any = {
+        name: value for name, value in options.items() if name in SessionSettings.__annotations__
+    }
+    connecting: Any = {
+        name: value for name, value in options.items() if name in ConnectOptions.__annotations__
+    }
+    registry = ToolRegistry(tools or ())
+    limits = ToolLimits(
+        concurrency=tool_concurrency, timeout=tool_timeout, approval_timeout=approval_timeout
+    )
+    config = SessionConfig.of(tools=UNSET if tools is None else registry.definitions, **settings)
+    replay = history_events(history)
+
+    def make_context(session: Session) -> MakeContext:
+        return partial(ToolContext, session=session)
+
+    def make(link: Link, services: ServiceNursery) -> Session:
+        return Session(
+            link,
+            services,
+            capacity=capacity,
+            new_id=new_id,
+            retention=retention,
+            tools=registry,
+            limits=limits,
+            make_context=make_context,
+            omissions=replay.omitted,
+        )
+
+    async with run_session(
+        make,
+        SessionKind.REALTIME,
+        SessionUpdate(event_id=new_id("evt_"), session=config)
+        if config != SessionConfig()
+        else None,
+        model=model,
+        url=url,
+        transport=transport,
+        record=record,
+        options=connecting,
+    ) as session:
+        if tools is None:  # what the server gives the model by itself stays when one more is added
+            with suppress(LocalProtocolError):
+                session._offered.begin_with(ToolRegistry(session.config.tools or ()))
+        creates = [
+            attrs.evolve(create, item=with_id(create.item, new_id)) for create in replay.events
+        ]
+        replayed = [await session._send_request(create) for create in creates]
+        for pending in replayed:
+            try:
+                await session._wait_for_ack(pending)
+            except ServerError as error:
+                raise ConnectionFailed(
+                    f"the service refused the history: {error}", code=error.code
+                ) from error
+        yield session

@@ -1,0 +1,307 @@
+"""Talking: what the user says, and the responses of the model.
+
+Owns asking for responses, one turn after the other, and giving them up.  Tools and configuration
+are for the voice session that builds on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Unpack
+
+import attrs
+import numpy as np
+import trio
+
+from realtime_trio._runtime.nursery import ServiceNursery
+from realtime_trio._session.items import ItemSession
+from realtime_trio._session.link import Link
+from realtime_trio._session.response_book import ResponseBook
+from realtime_trio._session.responses import FOLLOWED, Answer, LiveResponse
+from realtime_trio._state.conversation.audio import Retention
+from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.turns import (
+    ResponseRequest,
+    Turns,
+)
+from realtime_trio.connection import check_options
+from realtime_trio.errors import LocalProtocolError, SessionClosed
+from realtime_trio.events import (
+    AudioFormat,
+    ConversationItemCreate,
+    ConversationItemTruncate,
+    ErrorEvent,
+    InputAudioBufferClear,
+    MessageContent,
+    OutputAudio,
+    Response,
+    ResponseConfig,
+    ResponseCreate,
+    ResponseSettings,
+    ServerEvent,
+    UserMessage,
+)
+
+
+class RespondingSession(ItemSession):
+    """Base of sessions in which the model responds."""
+
+    def __init__(
+        self,
+        link: Link,
+        services: ServiceNursery,
+        *,
+        capacity: int | None,
+        new_id: Callable[[str], str],
+        retention: Retention,
+    ) -> None:
+        super().__init__(link, services, capacity=capacity, new_id=new_id, retention=retention)
+        self._turns = Turns(new_id)
+        self._book = ResponseBook(self._turns, self._post)
+
+    # --- speaking ---------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def user_turn(
+        self, *, respond: bool = True, interrupt: bool = True
+    ) -> AsyncIterator[None]:
+        """Push to talk: append audio inside the block; leaving it commits what was appended and asks for a response.
+
+        Needs turn detection to be off.  Leaving by an exception discards the audio, and so does
+        less than 100 ms of it, which is an error.
+
+        Args:
+            respond: Ask for a response at the end.
+            interrupt: Stop the response that is being spoken, as somebody who begins to talk
+                expects.
+
+        Raises:
+            LocalProtocolError: Turn detection is on, or less than 100 ms of audio were appended.
+            ServerError, SessionClosed: As for `update`.
+        """
+        if self._is_detecting_turns:
+            raise LocalProtocolError(
+                "user_turn() needs turn detection to be off: open_session(turn_detection=None)"
+            )
+        await trio.lowlevel.checkpoint()
+        if interrupt:
+            self._take_floor()
+        try:
+            yield
+            await self.commit_audio()
+        except BaseException:
+            self._post(self._named(InputAudioBufferClear()))
+            raise
+        if respond:
+            await self.respond()
+
+    async def send_message(
+        self,
+        content: MessageContent,
+        *,
+        respond: bool = True,
+        previous_item_id: str | None = None,
+        **settings: Unpack[ResponseSettings],
+    ) -> str | None:
+        """Say something to the model, and ask for a response.
+
+        Audio that was appended before and waits to be committed is committed first, if turn
+        detection is off.
+
+        Args:
+            content: A text, audio (int16 or float32 array, or bytes), a content part, or several
+                texts and parts.
+            respond: Ask for a response.
+            previous_item_id: Insert after this item; `root` at the front; None appends.
+            **settings: Settings for this response alone.
+
+        Returns:
+            Id of the user message; None if the content was an empty list, which only asks for a
+            response.
+
+        Raises:
+            LocalProtocolError: The content or the settings do not fit the protocol, or less than
+                100 ms of audio wait to be committed; nothing was sent.
+            SessionClosed: The session has ended.
+        """
+        if settings and not respond:
+            raise TypeError("settings are for the response, and none is asked for")
+        message = attrs.evolve(UserMessage.of(content), id=self._new_id("item_"))
+        create = ConversationItemCreate(item=message, previous_item_id=previous_item_id)
+        self._codec.encode(create)
+        request = self._request_for(None, settings) if respond else None
+        await trio.lowlevel.checkpoint()
+        self._commit_pending()
+        if message.content:
+            await self.send(create)
+        if request is not None:
+            self._want(request)
+        return message.id if message.content else None
+
+    # --- responses --------------------------------------------------------------------------------
+
+    async def respond(
+        self, config: ResponseConfig | None = None, **settings: Unpack[ResponseSettings]
+    ) -> None:
+        """Ask for a response; it goes out when it is its turn, after the response that is active now.
+
+        Audio that was appended and waits to be committed is committed first, if turn detection is
+        off.
+
+        Args:
+            config: Settings for this response alone, as the protocol nests them; or
+            **settings: as flat keywords.  `conversation="none"` makes it out of band: it may run
+                beside others and leaves no trace.
+
+        Raises:
+            LocalProtocolError: The settings do not fit the protocol, or less than 100 ms of audio
+                wait to be committed; nothing was sent.
+            SessionClosed: The session has ended.
+        """
+        request = self._request_for(config, settings)
+        await trio.lowlevel.checkpoint()
+        if not request.is_out_of_band:
+            self._commit_pending()
+        self._want(request)
+
+    @asynccontextmanager
+    async def open_response(
+        self, config: ResponseConfig | None = None, **settings: Unpack[ResponseSettings]
+    ) -> AsyncIterator[LiveResponse]:
+        """Ask for a response and follow it: `async with session.open_response() as response: async for delta in response: ...`.
+
+        Leaving the block before the end cancels the response, or withdraws the request if it has
+        not been its turn yet.
+
+        Args:
+            config: As for `respond`.
+            **settings: As for `respond`.
+        """
+        request = self._request_for(config, settings)
+        await trio.lowlevel.checkpoint()
+        if not request.is_out_of_band:
+            self._commit_pending()
+        with self._follow(request) as live:
+            yield live
+
+    async def ask(
+        self, content: MessageContent | None = None, **settings: Unpack[ResponseSettings]
+    ) -> Answer:
+        """Say something and wait for the answer: the last response of the turn, after all rounds of tools.
+
+        Args:
+            content: As for `send_message`; None asks about what is there already.
+            **settings: Settings for the first response.
+
+        Raises:
+            ServerError: The server refused the response, or the one to its tools.
+            LocalProtocolError: As for `send_message`.
+            SessionClosed: The session ended first.
+
+        Cancellation: cancels the response.
+        """
+        request = self._request_for(None, settings)
+        await trio.lowlevel.checkpoint()
+        if content is not None:
+            await self.send_message(content, respond=False)
+        elif not request.is_out_of_band:
+            self._commit_pending()
+        if request.is_out_of_band:  # its speech is nowhere but in its events
+            with self._follow(request) as live:
+                return await live.wait()
+        self._check_open()
+        response = await self._book.wait_concluded(request)
+        return Answer(response=response, audio=self._audio_of(response))
+
+    async def cancel_response(
+        self, item_id: str | None = None, sample_count: int = 0
+    ) -> ConversationItem | None:
+        """Interrupt the model: cancel its response and, given an item, cut that item to what the user heard.
+
+        Tools that wish to be interrupted (`on_interrupt="cancel"`) are stopped, too.
+
+        Nothing is sent that the server would refuse: no cancel where nothing is active, and no more
+        milliseconds than arrived.
+
+        Args:
+            item_id: The assistant message that was being played; None only cancels.
+            sample_count: How many of its samples were played, at the session's output rate.
+
+        Returns:
+            The item, None if none was given.
+
+        Raises:
+            LocalProtocolError: There is no such item, it is no assistant message, or it has no
+                audio; nothing was sent.
+        """
+        await trio.lowlevel.checkpoint()
+        item = None if item_id is None else self._spoken_item(item_id)
+        self._take_floor()
+        if item is not None:
+            index = next(i for i, part in enumerate(item.parts) if isinstance(part, OutputAudio))
+            heard_ms = min(max(0, sample_count) * 1000 // item.audio_rate, item.audio_ms)
+            self._post(
+                self._named(
+                    ConversationItemTruncate(
+                        item_id=item.id, content_index=index, audio_end_ms=heard_ms
+                    )
+                )
+            )
+        return item
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _take_floor(self) -> None:
+        """Stop the response that is being spoken, as somebody who begins to talk expects."""
+        self._book.act(self._turns.cancel())
+
+    @contextmanager
+    def _follow(self, request: ResponseRequest) -> Iterator[LiveResponse]:
+        self._check_open()
+        with (
+            self._hub.subscribe(*FOLLOWED, kept=False) as stream,
+            self._book.following(request, stream, lambda: self._encoding_of(request)) as live,
+        ):
+            yield live
+
+    def _request_for(
+        self, config: ResponseConfig | None, settings: ResponseSettings
+    ) -> ResponseRequest:
+        if config is not None and settings:
+            raise TypeError("a response takes either a ResponseConfig or keywords, not both")
+        if settings:
+            check_options(settings, ResponseSettings)
+            config = ResponseConfig.of(**settings)
+        event = ResponseCreate(event_id=self._new_id("evt_"), response=config)
+        self._codec.encode(event)
+        return ResponseRequest(event)
+
+    def _want(self, request: ResponseRequest) -> None:
+        self._check_open()
+        self._book.act(self._turns.want_response(request))
+
+    def _encoding_of(self, request: ResponseRequest) -> str:
+        asked, present = request.event.response or ResponseConfig(), self.config
+        outputs = [
+            settings.audio.output for settings in (asked, present) if settings.audio is not None
+        ]
+        formats = [output.format for output in outputs if output is not None]
+        return next(
+            (known.type for known in formats if known is not None and known.type),
+            str(AudioFormat.pcm().type),
+        )
+
+    def _audio_of(self, response: Response) -> np.ndarray[Any, np.dtype[np.int16]]:
+        known = (self._conversation.get(item.id or "") for item in response.output)
+        pieces = [item.audio for item in known if item is not None]
+        return np.concatenate(pieces) if pieces else np.empty(0, np.int16)
+
+    def _is_benign(self, event: ServerEvent) -> bool:
+        if isinstance(event, ErrorEvent) and self._book.is_benign(event.error):
+            return True
+        return super()._is_benign(event)
+
+    def _over(self) -> None:
+        error = SessionClosed("the session ended before the response did")
+        self._book.act(self._turns.disconnected(error))

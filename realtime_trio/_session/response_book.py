@@ -1,0 +1,141 @@
+"""Who waits for which response, and the acting on what the turns decide.
+
+Owns the responses that are being followed or waited for, and the ids of what was sent by reflex.
+When a response may be asked for, and which response answers which request, is decided in
+`_state.turns`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import trio
+from attrs import define, field
+
+from realtime_trio._runtime.hub import EventStream
+from realtime_trio._session.responses import LiveResponse
+from realtime_trio._state.turns import (
+    Actions,
+    Concluded,
+    Failed,
+    Finished,
+    ResponseRequest,
+    Send,
+    Started,
+    Turns,
+    Withdrawn,
+)
+from realtime_trio.errors import ServerError
+from realtime_trio.events import ClientEvent, ErrorDetail, Event, Response
+
+_BENIGN: Final = frozenset(
+    {"response_cancel_not_active", "conversation_already_has_active_response"}
+)
+"""Refusals that mean that something else was faster; the turns deal with them."""
+_REFLEXES: Final = 64
+"""Events sent by reflex whose refusal is recognised; a refusal trails by a round trip."""
+
+
+@define(eq=False)
+class _Waiter:
+    """A task that waits for the end of a turn."""
+
+    done: trio.Event = field(factory=trio.Event)
+    response: Response | None = None
+    error: Exception | None = None
+
+
+class ResponseBook:
+    """The responses that somebody waits for.
+
+    Args:
+        turns: Decides.
+        post: Queues an event at once.
+    """
+
+    def __init__(self, turns: Turns, post: Callable[[ClientEvent], None]) -> None:
+        self._turns = turns
+        self._post = post
+        self._reflexes: deque[str] = deque(maxlen=_REFLEXES)
+        self._live: dict[ResponseRequest, LiveResponse] = {}
+        self._waiters: dict[ResponseRequest, _Waiter] = {}
+
+    def is_benign(self, error: ErrorDetail) -> bool:
+        """Whether this refuses something sent by reflex, because something else was faster."""
+        return error.code in _BENIGN and error.event_id in self._reflexes
+
+    @contextmanager
+    def following(
+        self, request: ResponseRequest, stream: EventStream[Event], encoding: Callable[[], str]
+    ) -> Iterator[LiveResponse]:
+        """Ask for a response and follow it; leaving before its end gives it up."""
+        live = self._live[request] = LiveResponse(stream, encoding)
+        try:
+            self.act(self._turns.want_response(request))
+            yield live
+        finally:
+            if self._live.pop(request, None) is not None:
+                self.act(self._turns.abandon(request))
+
+    async def wait_concluded(self, request: ResponseRequest) -> Response:
+        """Ask for a response and wait for the end of its turn, all rounds of tools included.
+
+        Cancellation: gives the response up.
+
+        Raises:
+            ServerError: It was refused, or the one to its tools was.
+            SessionClosed: The session ended first.
+        """
+        waiter = self._waiters[request] = _Waiter()
+        try:
+            self.act(self._turns.want_response(request))
+            await waiter.done.wait()
+        finally:
+            if self._waiters.pop(request, None) is not None:
+                self.act(self._turns.abandon(request))
+        if waiter.error is not None:
+            raise waiter.error
+        assert waiter.response is not None
+        return waiter.response
+
+    def act(self, actions: Actions) -> None:
+        """Do what the turns say, in their order."""
+        for action in actions:
+            match action:
+                case Send(event=event):
+                    assert event.event_id is not None
+                    self._reflexes.append(event.event_id)
+                    self._post(event)
+                case Started(request=request, response_id=response_id):
+                    if request in self._live:
+                        self._live[request]._id = response_id
+                case Finished(request=request, response=response):
+                    if live := self._live.pop(request, None):
+                        live._end(response)
+                case Concluded(request=request, response=response):
+                    if waiter := self._waiters.pop(request, None):
+                        waiter.response = response
+                        waiter.done.set()
+                case Failed(request=request, error=error):
+                    self._fail(request, error)
+                case Withdrawn(request=request) if self._is_awaited(request):
+                    why = "the response was cancelled before it began"
+                    self._fail(request, ServerError(why, event_id=request.event.event_id))
+                case Withdrawn():
+                    pass
+
+    def _is_awaited(self, request: ResponseRequest) -> bool:
+        return request in self._live or request in self._waiters
+
+    def _fail(self, request: ResponseRequest, error: Exception) -> None:
+        with suppress(ValueError):
+            # A refusal that somebody is told of is not benign.
+            self._reflexes.remove(str(request.event.event_id))
+        if live := self._live.pop(request, None):
+            live._end(error)
+        if waiter := self._waiters.pop(request, None):
+            waiter.error = error
+            waiter.done.set()

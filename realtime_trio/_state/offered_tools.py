@@ -1,0 +1,62 @@
+"""Which tools the model has been offered, while the list is changing.
+
+Owns the present list and the former one.  Pure.  The server is told of a new list, and the model
+may call from it before anybody has looked at the acknowledgement; it may also still call from the
+former one.  So both are known until the server has answered.
+"""
+
+from __future__ import annotations
+
+from realtime_trio.events import Tool
+from realtime_trio.tools.registry import LocalTool, ToolRegistry
+
+
+class OfferedTools:
+    """The tools of one session.
+
+    Args:
+        registry: Those it begins with.
+    """
+
+    def __init__(self, registry: ToolRegistry) -> None:
+        self._registry = registry
+        self._former = ToolRegistry()
+
+    @property
+    def registry(self) -> ToolRegistry:
+        """The present list."""
+        return self._registry
+
+    def begin_with(self, tools: ToolRegistry) -> None:
+        """Take a list that the server has by itself."""
+        self._registry = tools
+
+    def offer(self, tools: ToolRegistry) -> None:
+        """Put a list in place, because the server is being told of it."""
+        self._former, self._registry = self._registry, tools
+
+    def settle(self, tools: ToolRegistry, before: ToolRegistry, *, is_refused: bool) -> None:
+        """The server has answered an offer: nobody calls the former tools any more.
+
+        Args:
+            tools: What was offered.
+            before: What was in place until then.
+            is_refused: Whether the server has refused it; then the former list is in place again,
+                unless another has been offered meanwhile.
+        """
+        if is_refused and self._registry is tools:
+            self._registry = before
+        self._former = ToolRegistry()
+
+    def find(self, name: str) -> LocalTool[..., object] | Tool | None:
+        """The tool of this name, among the present and the former ones."""
+        return self._registry.get(name) or self._former.get(name)
+
+    def knows(self, name: str) -> bool:
+        """Whether calls of this name are answered by a function of the session."""
+        return isinstance(self.find(name), LocalTool)
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether the session answers for any tool at all."""
+        return any(isinstance(tool, LocalTool) for tool in self._registry)
