@@ -260,7 +260,7 @@ class BaseSession(ABC):
 
     def _settled(self, pending: Pending) -> None:
         """Take note that the server has answered a client event, or never will."""
-        if waiting := self._waiting.pop(pending, None):
+        if (waiting := self._waiting.pop(pending, None)) is not None:
             waiting.set()
 
     def _is_benign(self, event: ServerEvent) -> bool:
@@ -361,9 +361,7 @@ class BaseSession(ABC):
         """Settle everybody who waits.  Idempotent."""
         self._outbox.close()
         self._link.enter(Phase.OVER)
-        for pending in self._acknowledgements.close(
-            SessionClosed("the session ended before the server answered")
-        ):
+        for pending in self._acknowledgements.close():
             self._settled(pending)
         self._over()
         self._hub.close()

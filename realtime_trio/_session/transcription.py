@@ -189,9 +189,7 @@ async def open_transcription_session(
     settings.setdefault("transcription", Transcription(model=model or DEFAULT_TRANSCRIPTION_MODEL))
 
     def make(link: Link, services: ServiceNursery) -> Transcriber:
-        return Transcriber(
-            link, services, capacity=capacity, new_id=new_id, retention=retention
-        )
+        return Transcriber(link, services, capacity=capacity, new_id=new_id, retention=retention)
 
     async with run_session(
         make,

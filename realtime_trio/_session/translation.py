@@ -20,7 +20,7 @@ from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import BaseSession, generate_id, run_session
 from realtime_trio._session.input_audio import split_audio
 from realtime_trio._session.link import Link, Phase
-from realtime_trio._state.acknowledgements import Pending
+from realtime_trio._state.acknowledgements import Pending, unanswered
 from realtime_trio._state.conversation.item import GrowingText
 from realtime_trio._transport.contract import Transport
 from realtime_trio.audio import AudioLike
@@ -213,9 +213,7 @@ class Translator(BaseSession):
 
     def _over(self) -> None:
         if self._closing is not None and not self._closing.is_settled:
-            self._closing.error = SessionClosed(
-                "the session ended before everything was translated"
-            )
+            self._closing.error = unanswered(self._closing.event)
             self._settled(self._closing)
 
     async def _drain(self) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from attrs import define, frozen
 
-from realtime_trio.errors import RemoteProtocolError, ServerError
+from realtime_trio.errors import RemoteProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     ClientEvent,
     ConversationItemAdded,
@@ -74,12 +74,18 @@ class Ack:
     """Code of a refusal that comes without an event id now and then; its message quotes the key."""
     takes_settings: bool = False
     """Whether a refusal without an event id whose `param` is a setting of the session means it."""
+    if_ended: str = "the session ended before the server answered"
+    """What is said to those who wait when the session ends first."""
 
 
 ACKNOWLEDGED: Final = (
     Ack(SessionUpdate, (SessionUpdated,), takes_settings=True),
     Ack(TranslationSessionUpdate, (TranslationSessionUpdated,), takes_settings=True),
-    Ack(TranslationSessionClose, (TranslationSessionClosed,)),
+    Ack(
+        TranslationSessionClose,
+        (TranslationSessionClosed,),
+        if_ended="the session ended before everything was translated",
+    ),
     Ack(InputAudioBufferCommit, (InputAudioBufferCommitted,)),
     Ack(InputAudioBufferClear, (InputAudioBufferCleared,)),
     Ack(ConversationItemCreate, (ConversationItemAdded, ConversationItemCreated), _of_item),
@@ -108,6 +114,11 @@ _BY_SENT: Final = {row.sent: row for row in ACKNOWLEDGED}
 _BY_ANSWER: Final = {answer: row for row in ACKNOWLEDGED for answer in row.by}
 
 _Key = tuple[type[ClientEvent], str | None]
+
+
+def unanswered(event: ClientEvent) -> SessionClosed:
+    """The error of those who wait for the acknowledgement of `event` when the session has ended."""
+    return SessionClosed(_BY_SENT[type(event)].if_ended)
 
 
 @define(eq=False)
@@ -179,12 +190,12 @@ class Acknowledgements:
         pending.acknowledgement = event
         return pending
 
-    def close(self, error: Exception) -> tuple[Pending, ...]:
-        """Settle everything that is still pending with `error`, and return it."""
+    def close(self) -> tuple[Pending, ...]:
+        """Settle everything that is still pending with a `SessionClosed`, and return it."""
         waiting, self._waiting = self._waiting, {}
         settled = tuple(pending for queue in waiting.values() for pending in queue)
         for pending in settled:
-            pending.error = error
+            pending.error = unanswered(pending.event)
         return settled
 
     def _refuse(self, detail: ErrorDetail) -> Pending | None:

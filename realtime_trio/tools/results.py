@@ -26,8 +26,6 @@ from realtime_trio.events import InputImage
 LARGEST_ARRAY: Final = 1000
 """Elements of the largest numpy array a result may hold.  A model reads every number as a few
 tokens; audio does not belong here."""
-
-
 _ATTACHED: Final = "The image follows."
 """Output of a call whose function has returned an image and no words."""
 

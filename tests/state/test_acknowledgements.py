@@ -36,6 +36,7 @@ from realtime_trio.events import (
     SessionUpdated,
     TranslationAudio,
     TranslationSession,
+    TranslationSessionClose,
     TranslationSessionConfig,
     TranslationSessionUpdate,
     TranslationSessionUpdated,
@@ -303,10 +304,17 @@ def test_closing_settles_everything_that_is_open() -> None:
     acknowledgements = Acknowledgements()
     answered, pending = (expect(acknowledgements, update(event_id)) for event_id in "ab")
     acknowledgements.settle(updated())
-    error = SessionClosed("over")
-    assert acknowledgements.close(error) == (pending,)
-    assert acknowledgements.close(SessionClosed("again")) == ()
-    assert (answered.error, pending.error) == (None, error)
+    assert acknowledgements.close() == (pending,)
+    assert acknowledgements.close() == ()
+    assert answered.error is None
+    assert isinstance(pending.error, SessionClosed)
+
+
+def test_what_is_said_of_an_end_fits_what_was_waited_for() -> None:
+    acknowledgements = Acknowledgements()
+    pending = expect(acknowledgements, TranslationSessionClose(event_id="a"))
+    acknowledgements.close()
+    assert "before everything was translated" in str(pending.error)
 
 
 def test_no_two_rows_of_the_table_are_acknowledged_by_the_same_event() -> None:
@@ -335,7 +343,7 @@ def test_every_request_is_settled_exactly_once_whatever_happens(steps: list[str]
             else:
                 settled.append(acknowledgements.settle(refusal(request.event.event_id)))
             expected.append(request)
-    settled += acknowledgements.close(SessionClosed("over"))
+    settled += acknowledgements.close()
     assert settled == expected + waiting
 
 
