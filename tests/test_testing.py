@@ -38,8 +38,8 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator import (
     LIFELIKE,
-    Cast,
     Call,
+    Cast,
     Fault,
     McpServer,
     OfflineAgent,

@@ -79,7 +79,7 @@ from realtime_trio.simulator import (
 from realtime_trio.simulator.offline.agent import OfflineAgent
 from realtime_trio.simulator.roles import Agent, Ears, Piece, Say, Voice
 from realtime_trio.simulator.service.questions import AnswerWanted, TranscriptWanted
-from realtime_trio.simulator.serving.attended import Cast, run_attended_server
+from realtime_trio.simulator.serving.attended import Cast, run_server
 from realtime_trio.simulator.serving.simulation import Configured
 from realtime_trio.simulator.voice import EspeakVoice, PocketsphinxEars
 from realtime_trio.testing import RecordingTransport, assert_conversation, assert_order
@@ -192,7 +192,7 @@ async def on_a_wire(
             ended = trio.Event()
 
             async def serve() -> None:
-                await run_attended_server(theirs, served, cast)
+                await run_server(theirs, served, cast)
                 ended.set()
 
             nursery.start_soon(serve)  # noqa: ASYNC113
@@ -1088,14 +1088,14 @@ async def test_a_client_that_is_gone_before_it_was_greeted_is_no_problem(
     ours, theirs = memory_transport_pair()
     await ours.aclose()
     with assert_checkpoints():
-        await run_attended_server(theirs, SimulatedServer(Script()), Cast(OfflineAgent()))
+        await run_server(theirs, SimulatedServer(Script()), Cast(OfflineAgent()))
 
 
 async def test_a_client_that_does_not_read_can_still_leave(autojump_clock: MockClock) -> None:
     agent = says("word ", is_endless=True)
     ours, theirs = memory_transport_pair(capacity=5)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run_attended_server, theirs, SimulatedServer(Script()), Cast(agent))
+        nursery.start_soon(run_server, theirs, SimulatedServer(Script()), Cast(agent))
         await ours.send(Codec().encode(ResponseCreate()))
         await wait_all_tasks_blocked()
         assert agent.given < 50
@@ -1107,7 +1107,7 @@ async def test_a_client_that_does_not_read_is_still_heard(autojump_clock: MockCl
     agent = says("word ", is_endless=True)
     ours, theirs = memory_transport_pair(capacity=5)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run_attended_server, theirs, SimulatedServer(Script()), Cast(agent))
+        nursery.start_soon(run_server, theirs, SimulatedServer(Script()), Cast(agent))
         await ours.send(Codec().encode(ResponseCreate()))
         await wait_all_tasks_blocked()
         await ours.send(Codec().encode(ResponseCancel()))
@@ -1127,7 +1127,7 @@ async def test_something_may_be_put_around_the_server(autojump_clock: MockClock)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
             partial(
-                run_attended_server,
+                run_server,
                 theirs,
                 server,
                 Cast(agent),
@@ -1156,7 +1156,7 @@ async def test_a_failing_predicate_ends_the_connection_wherever_it_is_asked(
     ):
         await ours.send(Codec().encode(event))
     with pytest.raises(LocalProtocolError, match="predicate"), trio.fail_after(5):
-        await run_attended_server(theirs, server, Cast(ears=ears))
+        await run_server(theirs, server, Cast(ears=ears))
 
 
 # --- the server by itself -------------------------------------------------------------------------

@@ -7,7 +7,6 @@ business of what is driven, a `Simulation`.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import secrets
 import ssl
@@ -28,12 +27,10 @@ from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.memory import memory_transport_pair
-from realtime_trio.errors import ConnectionLost
 from realtime_trio.events import ErrorEvent
 from realtime_trio.simulator.script.fault import Fault
 from realtime_trio.simulator.script.script import LIFELIKE, Script
 from realtime_trio.simulator.service.server import SimulatedServer
-from realtime_trio.simulator.service.strictness import read_message
 from realtime_trio.simulator.service.translator import SimulatedTranslator
 from realtime_trio.simulator.serving.admission import (
     SUBPROTOCOL,
@@ -43,7 +40,7 @@ from realtime_trio.simulator.serving.admission import (
     is_served,
     path_of,
 )
-from realtime_trio.simulator.serving.attended import Cast, run_attended_server
+from realtime_trio.simulator.serving.attended import Cast, run_server as run_server
 from realtime_trio.simulator.serving.faults import FaultyTransport
 from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse
 from realtime_trio.simulator.serving.rest import RestApi, not_found
@@ -63,49 +60,6 @@ _LETTERS = bytes((string.ascii_letters + string.digits).encode()[byte % 62] for 
 _NO_SCRIPT = Script(pacing=LIFELIKE, transcription_delay=0.5)
 
 _logger = logging.getLogger("realtime_trio.simulator")
-
-
-async def run_server(
-    transport: Transport, server: Simulation, *, codec: Codec | None = None
-) -> None:
-    """Let a server serve the client at the other end of a transport, until either closes.
-
-    Runs on trio's clock.  Returns when the client has gone, cleanly or not, and closes the
-    transport when the server wants to; otherwise the transport is left to its owner.
-
-    Args:
-        transport: Connected, and used by nobody else.
-        server: A fresh one; this calls its `connect`.
-        codec: For other dialects than today's; its role is that of a server, and its kind that of
-            the session.
-
-    Cancellation: safe; the connection is over then if a message was half sent.
-    """
-    codec = codec or Codec(Role.SERVER, kind=server.kind)
-    await trio.lowlevel.checkpoint()
-    server.connect(trio.current_time())
-    while True:
-        try:
-            for event in server.take_due(trio.current_time()):
-                _logger.debug("sent %s", event.type)
-                await transport.send(codec.encode(event))
-        except ConnectionLost:
-            return
-        if server.close is not None:
-            await transport.aclose(server.close.code, server.close.reason)
-            return
-        due = server.next_due
-        with trio.move_on_at(math.inf if due is None else due):
-            while True:
-                batch = await transport.receive()
-                if not batch:
-                    return
-                for message in batch:
-                    received = read_message(codec, message)
-                    _logger.debug("received %s", received.type or "something that is no event")
-                    server.receive(received, trio.current_time())
-                if server.next_due != due or server.close is not None:
-                    break  # most of what arrives is audio, to which there is nothing to say
 
 
 Faults = Iterable[Fault] | Callable[[], Iterable[Fault]]
@@ -135,9 +89,7 @@ async def open_simulator_transport(
     codec = Codec(Role.SERVER, kind=served.kind)
     ours, theirs = memory_transport_pair()
     async with open_service_nursery() as nursery:
-        nursery.start_soon(
-            _run, _faulty(theirs, _each_time(faults), codec), served, cast, served, codec
-        )
+        nursery.start_soon(run_server, _faulty(theirs, _each_time(faults), codec), served, cast)
         try:
             yield ours
         finally:
@@ -235,13 +187,13 @@ async def serve_simulator(
             shown = InBeta(shown)
         faulty = _faulty(transport, make_faults, codec)
         if folder is None:
-            await _run(faulty, served, cast, shown, codec)
+            await run_server(faulty, served, cast, facade=shown, codec=codec)
             return
         path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{next(numbers)}.jsonl"
         async with open_wiretap(
             faulty, path, kind=admission.kind, dialect=admission.dialect
         ) as tapped:
-            await _run(tapped, served, cast, shown, codec)
+            await run_server(tapped, served, cast, facade=shown, codec=codec)
 
     async def answer(request: HttpRequest) -> HttpResponse:
         await trio.lowlevel.checkpoint()
@@ -268,16 +220,6 @@ async def serve_simulator(
         ssl_context=ssl_context,
         task_status=_Announcement(announce),
     )
-
-
-async def _run(
-    transport: Transport, server: Simulation, cast: Cast | None, shown: Simulation, codec: Codec
-) -> None:
-    """Run a server behind what is put around it, with whom it can ask."""
-    if cast is not None and isinstance(server, SimulatedServer):
-        await run_attended_server(transport, server, cast, facade=shown, codec=codec)
-    else:
-        await run_server(transport, shown, codec=codec)
 
 
 @frozen
