@@ -17,6 +17,7 @@ from typing import Final
 
 from attrs import define, frozen
 
+from realtime_trio._state.recent import Recent
 from realtime_trio._state.utility_events import UtilityEvent
 from realtime_trio.events import (
     ConversationItemDeleted,
@@ -89,7 +90,7 @@ class Captions:
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
-        self._over: dict[str, None] = {}
+        self._over = Recent(_REMEMBERED)
 
     def apply(self, event: Event) -> tuple[Caption, ...]:
         """Take one server event; return the captions that can be told now."""
@@ -112,7 +113,7 @@ class Captions:
                 }
             case ConversationItemDeleted():
                 self._lines.pop(event.item_id, None)
-                self._end(event.item_id)
+                self._over.add(event.item_id)
             case _:
                 return ()
         return tuple(self._told())
@@ -157,13 +158,8 @@ class Captions:
                 yield line.caption()
             if line.is_final:
                 del self._lines[line.item_id]
-                self._end(line.item_id)
+                self._over.add(line.item_id)
             elif line.is_awaited and not line.is_overdue:
                 if sum(later.is_final for later in self._lines.values()) < PATIENCE:
                     return
                 line.is_overdue = True
-
-    def _end(self, item_id: str) -> None:
-        self._over[item_id] = None
-        if len(self._over) > _REMEMBERED:
-            del self._over[next(iter(self._over))]

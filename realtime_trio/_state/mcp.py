@@ -24,6 +24,7 @@ from typing import Final, TypeVar
 
 from attrs import define, evolve
 
+from realtime_trio._state.recent import Recent
 from realtime_trio._state.utility_events import (
     McpCallFinished,
     McpCallStarted,
@@ -157,7 +158,7 @@ class McpActivity:
         self._calls: dict[str, _Call] = {}
         self._requests: dict[str, McpApprovalRequest] = {}
         self._listed: dict[str, McpToolsListed] = {}
-        self._over: dict[str, None] = {}
+        self._over = Recent(_REMEMBERED)
 
     @property
     def pending_approvals(self) -> Mapping[str, McpApprovalRequest]:
@@ -288,6 +289,4 @@ class McpActivity:
         """Forget an item but for its id, so that nothing is told of it again."""
         for table in (self._listings, self._calls, self._requests):
             table.pop(item_id, None)
-        self._over[item_id] = None
-        if len(self._over) > _REMEMBERED:
-            del self._over[next(iter(self._over))]
+        self._over.add(item_id)

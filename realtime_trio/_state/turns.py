@@ -45,6 +45,7 @@ from typing import Final
 
 from attrs import define, evolve, field, frozen
 
+from realtime_trio._state.recent import Recent
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
     ConversationItemAdded,
@@ -255,7 +256,7 @@ class Turns:
         self._approved: dict[
             str, str
         ] = {}  # item of a call on an MCP server -> the request for its approval
-        self._ended: deque[str] = deque(maxlen=_REMEMBERED)
+        self._ended = Recent(_REMEMBERED)
         self._user = _User.SILENT
         self._creates = False  # whether turn detection starts responses
         self._echoes = False  # whether the server repeats metadata, as far as we have seen
@@ -523,7 +524,7 @@ class Turns:
 
     def _end(self, response: Response) -> Actions:
         run = self._ending(response)
-        self._ended.append(response.id or (run.id if run is not None else ""))
+        self._ended.add(response.id or (run.id if run is not None else ""))
         if (asked := self._asked) is not None and (run is None or not run.is_aside):
             asked.saw_an_end = True
         if self._user is _User.DUE and (run is None or run is self._active):

@@ -47,6 +47,7 @@ from realtime_trio.events import (
     ConversationItemCreated,
     FunctionCallOutput,
     InputAudio,
+    InputAudioBufferAppend,
     InputText,
     Item,
     OutputAudio,
@@ -341,7 +342,7 @@ def test_retrieving_an_item_in_the_middle_does_not_complete_it() -> None:
 
 def test_audio_that_was_retrieved_is_not_replaced_by_what_was_appended() -> None:
     conversation = Conversation()
-    conversation.append_input(AudioData(sound(500)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(500))))
     kept = sound(200, start=7)
     tell(
         conversation,

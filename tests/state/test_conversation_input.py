@@ -90,7 +90,7 @@ def test_a_commit_gives_the_item_it_names_all_uncommitted_audio() -> None:
 
 def test_audio_goes_to_the_item_that_was_committed_and_not_to_the_next_one_of_the_user() -> None:
     conversation = Conversation()
-    conversation.append_input(AudioData(sound(100)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(100))))
     tell(conversation, added(user("item_1", "typed")))
     assert item_of(conversation).audio_ms == 0
     tell(conversation, committed("item_2", "item_1"), added(heard("item_2"), "item_1"))
@@ -100,7 +100,7 @@ def test_audio_goes_to_the_item_that_was_committed_and_not_to_the_next_one_of_th
 
 def test_a_commit_that_is_told_after_its_item_still_brings_the_audio() -> None:
     conversation = Conversation()
-    conversation.append_input(AudioData(sound(100)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(100))))
     tell(conversation, added(heard("item_1")))
     item = item_of(conversation)
     assert tell(conversation, committed()) == [ItemUpdated(item=item)]
@@ -116,7 +116,7 @@ def test_a_commit_of_nothing_brings_nothing() -> None:
 
 def test_a_refused_commit_leaves_the_audio_pending() -> None:
     conversation = Conversation()
-    conversation.append_input(AudioData(sound(50)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(50))))
     conversation.sent(InputAudioBufferCommit(event_id="evt_1"))
     error = ErrorDetail(
         type="invalid_request_error",
@@ -130,19 +130,19 @@ def test_a_refused_commit_leaves_the_audio_pending() -> None:
 
 def test_cleared_audio_belongs_to_nobody() -> None:
     conversation = Conversation()
-    conversation.append_input(AudioData(sound(50)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(50))))
     conversation.sent(InputAudioBufferClear())
-    conversation.append_input(AudioData(sound(20, 50)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(20, 50))))
     tell(conversation, InputAudioBufferCleared(event_id="e"), committed(), added(heard("item_1")))
     assert_array_equal(item_of(conversation).audio, sound(20, 50))
 
 
 def test_detected_speech_is_cut_out_of_the_sessions_audio() -> None:
     conversation = Conversation()
-    conversation.append_input(AudioData(sound(1000)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(1000))))
     tell(conversation, started(100), stopped(600), committed(), added(heard("item_1")))
     assert_array_equal(item_of(conversation).audio, sound(500, 100))
-    conversation.append_input(AudioData(sound(500, 1000)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(500, 1000))))
     tell(
         conversation,
         started(1100, "item_2"),
@@ -155,14 +155,14 @@ def test_detected_speech_is_cut_out_of_the_sessions_audio() -> None:
 
 def test_speech_that_stopped_without_having_started_is_empty() -> None:
     conversation = Conversation()
-    conversation.append_input(AudioData(sound(1000)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(1000))))
     tell(conversation, stopped(600), committed(), added(heard("item_1")))
     assert item_of(conversation).audio_ms == 0
 
 
 def test_detected_speech_is_attached_without_a_commit_too() -> None:
     conversation = Conversation()
-    conversation.append_input(AudioData(sound(1000)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(1000))))
     tell(
         conversation,
         started(100),
@@ -176,7 +176,7 @@ def test_detected_speech_is_attached_without_a_commit_too() -> None:
 
 def test_the_silence_of_an_idle_timeout_is_a_message() -> None:
     conversation = Conversation()
-    conversation.append_input(AudioData(sound(1000)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(1000))))
     idle = InputAudioBufferTimeoutTriggered(
         event_id="e", audio_start_ms=0, audio_end_ms=800, item_id="item_1"
     )
@@ -188,7 +188,7 @@ def test_telephony_is_decoded_both_ways() -> None:
     conversation = Conversation()
     formats = session(AudioFormat.pcmu(), AudioFormat.pcma())
     tell(conversation, SessionCreated(event_id="e", session=formats))
-    conversation.append_input(AudioData(bytes(range(80))))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(bytes(range(80)))))
     assert conversation.pending_input_ms == 10
     tell(conversation, committed(), added(heard("item_1")))
     assert_array_equal(item_of(conversation).audio, mulaw_decode(bytes(range(80))))
@@ -326,7 +326,7 @@ def test_a_transcript_that_comes_with_the_item_counts() -> None:
 
 def test_with_no_retention_audio_is_counted_and_not_kept() -> None:
     conversation = Conversation(retention="none")
-    conversation.append_input(AudioData(sound(100)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(100))))
     assert conversation.pending_input_ms == 100
     tell(conversation, committed(), added(heard("item_1")))
     told = tell(conversation, created(), speech(sound(10), "item_2"))
@@ -367,7 +367,7 @@ def test_a_turn_longer_than_the_capacity_loses_its_beginning_here_and_is_as_long
     None
 ):
     conversation = Conversation(input_capacity_s=0.05)
-    conversation.append_input(AudioData(sound(80)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(80))))
     tell(conversation, committed(), added(heard("item_1")))
     assert item_of(conversation).audio_ms == 80
     assert_array_equal(item_of(conversation).audio, sound(50, 30))
@@ -416,7 +416,7 @@ def test_the_conversation_can_be_exported() -> None:
 def test_a_new_session_interrupts_what_the_old_one_was_saying_and_counts_audio_anew() -> None:
     conversation = answering()
     item = item_of(conversation)
-    conversation.append_input(AudioData(sound(1000)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(1000))))
     assert tell(
         conversation, text("Hel"), SessionCreated(event_id="e", session=RealtimeSession())
     ) == [
@@ -428,7 +428,7 @@ def test_a_new_session_interrupts_what_the_old_one_was_saying_and_counts_audio_a
         True,
         0,
     )
-    conversation.append_input(AudioData(sound(1000)))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(1000))))
     tell(
         conversation,
         started(100, "item_2"),

@@ -106,11 +106,6 @@ class InputBuffer:
         taken = self._marks[-1].position if self._marks else self._committed
         return self._ms(max(0, self._end - max(taken, self._committed)))
 
-    @property
-    def kept_ms(self) -> int:
-        """Milliseconds that are here."""
-        return self._ms(self._end - self._start)
-
     # --- what the client did ----------------------------------------------------------------------
 
     def append(self, audio: AudioData) -> None:

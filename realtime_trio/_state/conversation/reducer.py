@@ -47,6 +47,7 @@ from realtime_trio._state.conversation.history import export_items
 from realtime_trio._state.conversation.input_buffer import Committed, InputBuffer
 from realtime_trio._state.conversation.item import ConversationItem, GrowingText, TranscriptSegment
 from realtime_trio._state.conversation.order import ItemOrder
+from realtime_trio._state.recent import Recent
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,
     AudioDelta,
@@ -65,7 +66,6 @@ from realtime_trio._state.utility_events import (
     TranscriptDelta,
     UtilityEvent,
 )
-from realtime_trio.audio.data import AudioData
 from realtime_trio.events import (
     ContentPart,
     ConversationItemAdded,
@@ -152,8 +152,8 @@ class Conversation:
         self._known: dict[str, ConversationItem] = {}
         self._order = ItemOrder()
         self._running: dict[str, _Running] = {}
-        self._over: dict[str, None] = {}
-        self._deleted: dict[str, None] = {}
+        self._over = Recent(_REMEMBERED)
+        self._deleted = Recent(_REMEMBERED)
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -192,10 +192,6 @@ class Conversation:
                 self._input.mark("clear", event.event_id)
             case ResponseCancel():
                 self.cancelled(event.response_id)
-
-    def append_input(self, audio: AudioData) -> None:
-        """Note that this audio, in the session's input format, was appended to the input buffer."""
-        self._input.append(audio)
 
     def cancelled(self, response_id: str | None = None) -> None:
         """Note that a response was cancelled: from now on what arrives of it is dropped.
@@ -501,7 +497,7 @@ class Conversation:
         item = self._known.pop(item_id, None)
         if item is None:
             return ()
-        _remember(self._deleted, item_id)
+        self._deleted.add(item_id)
         if not item._is_shown:
             return ()
         self._order.remove(item)
@@ -584,7 +580,7 @@ class Conversation:
     # --- responses --------------------------------------------------------------------------------
 
     def _on_response_created(self, response: Response) -> tuple[UtilityEvent, ...]:
-        self._over.pop(response.id, None)
+        self._over.discard(response.id)
         running = self._running.setdefault(response.id, _Running())
         running.is_out_of_band = response.conversation_id is None and not any(
             item._is_shown for item in running.items
@@ -612,7 +608,7 @@ class Conversation:
         events = self._end(self._running.get(response.id, _Running()), response.status, changes)
         self._running.pop(response.id, None)
         if response.id:
-            _remember(self._over, response.id)
+            self._over.add(response.id)
         return _in_order(events)
 
     def _end(
@@ -683,7 +679,7 @@ class Conversation:
             return None
         item = self._known.get(wire.id)
         if item is None:
-            self._deleted.pop(wire.id, None)
+            self._deleted.discard(wire.id)
             item = self._known[wire.id] = ConversationItem(id=wire.id, type=wire.type)
         return item
 
@@ -813,10 +809,3 @@ def _in_order(events: Iterable[UtilityEvent]) -> tuple[UtilityEvent, ...]:
             event
         )
     return tuple(chain.from_iterable(batches))
-
-
-def _remember(ids: dict[str, None], new_id: str) -> None:
-    """Add an id to those that are over, and forget the oldest if there are many."""
-    ids[new_id] = None
-    if len(ids) > _REMEMBERED:
-        del ids[next(iter(ids))]
