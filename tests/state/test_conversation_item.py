@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from realtime_trio._state.conversation.item import ConversationItem, GrowingPart, GrowingText
+from realtime_trio._state.conversation.item import (
+    ConversationItem,
+    GrowingPart,
+    GrowingResponse,
+    GrowingText,
+)
 from realtime_trio.audio import AudioData
 from realtime_trio.audio.track import AudioTrack
 from realtime_trio.events import (
@@ -50,7 +55,7 @@ def test_a_new_item_is_in_progress_and_says_nothing() -> None:
         id="item_1",
         type="message",
         role="assistant",
-        response_id="resp_1",
+        response=GrowingResponse("resp_1"),
         previous_item_id="item_0",
     )
     assert (item.id, item.type, item.role, item.status) == (

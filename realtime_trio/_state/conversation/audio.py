@@ -83,7 +83,8 @@ class Shelf:
 
     def output_track(self, item: ConversationItem, part: GrowingPart) -> AudioTrack:
         """Give a part a new track for what the model says."""
-        name, rate = item._encoding or self.output
+        stated = None if item._response is None else item._response.encoding
+        name, rate = stated or self.output
         part.track = AudioTrack(name, rate, keep=self.keeps)
         return part.track
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.conversation.item import ConversationItem, ItemPhase
 
 
 class ItemOrder:
@@ -27,7 +27,7 @@ class ItemOrder:
 
     def show(self, item: ConversationItem) -> None:
         """Put an item in."""
-        item._is_shown = True
+        item._reach(ItemPhase.SHOWN)
         self._insert(item)
 
     def remove(self, item: ConversationItem) -> None:
