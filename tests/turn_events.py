@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Final
 
-from realtime_trio._state.turns import (
-    METADATA_KEY,
+from realtime_trio._state.turns.actions import (
     Action,
     ResponseRequest,
     Send,
+)
+from realtime_trio._state.turns.machine import (
+    METADATA_KEY,
     State,
     Turns,
 )

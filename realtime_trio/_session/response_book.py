@@ -17,7 +17,7 @@ from attrs import define, field
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.responses import LiveResponse
 from realtime_trio._state.recent import Recent
-from realtime_trio._state.turns import (
+from realtime_trio._state.turns.actions import (
     Actions,
     Concluded,
     Failed,
@@ -25,9 +25,9 @@ from realtime_trio._state.turns import (
     ResponseRequest,
     Send,
     Started,
-    Turns,
     Withdrawn,
 )
+from realtime_trio._state.turns.machine import Turns
 from realtime_trio.errors import ServerError
 from realtime_trio.events import ClientEvent, ErrorDetail, Event, Response
 

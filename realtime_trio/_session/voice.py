@@ -34,9 +34,7 @@ from realtime_trio._state.open_calls import (
     Publish,
     TellModel,
 )
-from realtime_trio._state.turns import (
-    Send,
-)
+from realtime_trio._state.turns.actions import Send
 from realtime_trio._state.utility_events import (
     Interrupted,
     ToolApprovalRequested,

@@ -26,16 +26,15 @@ from turn_events import (
     with_call_under_way,
 )
 
-from realtime_trio._state.turns import (
-    METADATA_KEY,
+from realtime_trio._state.turns.actions import (
     Concluded,
     Failed,
     Finished,
     Send,
     Started,
-    State,
     Withdrawn,
 )
+from realtime_trio._state.turns.machine import METADATA_KEY, State
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
     ConversationItemAdded,

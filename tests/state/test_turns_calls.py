@@ -23,16 +23,15 @@ from turn_events import (
     with_call_under_way,
 )
 
-from realtime_trio._state.turns import (
+from realtime_trio._state.turns.actions import (
     Concluded,
     Failed,
     Finished,
     ResponseRequest,
     Send,
     Started,
-    State,
-    Turns,
 )
+from realtime_trio._state.turns.machine import State, Turns
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     ConversationItemAdded,

@@ -25,11 +25,11 @@ from turn_events import (
     with_call_under_way,
 )
 
-from realtime_trio._state.turns import (
+from realtime_trio._state.turns.actions import (
     Concluded,
     Finished,
-    State,
 )
+from realtime_trio._state.turns.machine import State
 from realtime_trio.events import (
     ConversationItemAdded,
     ConversationItemCreated,

@@ -25,8 +25,7 @@ from turn_events import (
     request,
 )
 
-from realtime_trio._state.turns import (
-    METADATA_KEY,
+from realtime_trio._state.turns.actions import (
     Action,
     Concluded,
     Failed,
@@ -34,9 +33,9 @@ from realtime_trio._state.turns import (
     ResponseRequest,
     Send,
     Started,
-    State,
     Withdrawn,
 )
+from realtime_trio._state.turns.machine import METADATA_KEY, State
 from realtime_trio.events import (
     ClientEvent,
     ConversationItemCreate,

@@ -1,51 +1,64 @@
 """Whose turn it is: when a `response.create` may go out, and which response answers which request.
 
-Owns the order of the responses of one session and the tool answers that still await a reply.  Pure:
-it is told what is wanted and what happened, and says what to send and whom to tell.  It refuses to
-know what waiting is, what a tool is, or what a response says.
+Owns the order of the responses of one session, and asks for the replies to tool outputs.  Pure: it
+is told what is wanted and what happened, and says what to send and whom to tell.  It refuses to
+know what waiting is, what a tool is, or what a response says.  Which calls await their output, and
+whether a reply is owed, is in `_state.turns.rounds`.
 """
 
-# Theory of operation  The default conversation has one active response at a time, and a create that
-# comes too early is refused.  So there is a guard in two halves, `_asked` (our create is under way)
-# and `_active` (a response runs), and `state` is nothing but the two together:  our create handed
-# out   created (ours)   created (not ours)   done of the active one   our create refused FREE
-# ASKED                   -                TAKEN                -                        - ASKED
-# -                       TAKEN            CONTESTED            -                        FREE, or
-# TAKEN (*) TAKEN       -                       -                TAKEN (superseded)   FREE
-# - CONTESTED   -                       TAKEN            CONTESTED            ASKED
-# TAKEN  A create goes out in FREE alone.  CONTESTED is the race with turn detection, which starts
+# Theory of operation
+#
+# The default conversation has one active response at a time, and a create that comes too early is
+# refused.  So there is a guard in two halves, `_asked` (our create is under way) and `_active` (a
+# response runs), and `state` is nothing but the two together:
+#
+#               our create   created     created       done of the     our create
+#               handed out   (ours)      (not ours)    active one      refused
+#   FREE        ASKED        -           TAKEN         -               -
+#   ASKED       -            TAKEN       CONTESTED     -               FREE, or TAKEN (*)
+#   TAKEN       -            -           TAKEN (**)    FREE            -
+#   CONTESTED   -            TAKEN       CONTESTED     ASKED           TAKEN
+#
+# A create goes out in FREE alone.  CONTESTED is the race with turn detection, which starts
 # responses by itself: our create will be refused if it arrives before that response is done, and
-# taken otherwise.  A refusal because of an active response is no failure: the request takes its
-# place at the head of the queue again.  (*) If no response is known that explains the refusal, we
-# missed its beginning: a nameless one is taken to be active, and the next `done` ends it.  If the
-# one that explains it has ended meanwhile, we try again at once.  Our creates are recognised by a
-# pair of their metadata, which the server repeats.  Until it has done so once, the first response
-# that begins after a create is taken for its answer, unless turn detection owes one; a refusal
-# afterwards proves that guess wrong.  Tool answers.  An answer is *unread* from when it is sent
-# until a response is done that began after it: one that we asked for later, or any that began after
-# the server had acknowledged the answer.  A follow-up is owed while a response is done, all of its
-# calls are answered and some answer is unread.  So whether one is owed is never remembered, always
-# derived: it cannot be forgotten by a refusal or be sent once per call, and the reply to the user's
-# interruption, which reads the answers too, makes it superfluous.  Calls on MCP servers are run by
-# the service, after the response that made them is done, and it does not go on by itself.  So they
-# are calls like others, answered when the service says so, or when their approval is denied: a call
-# that was asked for first goes by the id of that request.  Those of a response that did not
-# complete are not waited for.  The user's turn.  While turn detection is going to start a response
-# (`_user` is not SILENT), follow-ups wait for it: they would talk over the user and then make that
-# response fail.  They wait until a response is done, or it is clear that none comes: the audio was
-# cleared, committed by the client, or an error that names nobody says so.  What the application
-# asks for waits neither for the user nor for tools.
+# taken otherwise.  A refusal because of an active response is not a failure: the request takes its
+# place at the head of the queue again.
+#
+# (*) If no response is known that explains the refusal, we missed its beginning: a nameless one is
+# taken to be active, and the next `done` ends it.  If the one that explains it has ended meanwhile,
+# we try again at once.  (**) The new one supersedes the old one.
+#
+# Our creates are recognised by a pair of their metadata, which the server repeats.  Until it has
+# done so once, the first response that begins after a create is taken for its answer, unless turn
+# detection owes one; a refusal afterwards proves that guess wrong.
+#
+# The user's turn.  While turn detection is going to start a response (`_user` is not SILENT),
+# follow-ups wait for it: they would talk over the user and then make that response fail.  They wait
+# until a response is done, or it is clear that none comes: the audio was cleared, committed by the
+# client, or an error that names nobody says so.  What the application asks for waits neither for
+# the user nor for tools.
 
 from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve
 
 from realtime_trio._state.recent import Recent
+from realtime_trio._state.turns.actions import (
+    Actions,
+    Concluded,
+    Failed,
+    Finished,
+    ResponseRequest,
+    Send,
+    Started,
+    Withdrawn,
+)
+from realtime_trio._state.turns.rounds import Round, Rounds
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
     ConversationItemAdded,
@@ -54,13 +67,11 @@ from realtime_trio.events import (
     ErrorDetail,
     ErrorEvent,
     FunctionCall,
-    FunctionCallOutput,
     InputAudioBufferCleared,
     InputAudioBufferCommitted,
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
-    Item,
     JsonObject,
     McpApprovalRequest,
     McpApprovalResponse,
@@ -79,7 +90,6 @@ from realtime_trio.events import (
     SemanticVad,
     ServerEvent,
     ServerVad,
-    SystemMessage,
     TurnDetection,
     UnknownEvent,
 )
@@ -87,11 +97,10 @@ from realtime_trio.events import (
 METADATA_KEY: Final = "client_event_id"
 """The metadata pair by which a response tells which create it answers."""
 METADATA_PAIRS: Final = 16
-"""How many pairs the protocol allows; a request that needs them all is recognised by all of them."""
+"""How many pairs the protocol allows.  A request that needs them all is recognised by all."""
 _ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
-_REMEMBERED: Final = (
-    64  # ended responses whose stragglers we know; they trail by a round trip, not by minutes
-)
+_REMEMBERED: Final = 64
+"""Ended responses whose stragglers we know; they trail by a round trip, not by minutes."""
 
 
 class State(enum.Enum):
@@ -121,78 +130,13 @@ _HEARD: Final[dict[type[ServerEvent], _User]] = {
 }
 
 
-@frozen(eq=False)
-class ResponseRequest:
-    """One wish for a response; what happens to it is told by naming it."""
-
-    event: ResponseCreate
-    """What to send, with an event id of its own."""
-    is_follow_up: bool = False
-    """Whether it was made here, so that the model replies to the answers of its tools."""
-
-    @property
-    def is_out_of_band(self) -> bool:
-        """Whether it stays out of the conversation and so needs no turn."""
-        return self.event.response is not None and self.event.response.conversation == "none"
-
-
-@frozen
-class Send:
-    """Post this now, before anything else is posted."""
-
-    event: ResponseCreate | ResponseCancel
-
-
-@frozen
-class Started:
-    """The request is being answered.  Comes a second time if the server then said that this response was not the request's."""
-
-    request: ResponseRequest
-    response_id: str
-
-
-@frozen
-class Finished:
-    """The request's own response is done, with whatever status.  May come without `Started`."""
-
-    request: ResponseRequest
-    response: Response
-
-
-@frozen
-class Concluded:
-    """Nothing follows any more: this is the last response to the request, after all rounds of tools.  Not for follow-ups."""
-
-    request: ResponseRequest
-    response: Response
-
-
-@frozen
-class Failed:
-    """The request, or the follow-up to its tools, was refused, or the session ended."""
-
-    request: ResponseRequest
-    error: Exception
-
-
-@frozen
-class Withdrawn:
-    """The request was abandoned before the server had taken it: there is no response."""
-
-    request: ResponseRequest
-
-
-Action = Send | Started | Finished | Concluded | Failed | Withdrawn
-Actions = tuple[Action, ...]
-
-
 @define(eq=False)
 class _Asked:
     """A create under way."""
 
     request: ResponseRequest
     event: ResponseCreate
-    covers: frozenset[str]  # calls whose answers were sent before it
+    covers: frozenset[str]  # calls whose outputs were sent before it
     is_abandoned: bool = False
     saw_an_end: bool = False  # a response ended while it was under way
 
@@ -205,32 +149,17 @@ class _Asked:
         )
 
 
-@define(eq=False)
-class _Run:
-    """One response, from its beginning until its calls are answered and the answers are read."""
+@define(eq=False, kw_only=True)
+class _Run(Round[ResponseRequest]):
+    """One response, from its beginning to its end; its calls may outlive it as a round."""
 
     id: str = ""
     asked: _Asked | None = None
-    is_guess: bool = False  # `asked` was inferred from the order of things
-    is_aside: bool = False
+    is_guess: bool = False
+    """Whether `asked` was inferred from the order of things."""
     is_stopped: bool = False
-    reads: frozenset[str] = (
-        frozenset()
-    )  # calls whose answers the server had acknowledged when it began
-    pending: set[str] = field(factory=set)
-    hosted: set[str] = field(factory=set)  # those of the pending ones that the service runs
-    calls: set[str] = field(factory=set)  # all of them
-    unread: dict[str, bool] = field(
-        factory=dict
-    )  # answered call, or news of one -> whether the server has acknowledged it
-    origins: list[ResponseRequest] = field(
-        factory=list
-    )  # requests that wait for the end of all this
-    response: Response | None = None  # once it is done
-
-    @property
-    def is_complete(self) -> bool:
-        return self.response is not None and not self.pending and not self.unread
+    reads: frozenset[str] = frozenset()
+    """What the server had acknowledged when it began."""
 
 
 class Turns:
@@ -244,18 +173,11 @@ class Turns:
         self._new_id = new_id
         self._is_closed = False
         self._queue: deque[ResponseRequest] = deque()
-        self._under_way: list[
-            _Asked
-        ] = []  # creates without an answer: at most one for the conversation, any number out of band
+        # Creates without an answer: at most one for the conversation, any number out of band.
+        self._under_way: list[_Asked] = []
         self._active: _Run | None = None
         self._running: list[_Run] = []
-        self._rounds: list[
-            _Run
-        ] = []  # responses with calls, running or done, until the answers are read
-        self._calls: set[str] = set()
-        self._approved: dict[
-            str, str
-        ] = {}  # item of a call on an MCP server -> the request for its approval
+        self._rounds: Rounds[ResponseRequest] = Rounds()
         self._ended = Recent(_REMEMBERED)
         self._user = _User.SILENT
         self._creates = False  # whether turn detection starts responses
@@ -288,7 +210,8 @@ class Turns:
             raise LocalProtocolError("no response can be asked for: the session has ended")
         if not event_id or any(event_id == other.event.event_id for other in self._unsettled()):
             raise LocalProtocolError(
-                f"response.create needs an event id that no other open request has, not {event_id!r}"
+                "response.create needs an event id that no other open request has, "
+                f"not {event_id!r}"
             )
         if request.is_out_of_band:
             return self._hand_out(request)
@@ -296,8 +219,9 @@ class Turns:
         return self._advance()
 
     def cancel(self, response_id: str | None = None) -> Actions:
-        """Stop a response, by default whatever has the turn: then also the create under way, as soon as its response begins.
+        """Stop a response, by default whatever has the turn.
 
+        By default a create that is under way is stopped too, as soon as its response begins.
         Requests that were not sent yet stay, and so do follow-ups that are owed.  Nothing happens
         if the response is over or being stopped.
         """
@@ -307,7 +231,10 @@ class Turns:
         return () if run is None else self._stop(run)
 
     def abandon(self, request: ResponseRequest) -> Actions:
-        """Nobody wants this response any more: withdraw the request or stop its response.  Nothing happens if it is settled."""
+        """Withdraw a request that nobody wants any more, or stop its response.
+
+        Nothing happens if it is settled.
+        """
         if request in self._queue:
             self._queue.remove(request)
             return (Withdrawn(request),)
@@ -342,38 +269,35 @@ class Turns:
         Raises:
             LocalProtocolError: The call is known.
         """
-        if call_id in self._calls:
+        if self._rounds.knows(call_id):
             raise LocalProtocolError(f"call {call_id!r} is known already")
-        self._add_call(_Run(response=Response()), call_id)
+        self._rounds.add_alone(call_id)
 
     def awaits(self, call_id: str) -> bool:
         """Whether this is a call of the model's that nobody has answered."""
-        return any(call_id in run.pending for run in self._rounds)
+        return self._rounds.awaits(call_id)
 
     def call_answered(self, call_id: str, *, respond: bool = True) -> Actions:
-        """Note that the output of a call has been posted; the model replies once all calls of that response are answered.
+        """Note that the output of a call has been posted.
+
+        The model is asked to reply once all calls of that response have their outputs.
 
         Args:
             call_id: A call that a response made, which was done with status `completed`.
-            respond: Whether the model shall reply to this one.
+            respond: Whether the model should reply to this one.
 
         Raises:
             LocalProtocolError: There is no such call, or it is answered.
         """
         if self._is_closed:
             return ()
-        run = next((run for run in self._rounds if call_id in run.pending), None)
-        if run is None:
-            raise LocalProtocolError(
-                f"call {call_id!r} {'is answered already' if call_id in self._calls else 'was never made'}"
-            )
-        run.pending.remove(call_id)
-        if respond and not run.is_aside:
-            run.unread[call_id] = False
-        return (*self._conclude(run), *self._advance())
+        owner = self._rounds.output_posted(call_id, respond=respond)
+        return (*self._conclude(owner), *self._advance())
 
     def news_told(self, call_id: str, item_id: str) -> Actions:
-        """Note that news of a call that had its answer have been posted as a message; the model replies to them as to an answer.
+        """Note that news of a call that had its output have been posted, as a message.
+
+        The model is asked to reply to them as to an output.
 
         Args:
             call_id: The call.
@@ -381,24 +305,49 @@ class Turns:
         """
         if self._is_closed:
             return ()
-        run = next((run for run in self._rounds if call_id in run.calls), None)
-        if run is None:
-            run = _Run(response=Response())
-            self._rounds.append(run)
-        run.unread[item_id] = False
+        self._rounds.news_posted(call_id, item_id)
         return self._advance()
 
     def disconnected(self, error: Exception) -> Actions:
-        """The connection is gone: settle every request with `error`.  Idempotent."""
+        """The connection is gone for good: settle every request with `error`.  Idempotent."""
         failed = tuple(Failed(request, error) for request in self._unsettled())
         self._is_closed = True
-        self._active = None
-        for collection in (self._queue, self._under_way, self._running, self._rounds):
-            collection.clear()
+        self._queue.clear()
+        self._forget()
         return failed
 
+    def restart(self, error: Exception) -> Actions:
+        """Go on with another connection, whose server knows nothing of this one.
+
+        Requests that the server had not taken are asked for again, in their order and before those
+        that still wait.  The others fail with `error`: their responses, and the calls in them, went
+        with the old connection.  Turn detection counts as off until `configure` is called.  Nothing
+        happens after `disconnected`.
+        """
+        if self._is_closed:
+            return ()
+        own = [asked for asked in self._under_way if not asked.request.is_follow_up]
+        withdrawn = [asked.request for asked in own if asked.is_abandoned]
+        again = [asked.request for asked in own if not asked.is_abandoned]
+        kept = {*withdrawn, *again, *self._queue}
+        lost = [request for request in self._unsettled() if request not in kept]
+        self._forget()
+        actions: Actions = (
+            *(Withdrawn(request) for request in withdrawn),
+            *(Failed(request, error) for request in lost),
+        )
+        for request in again:
+            if request.is_out_of_band:
+                actions += self._hand_out(request)
+            else:
+                self._queue.appendleft(request)  # there is at most one
+        return (*actions, *self._advance())
+
     def apply(self, event: ServerEvent) -> Actions:
-        """Take note of a server event.  Never raises, whatever the server sends; what does not concern the turns is ignored."""
+        """Take note of a server event; most are of no interest.
+
+        Never raises, whatever the server sends.
+        """
         if self._is_closed:
             return ()
         actions: Actions = ()
@@ -428,20 +377,20 @@ class Turns:
             ):
                 actions = self._note_hosted(None, call)
             case ResponseMcpCallCompleted(item_id=item_id) | ResponseMcpCallFailed(item_id=item_id):
-                actions = self._hosted_answered(item_id)
+                actions = self._hosted_ended(item_id)
             case ConversationItemAdded(
                 item=McpApprovalResponse(approval_request_id=request_id, approve=False)
             ):
-                actions = self._hosted_answered(request_id)
+                actions = self._hosted_ended(request_id)
             case (
                 ConversationItemAdded(item=item)
                 | ConversationItemDone(item=item)
                 | ConversationItemCreated(item=item)
             ):
-                self._acknowledge(item)
+                self._rounds.acknowledge(item)
             case ErrorEvent(error=detail):
                 actions = self._refuse(detail)
-            # turn detection answers what it committed itself, and that was announced
+            # Turn detection answers what it committed itself, and announced as speech before.
             case InputAudioBufferCommitted():
                 self._hear(_User.DUE if self._user is _User.STOPPED else _User.SILENT)
             case other:
@@ -451,12 +400,11 @@ class Turns:
     # --- sending ----------------------------------------------------------------------------------
 
     def _advance(self) -> Actions:
-        """Hand out the next create if there is one and it may go: the reply to the tools first, it belongs to an older turn."""
+        """Hand out the next create, if there is one and it may go."""
         if self.state is not State.FREE:
             return ()
-        if self._user is _User.SILENT and any(
-            run.unread and run.response is not None and not run.pending for run in self._rounds
-        ):
+        # The reply to the tools comes first: it belongs to an older turn than what is queued.
+        if self._user is _User.SILENT and self._rounds.owe_reply:
             request = ResponseRequest(
                 ResponseCreate(event_id=self._new_id("evt_")), is_follow_up=True
             )
@@ -468,17 +416,12 @@ class Turns:
 
     def _hand_out(self, request: ResponseRequest) -> Actions:
         event = _mark(request.event)
-        self._under_way.append(
-            _Asked(
-                request, event, frozenset(call_id for run in self._rounds for call_id in run.unread)
-            )
-        )
+        self._under_way.append(_Asked(request, event, self._rounds.unread))
         return (Send(event),)
 
     def _stop(self, run: _Run) -> Actions:
-        if run.is_stopped or (
-            run.is_aside and not run.id
-        ):  # without an id, a cancel means the conversation's response
+        # Without an id, a cancel means the conversation's response, and would hit another one.
+        if run.is_stopped or (run.is_aside and not run.id):
             return ()
         run.is_stopped = True
         return (Send(ResponseCancel(event_id=self._new_id("evt_"), response_id=run.id or None)),)
@@ -489,12 +432,7 @@ class Turns:
         if response.id and (response.id in self._ended or self._find(response.id) is not None):
             return ()
         named = self._named(response)
-        acknowledged = frozenset(
-            call_id
-            for run in self._rounds
-            for call_id, is_acknowledged in run.unread.items()
-            if is_acknowledged
-        )
+        acknowledged = self._rounds.acknowledged
         run = self._start(response, named or self._guess(response), is_guess=named is None)
         run.reads = acknowledged if is_seen else frozenset()
         if run.asked is None:
@@ -505,13 +443,12 @@ class Turns:
         )
 
     def _start(self, response: Response, asked: _Asked | None, *, is_guess: bool) -> _Run:
-        run = _Run(response.id, is_guess=is_guess)
+        run = _Run(id=response.id, is_guess=is_guess)
         if asked is not None:
             self._assign(run, asked)
         elif self._active is not None:
-            run.is_aside = (
-                response.conversation_id is None
-            )  # somebody else's; in the conversation it could not run now
+            # Somebody else's; in the conversation it could not run now.
+            run.is_aside = response.conversation_id is None
         self._running.append(run)
         if not run.is_aside:
             self._active = run
@@ -528,19 +465,15 @@ class Turns:
         if (asked := self._asked) is not None and (run is None or not run.is_aside):
             asked.saw_an_end = True
         if self._user is _User.DUE and (run is None or run is self._active):
-            self._hear(_User.SILENT)  # this was the response, or it was in its way
+            # This was the response that turn detection owed, or it was in that one's way.
+            self._hear(_User.SILENT)
         if run is None:
             return ()
         self._running.remove(run)
-        run.response = response
-        if (
-            run.is_aside and not run.is_guess
-        ):  # its calls are not in the conversation, so nobody can answer them
-            run.pending.clear()
-        elif response.status != "completed":
-            run.pending -= run.hosted
+        self._rounds.response_done(run, response, is_guess=run.is_guess)
         if run is self._active:
             self._active = None
+            # The user has interrupted it, and the event that says so may still be on its way.
             if self._user is _User.SILENT and _is_interrupted(response):
                 self._hear(_User.DUE)
         actions: Actions = ()
@@ -551,11 +484,15 @@ class Turns:
             run.origins += [] if request.is_follow_up else [request]
             reads |= run.asked.covers
         if not run.is_aside:
-            run.origins += self._strike(reads)
+            # Whoever waited for the replies to these outputs now waits for the end of this one.
+            run.origins += self._rounds.read(reads)
         return (*actions, *self._conclude(run))
 
     def _ending(self, response: Response) -> _Run | None:
-        """Which response this is the end of: by id, by name, and if it has neither, the one that it must be."""
+        """Which response this is the end of.
+
+        By id, by name, and if it has neither, the one that it must be.
+        """
         if response.id and response.id in self._ended:
             return None
         named = self._named(response)
@@ -601,9 +538,8 @@ class Turns:
 
     def _refuse(self, detail: ErrorDetail) -> Actions:
         asked = self._refused(detail.event_id)
-        if (
-            asked is None
-        ):  # not ours; the response that turn detection owes may be what could not be created
+        if asked is None:
+            # Not ours; the response that turn detection owes may be what could not be created.
             if detail.event_id is None and self._user is _User.DUE:
                 self._hear(_User.SILENT)
             return ()
@@ -616,9 +552,10 @@ class Turns:
                 param=detail.param,
                 event_id=detail.event_id,
             )
-            origins = self._strike(asked.covers) if request.is_follow_up else []
+            origins = self._rounds.read(asked.covers) if request.is_follow_up else []
             return tuple(Failed(each, error) for each in (request, *origins))
         if self._active is None and not asked.saw_an_end:
+            # What was in our way began without our seeing it: (*) of the table above.
             self._active = _Run()
             self._running.append(self._active)
         if asked.is_abandoned and not request.is_follow_up:
@@ -638,84 +575,48 @@ class Turns:
                 return asked
         return None
 
-    # --- tools ------------------------------------------------------------------------------------
+    # --- calls ------------------------------------------------------------------------------------
 
     def _note_call(self, response_id: str, call_id: str) -> Actions:
-        if call_id in self._calls:
+        if self._rounds.knows(call_id):
             return ()
-        # A response whose beginning we did not see has begun by now; the straggler of one that
-        # ended makes a round of its own.
-        actions = (
-            self._begin(Response(id=response_id), is_seen=False)
-            if self._find(response_id) is None
-            else ()
-        )
-        self._add_call(self._find(response_id) or _Run(response=Response()), call_id)
+        actions: Actions = ()
+        if self._find(response_id) is None:
+            # A response whose beginning we did not see has begun by now.
+            actions = self._begin(Response(id=response_id), is_seen=False)
+        run = self._find(response_id)
+        if run is None:
+            # It has not begun, since it has ended: a straggler makes a round of its own.
+            self._rounds.add_alone(call_id)
+        else:
+            self._rounds.add(run, call_id)
         return actions
 
     def _note_hosted(self, response_id: str | None, call: McpCall | McpApprovalRequest) -> Actions:
-        name = call.id
-        if isinstance(call, McpCall) and call.approval_request_id is not None:
-            name = self._approved[call.id] = call.approval_request_id
+        name = self._rounds.name_hosted(call)
         actions: Actions = ()
-        if name not in self._calls and response_id is not None:
+        if self._rounds.knows(name):
+            pass
+        elif response_id is not None:
             actions = self._note_call(response_id, name)
-        elif name not in self._calls:
-            self._add_call(self._active or _Run(response=Response()), name)
-        for run in self._rounds:
-            if name in run.pending:
-                run.hosted.add(name)
+        elif self._active is not None:
+            self._rounds.add(self._active, name)
+        else:
+            self._rounds.add_alone(name)
+        self._rounds.mark_hosted(name)
         if isinstance(call, McpCall) and (call.output is not None or call.error is not None):
-            actions += self._hosted_answered(call.id)
+            actions += self._hosted_ended(call.id)
         return actions
 
-    def _hosted_answered(self, item_id: str) -> Actions:
-        name = self._approved.pop(item_id, item_id)
-        for run in self._rounds:
-            if name in run.pending:
-                run.pending.remove(name)
-                if not run.is_aside:
-                    run.unread[name] = True
-                return self._conclude(run)
-        return ()
+    def _hosted_ended(self, item_id: str) -> Actions:
+        owner = self._rounds.hosted_ended(item_id)
+        return () if owner is None else self._conclude(owner)
 
-    def _acknowledge(self, item: Item) -> None:
-        name = (
-            item.call_id
-            if isinstance(item, FunctionCallOutput)
-            else item.id
-            if isinstance(item, SystemMessage)
-            else None
-        )
-        for run in self._rounds:
-            if name in run.unread:
-                run.unread[name] = True
-
-    def _add_call(self, run: _Run, call_id: str) -> None:
-        self._calls.add(call_id)
-        run.calls.add(call_id)
-        run.pending.add(call_id)
-        if run not in self._rounds:
-            self._rounds.append(run)
-
-    def _strike(self, call_ids: Collection[str]) -> list[ResponseRequest]:
-        """These answers are read; whoever waited for that now waits for what read them."""
-        origins: list[ResponseRequest] = []
-        for run in [*self._rounds]:
-            for call_id in run.unread.keys() & call_ids:
-                del run.unread[call_id]
-                if run.is_complete:
-                    self._rounds.remove(run)
-                    origins += run.origins
-        return origins
-
-    def _conclude(self, run: _Run) -> Actions:
+    def _conclude(self, owner: Round[ResponseRequest]) -> Actions:
         """If nothing follows this response, tell those who wait for that."""
-        if run.response is None or not run.is_complete:
+        if owner.response is None or not self._rounds.conclude(owner):
             return ()
-        if run in self._rounds:
-            self._rounds.remove(run)
-        return tuple(Concluded(request, run.response) for request in run.origins)
+        return tuple(Concluded(request, owner.response) for request in owner.origins)
 
     # --- everything else --------------------------------------------------------------------------
 
@@ -723,9 +624,20 @@ class Turns:
         self._user = user if self._creates else _User.SILENT
 
     def _unsettled(self) -> tuple[ResponseRequest, ...]:
-        origins = [request for run in self._rounds for request in run.origins]
         asked = [run.asked for run in self._running if run.asked is not None] + self._under_way
-        return tuple(dict.fromkeys([*origins, *(each.request for each in asked), *self._queue]))
+        requests = [*self._rounds.origins, *(each.request for each in asked), *self._queue]
+        return tuple(dict.fromkeys(requests))
+
+    def _forget(self) -> None:
+        """Forget everything that belongs to one connection."""
+        self._under_way.clear()
+        self._active = None
+        self._running.clear()
+        self._rounds = Rounds()
+        self._ended = Recent(_REMEMBERED)
+        self._user = _User.SILENT
+        self._creates = False
+        self._echoes = False
 
 
 def _mark(event: ResponseCreate) -> ResponseCreate:
@@ -749,7 +661,7 @@ def _is_interrupted(response: Response) -> bool:
 
 
 def _salvage(raw: object) -> Response:
-    """What a response that could not be decoded is called: its beginning is a beginning all the same, and its end an end."""
+    """Name a response that could not be decoded; it begins and ends all the same."""
     match raw:
         case {"response": {"id": str(response_id), "metadata": Mapping() as metadata}}:
             return Response(id=response_id, metadata=metadata)
