@@ -12,10 +12,10 @@ from realtime_trio._state.turns.actions import (
     Send,
 )
 from realtime_trio._state.turns.machine import (
-    METADATA_KEY,
     State,
     Turns,
 )
+from realtime_trio._state.turns.run import METADATA_KEY
 from realtime_trio.errors import SessionClosed
 from realtime_trio.events import (
     ConversationItemAdded,

@@ -34,7 +34,8 @@ from realtime_trio._state.turns.actions import (
     Started,
     Withdrawn,
 )
-from realtime_trio._state.turns.machine import METADATA_KEY, State
+from realtime_trio._state.turns.machine import State
+from realtime_trio._state.turns.run import METADATA_KEY
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
     ConversationItemAdded,
@@ -483,6 +484,63 @@ def test_after_the_end_nothing_is_sent_and_nothing_can_be_asked_for() -> None:
     )
     with pytest.raises(LocalProtocolError, match="ended"):
         turns.want_response(request("b"))
+
+
+def test_on_another_connection_what_the_server_had_not_taken_is_asked_for_again_in_its_order() -> (
+    None
+):
+    turns = open_turns()
+    first, second, aside = request("a"), request("b"), request("x", aside=True)
+    for each in (first, second, aside):
+        turns.want_response(each)
+    assert sent(*turns.restart(LOST)) == ["x", "a"]
+    assert feed(turns, [created("r", "a"), done("r", "a")]) != ()
+    assert state_of(turns) is State.ASKED  # and that is the second one
+    assert sent(*turns.abandon(second)) == []
+
+
+def test_on_another_connection_what_the_server_had_taken_has_failed_with_its_calls() -> None:
+    turns, asked_tools = with_call_under_way()
+    active, queued, aside = request("b"), request("d"), request("y", aside=True)
+    for each in (active, queued, aside):
+        turns.want_response(each)
+    feed(turns, [created("s", "b"), created("t", "y", conversation=None)])
+    actions = turns.restart(LOST)
+    assert {action for action in actions if isinstance(action, Failed)} == {
+        Failed(each, LOST) for each in (asked_tools, active, aside)
+    }
+    assert sent(*actions) == ["d"]
+    assert not turns.awaits("c")
+    with pytest.raises(LocalProtocolError, match="never made"):
+        turns.call_answered("c")
+
+
+def test_on_another_connection_nothing_is_owed_and_nobody_speaks() -> None:
+    turns, asked_tools = with_call_under_way(ServerVad())
+    follow_up = turns.call_answered("c")
+    assert len(sent(*follow_up)) == 1
+    turns.apply(SPEECH_STARTED)
+    actions = turns.restart(LOST)
+    assert Failed(asked_tools, LOST) in actions
+    assert sent(*actions) == []
+    assert state_of(turns) is State.FREE
+    ask(turns, "b")
+
+
+def test_what_nobody_wants_any_more_is_not_asked_for_on_another_connection() -> None:
+    turns = open_turns()
+    wish = ask(turns)
+    turns.abandon(wish)
+    assert turns.restart(LOST) == (Withdrawn(wish),)
+    assert state_of(turns) is State.FREE
+
+
+def test_after_the_end_there_is_no_other_connection() -> None:
+    turns = open_turns()
+    ask(turns)
+    turns.disconnected(LOST)
+    assert turns.restart(LOST) == ()
+    assert state_of(turns) is State.CLOSED
 
 
 @given(st.lists(st.one_of(*(events(kind) for kind in HEARD_EVENTS)), max_size=12), st.booleans())

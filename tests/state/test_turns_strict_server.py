@@ -35,7 +35,8 @@ from realtime_trio._state.turns.actions import (
     Started,
     Withdrawn,
 )
-from realtime_trio._state.turns.machine import METADATA_KEY, State
+from realtime_trio._state.turns.machine import State
+from realtime_trio._state.turns.run import METADATA_KEY
 from realtime_trio.events import (
     ClientEvent,
     ConversationItemCreate,

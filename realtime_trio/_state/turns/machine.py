@@ -42,10 +42,8 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
-
-from attrs import define, evolve
 
 from realtime_trio._state.recent import Recent
 from realtime_trio._state.turns.actions import (
@@ -59,6 +57,7 @@ from realtime_trio._state.turns.actions import (
     Withdrawn,
 )
 from realtime_trio._state.turns.rounds import Round, Rounds
+from realtime_trio._state.turns.run import Asked, Run, is_interrupted, mark, salvage
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
     ConversationItemAdded,
@@ -72,13 +71,11 @@ from realtime_trio.events import (
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
-    JsonObject,
     McpApprovalRequest,
     McpApprovalResponse,
     McpCall,
     Response,
     ResponseCancel,
-    ResponseConfig,
     ResponseCreate,
     ResponseCreated,
     ResponseDone,
@@ -86,7 +83,6 @@ from realtime_trio.events import (
     ResponseMcpCallFailed,
     ResponseOutputItemAdded,
     ResponseOutputItemDone,
-    ResponseStatusDetails,
     SemanticVad,
     ServerEvent,
     ServerVad,
@@ -94,10 +90,6 @@ from realtime_trio.events import (
     UnknownEvent,
 )
 
-METADATA_KEY: Final = "client_event_id"
-"""The metadata pair by which a response tells which create it answers."""
-METADATA_PAIRS: Final = 16
-"""How many pairs the protocol allows.  A request that needs them all is recognised by all."""
 _ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
 _REMEMBERED: Final = 64
 """Ended responses whose stragglers we know; they trail by a round trip, not by minutes."""
@@ -130,38 +122,6 @@ _HEARD: Final[dict[type[ServerEvent], _User]] = {
 }
 
 
-@define(eq=False)
-class _Asked:
-    """A create under way."""
-
-    request: ResponseRequest
-    event: ResponseCreate
-    covers: frozenset[str]  # calls whose outputs were sent before it
-    is_abandoned: bool = False
-    saw_an_end: bool = False  # a response ended while it was under way
-
-    def is_named_by(self, metadata: JsonObject | None) -> bool:
-        if not metadata:
-            return False
-        return (
-            metadata.get(METADATA_KEY) == self.event.event_id
-            or (self.event.response or ResponseConfig()).metadata == metadata
-        )
-
-
-@define(eq=False, kw_only=True)
-class _Run(Round[ResponseRequest]):
-    """One response, from its beginning to its end; its calls may outlive it as a round."""
-
-    id: str = ""
-    asked: _Asked | None = None
-    is_guess: bool = False
-    """Whether `asked` was inferred from the order of things."""
-    is_stopped: bool = False
-    reads: frozenset[str] = frozenset()
-    """What the server had acknowledged when it began."""
-
-
 class Turns:
     """The turns of one session.  Every method returns what is to be done now, in order.
 
@@ -174,9 +134,9 @@ class Turns:
         self._is_closed = False
         self._queue: deque[ResponseRequest] = deque()
         # Creates without an answer: at most one for the conversation, any number out of band.
-        self._under_way: list[_Asked] = []
-        self._active: _Run | None = None
-        self._running: list[_Run] = []
+        self._under_way: list[Asked] = []
+        self._active: Run | None = None
+        self._running: list[Run] = []
         self._rounds: Rounds[ResponseRequest] = Rounds()
         self._ended = Recent(_REMEMBERED)
         self._user = _User.SILENT
@@ -193,7 +153,7 @@ class Turns:
         return State.ASKED if self._active is None else State.CONTESTED
 
     @property
-    def _asked(self) -> _Asked | None:
+    def _asked(self) -> Asked | None:
         return next((asked for asked in self._under_way if not asked.request.is_out_of_band), None)
 
     # --- what we want -----------------------------------------------------------------------------
@@ -357,9 +317,9 @@ class Turns:
             case ResponseDone(response=response):
                 actions = self._end(response)
             case UnknownEvent(type=ResponseCreated.type, raw=raw):
-                actions = self._begin(_salvage(raw))
+                actions = self._begin(salvage(raw))
             case UnknownEvent(type=ResponseDone.type, raw=raw):
-                actions = self._end(_salvage(raw))
+                actions = self._end(salvage(raw))
             case ResponseOutputItemDone(
                 response_id=response_id,
                 item=FunctionCall(call_id=str(call_id), status="completed" | None),
@@ -415,11 +375,11 @@ class Turns:
         return self._hand_out(request)
 
     def _hand_out(self, request: ResponseRequest) -> Actions:
-        event = _mark(request.event)
-        self._under_way.append(_Asked(request, event, self._rounds.unread))
+        event = mark(request.event)
+        self._under_way.append(Asked(request, event, self._rounds.unread))
         return (Send(event),)
 
-    def _stop(self, run: _Run) -> Actions:
+    def _stop(self, run: Run) -> Actions:
         # Without an id, a cancel means the conversation's response, and would hit another one.
         if run.is_stopped or (run.is_aside and not run.id):
             return ()
@@ -442,8 +402,8 @@ class Turns:
             *(self._stop(run) if run.asked.is_abandoned else ()),
         )
 
-    def _start(self, response: Response, asked: _Asked | None, *, is_guess: bool) -> _Run:
-        run = _Run(id=response.id, is_guess=is_guess)
+    def _start(self, response: Response, asked: Asked | None, *, is_guess: bool) -> Run:
+        run = Run(id=response.id, is_guess=is_guess)
         if asked is not None:
             self._assign(run, asked)
         elif self._active is not None:
@@ -454,7 +414,7 @@ class Turns:
             self._active = run
         return run
 
-    def _assign(self, run: _Run, asked: _Asked) -> None:
+    def _assign(self, run: Run, asked: Asked) -> None:
         self._under_way.remove(asked)
         run.asked = asked
         run.is_aside = asked.request.is_out_of_band
@@ -474,7 +434,7 @@ class Turns:
         if run is self._active:
             self._active = None
             # The user has interrupted it, and the event that says so may still be on its way.
-            if self._user is _User.SILENT and _is_interrupted(response):
+            if self._user is _User.SILENT and is_interrupted(response):
                 self._hear(_User.DUE)
         actions: Actions = ()
         reads = run.reads
@@ -488,7 +448,7 @@ class Turns:
             run.origins += self._rounds.read(reads)
         return (*actions, *self._conclude(run))
 
-    def _ending(self, response: Response) -> _Run | None:
+    def _ending(self, response: Response) -> Run | None:
         """Which response this is the end of.
 
         By id, by name, and if it has neither, the one that it must be.
@@ -514,10 +474,10 @@ class Turns:
         asked = named or self._guess(response) or (None if response.id else self._asked)
         return None if asked is None else self._start(response, asked, is_guess=named is None)
 
-    def _find(self, response_id: str) -> _Run | None:
+    def _find(self, response_id: str) -> Run | None:
         return next((run for run in self._running if run.id == response_id), None)
 
-    def _named(self, response: Response) -> _Asked | None:
+    def _named(self, response: Response) -> Asked | None:
         """The create that the response's metadata name."""
         asked = next(
             (asked for asked in self._under_way if asked.is_named_by(response.metadata)), None
@@ -525,7 +485,7 @@ class Turns:
         self._echoes = self._echoes or asked is not None
         return asked
 
-    def _guess(self, response: Response) -> _Asked | None:
+    def _guess(self, response: Response) -> Asked | None:
         """The create that a response without a name must answer, as far as one can tell."""
         if self._echoes:
             return None
@@ -556,7 +516,7 @@ class Turns:
             return tuple(Failed(each, error) for each in (request, *origins))
         if self._active is None and not asked.saw_an_end:
             # What was in our way began without our seeing it: (*) of the table above.
-            self._active = _Run()
+            self._active = Run()
             self._running.append(self._active)
         if asked.is_abandoned and not request.is_follow_up:
             return (Withdrawn(request),)
@@ -564,7 +524,7 @@ class Turns:
             self._queue.appendleft(request)
         return ()
 
-    def _refused(self, event_id: str | None) -> _Asked | None:
+    def _refused(self, event_id: str | None) -> Asked | None:
         for asked in self._under_way:
             if asked.event.event_id == event_id:
                 self._under_way.remove(asked)
@@ -638,33 +598,3 @@ class Turns:
         self._user = _User.SILENT
         self._creates = False
         self._echoes = False
-
-
-def _mark(event: ResponseCreate) -> ResponseCreate:
-    """Name the event in its metadata, unless the user needs all of the room or that very key."""
-    config = event.response or ResponseConfig()
-    metadata = dict(config.metadata or {})
-    if METADATA_KEY in metadata or len(metadata) >= METADATA_PAIRS:
-        return event
-    return evolve(
-        event, response=evolve(config, metadata={**metadata, METADATA_KEY: event.event_id})
-    )
-
-
-def _is_interrupted(response: Response) -> bool:
-    match response:
-        case Response(
-            status="cancelled", status_details=ResponseStatusDetails(reason="turn_detected")
-        ):
-            return True
-    return False
-
-
-def _salvage(raw: object) -> Response:
-    """Name a response that could not be decoded; it begins and ends all the same."""
-    match raw:
-        case {"response": {"id": str(response_id), "metadata": Mapping() as metadata}}:
-            return Response(id=response_id, metadata=metadata)
-        case {"response": {"id": str(response_id)}}:
-            return Response(id=response_id)
-    return Response()
