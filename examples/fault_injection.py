@@ -14,12 +14,12 @@ from realtime_trio import (
     ConnectionFailed,
     ConnectionLost,
     ErrorEvent,
-    JsonObject,
     SessionClosed,
     UnknownEvent,
     open_session,
 )
 from realtime_trio.audio import PCM_RATE
+from realtime_trio.events import JsonObject
 from realtime_trio.simulator import LIFELIKE, Fault, Reply, Script, Turn, open_simulator_transport
 
 SPEECH, WORDS = "response.output_audio.delta", "response.output_audio_transcript.delta"

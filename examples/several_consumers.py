@@ -15,12 +15,11 @@ from realtime_trio import (
     EventStream,
     ResponseCreate,
     ResponseDone,
-    ResponseOutputAudioDelta,
-    ResponseOutputAudioTranscriptDone,
     UserMessage,
     open_session,
 )
 from realtime_trio.audio import PCM_RATE
+from realtime_trio.events import ResponseOutputAudioDelta, ResponseOutputAudioTranscriptDone
 
 
 async def show_captions(transcripts: EventStream[ResponseOutputAudioTranscriptDone]) -> None:

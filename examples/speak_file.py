@@ -10,17 +10,14 @@ from functools import partial
 
 import trio
 
-from realtime_trio import (
+from realtime_trio import ResponseCreate, ResponseDone, Session, open_session
+from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
+from realtime_trio.events import (
     InputAudioBufferAppend,
     InputAudioBufferCommit,
-    ResponseCreate,
-    ResponseDone,
     ResponseOutputAudioDelta,
     ResponseOutputAudioTranscriptDelta,
-    Session,
-    open_session,
 )
-from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
 
 CHUNK = PCM_RATE // 10  # 100 ms
 

@@ -19,17 +19,19 @@ import numpy as np
 import trio
 
 from realtime_trio import (
-    ConversationItemInputAudioTranscriptionCompleted,
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     ResponseDone,
-    ResponseOutputAudioDelta,
     ServerVad,
     ToolCallFinished,
     Transcription,
     open_session,
 )
 from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
+from realtime_trio.events import (
+    ConversationItemInputAudioTranscriptionCompleted,
+    ResponseOutputAudioDelta,
+)
 from realtime_trio.simulator import Agency, OfflineAgent, serve_simulator
 from realtime_trio.simulator.voice import EspeakVoice, PocketsphinxEars
 

@@ -15,11 +15,11 @@ from realtime_trio import (
     ErrorEvent,
     ResponseCreate,
     ResponseDone,
-    ResponseOutputTextDelta,
     Session,
     UserMessage,
     open_session,
 )
+from realtime_trio.events import ResponseOutputTextDelta
 
 QUESTIONS = ["What is the highest mountain of the Alps?", "And the second highest?"]
 

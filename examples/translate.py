@@ -10,13 +10,12 @@ from functools import partial
 
 import trio
 
-from realtime_trio import (
-    EventStream,
+from realtime_trio import EventStream, open_translation_session
+from realtime_trio.audio import WavWriter, read_wav
+from realtime_trio.events import (
     TranslationSessionOutputAudioDelta,
     TranslationSessionOutputTranscriptDelta,
-    open_translation_session,
 )
-from realtime_trio.audio import WavWriter, read_wav
 
 Heard = TranslationSessionOutputAudioDelta | TranslationSessionOutputTranscriptDelta
 

@@ -1,10 +1,24 @@
-"""The OpenAI Realtime API for trio applications: `open_session` for everything, `open_connection` for the bare wire.
+"""The OpenAI Realtime API for trio applications.
 
-The event classes are all here and in `realtime_trio.events`; audio tools are in
-`realtime_trio.audio`, the server to develop against in `realtime_trio.simulator`.
+`open_session` opens a session, `open_connection` the bare wire.  Here are the names of everyday
+programs.  All others have one place each, and asking here for one of them says where it is:
+
+- `realtime_trio.events`: every wire event, and every object inside one
+- `realtime_trio.audio`: audio data, formats, resampling, WAV files
+- `realtime_trio.tools`: what `tool` makes, and the errors of arguments and results
+- `realtime_trio.connection`, `realtime_trio.recording`: what is below a session, and what is kept
+- `realtime_trio.testing`: what tests need
+- `realtime_trio.simulator`: the server to develop against
 """
 
-from realtime_trio._protocol.codec import Codec as Codec, Role as Role, SessionKind as SessionKind
+import typing as _typing
+
+from realtime_trio import (
+    _elsewhere as _elsewhere,
+    audio as audio,
+    events as events,
+    tools as tools,
+)
 from realtime_trio._protocol.dialects import Dialect as Dialect
 from realtime_trio._protocol.endpoint import ApiKey as ApiKey, Endpoint as Endpoint, azure as azure
 from realtime_trio._runtime.hub import EventStream as EventStream
@@ -30,8 +44,6 @@ from realtime_trio._session.voice import Session as Session
 from realtime_trio._state.captions import Caption as Caption
 from realtime_trio._state.conversation.history import (
     Omission as Omission,
-    Replay as Replay,
-    history_events as history_events,
 )
 from realtime_trio._state.conversation.item import (
     ConversationItem as ConversationItem,
@@ -70,10 +82,6 @@ from realtime_trio._transport.contract import Close as Close, Transport as Trans
 from realtime_trio._version import (
     __version__ as __version__,
 )
-from realtime_trio.audio.data import (
-    AudioData as AudioData,
-    AudioLike as AudioLike,
-)
 from realtime_trio.connection import (
     Connection as Connection,
     ConnectOptions as ConnectOptions,
@@ -93,198 +101,59 @@ from realtime_trio.errors import (
     ToolDefinitionError as ToolDefinitionError,
 )
 from realtime_trio.events import (
-    SERVER_WRITES_NULL as SERVER_WRITES_NULL,
     UNSET as UNSET,
-    AssistantContent as AssistantContent,
     AssistantMessage as AssistantMessage,
-    AudioConfig as AudioConfig,
     AudioFormat as AudioFormat,
-    AudioInputConfig as AudioInputConfig,
-    AudioOutputConfig as AudioOutputConfig,
-    CachedTokenDetails as CachedTokenDetails,
     ClientEvent as ClientEvent,
-    ContentPart as ContentPart,
-    ConversationCreated as ConversationCreated,
-    ConversationInfo as ConversationInfo,
-    ConversationItemAdded as ConversationItemAdded,
     ConversationItemCreate as ConversationItemCreate,
-    ConversationItemCreated as ConversationItemCreated,
-    ConversationItemDelete as ConversationItemDelete,
-    ConversationItemDeleted as ConversationItemDeleted,
-    ConversationItemDone as ConversationItemDone,
-    ConversationItemInputAudioTranscriptionCompleted as ConversationItemInputAudioTranscriptionCompleted,
-    ConversationItemInputAudioTranscriptionDelta as ConversationItemInputAudioTranscriptionDelta,
-    ConversationItemInputAudioTranscriptionFailed as ConversationItemInputAudioTranscriptionFailed,
-    ConversationItemInputAudioTranscriptionSegment as ConversationItemInputAudioTranscriptionSegment,
-    ConversationItemRetrieve as ConversationItemRetrieve,
-    ConversationItemRetrieved as ConversationItemRetrieved,
-    ConversationItemTruncate as ConversationItemTruncate,
-    ConversationItemTruncated as ConversationItemTruncated,
-    CustomVoice as CustomVoice,
-    DetectedLanguage as DetectedLanguage,
-    DurationTranscriptionUsage as DurationTranscriptionUsage,
-    Eagerness as Eagerness,
-    ErrorDetail as ErrorDetail,
     ErrorEvent as ErrorEvent,
     Event as Event,
     FunctionCall as FunctionCall,
     FunctionCallOutput as FunctionCallOutput,
     FunctionTool as FunctionTool,
-    ImageDetail as ImageDetail,
-    Include as Include,
     InputAudio as InputAudio,
-    InputAudioBufferAppend as InputAudioBufferAppend,
-    InputAudioBufferClear as InputAudioBufferClear,
-    InputAudioBufferCleared as InputAudioBufferCleared,
-    InputAudioBufferCommit as InputAudioBufferCommit,
-    InputAudioBufferCommitted as InputAudioBufferCommitted,
-    InputAudioBufferDtmfEventReceived as InputAudioBufferDtmfEventReceived,
     InputAudioBufferSpeechStarted as InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped as InputAudioBufferSpeechStopped,
-    InputAudioBufferTimeoutTriggered as InputAudioBufferTimeoutTriggered,
     InputImage as InputImage,
-    InputItem as InputItem,
     InputText as InputText,
-    InputTokenDetails as InputTokenDetails,
     Item as Item,
-    ItemReference as ItemReference,
-    ItemStatus as ItemStatus,
-    JsonObject as JsonObject,
-    LogProb as LogProb,
-    MaxOutputTokens as MaxOutputTokens,
-    McpApprovalFilter as McpApprovalFilter,
-    McpApprovalRequest as McpApprovalRequest,
-    McpApprovalResponse as McpApprovalResponse,
-    McpCall as McpCall,
-    McpError as McpError,
-    McpHttpError as McpHttpError,
-    McpListedTool as McpListedTool,
-    McpListTools as McpListTools,
-    McpListToolsCompleted as McpListToolsCompleted,
-    McpListToolsFailed as McpListToolsFailed,
-    McpListToolsInProgress as McpListToolsInProgress,
-    McpProtocolError as McpProtocolError,
     McpTool as McpTool,
-    McpToolExecutionError as McpToolExecutionError,
-    McpToolFilter as McpToolFilter,
-    MessageContent as MessageContent,
-    Modality as Modality,
     NoiseReduction as NoiseReduction,
-    NoiseReductionType as NoiseReductionType,
     OutputAudio as OutputAudio,
-    OutputAudioBufferClear as OutputAudioBufferClear,
-    OutputAudioBufferCleared as OutputAudioBufferCleared,
-    OutputAudioBufferStarted as OutputAudioBufferStarted,
-    OutputAudioBufferStopped as OutputAudioBufferStopped,
     OutputText as OutputText,
-    OutputTokenDetails as OutputTokenDetails,
-    Prompt as Prompt,
-    RateLimit as RateLimit,
-    RateLimitsUpdated as RateLimitsUpdated,
-    RealtimeSession as RealtimeSession,
-    Reasoning as Reasoning,
-    ReasoningEffort as ReasoningEffort,
-    Response as Response,
-    ResponseAudio as ResponseAudio,
-    ResponseAudioConfig as ResponseAudioConfig,
-    ResponseAudioOutput as ResponseAudioOutput,
-    ResponseAudioOutputConfig as ResponseAudioOutputConfig,
-    ResponseCancel as ResponseCancel,
     ResponseConfig as ResponseConfig,
-    ResponseContentPartAdded as ResponseContentPartAdded,
-    ResponseContentPartDone as ResponseContentPartDone,
     ResponseCreate as ResponseCreate,
     ResponseCreated as ResponseCreated,
     ResponseDone as ResponseDone,
-    ResponseErrorDetail as ResponseErrorDetail,
-    ResponseFunctionCallArgumentsDelta as ResponseFunctionCallArgumentsDelta,
-    ResponseFunctionCallArgumentsDone as ResponseFunctionCallArgumentsDone,
-    ResponseMcpCallArgumentsDelta as ResponseMcpCallArgumentsDelta,
-    ResponseMcpCallArgumentsDone as ResponseMcpCallArgumentsDone,
-    ResponseMcpCallCompleted as ResponseMcpCallCompleted,
-    ResponseMcpCallFailed as ResponseMcpCallFailed,
-    ResponseMcpCallInProgress as ResponseMcpCallInProgress,
-    ResponseOutputAudioDelta as ResponseOutputAudioDelta,
-    ResponseOutputAudioDone as ResponseOutputAudioDone,
-    ResponseOutputAudioTranscriptDelta as ResponseOutputAudioTranscriptDelta,
-    ResponseOutputAudioTranscriptDone as ResponseOutputAudioTranscriptDone,
-    ResponseOutputItemAdded as ResponseOutputItemAdded,
-    ResponseOutputItemDone as ResponseOutputItemDone,
-    ResponseOutputTextDelta as ResponseOutputTextDelta,
-    ResponseOutputTextDone as ResponseOutputTextDone,
     ResponseSettings as ResponseSettings,
-    ResponseStatus as ResponseStatus,
-    ResponseStatusDetails as ResponseStatusDetails,
-    ResponseUsage as ResponseUsage,
-    RetentionRatio as RetentionRatio,
     SemanticVad as SemanticVad,
     ServerEvent as ServerEvent,
     ServerVad as ServerVad,
-    SessionAudio as SessionAudio,
-    SessionAudioInput as SessionAudioInput,
-    SessionAudioOutput as SessionAudioOutput,
     SessionConfig as SessionConfig,
-    SessionCreated as SessionCreated,
     SessionSettings as SessionSettings,
-    SessionUpdate as SessionUpdate,
-    SessionUpdated as SessionUpdated,
-    SystemContent as SystemContent,
     SystemMessage as SystemMessage,
-    TokenLimits as TokenLimits,
-    TokenTranscriptionUsage as TokenTranscriptionUsage,
-    Tool as Tool,
-    ToolChoice as ToolChoice,
     ToolChoiceFunction as ToolChoiceFunction,
-    ToolChoiceMcp as ToolChoiceMcp,
-    Tracing as Tracing,
     Transcription as Transcription,
-    TranscriptionAudioConfig as TranscriptionAudioConfig,
-    TranscriptionErrorDetail as TranscriptionErrorDetail,
-    TranscriptionSession as TranscriptionSession,
-    TranscriptionSessionConfig as TranscriptionSessionConfig,
-    TranscriptionTokenDetails as TranscriptionTokenDetails,
-    TranscriptionUsage as TranscriptionUsage,
-    TranslationAudio as TranslationAudio,
-    TranslationAudioConfig as TranslationAudioConfig,
-    TranslationAudioInput as TranslationAudioInput,
-    TranslationAudioInputConfig as TranslationAudioInputConfig,
-    TranslationAudioOutput as TranslationAudioOutput,
-    TranslationAudioOutputConfig as TranslationAudioOutputConfig,
-    TranslationSession as TranslationSession,
-    TranslationSessionClose as TranslationSessionClose,
-    TranslationSessionClosed as TranslationSessionClosed,
-    TranslationSessionConfig as TranslationSessionConfig,
-    TranslationSessionCreated as TranslationSessionCreated,
-    TranslationSessionInputAudioBufferAppend as TranslationSessionInputAudioBufferAppend,
-    TranslationSessionInputTranscriptDelta as TranslationSessionInputTranscriptDelta,
-    TranslationSessionOutputAudioDelta as TranslationSessionOutputAudioDelta,
-    TranslationSessionOutputTranscriptDelta as TranslationSessionOutputTranscriptDelta,
-    TranslationSessionUpdate as TranslationSessionUpdate,
-    TranslationSessionUpdated as TranslationSessionUpdated,
-    Truncation as Truncation,
-    TurnDetection as TurnDetection,
     UnknownEvent as UnknownEvent,
-    UnknownObject as UnknownObject,
-    Unset as Unset,
-    UserContent as UserContent,
     UserMessage as UserMessage,
-    Voice as Voice,
 )
 from realtime_trio.recording import (
-    Recording as Recording,
-    WireRecord as WireRecord,
     open_recording as open_recording,
     read_recording as read_recording,
 )
 from realtime_trio.tools import (
-    AnyTool as AnyTool,
-    LocalTool as LocalTool,
-    ToolArgumentsError as ToolArgumentsError,
-    ToolOptions as ToolOptions,
     ToolOutput as ToolOutput,
-    ToolResultError as ToolResultError,
     tool as tool,
 )
 from realtime_trio.tools.constraints import (
     Constraints as Constraints,
 )
+
+if not _typing.TYPE_CHECKING:  # with a __getattr__, a type checker would let every name pass
+    __getattr__ = _elsewhere.getattr_of(
+        __name__,
+        {
+            name: f"{__name__} has no {name}: import it from {home}"
+            for name, home in _elsewhere.homes(events, tools, audio).items()
+        },
+    )

@@ -17,12 +17,13 @@ from typing import Any, Final, Literal, Self, TypedDict, Unpack
 import trio
 from attrs import evolve, fields
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec as Codec, Role as Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint
+from realtime_trio._protocol.kinds import SessionKind as SessionKind
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.dial import PROXY_FROM_ENVIRONMENT
-from realtime_trio._transport.settings import WebSocketSettings
+from realtime_trio._transport.settings import WebSocketSettings as WebSocketSettings
 from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError, SessionClosed
 from realtime_trio.events import ClientEvent, ServerEvent, UnknownEvent
 

@@ -24,7 +24,9 @@ from typing import Any, Final, Literal, TypeVar, cast
 import attrs
 import trio
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.json_text import parse_json, write_json
+from realtime_trio._protocol.kinds import SessionKind, kind_opened_by
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio.audio.data import AudioData
@@ -56,7 +58,7 @@ SECRET: Final = "<secret>"
 _BATCH: Final = (
     256  # records written at once: enough for a burst, and at most some megabytes of text
 )
-_JSON: Final = Codec(Role.SERVER)
+_KIND_NAMES: Final = frozenset(kind.value for kind in SessionKind)
 
 
 @attrs.frozen
@@ -249,7 +251,7 @@ class _Scribe:
         if self._codecs:
             return ""
         self._codecs = {role.value: Codec(role, kind=kind) for role in Role}
-        return _JSON.encode_raw({"version": VERSION, "kind": kind.value, "model": model}) + "\n"
+        return write_json({"version": VERSION, "kind": kind.value, "model": model}) + "\n"
 
     def record(self, record: WireRecord) -> str:
         """The line of a record, and before that the header if this is the first."""
@@ -267,27 +269,20 @@ class _Scribe:
                 if isinstance(event.raw, bytes)
                 else event.raw
             )
-            return (
-                header
-                + _JSON.encode_raw({"time": time, "source": record.source, "event": raw})
-                + "\n"
-            )
+            return header + write_json({"time": time, "source": record.source, "event": raw}) + "\n"
         return f'{header}{{"time":{time!r},"source":"{record.source}","event":{self._codecs[record.source].encode(event)}}}\n'
 
     def gap(self, dropped: int) -> str:
         """The line that stands for records that were missed."""
-        return self.header() + _JSON.encode_raw({"dropped": dropped}) + "\n"
+        return self.header() + write_json({"dropped": dropped}) + "\n"
 
 
 def _identity(first: Event) -> tuple[SessionKind, str | None]:
     """The kind of session, and its model if that is known, told by the first event."""
     match first:
-        case SessionCreated(session=TranscriptionSession()):
-            return SessionKind.TRANSCRIPTION, None
-        case SessionCreated(session=RealtimeSession(model=model)):
-            return SessionKind.REALTIME, model
-        case TranslationSessionCreated(session=session):
-            return SessionKind.TRANSLATION, session.model
+        case SessionCreated(session=session) | TranslationSessionCreated(session=session):
+            model = None if isinstance(session, TranscriptionSession) else session.model
+            return kind_opened_by(first) or SessionKind.REALTIME, model
     return SessionKind.REALTIME, None
 
 
@@ -465,9 +460,9 @@ def _read_header(
     match _read_object(lines[0]) if lines else None:
         case {
             "version": int(version),
-            "kind": "realtime" | "transcription" | "translation" as kind,
+            "kind": str(kind),
             "model": str() | None as model,
-        }:
+        } if kind in _KIND_NAMES:
             if version != VERSION:
                 raise LocalProtocolError(
                     f"{os.fspath(path)} is a recording of version {version}; this library reads version {VERSION}"
@@ -479,9 +474,10 @@ def _read_header(
 
 
 def _read_object(line: str) -> object:
-    # The codec hands over what is no event as it came, and no line of a recording is one.
-    event = _JSON.decode(line)
-    return event.raw if isinstance(event, UnknownEvent) else None
+    try:
+        return parse_json(line)
+    except ValueError:
+        return None
 
 
 def _read_event(codec: Codec, raw: object) -> Event:

@@ -20,7 +20,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import EllipsisType
-from typing import Any, Final, Literal, TypeAlias, Unpack
+from typing import Any, Literal, TypeAlias, Unpack
 
 import trio
 
@@ -30,7 +30,9 @@ from realtime_trio._order import (
     assert_order as assert_order,
     check_order as check_order,
 )
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.json_text import parse_json
+from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
 from realtime_trio._session.input_audio import InputAudioSession
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
@@ -38,7 +40,7 @@ from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._transport.contract import NORMAL_CLOSURE, Close, Transport
-from realtime_trio.events import Event, JsonObject, UnknownEvent
+from realtime_trio.events import Event, JsonObject
 from realtime_trio.recording import (
     Recording as Recording,
     WireRecord,
@@ -55,8 +57,6 @@ from realtime_trio.tools.registry import AnyTool
 
 ExpectedItem: TypeAlias = Sequence[str | Mapping[str, object] | EllipsisType | None]
 """One line of a conversation as a test expects it: `(kind, what, ...)`; see `assert_conversation`."""
-
-_JSON: Final = Codec(Role.SERVER)
 
 
 class SimulationOptions(SessionOptions, total=False):
@@ -77,7 +77,7 @@ class SimulationOptions(SessionOptions, total=False):
 async def open_simulated_session(
     script: Script | Simulation | None = None,
     *,
-    model: str = "gpt-realtime",
+    model: str = DEFAULT_MODEL,
     agency: Agency | None = None,
     faults: Faults = (),
     **options: Unpack[SimulationOptions],
@@ -242,11 +242,11 @@ def _fits(line: _Line, wish: _Line) -> bool:
 
 def _is_meant(value: object, wish: object) -> bool:
     if isinstance(wish, Mapping) and isinstance(value, str):
-        wrapped = _JSON.decode(
-            f'{{"value":{value}}}'
-        )  # an object without a type, which the codec hands back as it is
-        raw = wrapped.raw if isinstance(wrapped, UnknownEvent) else None
-        value = raw.get("value") if isinstance(raw, Mapping) else None
+        # Arguments and outputs are JSON as text; the wish is what is in it.
+        try:
+            value = parse_json(value)
+        except ValueError:
+            return False
     return wish is ... or value == wish
 
 

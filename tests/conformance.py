@@ -25,8 +25,9 @@ from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 from strategies import TEXTS, Palette, events
 
 from realtime_trio import events as v
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import UNSET, Event, UnknownEvent
 

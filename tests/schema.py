@@ -10,7 +10,7 @@ from pathlib import Path
 from conformance import validate
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.kinds import SessionKind
 
 DIALECTS = {
     SessionKind.REALTIME: "ga",

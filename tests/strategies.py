@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeVar, Union, cast, get_args, get_origin
 import attrs
 from hypothesis import strategies as st
 
-from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.audio.data import AudioData
 from realtime_trio.events import (
     CLIENT_EVENTS,

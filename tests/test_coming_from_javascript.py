@@ -12,42 +12,43 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio import (
-    AudioData,
     AudioDelta,
     ConnectionFailed,
     ConversationItemCreate,
-    ConversationItemDelete,
-    ConversationItemTruncate,
     ErrorEvent,
     Event,
     EventStream,
     FunctionTool,
-    InputAudioBufferCommit,
     ItemAppended,
     ItemCompleted,
     ItemUpdated,
     LocalProtocolError,
-    ResponseCancel,
     ResponseCreate,
     ResponseDone,
     ServerError,
     ServerVad,
     Session,
     SessionClosed,
-    SessionCreated,
-    SessionUpdate,
-    SessionUpdated,
     ToolCallFinished,
     ToolCallRequested,
     ToolCallStarted,
     ToolDefinitionError,
     UserMessage,
-    WireRecord,
     generate_id,
     open_session,
     tool,
 )
-from realtime_trio.audio import PCM_RATE, pcm16_from_float
+from realtime_trio.audio import PCM_RATE, AudioData, pcm16_from_float
+from realtime_trio.events import (
+    ConversationItemDelete,
+    ConversationItemTruncate,
+    InputAudioBufferCommit,
+    ResponseCancel,
+    SessionCreated,
+    SessionUpdate,
+    SessionUpdated,
+)
+from realtime_trio.recording import WireRecord
 from realtime_trio.simulator import LIFELIKE, Call, Pacing, Reply, Script, open_simulator_transport
 
 SECOND = np.ones(PCM_RATE, np.int16)

@@ -13,9 +13,10 @@ import trio
 from peers import Leaves, Server, committed, created, failure, memory_server, open_server
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import OPENAI_URL, Endpoint, azure
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._session.opening import open_session
 from realtime_trio._transport.contract import Close
 from realtime_trio.connection import (

@@ -35,16 +35,14 @@ from realtime_trio import (
     Close,
     Event,
     InputAudioBufferSpeechStarted,
-    McpListedTool,
-    ResponseCancel,
-    ResponseOutputAudioDelta,
     ServerEvent,
     Session,
-    SessionKind,
     Transport,
     open_session,
 )
 from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
+from realtime_trio.connection import SessionKind
+from realtime_trio.events import McpListedTool, ResponseCancel, ResponseOutputAudioDelta
 from realtime_trio.simulator import (
     LIFELIKE,
     Call,
@@ -539,6 +537,7 @@ def test_what_a_page_calls_by_a_name_of_ours_exists(page: Path) -> None:
     )
     ours = {
         *dir(realtime_trio),
+        *dir(realtime_trio.events),
         *dir(realtime_trio.simulator),
         *dir(realtime_trio.testing),
         *dir(realtime_trio.audio),

@@ -17,7 +17,8 @@ from simulated import open_simulated, speech
 from strategies import any_client_event, any_server_event
 from trio.testing import wait_all_tasks_blocked
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.hub import EventHub
 from realtime_trio._session.opening import open_session
 from realtime_trio.audio import AudioData

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from attrs import field, frozen
 
-from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.kinds import KINDS, SessionKind
 from realtime_trio.errors import LocalProtocolError
 
 ApiKey = str | Callable[[], Awaitable[str]]
@@ -22,9 +22,7 @@ ApiKey = str | Callable[[], Awaitable[str]]
 expire."""
 
 OPENAI_URL: Final = "wss://api.openai.com/v1"
-DEFAULT_MODEL: Final = "gpt-realtime"
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
-_PATHS: Final = ("/realtime", "/realtime/translations")
 
 
 def _public_part(url: str) -> str:
@@ -75,7 +73,7 @@ class Endpoint:
 
         Args:
             kind: Kind of session.
-            model: Model to use when the endpoint names none.
+            model: Model to use when the endpoint names none; None for the default of the kind.
 
         Raises:
             LocalProtocolError: The URL has no usable scheme or host.
@@ -90,18 +88,18 @@ class Endpoint:
                 "a service URL starts with wss://, ws://, https:// or http:// and names a host"
             )
         path = parts.path.rstrip("/")
-        path = (
-            path.removesuffix("/translations").removesuffix("/realtime")
-            + _PATHS[kind is SessionKind.TRANSLATION]
-        )
+        row = KINDS[kind]
+        path = path.removesuffix("/translations").removesuffix("/realtime") + row.path
         query = parse_qsl(parts.query, keep_blank_values=True)
         given = {name for name, _ in query}
         if self.call_id is not None:
+            # Who joins a call gets its session as it is: naming a model is refused.
             query.append(("call_id", self.call_id))
-        elif kind is SessionKind.TRANSCRIPTION:
-            query += [("intent", "transcription")] if "intent" not in given else []
-        elif self.model_parameter not in given:
-            query.append((self.model_parameter, self.model or model or DEFAULT_MODEL))
+        else:
+            if row.intent is not None and "intent" not in given:
+                query.append(("intent", row.intent))
+            if row.has_model_in_url and self.model_parameter not in given:
+                query.append((self.model_parameter, self.model or model or row.default_model))
         return urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
 
     def credentials(self, key: str | None) -> tuple[list[tuple[str, str]], list[str]]:

@@ -1,4 +1,4 @@
-"""What sessions of every kind have in common: events in, events out, and who waits for what.
+"""What sessions of every kind have in common: events in, events out, and the waiting for answers.
 
 Owns the streams, the queue of what is to be sent, and the client events that wait to be
 acknowledged, and introduces them to the link that carries them.  What the events mean is for the
@@ -25,8 +25,9 @@ from typing import Any, Final, TypeVar, overload
 import trio
 from attrs import evolve
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.hub import EventHub, EventStream
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
@@ -67,7 +68,10 @@ _logger = logging.getLogger("realtime_trio")
 
 
 def generate_id(prefix: str, length: int = 21) -> str:
-    """Make an id as the service's own clients do: the prefix, filled up to `length` characters that cannot be mistaken for each other."""
+    """Make an id as the service's own clients do: the prefix, filled up to `length` characters.
+
+    Characters that are easily mistaken for each other are left out.
+    """
     return prefix + "".join(random.choices(_ID_ALPHABET, k=length - len(prefix)))
 
 
@@ -95,9 +99,11 @@ class BaseSession(ABC):
         self._services = services
         self._new_id = new_id
         self._hub: EventHub[Event] = EventHub() if capacity is None else EventHub(capacity=capacity)
+        # Independent of the events: a log that falls behind costs the application nothing.
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
         self._acknowledgements = Acknowledgements()
+        # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
         self._admission_error: ErrorEvent | None = None
 
@@ -128,11 +134,12 @@ class BaseSession(ABC):
     def events(self, *types: type[E], capacity: int | None = None) -> EventStream[E]: ...
 
     def events(self, *types: type[Event], capacity: int | None = None) -> EventStream[Any]:
-        """Open a stream of events.  It is subscribed at the call and independent of all others; `break` and iterate again to resume.
+        """Open a stream of events, which is subscribed at the call and independent of all others.
 
-        Every server event is followed by the utility events it caused.  What came before the first
-        subscription is kept for it, so that nothing of the session's beginning is missed.  When the
-        session ends the stream delivers what it has and then ends.
+        `break` and iterate again to resume.  Every server event is followed by the utility events
+        it caused.  What came before the first subscription is kept for it, so that nothing of the
+        session's beginning is missed.  When the session ends the stream delivers what it has and
+        then ends.
 
         Args:
             types: Only instances of these classes (`ServerEvent` for everything from the wire); all
@@ -143,7 +150,10 @@ class BaseSession(ABC):
         return self._hub.subscribe(*types, capacity=capacity)
 
     def wire(self, *, capacity: int | None = None) -> EventStream[WireRecord]:
-        """Open a stream of everything on the wire, in both directions, for logs and recordings.  Otherwise like `events`."""
+        """Open a stream of everything on the wire, in both directions, for logs and recordings.
+
+        Otherwise it is like `events`.
+        """
         return self._wire.subscribe(capacity=capacity)
 
     @overload
@@ -170,7 +180,7 @@ class BaseSession(ABC):
     # --- sending ----------------------------------------------------------------------------------
 
     async def send(self, event: ClientEvent) -> str:
-        """Queue one event; it is written whole and in order, even if the caller is cancelled right after.
+        """Queue one event; it is written whole and in order, even if the caller is cancelled then.
 
         Waits while the queue is full, which is how a slow network slows you down.
 
@@ -189,7 +199,9 @@ class BaseSession(ABC):
         return named.event_id
 
     async def send_raw(self, payload: Mapping[str, object] | str) -> None:
-        """Queue one message that is not checked, for what this version of the library does not know.  Otherwise like `send`.
+        """Queue one message unchecked, for what this version of the library does not know.
+
+        Otherwise it is like `send`.
 
         Args:
             payload: A JSON object, or the text of a message as it is.
@@ -209,7 +221,8 @@ class BaseSession(ABC):
         return pending
 
     async def _wait_for_ack(self, pending: Pending) -> ServerEvent:
-        if pending.is_settled:  # the session may have ended while the event was being queued
+        # The session may have ended, or the server answered, while the event was being queued.
+        if pending.is_settled:
             await trio.lowlevel.checkpoint()
         else:
             await self._waiting.setdefault(pending, trio.Event()).wait()
@@ -222,6 +235,7 @@ class BaseSession(ABC):
         """Queue an event, and note that it will be acknowledged, whether anybody waits or not."""
         await self._outbox.wait_for_room()
         pending = self._enqueue(event, text)
+        # Shielded, so that `Cancelled` always means that nothing was sent.
         await trio.lowlevel.cancel_shielded_checkpoint()
         return pending
 
@@ -264,7 +278,7 @@ class BaseSession(ABC):
             waiting.set()
 
     def _is_benign(self, event: ServerEvent) -> bool:
-        """Whether this is a refusal that concerns nobody: then it is on the wire, and not among the events."""
+        """Whether this refusal concerns nobody; it is kept out of the events, not off the wire."""
         return False
 
     def _react(self, event: Event) -> None:  # noqa: B027 - a hook, not a duty
@@ -292,6 +306,8 @@ class BaseSession(ABC):
         if pending := self._acknowledgements.settle(event):
             self._settled(pending)
         derived = self._understand(event)
+        # After the machines have seen it: what they post in answer is written later in any case,
+        # and a wire log shows the cause first.
         self._wire.publish(WireRecord(trio.current_time(), "server", event))
         # The cause comes before its consequences, and all rooms have taken note of it by now.
         if not self._is_benign(event):
@@ -311,9 +327,10 @@ class BaseSession(ABC):
         self._wire.publish(WireRecord(trio.current_time(), "client", event))
 
     def _ended(self) -> None:
-        """The connection is over, whoever ended it."""
+        """The connection is over, from either side."""
         close = self._link.closed
         assert close is not None
+        # A clean close before the session is ready is a failure, too: there never was a session.
         if not self._link.is_ready:
             self._services.fail(
                 self._refusal(
@@ -342,7 +359,8 @@ class BaseSession(ABC):
                 except ServerError as error:
                     why = f"the service refused the configuration: {error}"
                     raise ConnectionFailed(why, code=error.code) from error
-                except RemoteProtocolError:  # it has answered, in words of a later version
+                except RemoteProtocolError:
+                    # It has answered, if in words of a later version: that is no reason to fail.
                     self._link.configured()
             return
         has_begun = self._link.phase > Phase.CONNECTING
@@ -352,6 +370,7 @@ class BaseSession(ABC):
     async def _drain(self) -> None:
         """Write what was sent, then say goodbye."""
         self._link.enter(Phase.LEAVING)
+        # The tools' last outputs are posted before the outbox closes, and written with the rest.
         self._leave()
         self._outbox.close()
         await self._outbox.wait_drained()
@@ -363,6 +382,7 @@ class BaseSession(ABC):
         self._link.enter(Phase.OVER)
         for pending in self._acknowledgements.close():
             self._settled(pending)
+        # Machines publish what they still have, so the hubs close last.
         self._over()
         self._hub.close()
         self._wire.close()
@@ -412,11 +432,13 @@ async def run_session(
         session = make(link, services)
         recording = nullcontext() if record is None else open_recording(session.wire(), record)
         async with recording:
+            # In the nursery before anything is awaited: from here on the end is always noticed.
             services.start_soon(session._receive_loop)
             services.start_soon(session._send_loop)
             try:
                 await session._become_ready(configure, deadline)
                 yield session
+                # Shielded: the nursery's own end must not cut the goodbye short.
                 with trio.move_on_after(settings.close_timeout, shield=True):
                     await session._drain()
             finally:

@@ -58,9 +58,10 @@ def split_audio(
         chunk_ms: Milliseconds per piece; None makes them as long as is reasonable.
 
     Raises:
-        LocalProtocolError: It is no audio.
+        LocalProtocolError: It is not audio.
     """
     encoded = AudioData.of(audio)
+    # Bytes are in the session's format already; only samples have to be companded.
     if isinstance(audio, np.ndarray) and (encode := _G711.get(audio_format.type or "")):
         encoded = AudioData(encode(encoded.samples))
     data, bytes_per_ms = encoded.data, _bytes_per_ms(audio_format)
@@ -94,7 +95,7 @@ class InputAudioSession(BaseSession, Generic[S]):
 
     @property
     def conversation(self) -> Conversation:
-        """The conversation, always up to date with the events you hold.  Readable after the block."""
+        """The conversation, up to date with the events you hold.  Readable after the block."""
         return self._conversation
 
     @property
@@ -112,17 +113,20 @@ class InputAudioSession(BaseSession, Generic[S]):
                 is reasonable.
 
         Raises:
-            LocalProtocolError: It is no audio; nothing was sent.
+            LocalProtocolError: It is not audio; nothing was sent.
             SessionClosed: The session has ended.
 
         Cancellation: between two events; what was queued is sent.
         """
         for piece in split_audio(audio, self._input_format, chunk_ms):
             await self.send(InputAudioBufferAppend(audio=piece))
+        # There may have been no audio, and then no checkpoint.
         await trio.lowlevel.checkpoint()
 
     async def commit_audio(self) -> str | None:
-        """Make the appended audio a user message, and wait for the server to do so.  Starts no response.
+        """Make the appended audio a user message, and wait until the server has done so.
+
+        This does not start a response.
 
         Returns:
             Id of the user message; None if turn detection was faster and there was nothing left to
@@ -139,6 +143,7 @@ class InputAudioSession(BaseSession, Generic[S]):
         try:
             answer = await self._request(InputAudioBufferCommit())
         except ServerError as error:
+            # Turn detection may have committed the same audio first, which is what was wanted.
             if not detecting or error.code != COMMIT_EMPTY:
                 raise
             await trio.lowlevel.checkpoint()
@@ -147,7 +152,7 @@ class InputAudioSession(BaseSession, Generic[S]):
         return answer.item_id
 
     async def clear_audio(self) -> None:
-        """Discard the appended audio, and wait for the server to do so."""
+        """Discard the appended audio, and wait until the server has done so."""
         await self._request(InputAudioBufferClear())
 
     def _is_benign(self, event: ServerEvent) -> bool:
@@ -163,15 +168,15 @@ class InputAudioSession(BaseSession, Generic[S]):
     def _commit_pending(self) -> None:
         if not self._is_detecting_turns and self._conversation.pending_input_ms > 0:
             self._check_commit()
-            self._post(
-                self._named(InputAudioBufferCommit())
-            )  # at once, or somebody else would find the same audio pending
+            # At once, or another task would find the same audio pending.
+            self._post(self._named(InputAudioBufferCommit()))
 
     def _check_commit(self) -> None:
         pending = self._conversation.pending_input_ms
         if pending < MIN_COMMIT_MS:
             raise LocalProtocolError(
-                f"cannot commit {pending} ms of audio: at least {MIN_COMMIT_MS} ms must have been appended"
+                f"cannot commit {pending} ms of audio: "
+                f"at least {MIN_COMMIT_MS} ms must have been appended"
             )
 
     @property

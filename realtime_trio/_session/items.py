@@ -27,10 +27,12 @@ class ItemSession(InputAudioSession[RealtimeSession]):
     async def insert_item(
         self, item: Item, *, previous_item_id: str | None = None
     ) -> ConversationItem:
-        """Add an item to the conversation and wait until the server has taken it.  Starts no response.
+        """Add an item to the conversation and wait until the server has taken it.
+
+        This does not start a response.
 
         Args:
-            item: The item; gets an id if it has none.
+            item: The item; it gets an id if it has none.
             previous_item_id: Insert after this item; `root` at the front; None appends.
 
         Raises:
@@ -98,7 +100,7 @@ class ItemSession(InputAudioSession[RealtimeSession]):
             raise LocalProtocolError(f"there is no item {item_id!r} in the conversation")
         if item.type != "message" or item.role != "assistant":
             raise LocalProtocolError(
-                f"item {item_id!r} is no assistant message; only those can be interrupted"
+                f"item {item_id!r} is not an assistant message; only those can be interrupted"
             )
         if not any(isinstance(part, OutputAudio) for part in item.parts) or item.audio_ms == 0:
             raise LocalProtocolError(f"item {item_id!r} has no audio that could be cut")

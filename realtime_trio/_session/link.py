@@ -75,6 +75,7 @@ class Link:
 
     def enter(self, phase: Phase) -> None:
         """Go on to a phase, or stay in a later one: the only place where the phase changes."""
+        # Several may say the same end in any order: the drain, the receive loop, the block's exit.
         self._phase = max(self._phase, phase)
 
     def begin(self) -> None:
@@ -107,14 +108,16 @@ class Link:
 
         Nothing is written any more once the connection has ended, and nobody is told so here: the
         receive loop sees the end too, and knows what it means.  Until it has closed the outbox
-        nobody is told to stop, because whoever is sending would get a `SessionClosed` of their own
-        instead of the `ConnectionLost`.
+        nobody is told to stop, because a task that is sending would get a `SessionClosed` of its
+        own instead of the `ConnectionLost`.
         """
         try:
             while (entry := await outbox.take()) is not None:
                 event, text = entry
                 if self._transport.closed is not None:
+                    # Goes on taking, or those who wait for room would hang until the outbox closes.
                     continue
+                # Before the write: a record must not show the answer ahead of the question.
                 note(event)
                 if _logger.isEnabledFor(logging.DEBUG):
                     _logger.debug("sending %s (%d characters)", event.type, len(text))
@@ -125,5 +128,6 @@ class Link:
 
     async def aclose(self) -> None:
         """Say goodbye."""
+        # Before the close: the end that the receive loop is about to see is then no loss.
         self.enter(Phase.OVER)
         await self._transport.aclose()

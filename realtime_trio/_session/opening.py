@@ -10,8 +10,8 @@ from typing import Any, Unpack
 
 import attrs
 
-from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import generate_id, run_session, with_id
 from realtime_trio._session.link import Link
@@ -34,7 +34,7 @@ from realtime_trio.tools.registry import AnyTool, ToolRegistry
 
 
 class SessionOptions(ConnectOptions, SessionSettings, total=False):
-    """Every keyword of `open_session`: how to connect, and how the session shall be."""
+    """Every keyword of `open_session`: how to connect, and the settings of the session."""
 
 
 @asynccontextmanager
@@ -78,7 +78,7 @@ async def open_session(
             each kind.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
         new_id: Makes the ids of client events and items: called with a prefix.
-        **options: How to connect, see `ConnectOptions`, and how the session shall be, see
+        **options: How to connect, see `ConnectOptions`, and the settings of the session, see
             `SessionConfig.of`.
 
     Raises:
@@ -105,6 +105,7 @@ async def open_session(
     limits = ToolLimits(
         concurrency=tool_concurrency, timeout=tool_timeout, approval_timeout=approval_timeout
     )
+    # UNSET leaves the server's tools alone; an empty list clears them.
     config = SessionConfig.of(tools=UNSET if tools is None else registry.definitions, **settings)
     replay = history_events(history)
 
@@ -142,6 +143,7 @@ async def open_session(
         creates = [
             attrs.evolve(create, item=with_id(create.item, new_id)) for create in replay.events
         ]
+        # All are sent before the first is awaited: one round trip for a history of any length.
         replayed = [await session._send_request(create) for create in creates]
         for pending in replayed:
             try:

@@ -64,7 +64,7 @@ class RespondingSession(ItemSession):
     async def user_turn(
         self, *, respond: bool = True, interrupt: bool = True
     ) -> AsyncIterator[None]:
-        """Push to talk: append audio inside the block; leaving it commits what was appended and asks for a response.
+        """Push to talk: append audio inside the block; leaving it commits and asks for a response.
 
         Needs turn detection to be off.  Leaving by an exception discards the audio, and so does
         less than 100 ms of it, which is an error.
@@ -84,11 +84,14 @@ class RespondingSession(ItemSession):
             )
         await trio.lowlevel.checkpoint()
         if interrupt:
+            # Before the first audio: the model stops when somebody begins to talk.
             self._take_floor()
         try:
             yield
             await self.commit_audio()
         except BaseException:
+            # Posted, not awaited: this may be a cancellation, and what was appended must not become
+            # part of the next turn.
             self._post(self._named(InputAudioBufferClear()))
             raise
         if respond:
@@ -127,6 +130,7 @@ class RespondingSession(ItemSession):
             raise TypeError("settings are for the response, and none is asked for")
         message = attrs.evolve(UserMessage.of(content), id=self._new_id("item_"))
         create = ConversationItemCreate(item=message, previous_item_id=previous_item_id)
+        # Both are checked before anything is sent: a message without its response is half a call.
         self._codec.encode(create)
         request = self._request_for(None, settings) if respond else None
         await trio.lowlevel.checkpoint()
@@ -142,15 +146,15 @@ class RespondingSession(ItemSession):
     async def respond(
         self, config: ResponseConfig | None = None, **settings: Unpack[ResponseSettings]
     ) -> None:
-        """Ask for a response; it goes out when it is its turn, after the response that is active now.
+        """Ask for a response, which begins when it is its turn: after the one that is active now.
 
         Audio that was appended and waits to be committed is committed first, if turn detection is
         off.
 
         Args:
-            config: Settings for this response alone, as the protocol nests them; or
-            **settings: as flat keywords.  `conversation="none"` makes it out of band: it may run
-                beside others and leaves no trace.
+            config: Settings for this response alone, as the protocol nests them.
+            **settings: The same as flat keywords, instead of `config`.  `conversation="none"`
+                makes it out of band: it may run beside others and leaves no trace.
 
         Raises:
             LocalProtocolError: The settings do not fit the protocol, or less than 100 ms of audio
@@ -167,10 +171,10 @@ class RespondingSession(ItemSession):
     async def open_response(
         self, config: ResponseConfig | None = None, **settings: Unpack[ResponseSettings]
     ) -> AsyncIterator[LiveResponse]:
-        """Ask for a response and follow it: `async with session.open_response() as response: async for delta in response: ...`.
+        """Ask for a response and follow it while it is being given.
 
-        Leaving the block before the end cancels the response, or withdraws the request if it has
-        not been its turn yet.
+        Iterate what the block is given: `async for delta in response`.  Leaving the block before
+        the end cancels the response, or withdraws the request if it has not been its turn yet.
 
         Args:
             config: As for `respond`.
@@ -186,7 +190,7 @@ class RespondingSession(ItemSession):
     async def ask(
         self, content: MessageContent | None = None, **settings: Unpack[ResponseSettings]
     ) -> Answer:
-        """Say something and wait for the answer: the last response of the turn, after all rounds of tools.
+        """Say something and wait for the answer: the last response, after all rounds of tools.
 
         Args:
             content: As for `send_message`; None asks about what is there already.
@@ -215,7 +219,7 @@ class RespondingSession(ItemSession):
     async def cancel_response(
         self, item_id: str | None = None, sample_count: int = 0
     ) -> ConversationItem | None:
-        """Interrupt the model: cancel its response and, given an item, cut that item to what the user heard.
+        """Interrupt the model: cancel its response, and cut an item to what the user heard.
 
         Tools that wish to be interrupted (`on_interrupt="cancel"`) are stopped, too.
 
@@ -230,14 +234,16 @@ class RespondingSession(ItemSession):
             The item, None if none was given.
 
         Raises:
-            LocalProtocolError: There is no such item, it is no assistant message, or it has no
+            LocalProtocolError: There is no such item, it is not an assistant message, or it has no
                 audio; nothing was sent.
         """
         await trio.lowlevel.checkpoint()
         item = None if item_id is None else self._spoken_item(item_id)
+        # The cancel goes first, or the server would go on adding to what is being cut.
         self._take_floor()
         if item is not None:
             index = next(i for i, part in enumerate(item.parts) if isinstance(part, OutputAudio))
+            # A loudspeaker may have counted silence that it played itself; the server would refuse.
             heard_ms = min(max(0, sample_count) * 1000 // item.audio_rate, item.audio_ms)
             self._post(
                 self._named(
@@ -257,6 +263,7 @@ class RespondingSession(ItemSession):
     @contextmanager
     def _follow(self, request: ResponseRequest) -> Iterator[LiveResponse]:
         self._check_open()
+        # Subscribed before the request goes out, or the first delta might be missed.
         with (
             self._hub.subscribe(*FOLLOWED, kept=False) as stream,
             self._book.following(request, stream, lambda: self._encoding_of(request)) as live,

@@ -1,4 +1,4 @@
-"""Who waits for which response, and the acting on what the turns decide.
+"""The responses that somebody waits for, and the acting on what the turns decide.
 
 Owns the responses that are being followed or waited for, and the ids of what was sent by reflex.
 When a response may be asked for, and which response answers which request, is decided in
@@ -77,6 +77,7 @@ class ResponseBook:
             self.act(self._turns.want_response(request))
             yield live
         finally:
+            # Still in the book: it has not ended, so the block was left before its time.
             if self._live.pop(request, None) is not None:
                 self.act(self._turns.abandon(request))
 
@@ -109,6 +110,8 @@ class ResponseBook:
                     assert event.event_id is not None
                     self._reflexes.add(event.event_id)
                     self._post(event)
+                # From here on `_id` and `_end` are this room's to set: a LiveResponse is what users
+                # hold, and they should not find these among its methods.
                 case Started(request=request, response_id=response_id):
                     if request in self._live:
                         self._live[request]._id = response_id

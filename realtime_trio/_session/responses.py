@@ -71,7 +71,7 @@ class Answer:
 
     @property
     def status(self) -> str | None:
-        """`completed`, `cancelled`, `incomplete` or `failed`; `response.status_details` says why."""
+        """`completed`, `cancelled`, `incomplete` or `failed`; see `response.status_details`."""
         return self.response.status
 
     @property
@@ -202,6 +202,7 @@ class LiveResponse:
             self._id, self._response = outcome.id or self._id, outcome
         else:
             self._error = outcome
+        # The event that ends it is published right after this, so it is one more than now wait.
         self._left = self._stream.pending + 1
 
     def _piece(self, event: _DeltaEvent) -> Delta:

@@ -79,7 +79,7 @@ class ToolLimits:
 
 
 class MakeContext(Protocol):
-    """Makes what a tool is given that wants to know about its call."""
+    """Makes the context of a call, for tools that want to know about it."""
 
     def __call__(
         self,
@@ -120,6 +120,7 @@ class ToolWorkers:
         self._limits = limits
         self._tell = tell
         self._make_context = make_context
+        # Not trio's default limiter: tools that block would starve the application's own threads.
         self._threads = trio.CapacityLimiter(limits.concurrency + _MOST_ABANDONED)
         self._queue: deque[OpenCall] = deque()
         self._workers = 0
@@ -139,6 +140,7 @@ class ToolWorkers:
                     if clock := self._clocks.pop(call, None):
                         clock.cancel()
                 case Halt(call):
+                    # Its output has been posted before: a tool that is slow to stop delays nothing.
                     if call in self._running:
                         self._running[call].cancel()
                 case _:
@@ -148,6 +150,7 @@ class ToolWorkers:
 
     def _enqueue(self, call: OpenCall) -> None:
         self._queue.append(call)
+        # Tasks come with the calls: a session whose model calls nothing has none.
         if self._workers < self._limits.concurrency:
             self._workers += 1
             self._services.start_soon(self._work)
@@ -157,6 +160,7 @@ class ToolWorkers:
             while self._queue:
                 await self._process(self._queue.popleft())
         finally:
+            # No checkpoint since the queue was empty: a call that comes now starts a new worker.
             self._workers -= 1
 
     async def _process(self, call: OpenCall) -> None:
@@ -177,7 +181,7 @@ class ToolWorkers:
         except ToolArgumentsError as error:
             self.act(self._calls.finish(call, "invalid", ToolOutput.error(str(error))))
             return False
-        except BaseException as error:  # noqa: ASYNC103 - the predicate is to blame for most of them
+        except BaseException as error:  # noqa: ASYNC103 - most are the fault of the predicate
             faults, others = _split(error)
             if faults is None or others is not None:
                 raise
@@ -186,9 +190,10 @@ class ToolWorkers:
         self.act(self._calls.read(call, arguments, needs_approval=needs_approval))
         return not needs_approval
 
-    async def _run(self, call: OpenCall) -> None:  # noqa: ASYNC910 - a tool without a checkpoint has none
+    async def _run(self, call: OpenCall) -> None:  # noqa: ASYNC910 - a tool may have no checkpoint
         timeout = self._limits.timeout if call.tool.timeout is None else call.tool.timeout
         start = trio.current_time()
+        # The clock is not this scope's deadline: it answers in time even if the tool does not stop.
         scope = self._running[call] = trio.CancelScope()
         if timeout < math.inf:
             self._start_clock(call, self._expire, timeout)
@@ -196,11 +201,12 @@ class ToolWorkers:
         try:
             with scope:
                 result = await self._call(call, start + timeout)
+                # Inside: a tool that was stopped has no result to finish with.
                 self._finish(call, result)
         except ToolResultError as error:
             _logger.error("tool %s: %s", call.tool.name, error)
             self._end_badly(call, ToolOutput.error(str(error)))
-        except BaseException as error:  # noqa: ASYNC103 - all but Cancelled and Ctrl-C is the tool's
+        except BaseException as error:  # noqa: ASYNC103 - all but _NOT_A_FAULT is the tool's
             faults, others = _split(error)
             if faults is not None:
                 self._fail(call, faults)
@@ -218,6 +224,7 @@ class ToolWorkers:
             (result,) = await trio.to_thread.run_sync(
                 boxed, abandon_on_cancel=True, limiter=self._threads
             )
+        # A plain function may return a coroutine, e.g. a lambda or a partial around an async one.
         if inspect.isawaitable(result):
             return await result
         return result  # noqa: ASYNC910 - it came out of a thread

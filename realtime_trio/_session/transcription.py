@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
-from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._protocol.kinds import DEFAULT_TRANSCRIPTION_MODEL, SessionKind
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import generate_id, run_session
@@ -37,11 +37,9 @@ from realtime_trio.events import (
     TurnDetection,
 )
 
-DEFAULT_TRANSCRIPTION_MODEL: Final = "gpt-4o-transcribe"
-
 
 class TranscriptionSettings(TypedDict, total=False):
-    """A transcription session's settings as flat keywords; see `TranscriptionSessionConfig` for what each means."""
+    """A transcription session's settings as flat keywords, as in `TranscriptionSessionConfig`."""
 
     input_format: AudioFormat
     transcription: Transcription | None
@@ -51,11 +49,14 @@ class TranscriptionSettings(TypedDict, total=False):
 
 
 class TranscriptionOptions(ConnectOptions, TranscriptionSettings, total=False):
-    """Every keyword of `open_transcription_session`: how to connect, and how the session shall be."""
+    """Every keyword of `open_transcription_session`: how to connect, and the settings."""
 
 
 class Transcriber(InputAudioSession[TranscriptionSession]):
-    """A session that transcribes.  Made by `open_transcription_session`; usable from any number of tasks."""
+    """A session that transcribes.
+
+    Made by `open_transcription_session`; usable from any number of tasks.
+    """
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class Transcriber(InputAudioSession[TranscriptionSession]):
         self._captions = Captions()
 
     def captions(self, *, capacity: int | None = None) -> EventStream[Caption]:
-        """Open a stream of captions: everything that is said, as it is understood, one piece of speech after the other.
+        """Open a stream of captions: what is said, as it is understood, one piece after the other.
 
         The same as `events(Caption)`.  What was said before the first stream of the session was
         opened is in that one.
@@ -144,7 +145,7 @@ async def open_transcription_session(
     new_id: Callable[[str], str] = generate_id,
     **options: Unpack[TranscriptionOptions],
 ) -> AsyncIterator[Transcriber]:
-    """Open a session that only transcribes: ready when the block is entered, closed and gone when it is left.
+    """Open a session that only transcribes: ready inside the block, closed and gone after it.
 
     Leaving does not wait for transcripts that are still to come: first take the final caption of
     what was committed last.
@@ -161,7 +162,7 @@ async def open_transcription_session(
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
         new_id: Makes the ids of client events: called with a prefix.
-        **options: How to connect, see `ConnectOptions`, and how the session shall be, see
+        **options: How to connect, see `ConnectOptions`, and the settings of the session, see
             `TranscriptionSettings`.  By default the server detects turns; some models transcribe
             without a pause instead, and need `turn_detection=None`.
 
@@ -184,14 +185,13 @@ async def open_transcription_session(
     }
     if model is not None and "transcription" in settings:
         raise TypeError(
-            "open_transcription_session() takes either a model or transcription=Transcription(model=...), not both"
+            "open_transcription_session() takes either a model or "
+            "transcription=Transcription(model=...), not both"
         )
     settings.setdefault("transcription", Transcription(model=model or DEFAULT_TRANSCRIPTION_MODEL))
 
     def make(link: Link, services: ServiceNursery) -> Transcriber:
-        return Transcriber(
-            link, services, capacity=capacity, new_id=new_id, retention=retention
-        )
+        return Transcriber(link, services, capacity=capacity, new_id=new_id, retention=retention)
 
     async with run_session(
         make,

@@ -1,4 +1,4 @@
-"""A translation session: speech in, the same speech in another language out, while it is being spoken.
+"""A translation session: speech in, and the same in another language out while it is spoken.
 
 Owns the meaning of its events: there are no items, turns or responses, only what was said and what
 was understood so far, and an end that takes its time because what was sent is still being
@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Final, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import trio
 
-from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._protocol.kinds import DEFAULT_TRANSLATION_MODEL, SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import BaseSession, generate_id, run_session
 from realtime_trio._session.input_audio import split_audio
@@ -45,11 +45,9 @@ from realtime_trio.events import (
     TranslationSessionUpdated,
 )
 
-DEFAULT_TRANSLATION_MODEL: Final = "gpt-realtime-translate"
-
 
 class TranslationSettings(TypedDict, total=False):
-    """A translation session's settings as flat keywords; see `TranslationSessionConfig` for what each means."""
+    """A translation session's settings as flat keywords, as in `TranslationSessionConfig`."""
 
     language: str
     transcription: Transcription | None
@@ -57,11 +55,12 @@ class TranslationSettings(TypedDict, total=False):
 
 
 class Translator(BaseSession):
-    """A session that translates.  Made by `open_translation_session`; usable from any number of tasks.
+    """A session that translates.
 
-    What it says comes as events: `TranslationSessionOutputAudioDelta`,
-    `TranslationSessionOutputTranscriptDelta` and, if the original is transcribed,
-    `TranslationSessionInputTranscriptDelta`.  Text is kept here too; audio is not.
+    Made by `open_translation_session`; usable from any number of tasks.  What it says comes as
+    events: `TranslationSessionOutputAudioDelta`, `TranslationSessionOutputTranscriptDelta` and, if
+    the original is transcribed, `TranslationSessionInputTranscriptDelta`.  Text is kept here too;
+    audio is not.
     """
 
     def __init__(
@@ -93,7 +92,10 @@ class Translator(BaseSession):
 
     @property
     def source_transcript(self) -> str:
-        """The original so far, as text; empty unless `transcription` is on.  Readable after the block."""
+        """The original so far, as text; empty unless `transcription` is on.
+
+        Readable after the block.
+        """
         return self._heard.read()
 
     # --- speaking ---------------------------------------------------------------------------------
@@ -106,9 +108,9 @@ class Translator(BaseSession):
         """Change the configuration and wait until the server has taken it.
 
         Args:
-            config: The change as the protocol nests it; or
-            **settings: the change as flat keywords: `update(language="fr")`.  None clears where the
-                setting allows it.
+            config: The change as the protocol nests it.
+            **settings: The change as flat keywords instead: `update(language="fr")`.  None clears
+                where the setting allows it.
 
         Returns:
             The whole effective configuration.
@@ -133,7 +135,9 @@ class Translator(BaseSession):
         return answer.session
 
     async def append_audio(self, audio: AudioLike, *, chunk_ms: int | None = None) -> None:
-        """Append speech of any length.  Live, send without pauses, silence included: the model cannot see gaps.
+        """Append speech of any length.
+
+        Live speech should come without pauses, silence included: the model cannot see gaps.
 
         Args:
             audio: 24 kHz mono PCM: int16 or float32 array of shape (n,), or bytes.
@@ -141,7 +145,7 @@ class Translator(BaseSession):
                 are as long as is reasonable.
 
         Raises:
-            LocalProtocolError: It is no audio, or `finish` was called; nothing was sent.
+            LocalProtocolError: It is not audio, or `finish` was called; nothing was sent.
             SessionClosed: The session has ended.
 
         Cancellation: between two events; what was queued is sent.
@@ -236,7 +240,7 @@ async def open_translation_session(
     new_id: Callable[[str], str] = generate_id,
     **options: Unpack[ConnectOptions],
 ) -> AsyncIterator[Translator]:
-    """Open a session that translates speech: ready when the block is entered, closed and gone when it is left.
+    """Open a session that translates speech: ready inside the block, closed and gone after it.
 
     Args:
         model: Translation model.

@@ -21,19 +21,14 @@ from realtime_trio._session.link import Link, Phase
 from realtime_trio._session.responding import RespondingSession
 from realtime_trio._session.tool_calls import MakeContext, ToolLimits, ToolWorkers
 from realtime_trio._session.tool_changes import ToolChanges
+from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.history import Omission
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
-from realtime_trio._state.open_calls import (
-    ForSession,
-    OpenCalls,
-    PostOutput,
-    Publish,
-    TellModel,
-)
+from realtime_trio._state.open_calls import ForSession, OpenCalls, PostOutput, Publish, TellModel
 from realtime_trio._state.turns.actions import Send
 from realtime_trio._state.utility_events import (
     Interrupted,
@@ -49,7 +44,6 @@ from realtime_trio.events import (
     FunctionCall,
     FunctionCallOutput,
     InputImage,
-    Item,
     McpApprovalRequest,
     McpApprovalResponse,
     RateLimit,
@@ -62,10 +56,8 @@ from realtime_trio.events import (
     SessionSettings,
     SessionUpdate,
     SessionUpdated,
-    SystemMessage,
     Tool,
     Unset,
-    UserMessage,
 )
 from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry
 from realtime_trio.tools.results import ToolOutput
@@ -92,6 +84,7 @@ class Session(RespondingSession):
         self._offered = OfferedTools(tools)
         self._changes = ToolChanges(self._offered)
         self._calls = OpenCalls()
+        self._items = ToolItems(new_id)
         self._workers = ToolWorkers(
             self._calls,
             services,
@@ -102,7 +95,6 @@ class Session(RespondingSession):
         self._approvals = HostedApprovals(
             services, limits.approval_timeout, partial(self._expire, limits.nobody_approved)
         )
-        self._lent: set[str] = set()  # names of tools that a single response was given
         self._omissions = omissions
 
     # --- looking ----------------------------------------------------------------------------------
@@ -114,12 +106,12 @@ class Session(RespondingSession):
 
     @property
     def tools(self) -> tuple[LocalTool[..., object] | Tool, ...]:
-        """The tools of the session: those with a function, and definitions of those that run elsewhere."""
+        """The tools of the session: functions, and definitions of tools that run elsewhere."""
         return tuple(self._offered.registry)
 
     @property
     def open_calls(self) -> tuple[FunctionCall, ...]:
-        """Calls of the session's own tools that are not finished: waiting, running or in need of approval."""
+        """Calls of the session's own tools that wait, run or await approval, the oldest first."""
         return self._calls.calls
 
     @property
@@ -142,10 +134,11 @@ class Session(RespondingSession):
         allows it.
 
         Args:
-            config: The change as the protocol nests it; or
+            config: The change as the protocol nests it.
             tools: Definitions without a function, to take the place of the present ones.  Tools
                 with a function stay: see `set_tools`.
-            **settings: The change as flat keywords: `update(voice="marin", turn_detection=None)`.
+            **settings: The change as flat keywords instead of `config`:
+                `update(voice="marin", turn_detection=None)`.
 
         Returns:
             The whole effective configuration.
@@ -165,9 +158,8 @@ class Session(RespondingSession):
             config = SessionConfig.of(tools=tools, **settings)
         elif settings or not isinstance(tools, Unset):
             raise TypeError("update() takes either a SessionConfig or keywords, not both")
-        self._codec.encode(
-            SessionUpdate(session=config)
-        )  # before anything is compared: what it holds may be of any type
+        # Before anything is compared: what it holds may be of any type.
+        self._codec.encode(SessionUpdate(session=config))
         if isinstance(config.tools, Unset):
             return await self._configure(config, None)
         async with self._changes.one_at_a_time:
@@ -185,7 +177,8 @@ class Session(RespondingSession):
         if change is not None:
             self._check_voice(change)
         if self._acknowledgements.awaits(SessionUpdate):
-            change = config  # what will be in force when this arrives is not known
+            # What will be in force when this arrives is not known, so all of it is sent.
+            change = config
         if change is None:
             await trio.lowlevel.checkpoint()
             self._check_open()
@@ -213,7 +206,8 @@ class Session(RespondingSession):
         output = change.audio.output if change.audio else UNSET
         if output and output.voice and any(_has_spoken(item) for item in self._conversation.items):
             raise LocalProtocolError(
-                "the voice cannot change any more: the model has spoken with another one in this session"
+                "the voice cannot change any more: "
+                "the model has spoken with another one in this session"
             )
 
     # --- tools ------------------------------------------------------------------------------------
@@ -236,7 +230,9 @@ class Session(RespondingSession):
             await self._configure(SessionConfig(), tools)
 
     async def remove_tool(self, name: str) -> None:
-        """Take a tool from the model and wait until the server knows.  Calls of it that run already are answered by it, later ones are not.
+        """Take a tool from the model and wait until the server has taken note.
+
+        Calls of it that run already are answered by it, later ones are not.
 
         Raises:
             LocalProtocolError: There is none of this name; nothing was sent.
@@ -248,7 +244,9 @@ class Session(RespondingSession):
             await self._configure(SessionConfig(), tools)
 
     async def set_tools(self, tools: Iterable[AnyTool]) -> None:
-        """Give the model exactly these tools and wait until the server has taken them.  If it has them already nothing is sent.
+        """Give the model exactly these tools and wait until the server has taken them.
+
+        If it has them already, nothing is sent.
 
         Raises:
             LocalProtocolError: Two have the same name, or one is a method without an object;
@@ -301,10 +299,10 @@ class Session(RespondingSession):
             self._workers.act(calls.approve(asked) if approve else calls.reject(asked, reason))
             return
         self._approvals.take(asked)
-        await self._request(self._decision(asked, approve=approve, reason=reason))
+        await self._request(self._items.decision(asked, approve=approve, reason=reason))
 
     async def cancel_call(self, call: FunctionCall | str) -> None:
-        """Stop a tool of the session, or keep it from running, and tell the model that the call was cancelled.
+        """Stop a tool of the session, or keep it from running, and tell the model so.
 
         Args:
             call: The call, or its id.
@@ -335,9 +333,10 @@ class Session(RespondingSession):
         """
         call_id = call if isinstance(call, str) else str(call.call_id)
         given = output if isinstance(output, ToolOutput) else ToolOutput(output)
-        creates = self._creates_of(call_id, given)
+        creates = self._items.output(call_id, given)
         texts = [self._codec.encode(create) for create in creates]
         await trio.lowlevel.checkpoint()
+        # The turns refuse a call that is answered; only then is anything queued.
         actions = self._turns.call_answered(call_id, respond=respond)
         for create, text in zip(creates, texts, strict=True):
             self._enqueue(create, text)
@@ -356,12 +355,13 @@ class Session(RespondingSession):
                     self._configured(config)
         derived = self._conversation.apply(event) + self._mcp.apply(event)
         self._costs.apply(event)
+        # Last, because what the turns ask for is sent with what the conversation knows by now.
         self._book.act(self._turns.apply(event))
         return derived
 
     def _react(self, event: Event) -> None:
         match event:
-            case ToolCallRequested(call=call) if self._is_answered_here(call):
+            case ToolCallRequested(call=call) if self._answers(call):
                 tool = self._offered.find(call.name)
                 # A definition without a function is answered for by the application.
                 if tool is None or isinstance(tool, LocalTool):
@@ -373,19 +373,10 @@ class Session(RespondingSession):
             case _:
                 pass
 
-    def _is_answered_here(self, call: FunctionCall) -> bool:
-        """Whether the session answers a call, be it only to say that there is no such tool.
-
-        It does not if the model has the tool from somewhere else than the session's own list, or if
-        the session answers for no tool at all.
-        """
-        if not self._turns.awaits(str(call.call_id)):
-            return False
-        if self._offered.knows(call.name):
-            return True
-        if not self._offered.has_functions or call.name in self._lent:
-            return False
-        return all(call.name != getattr(tool, "name", None) for tool in self.config.tools or ())
+    def _answers(self, call: FunctionCall) -> bool:
+        """Whether the session answers a call, if only to say that there is no such tool."""
+        is_open = self._turns.awaits(str(call.call_id))
+        return is_open and self._offered.answers(call.name, told=self.config.tools or ())
 
     def _configured(self, config: RealtimeSession) -> None:
         self._config = config
@@ -402,7 +393,7 @@ class Session(RespondingSession):
             case ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output)):
                 now = trio.current_time()
                 self._workers.act(self._calls.output_given_elsewhere(call_id, output, now))
-                # Whoever answers with events of their own asks for the response, too.
+                # An application that answers with its own events asks for the response, too.
                 if self._turns.awaits(call_id):
                     self._book.act(self._turns.call_answered(call_id, respond=False))
             case ConversationItemCreate(item=FunctionCall(call_id=str(call_id))):
@@ -411,7 +402,7 @@ class Session(RespondingSession):
             case ConversationItemCreate(item=McpApprovalResponse(approval_request_id=request_id)):
                 self._approvals.decided_elsewhere(request_id)
             case ResponseCreate(response=ResponseConfig(tools=tuple() as tools)):
-                self._lent |= {str(getattr(tool, "name", "")) for tool in tools}
+                self._offered.lend(tools)
 
     def _take_floor(self) -> None:
         super()._take_floor()
@@ -441,7 +432,7 @@ class Session(RespondingSession):
         """Post the output of a tool, unless the application has answered meanwhile."""
         with suppress(LocalProtocolError):
             actions = self._turns.call_answered(call_id, respond=respond)
-            for create in self._creates_of(call_id, output):
+            for create in self._items.output(call_id, output):
                 self._post(create)
             if self._link.phase >= Phase.LEAVING:
                 # A session that is being left wants no reply any more; but tasks that wait for one
@@ -449,39 +440,18 @@ class Session(RespondingSession):
                 actions = tuple(action for action in actions if not isinstance(action, Send))
             self._book.act(actions)
 
-    def _creates_of(self, call_id: str, output: ToolOutput) -> tuple[ConversationItemCreate, ...]:
-        """The output of a call as events; images follow it in a message of the user."""
-        item = FunctionCallOutput(call_id=call_id, output=output.text, id=self._new_id("item_"))
-        return self._create(item), *self._showing(output.attachments)
-
-    def _showing(self, images: tuple[InputImage, ...]) -> tuple[ConversationItemCreate, ...]:
-        if not images:
-            return ()
-        return (self._create(UserMessage(content=images, id=self._new_id("item_"))),)
-
-    def _create(self, item: Item) -> ConversationItemCreate:
-        return ConversationItemCreate(item=item, event_id=self._new_id("evt_"))
-
     def _tell_model(
         self, call_id: str, news: str, images: tuple[InputImage, ...], *, respond: bool
     ) -> None:
         """Post a message about a call that had its output, and let the model reply to it."""
-        message = SystemMessage.text(news, id=self._new_id("item_"))
-        for create in (self._create(message), *self._showing(images)):
+        creates = self._items.news(news, images)
+        for create in creates:
             self._post(create)
         if respond:
-            self._book.act(self._turns.news_told(call_id, str(message.id)))
+            self._book.act(self._turns.news_told(call_id, str(creates[0].item.id)))
 
     def _expire(self, why: str, request_id: str) -> None:
-        self._post(self._decision(request_id, approve=False, reason=why))
-
-    def _decision(
-        self, request_id: str, *, approve: bool, reason: str | None
-    ) -> ConversationItemCreate:
-        answer = McpApprovalResponse(
-            approval_request_id=request_id, approve=approve, reason=reason, id=self._new_id("item_")
-        )
-        return ConversationItemCreate(item=answer, event_id=self._new_id("evt_"))
+        self._post(self._items.decision(request_id, approve=False, reason=why))
 
 
 def _has_spoken(item: ConversationItem) -> bool:

@@ -7,8 +7,8 @@ refuses to know what waiting is.
 The protocol acknowledges without naming the client event.  Where a client event names an item its
 acknowledgement does too, and they are matched by that; the others are matched in the order of
 sending, which is the order in which the server works.  Refusals name the client event by its id, or
-at least quote the item.  An acknowledgement that cannot be read is one all the same: whoever waits
-for it is told so.
+at least quote the item.  An acknowledgement that cannot be read is one all the same: those who wait
+for it are told so.
 """
 
 from __future__ import annotations

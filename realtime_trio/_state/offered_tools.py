@@ -1,11 +1,15 @@
 """Which tools the model has been offered, while the list is changing.
 
-Owns the present list and the former one.  Pure.  The server is told of a new list, and the model
-may call from it before anybody has looked at the acknowledgement; it may also still call from the
-former one.  So both are known until the server has answered.
+Owns the present list, the former one, and the names that single responses were given.  Pure.
+
+The server is told of a new list, and the model may call from it before anybody has looked at the
+acknowledgement; it may also still call from the former one.  So both are known until the server has
+answered.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from realtime_trio.events import Tool
 from realtime_trio.tools.registry import LocalTool, ToolRegistry
@@ -21,6 +25,7 @@ class OfferedTools:
     def __init__(self, registry: ToolRegistry) -> None:
         self._registry = registry
         self._former = ToolRegistry()
+        self._lent: set[str] = set()
 
     @property
     def registry(self) -> ToolRegistry:
@@ -52,11 +57,28 @@ class OfferedTools:
         """The tool of this name, among the present and the former ones."""
         return self._registry.get(name) or self._former.get(name)
 
-    def knows(self, name: str) -> bool:
-        """Whether calls of this name are answered by a function of the session."""
-        return isinstance(self.find(name), LocalTool)
+    def lend(self, tools: Iterable[Tool]) -> None:
+        """A single response is asked for with tools of its own, which the application answers."""
+        self._lent |= {name for tool in tools if (name := _name_of(tool)) is not None}
 
-    @property
-    def has_functions(self) -> bool:
-        """Whether the session answers for any tool at all."""
-        return any(isinstance(tool, LocalTool) for tool in self._registry)
+    def answers(self, name: str, *, told: Iterable[Tool]) -> bool:
+        """Whether the session answers calls of this name, if only to say that it has no such tool.
+
+        It does not if the model has the tool from somewhere else than the session's own list, or if
+        the session answers for no tool at all.
+
+        Args:
+            name: What is called.
+            told: The tools of the configuration, as the server reports it.
+        """
+        if isinstance(self.find(name), LocalTool):
+            return True
+        has_functions = any(isinstance(tool, LocalTool) for tool in self._registry)
+        if not has_functions or name in self._lent:
+            return False
+        return all(name != _name_of(tool) for tool in told)
+
+
+def _name_of(tool: Tool) -> str | None:
+    """What the model calls it; tools on MCP servers have names of their own."""
+    return getattr(tool, "name", None)

@@ -5,7 +5,7 @@ returns what is to be done.  It refuses to know how a function is run, and what 
 its output.
 
 Theory of operation.  A call is open from `submit` until it is finished, and nothing else ends it:
-whatever comes second, be it the tool with its result, the deadline, the user's speech or the end of
+whatever comes second, the tool with its result, the deadline, the user's speech or the end of
 the session, finds it closed and changes nothing.  Finishing returns all that follows from it, so
 the output is in the queue before anything else can happen, even while a tool that was stopped is
 still cleaning up.  A call passes through these phases, and can be finished in each of them:

@@ -1,11 +1,14 @@
-"""The vocabulary: every event of the Realtime protocol and every object inside one, as frozen attrs classes.
+"""The vocabulary: every event of the Realtime protocol, and every object inside one.
 
-Class names are wire names: `response.output_audio.delta` is `ResponseOutputAudioDelta`.  Two
-exceptions: `error` is `ErrorEvent`, and the events of translation sessions start with
-`Translation`, because they reuse the others' names.  A `Literal[...] | str` field names the values
-known today and may hold another one tomorrow.
+They are frozen attrs classes.  Class names are wire names: `response.output_audio.delta` is
+`ResponseOutputAudioDelta`.  Two exceptions: `error` is `ErrorEvent`, and the events of translation
+sessions start with `Translation`, because they reuse the others' names.  A `Literal[...] | str`
+field names the values known today and may hold another one tomorrow.
 """
 
+import typing as _typing
+
+from realtime_trio import _elsewhere as _elsewhere
 from realtime_trio.events._base import (
     SERVER_WRITES_NULL as SERVER_WRITES_NULL,
     UNSET as UNSET,
@@ -212,3 +215,12 @@ from realtime_trio.events.usage import (
     TranscriptionTokenDetails as TranscriptionTokenDetails,
     TranscriptionUsage as TranscriptionUsage,
 )
+
+if not _typing.TYPE_CHECKING:  # with a __getattr__, a type checker would let every name pass
+    __getattr__ = _elsewhere.getattr_of(
+        __name__,
+        {
+            name: f"{name} is derived, it does not travel: import it from realtime_trio"
+            for name in _elsewhere.DERIVED
+        },
+    )

@@ -211,7 +211,11 @@ class UserMessage:
 
     @classmethod
     def audio(
-        cls, audio: AudioLike, *, transcript: str | None = None, id: str | None = None
+        cls,
+        audio: AudioLike,
+        *,
+        transcript: str | None = None,
+        id: str | None = None,  # noqa: A002 - the protocol's name
     ) -> UserMessage:
         """A message of one audio part.
 

@@ -24,7 +24,7 @@ from typing import Literal
 import trio
 from attrs import define, field, frozen
 
-from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.json_text import write_json
 from realtime_trio.audio import AudioData
 from realtime_trio.errors import LocalProtocolError, RealtimeError
 from realtime_trio.events import (
@@ -52,7 +52,6 @@ except ModuleNotFoundError as error:
     missing = f"a language model as an agent needs {error.name}: pip install 'realtime-trio[brain]'"
     raise ModuleNotFoundError(missing, name=error.name) from None
 
-_JSON = Codec(Role.SERVER)
 _PATH = "/chat/completions"
 _DONE = "[DONE]"
 _CLOSE_TIMEOUT = 1.0
@@ -583,7 +582,7 @@ class _Completion:
         """
         if isinstance(client, ssl.SSLContext):
             client = await self._opened.enter_async_context(httpx2.AsyncClient(verify=client))
-        body, endpoint = _JSON.encode_raw(request), self.endpoint
+        body, endpoint = write_json(request), self.endpoint
         post = client.build_request(
             "POST", endpoint.url, content=body, headers=endpoint.headers, timeout=endpoint.timeout
         )

@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 from attrs import define
 
-from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._transport.contract import GOING_AWAY, NORMAL_CLOSURE, Close
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (

@@ -1,7 +1,7 @@
 """What the model passes, as what the function takes: JSON text to keyword arguments.
 
 Owns the converter.  A value must be exactly what its annotation says; text that is not JSON and
-values that do not fit become one sentence that the model can act on.  Nothing from orjson or cattrs
+values that do not fit become one sentence that the model can act on.  Nothing from cattrs
 leaves this room.
 """
 
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Final, assert_never
 
 import attrs
-import orjson
 from cattrs import ClassValidationError, Converter, IterableValidationError, IterableValidationNote
 from cattrs.errors import AttributeValidationNote, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 
+from realtime_trio._protocol.json_text import parse_json
 from realtime_trio.tools.constraints import kind_of
 from realtime_trio.tools.schema import Signature
 from realtime_trio.tools.shapes import (
@@ -61,7 +61,7 @@ class ToolArgumentsError(ValueError):
     """The arguments of a call do not fit the function; the message is for the model."""
 
 
-class _MisfitError(ValueError):
+class _UnfitArgumentError(ValueError):
     """A value that does not fit; the text says what was expected."""
 
 
@@ -92,7 +92,7 @@ class ArgumentReader:
             ToolArgumentsError: They are not JSON, or do not fit.
         """
         try:
-            given = orjson.loads(arguments) if arguments.strip() else {}
+            given = parse_json(arguments) if arguments.strip() else {}
         except ValueError as exc:
             raise ToolArgumentsError(f"the arguments are not JSON: {exc}") from None
         if not isinstance(given, dict):
@@ -196,8 +196,8 @@ def _hook_for(annotation: Any, converter: Converter) -> _Hook:
             assert_never(shape)
 
 
-def _misfit(shape: Shape, value: object) -> _MisfitError:
-    return _MisfitError(f"expected {noun_of(shape)}, got {_quote(value)}")
+def _misfit(shape: Shape, value: object) -> _UnfitArgumentError:
+    return _UnfitArgumentError(f"expected {noun_of(shape)}, got {_quote(value)}")
 
 
 def _exactly(shape: Scalar) -> _Hook:
@@ -261,7 +261,7 @@ def _elements(shape: Array, converter: Converter) -> _Hook:
         try:
             return shape.build(structured)
         except TypeError:
-            raise _MisfitError(
+            raise _UnfitArgumentError(
                 "expected elements that can be in a set: no lists, no objects"
             ) from None
 
@@ -273,7 +273,7 @@ def _row(shape: Row, converter: Converter) -> _Hook:
         if type(value) is not list:
             raise _misfit(shape, value)
         if len(value) != len(shape.elements):
-            raise _MisfitError(f"expected {noun_of(shape)}, got one of {len(value)}")
+            raise _UnfitArgumentError(f"expected {noun_of(shape)}, got one of {len(value)}")
         return tuple(_each(converter, zip(range(len(value)), value, shape.elements, strict=True)))
 
     return hook
@@ -350,7 +350,9 @@ def _one_of(shape: OneOf, converter: Converter) -> _Hook:
             raise errors[0]
         if not errors or kind not in ("array", "object"):
             raise _misfit(shape, value)
-        raise _MisfitError(f"fits nothing that is allowed: {' | '.join(map(_first, errors))}")
+        raise _UnfitArgumentError(
+            f"fits nothing that is allowed: {' | '.join(map(_first, errors))}"
+        )
 
     return hook
 
@@ -364,7 +366,7 @@ def _limited(shape: Refined, converter: Converter) -> _Hook:
         structured = converter.structure(value, shape.inner)
         for limits in shape.constraints:
             if problem := limits.problem(value):
-                raise _MisfitError(problem)
+                raise _UnfitArgumentError(problem)
         return structured
 
     return hook

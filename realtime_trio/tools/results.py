@@ -26,8 +26,6 @@ from realtime_trio.events import InputImage
 LARGEST_ARRAY: Final = 1000
 """Elements of the largest numpy array a result may hold.  A model reads every number as a few
 tokens; audio does not belong here."""
-
-
 _ATTACHED: Final = "The image follows."
 """Output of a call whose function has returned an image and no words."""
 
@@ -36,14 +34,14 @@ class ToolResultError(ValueError):
     """A tool returned something that is not JSON; the message says what and where."""
 
 
-def _to_images(images: Iterable[object]) -> tuple[InputImage, ...]:
-    kept = []
-    for image in images:
-        if not isinstance(image, InputImage):
-            kind = type(image).__qualname__
+def _to_images(images: Iterable[InputImage]) -> tuple[InputImage, ...]:
+    attachments = tuple(images)
+    for each in attachments:
+        # A tool's result is often untyped, and what is wrong must be told before anything is sent.
+        if type(each) is not InputImage:
+            kind = type(each).__qualname__
             raise ToolResultError(f"an attachment is of type {kind}; allowed is InputImage")
-        kept.append(image)
-    return tuple(kept)
+    return attachments
 
 
 def encode_result(value: object) -> str:
@@ -99,7 +97,8 @@ def to_json(value: object, place: str = "the result") -> object:
             if value.size <= LARGEST_ARRAY:
                 return to_json(value.tolist(), place)
             raise ToolResultError(
-                f"{place} is an array of shape {value.shape}; a model can be told at most {LARGEST_ARRAY} numbers"
+                f"{place} is an array of shape {value.shape}; "
+                f"a model can be told at most {LARGEST_ARRAY} numbers"
             )
         case datetime.date() | datetime.time():
             return value.isoformat()
@@ -134,8 +133,9 @@ def to_json(value: object, place: str = "the result") -> object:
             )
         case _:
             raise ToolResultError(
-                f"{place} is of type {type(value).__qualname__}, which is not JSON; allowed are str, numbers, bool, None, lists, "
-                "dictionaries, sets, attrs classes, dataclasses, enums, dates, UUID, Path, Decimal and small numpy arrays"
+                f"{place} is of type {type(value).__qualname__}, which is not JSON; allowed are "
+                "str, numbers, bool, None, lists, dictionaries, sets, attrs classes, dataclasses, "
+                "enums, dates, UUID, Path, Decimal and small numpy arrays"
             )
 
 
@@ -150,7 +150,8 @@ def _key(key: object, place: str) -> str:
     if isinstance(text, int) and not isinstance(text, bool):
         return _dumps(text)
     raise ToolResultError(
-        f"a key of {place} is of type {type(key).__qualname__}; allowed are str, int, and what becomes one of them"
+        f"a key of {place} is of type {type(key).__qualname__}; "
+        "allowed are str, int, and what becomes one of them"
     )
 
 

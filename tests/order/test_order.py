@@ -13,7 +13,7 @@ from strategies import any_client_event, any_server_event
 
 from realtime_trio._order import CLIENT_RULES, SERVER_RULES, Violation, assert_order, check_order
 from realtime_trio._order.check import UNANSWERED
-from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.audio import AudioData
 from realtime_trio.events import (
     AssistantMessage,

@@ -6,9 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import Endpoint, azure
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.errors import LocalProtocolError
 
 KEY = "sk-very-secret"
@@ -56,6 +56,10 @@ def test_without_anything_it_is_the_service_of_openai_with_its_everyday_model() 
     assert (
         Endpoint().target(REALTIME, None) == "wss://api.openai.com/v1/realtime?model=gpt-realtime"
     )
+
+
+def test_a_translation_session_without_a_model_gets_the_one_that_translates() -> None:
+    assert Endpoint().target(TRANSLATION, None).endswith("?model=gpt-realtime-translate")
 
 
 def test_the_model_of_the_endpoint_comes_before_the_one_asked_for() -> None:

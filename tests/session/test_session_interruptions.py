@@ -160,8 +160,8 @@ async def test_what_is_cancelled_before_it_began_is_cancelled_when_it_begins(
     ("which", "problem"),
     [
         ("item_of_somebody_else", "there is no item 'item_of_somebody_else' in the conversation"),
-        ("user", "is no assistant message"),
-        ("function_call", "is no assistant message"),
+        ("user", "is not an assistant message"),
+        ("function_call", "is not an assistant message"),
         ("written", "has no audio that could be cut"),
     ],
 )

@@ -12,7 +12,7 @@ import trio
 from peers import counted_ids, created, failure, memory_server
 from trio.testing import MockClock
 
-from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.transcription import (
     Transcriber,

@@ -12,7 +12,8 @@ import trio
 from peers import Leaves, counted_ids, failure, memory_server
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._session.base import OUTBOX_CAPACITY
 from realtime_trio._session.translation import (
     TranslationSettings,

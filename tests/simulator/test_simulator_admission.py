@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._transport.contract import Close
 from realtime_trio.events import SessionConfig, SessionUpdate
 from realtime_trio.simulator.service.refusal import Refusal

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from schema import check_message
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.transcription import open_transcription_session

@@ -13,7 +13,7 @@ from simulated import SLOW, open_simulated, records, speech
 from trio.testing import MockClock
 
 from realtime_trio._order import assert_order
-from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
 from realtime_trio._transport.contract import Close

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.events import SessionUpdate, TranslationSessionUpdate
 from realtime_trio.simulator import sequential_ids
 from realtime_trio.simulator.serving.admission import KeyRing

@@ -19,9 +19,10 @@ import trio
 import trustme
 from trio.testing import MockClock, assert_checkpoints
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._session.opening import open_session
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given, strategies as st
 from schema import check_message
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._transport.contract import Close
 from realtime_trio.audio import AudioData, mulaw_encode, resample
 from realtime_trio.errors import LocalProtocolError

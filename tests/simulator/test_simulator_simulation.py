@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.events import (
     UNSET,
     ClientEvent,

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from strategies import events
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     CLIENT_EVENTS,

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._transport.contract import Close
 from realtime_trio.audio import AudioData
 from realtime_trio.errors import LocalProtocolError

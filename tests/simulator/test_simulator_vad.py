@@ -19,7 +19,8 @@ from schema import check_message
 from simulated import buffered, open_simulated
 from trio.testing import MockClock
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._state.utility_events import Interrupted
 from realtime_trio.audio import alaw_encode, mulaw_encode, read_wav, resample
 from realtime_trio.events import (

@@ -20,7 +20,13 @@ import pytest
 from attrs import define, field, frozen
 from hypothesis import given, strategies as st
 
-from realtime_trio.tools.results import LARGEST_ARRAY, ToolResultError, encode_result
+from realtime_trio.events import InputImage
+from realtime_trio.tools.results import (
+    LARGEST_ARRAY,
+    ToolOutput,
+    ToolResultError,
+    encode_result,
+)
 
 
 class Color(enum.Enum):
@@ -206,3 +212,43 @@ THINGS = (
 def test_nothing_but_our_own_error_comes_out(value: object) -> None:
     with contextlib.suppress(ToolResultError):
         assert isinstance(encode_result(value), str)
+
+
+# --- outputs with images --------------------------------------------------------------------------
+
+IMAGE = InputImage(image_url="data:image/png;base64,AAAA")
+
+
+@pytest.mark.parametrize(
+    ("result", "output"),
+    [
+        ("plain", ToolOutput("plain")),
+        ({"a": 1}, ToolOutput('{"a":1}')),
+        (None, ToolOutput("null")),
+        (ToolOutput("with a picture", (IMAGE,)), ToolOutput("with a picture", (IMAGE,))),
+        (IMAGE, ToolOutput("The image follows.", (IMAGE,))),
+    ],
+)
+def test_whatever_a_function_returns_is_an_output(result: object, output: ToolOutput) -> None:
+    assert ToolOutput.of(result) == output
+
+
+def test_attachments_may_be_any_iterable_of_images() -> None:
+    assert ToolOutput("x", [IMAGE, IMAGE]).attachments == (IMAGE, IMAGE)
+
+
+@pytest.mark.parametrize("attachment", ["data:image/png;base64,AAAA", b"\x89PNG", None])
+def test_what_is_not_an_image_cannot_be_attached(attachment: object) -> None:
+    kind = type(attachment).__name__
+    with pytest.raises(ToolResultError, match=f"is of type {kind}; allowed is InputImage"):
+        ToolOutput("x", [attachment])  # type: ignore[list-item]
+
+
+def test_half_a_surrogate_pair_is_no_text_of_an_output() -> None:
+    with pytest.raises(ToolResultError, match="surrogate"):
+        ToolOutput.of(ToolOutput("\ud800"))
+
+
+def test_an_error_is_an_object_that_models_know_whatever_its_text() -> None:
+    assert ToolOutput.error("it broke") == ToolOutput('{"error":"it broke"}')
+    assert ToolOutput.error("\ud800") == ToolOutput('{"error":"?"}')

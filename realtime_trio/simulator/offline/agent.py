@@ -16,7 +16,7 @@ import attrs
 import trio
 from attrs import frozen
 
-from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.json_text import parse_json
 from realtime_trio.events import (
     FunctionCall,
     FunctionCallOutput,
@@ -25,7 +25,6 @@ from realtime_trio.events import (
     SystemMessage,
     ToolChoiceFunction,
     ToolChoiceMcp,
-    UnknownEvent,
     UserMessage,
 )
 from realtime_trio.simulator.offline.argument_words import spell_out
@@ -185,7 +184,6 @@ def _abilities(tools: list[FunctionTool]) -> str:
 
 # --- outputs of tools -----------------------------------------------------------------------------
 
-_JSON: Final = Codec(Role.CLIENT)
 _MOST_FACTS: Final = 12
 """Facts of an output that are read out; more than that nobody remembers."""
 _FAILURES: Final = ("error", "errors", "exception")
@@ -218,10 +216,10 @@ def _report(output: str) -> str:
 
 
 def _parse(output: str) -> object:
-    # The codec is the border to JSON; what is no event comes back as it is, and text that is no
-    # JSON as text.
-    event = _JSON.decode(output)
-    return event.raw if isinstance(event, UnknownEvent) else output
+    try:
+        return parse_json(output)
+    except ValueError:
+        return output  # a tool may return plain words
 
 
 def _sentence(opening: str, value: object) -> str:

@@ -56,6 +56,7 @@ too few."""
 
 
 def mapping(value: object) -> JsonObject:
+    """The value if it is an object of JSON, else an empty one."""
     # A schema is whatever the client sent.
     return value if isinstance(value, Mapping) else {}
 
@@ -65,10 +66,12 @@ def _list(value: object) -> list[object]:
 
 
 def required_of(schema: JsonObject) -> list[str]:
+    """Names of the properties that a call must have."""
     return [name for name in _list(schema.get("required")) if isinstance(name, str)]
 
 
 def property_of(schema: JsonObject, name: str) -> JsonObject:
+    """The schema of one property, references followed."""
     return _resolve(mapping(mapping(schema.get("properties")).get(name)), schema)
 
 
@@ -101,6 +104,7 @@ def _resolve(schema: JsonObject, root: JsonObject) -> JsonObject:
 
 
 def kind_of(schema: JsonObject) -> Kind:
+    """What kind of value it describes."""
     if "enum" in schema or "const" in schema:
         return "choice"
     declared = schema.get("type")
@@ -110,6 +114,7 @@ def kind_of(schema: JsonObject) -> Kind:
 
 
 def options_of(schema: JsonObject) -> list[object]:
+    """The values of a choice."""
     return _list(schema.get("enum")) or [schema.get("const")]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import attrs
 from attrs import field, frozen
 
-from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.json_text import write_json
 from realtime_trio.audio import AudioData, AudioLike
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
@@ -114,8 +114,6 @@ def _text_of(part: object) -> str | None:
     return None
 
 
-_JSON = Codec(Role.SERVER)
-
 Predicate = Callable[[Turn], bool]
 """Decides whether a reply fits."""
 
@@ -125,7 +123,12 @@ def _to_optional_audio(audio: AudioLike | None) -> AudioData | None:
 
 
 def _to_json(arguments: str | Mapping[str, object]) -> str:
-    return _JSON.encode_raw(arguments)
+    if isinstance(arguments, str):
+        return arguments
+    try:
+        return write_json(dict(arguments))
+    except (TypeError, ValueError) as error:
+        raise LocalProtocolError(f"the arguments of a call are not JSON: {error}") from None
 
 
 @frozen
@@ -298,7 +301,7 @@ class Reply:
         code: str | None,
         message: str,
         *,
-        type: str = "server_error",
+        type: str = "server_error",  # noqa: A002 - the protocol's own name
         when: Predicate | None = None,
     ) -> Reply:
         """Let the response fail, e.g. `Reply.fail("inference_rate_limit_exceeded", "Try again later.")`."""

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias, TypeVar, get_args
 
 from attrs import frozen
 
-from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.json_text import write_json
 from realtime_trio.audio import AudioData, read_wav
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
@@ -134,7 +134,6 @@ def parse_script(document: object, *, folder: Path, file: str = "script") -> Scr
 _Read: TypeAlias = Callable[[Place, object], _T]
 """Makes something of a value, or raises the place's error."""
 
-_JSON: Final = Codec(Role.SERVER)
 _NONE: Final[Mapping[str, _Read[object]]] = {}
 
 
@@ -304,8 +303,8 @@ def _object(at: Place, value: object) -> Mapping[str, object]:
     """A mapping of anything that JSON has; it will be sent some day, and is looked at while there is a place to name."""
     document = _named(at, value)
     try:
-        _JSON.encode_raw(document)
-    except LocalProtocolError as error:
+        write_json(dict(document))
+    except TypeError as error:
         raise at.error(f"this has no JSON form: {error}") from None
     return document
 

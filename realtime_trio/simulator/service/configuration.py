@@ -11,7 +11,7 @@ from typing import Final, TypeVar, cast
 
 import attrs
 
-from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.events import (
     UNSET,
     AudioConfig,

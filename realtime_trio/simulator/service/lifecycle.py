@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from attrs import define, field
 
-from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._transport.contract import GOING_AWAY, Close
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (

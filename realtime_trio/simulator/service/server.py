@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 import attrs
 from attrs import frozen
 
-from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
 from realtime_trio.audio import AudioData
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
@@ -157,7 +157,7 @@ class SimulatedServer(Lifecycle):
         script: Script,
         *,
         kind: SessionKind = SessionKind.REALTIME,
-        model: str = "gpt-realtime",
+        model: str = DEFAULT_MODEL,
         new_id: Callable[[str], str] | None = None,
         expires_after: float = 3600.0,
         epoch: float = 0.0,

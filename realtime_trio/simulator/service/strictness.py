@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final
 
 import attrs
 
-from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.codec import Codec
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.json_text import parse_json
 from realtime_trio.events import (
     Event,
     InputAudio,
@@ -27,7 +28,6 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.service.refusal import UNKNOWN_PARAMETER
 
-_JSON: Final = Codec(Role.CLIENT)
 """Knows none of the events that clients send, so all it makes of them is what their JSON says."""
 
 _OF_ANY_PART: Final = {
@@ -54,14 +54,13 @@ def read_message(codec: Codec, message: str | bytes) -> Event:
         The event, or an `UnknownEvent` for whatever the service does not take: a binary frame, what
         is no JSON, what does not fit its type, and what names a parameter that does not exist.
     """
-    if isinstance(
-        message, bytes
-    ):  # the service speaks text only, even if the bytes would read as JSON
+    # The service speaks text only, even if the bytes would read as JSON.
+    if isinstance(message, bytes):
         return UnknownEvent(raw=message, problem="binary frame")
     event = codec.decode(message)
     if isinstance(event, UnknownEvent) or codec.dialect is not Dialect.GA:
         return event
-    payload = cast("UnknownEvent", _JSON.decode(message)).raw
+    payload = parse_json(message)
     path = _unknown_key(event, payload)
     if path is None:
         return event

@@ -21,7 +21,7 @@ from typing import Final
 import attrs
 from attrs import frozen
 
-from realtime_trio._protocol.codec import SessionKind
+from realtime_trio._protocol.kinds import DEFAULT_TRANSLATION_MODEL, SessionKind
 from realtime_trio._transport.contract import NORMAL_CLOSURE, Close
 from realtime_trio.audio import PCM_RATE
 from realtime_trio.events import (
@@ -102,7 +102,7 @@ class SimulatedTranslator(Lifecycle):
         self,
         script: Script,
         *,
-        model: str = "gpt-realtime-translate",
+        model: str = DEFAULT_TRANSLATION_MODEL,
         new_id: Callable[[str], str] | None = None,
         expires_after: float = 3600.0,
         epoch: float = 0.0,

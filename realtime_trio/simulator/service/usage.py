@@ -77,6 +77,7 @@ class InputTokens:
 
     @property
     def total(self) -> int:
+        """Tokens of both modalities."""
         return self.text + self.audio
 
 

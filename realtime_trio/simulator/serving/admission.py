@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from attrs import frozen
 
-from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_at
 from realtime_trio._transport.contract import Close
 from realtime_trio.events import ClientEvent, ErrorDetail
 from realtime_trio.simulator.service.refusal import Refusal
@@ -25,14 +25,8 @@ from realtime_trio.simulator.serving.websocket_server import HandshakeRequest
 SUBPROTOCOL: Final = "realtime"
 _KEY_PREFIX: Final = "openai-insecure-api-key."
 _BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
-_REALTIME: Final = "/realtime"
-_TRANSLATIONS: Final = "/realtime/translations"
 _BAD_KEY: Final = 3000
 _BAD_REQUEST: Final = 4000
-_EXAMPLES: Final = {
-    SessionKind.REALTIME: f"{_REALTIME}?model=gpt-realtime",
-    SessionKind.TRANSLATION: f"{_TRANSLATIONS}?model=gpt-realtime-translate",
-}
 _REMEMBERED: Final = 3600
 """Seconds for which an expired secret is still told from one that never was."""
 
@@ -142,7 +136,8 @@ def admit(
         beta: Whether the beta protocol is spoken.
     """
     query = {name: values[-1] for name, values in parse_qs(urlsplit(request.path).query).items()}
-    kind = _kind(request, query)
+    # Other paths are not served, and were turned away before their WebSocket was accepted.
+    kind = kind_at(path_of(request), query.get("intent")) or SessionKind.REALTIME
     try:
         secret = keys.find(key_of(request), now) or ClientSecret(expires_at=now)
     except Refusal as refusal:
@@ -163,7 +158,7 @@ def _admit(
     beta: bool,
 ) -> Admitted:
     is_beta = request.header("openai-beta") is not None or _BETA_SUBPROTOCOL in request.subprotocols
-    if is_beta and (not beta or kind is SessionKind.TRANSLATION):
+    if is_beta and (not beta or not KINDS[kind].has_beta):
         raise Refusal(
             "The beta API shape is disabled; use the GA API without OpenAI-Beta.",
             code="beta_api_shape_disabled",
@@ -182,9 +177,10 @@ def _admit(
             )
         kind = secret.kind
     model = secret.model or query.get("model")
-    if kind is not SessionKind.TRANSCRIPTION:
+    row = KINDS[kind]
+    if row.has_model_in_url:
         if model is None:
-            example = f"wss://api.openai.com/v1{_EXAMPLES[kind]}"
+            example = f"wss://api.openai.com/v1{row.path}?model={row.default_model}"
             raise Refusal(
                 f"You must provide a model parameter, for example {example}", code="missing_model"
             )
@@ -224,17 +220,7 @@ def path_of(request: Request) -> str:
 
 def is_served(request: HandshakeRequest) -> bool:
     """Whether there are WebSockets on this path, under whatever base."""
-    return path_of(request).endswith((_REALTIME, _TRANSLATIONS))
-
-
-def _kind(request: HandshakeRequest, query: Mapping[str, str]) -> SessionKind:
-    if path_of(request).endswith(_TRANSLATIONS):
-        return SessionKind.TRANSLATION
-    return (
-        SessionKind.TRANSCRIPTION
-        if query.get("intent") == "transcription"
-        else SessionKind.REALTIME
-    )
+    return kind_at(path_of(request), None) is not None
 
 
 def _turn_away(kind: SessionKind, refusal: Refusal, close_code: int) -> TurnedAway:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, cast
 from urllib.parse import unquote
 
-import orjson
-
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.json_text import parse_json, write_json
+from realtime_trio._protocol.kinds import KINDS, SessionKind
 from realtime_trio.events import (
     ClientEvent,
     ErrorDetail,
@@ -176,7 +176,7 @@ class RestApi:
                 raise missing("session.model")
             if not isinstance(model, str):
                 raise _mistyped("session.model", "a string")
-        message = orjson.dumps({"type": "session.update", "session": session}).decode()
+        message = write_json({"type": "session.update", "session": session})
         update = read_message(Codec(Role.SERVER, kind=kind), message)
         server: SimulatedServer | SimulatedTranslator
         match update:
@@ -202,7 +202,7 @@ class RestApi:
                     "what was read says that it updates a session"
                 )
                 raise explain(update)
-        if kind is not SessionKind.TRANSCRIPTION:
+        if KINDS[kind].has_model_in_url:
             check_model(server.model, self._models, "session.model")
         return ClientSecret(expires_at=expires_at, kind=kind, model=model, update=update), _show(
             server, update
@@ -222,15 +222,15 @@ def _show(server: Simulation, update: ClientEvent) -> _Json:
         if isinstance(event, ErrorEvent):
             raise Refusal(event.error.message, code=event.error.code, param=event.error.param)
     session = cast(
-        "_Json", orjson.loads(Codec(Role.SERVER, kind=server.kind).encode(greeting))["session"]
+        "_Json", parse_json(Codec(Role.SERVER, kind=server.kind).encode(greeting))["session"]
     )
     return {**session, "expires_at": 0}
 
 
 def _parse(body: bytes) -> _Json:
     try:
-        value = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError:
+        value = parse_json(body or b"{}")
+    except ValueError:
         value = None
     if not isinstance(value, dict):
         raise Refusal(
@@ -288,5 +288,7 @@ def _error(status: int, error: ErrorDetail) -> HttpResponse:
 
 def _json(status: int, content: Mapping[str, object]) -> HttpResponse:
     return HttpResponse(
-        status=status, headers=(("content-type", "application/json"),), body=orjson.dumps(content)
+        status=status,
+        headers=(("content-type", "application/json"),),
+        body=write_json(content).encode(),
     )

@@ -23,8 +23,9 @@ import attrs
 import trio
 from attrs import frozen
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.memory import memory_transport_pair

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import attrs
 
-from realtime_trio._protocol.codec import SessionKind
 from realtime_trio._protocol.dialects import server_to_beta
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._transport.contract import Close
 from realtime_trio.events import (
     ClientEvent,

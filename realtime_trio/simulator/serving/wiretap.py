@@ -9,8 +9,9 @@ from typing import Final, Literal
 
 import trio
 
-from realtime_trio._protocol.codec import Codec, Role, SessionKind
+from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.hub import EventHub
 from realtime_trio._transport.contract import NORMAL_CLOSURE, Close, Transport
 from realtime_trio.recording import WireRecord, open_recording

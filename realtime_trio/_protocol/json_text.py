@@ -1,0 +1,64 @@
+"""JSON text <-> plain values.  The one place where the JSON library is called.
+
+Owns the way from text to dictionaries and back, and the shortcut around long audio.  What the
+values mean is in `_protocol.codec`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+parse_json: Final = orjson.loads
+"""Parse a JSON text, str or UTF-8, into plain values; a ValueError says what is not JSON.  An alias
+and not a function of our own, because the smallest messages are dominated by the call."""
+
+
+def write_json(value: object) -> str:
+    """Write plain values, numpy scalars and arrays included, as JSON without spaces.
+
+    Raises:
+        TypeError: It holds something that JSON does not have; the text names types, never values.
+    """
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+# --- messages with audio --------------------------------------------------------------------------
+
+AUDIO_THRESHOLD: Final = 1024
+"""Messages shorter than this (characters) go to the JSON parser whole: cutting only pays for real
+audio."""
+_CUT: Final = "<cut>"
+"""Stands in for what was cut out; not base64, so no server sends it as audio."""
+
+
+def parse_message(data: str | bytes) -> Any:
+    r"""Parse a message, keeping a long base64 `delta` away from the JSON parser.
+
+    A spoken answer is 95 % base64, which a JSON parser reads character by character.  Here it is
+    cut out with two searches, which run at memory speed: inside a JSON string a quote is always
+    escaped, so `"delta":` can only be a key, and base64 has no escapes, so its value ends at the
+    next quote.  If the cut was not a top-level string free of escapes, nothing was lost: the whole
+    message is parsed.
+    """
+    text = data if isinstance(data, str) else str(data, "utf-8")
+    start = text.find('"delta":')
+    if start < 0:
+        return parse_json(text)
+    start = text.find('"', start + 8) + 1
+    end = text.find('"', start)
+    if start == 0 or end - start < AUDIO_THRESHOLD // 2:
+        return parse_json(text)
+    audio = text[start:end]
+    if "\\" in audio or not audio.isascii():
+        return parse_json(text)
+    payload = parse_json(text[:start] + _CUT + text[end:])
+    if (
+        type(payload) is not dict
+        or payload.get("delta") != _CUT
+        or not str(payload.get("type")).endswith("audio.delta")
+    ):
+        return parse_json(text)
+    payload["delta"] = audio
+    return payload

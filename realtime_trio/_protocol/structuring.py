@@ -1,0 +1,470 @@
+"""Events <-> JSON values: the functions that cattrs generates, and what is wrong where nothing fits.
+
+Owns the structure and unstructure functions of every class, and the words for a value that does not
+fit.  Nothing from cattrs leaves this room.  The text of messages, and who may send what, is in
+`_protocol.codec`.
+
+Theory of operation.  A table maps a wire type to a structure function, which is generated the first
+time the type is met.  Its happy path does no bookkeeping: the exact types of all required str, int,
+bool and nothing else are compared in one step, everything else has a small hook.  When anything
+about an event does not fit, the event is structured a second time by a converter that keeps track
+of paths, only to say what was wrong and where.
+
+Three rules cover what the protocol's schema leaves open.  A field that has no default is required.
+Null means absent wherever null is not one of the field's values.  An object whose `type` is not
+known is an `UnknownObject` where the union allows one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+import attrs
+import numpy as np
+from cattrs import (
+    ClassValidationError,
+    Converter,
+    IterableValidationError,
+    IterableValidationNote,
+    transform_error,
+)
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from realtime_trio import events
+from realtime_trio.audio.data import AudioData
+from realtime_trio.errors import InternalError, RealtimeError
+from realtime_trio.events import (
+    SERVER_WRITES_NULL,
+    UNSET,
+    WRITE_NULL,
+    Event,
+    UnknownObject,
+    Unset,
+)
+
+Json = dict[str, Any]
+_Hook = Callable[[Any, Any], Any]
+
+MISFITS: Final = (KeyError, TypeError, ValueError, AttributeError, RealtimeError)
+"""What a structure function raises, one way or the other, about a value that does not fit."""
+
+
+# --- structuring: JSON values -> events -----------------------------------------------------------
+
+
+class MisfitError(TypeError):
+    """A JSON value that does not fit a field; the text says what was expected."""
+
+
+_EXPECTED: Final[Mapping[type, str]] = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+    NoneType: "null",
+}
+_PRIMITIVES: Final = frozenset({str, int, bool, float})
+
+_EXTRA_TAGS: Final[Mapping[type, tuple[str | None, ...]]] = {
+    # Other spellings seen on the wire; None stands for an absent `type`.
+    events.OutputText: ("text",),
+    events.OutputAudio: ("audio",),
+    events.RealtimeSession: (None,),
+    events.FunctionTool: (None,),
+}
+
+
+def name_of(value: object) -> str:
+    return _EXPECTED.get(type(value), type(value).__name__)
+
+
+def _quote(value: object) -> str:
+    """A short string as it is, of anything else what it is: a problem must be readable, and quotes no content."""
+    return repr(value) if type(value) is str and len(value) <= 40 else name_of(value)
+
+
+def _exact(expected: type) -> _Hook:
+    """A hook that admits exactly this JSON type.  An integer is a number; true is not an integer; what is not finite is neither."""
+
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is expected:
+            return value
+        raise MisfitError(f"expected {_EXPECTED[expected]}, got {name_of(value)}")
+
+    def number(value: Any, _: Any) -> Any:
+        if type(value) is int or (type(value) is float and math.isfinite(value)):
+            return value
+        raise MisfitError(
+            f"expected a number, got {value if type(value) is float else name_of(value)}"
+        )
+
+    return number if expected is float else hook
+
+
+def _literal(values: tuple[object, ...]) -> _Hook:
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is str and value in values:
+            return value
+        allowed = ", ".join(map(repr, values))
+        raise MisfitError(
+            f"expected {'one of ' if len(values) > 1 else ''}{allowed}, got {_quote(value)}"
+        )
+
+    return hook
+
+
+def _sequence(element: _Hook, explaining: bool) -> _Hook:
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not list:
+            raise MisfitError(f"expected a list, got {name_of(value)}")
+        if not explaining:
+            return tuple([element(v, None) for v in value])
+        for index, v in enumerate(value):
+            try:
+                element(v, None)
+            except Exception as exc:
+                exc.add_note(IterableValidationNote(f"element {index}", index, object))
+                raise IterableValidationError("list", [exc], object) from None
+        return tuple([element(v, None) for v in value])
+
+    return hook
+
+
+def _tagged(classes: tuple[type, ...], converter: Converter) -> _Hook:
+    """A hook for a union of classes told apart by `type` (and, for messages, by `role`)."""
+    members = [cls for cls in classes if cls is not UnknownObject]
+    tolerant = len(members) < len(classes)
+    table: dict[object, _Hook] = {}
+    for cls in members:
+        hook = converter.get_structure_hook(cls)
+        tag: Any = getattr(cls, "type", None)
+        role = getattr(cls, "role", None)
+        for spelling in (tag, *_EXTRA_TAGS.get(cls, ())):
+            table[spelling if role is None else (spelling, role)] = hook
+
+    def hook_for_object(value: Any, _: Any) -> Any:
+        if type(value) is not dict:
+            raise MisfitError(f"expected an object, got {name_of(value)}")
+        tag = value.get("type")
+        key = (tag, value.get("role")) if tag == "message" else tag
+        try:
+            hook = table.get(key)
+        except TypeError:  # an unhashable `type`
+            hook = None
+        if hook is not None:
+            return hook(value, None)
+        if tolerant:
+            return UnknownObject(tag if type(tag) is str else None, value)
+        allowed = ", ".join(repr(getattr(cls, "type", None)) for cls in members)
+        raise MisfitError(f"expected an object of type {allowed}, got {_quote(tag)}")
+
+    return hook_for_object
+
+
+def _union(members: tuple[Any, ...], converter: Converter, explaining: bool) -> _Hook:
+    """A hook that picks by the JSON type of the value: a string one way, an object another."""
+    by_json_type: dict[type, _Hook] = {}
+    literals = tuple(v for m in members if get_origin(m) is Literal for v in get_args(m))
+    classes = tuple(m for m in members if attrs.has(m))
+    for member in members:
+        if member is NoneType:
+            by_json_type[NoneType] = lambda _value, _: None
+        elif member is AudioData:
+            by_json_type[str] = _audio
+        elif member in _PRIMITIVES:
+            by_json_type[member] = _exact(member)
+            if member is float:
+                by_json_type.setdefault(int, _exact(float))
+        elif get_origin(member) is tuple:
+            by_json_type[list] = _hook(member, converter, explaining)
+        elif _is_json_object(member):
+            by_json_type[dict] = _exact(dict)
+    if literals and str not in by_json_type:
+        by_json_type[str] = _literal(literals)
+    if classes:
+        by_json_type[dict] = (
+            converter.get_structure_hook(classes[0])
+            if len(classes) == 1
+            else _tagged(classes, converter)
+        )
+    if len(by_json_type) == 1:  # a union of classes, or an optional thing that cannot be null
+        return next(iter(by_json_type.values()))
+    allowed = " or ".join(_EXPECTED[t] for t in by_json_type if t is not int or int in members)
+
+    def hook(value: Any, _: Any) -> Any:
+        chosen = by_json_type.get(type(value))
+        if chosen is None:
+            raise MisfitError(f"expected {allowed}, got {name_of(value)}")
+        return chosen(value, None)
+
+    return hook
+
+
+def _audio(value: Any, _: Any) -> AudioData:
+    if type(value) is not str:
+        raise MisfitError(f"expected base64 text, got {name_of(value)}")
+    return AudioData.from_base64(value)
+
+
+def _hook(annotation: Any, converter: Converter, explaining: bool) -> _Hook:
+    """The hook for a field's annotation."""
+    if annotation is AudioData:
+        return _audio
+    if annotation in _PRIMITIVES:
+        return _exact(annotation)
+    if _is_json_object(annotation):
+        return _exact(dict)
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return _literal(get_args(annotation))
+    if origin is tuple:
+        return _sequence(_hook(get_args(annotation)[0], converter, explaining), explaining)
+    if origin in (Union, UnionType):
+        return _union(
+            tuple(m for m in get_args(annotation) if m is not Unset), converter, explaining
+        )
+    return converter.get_structure_hook(annotation)
+
+
+def _is_json_object(annotation: Any) -> bool:
+    return get_origin(annotation) is Mapping
+
+
+def _simplify(annotation: Any) -> tuple[Any, bool]:
+    """Split an annotation into what a value is and whether it may be null.  `Literal[...] | str` is a string."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation, False
+    members = [m for m in get_args(annotation) if m is not Unset]
+    core = [m for m in members if m is not NoneType]
+    if str in core:
+        core = [m for m in core if get_origin(m) is not Literal]
+    return Union[tuple(core)], NoneType in members  # noqa: UP007 - built from a list
+
+
+def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
+    """Generate the structure function of one class.
+
+    It fills the slots directly: an attrs `__init__`, with its keyword arguments and its bypass of
+    the frozen `__setattr__`, costs more than the rest of decoding together.  The instance is born
+    as a subclass of the same layout that can be written to, and becomes the real, frozen thing by a
+    change of class.  Field converters are not run: the hooks already produce what they would.
+    """
+    thawed = type(
+        cls.__name__,
+        (cls,),
+        {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__},
+    )
+    names: dict[str, Any] = {
+        "cls": cls,
+        "new": partial(object.__new__, thawed),
+        "Misfit": MisfitError,
+        "UNSET": UNSET,
+    }
+    lines = ["def structure(o, _=None):", " e = new()"]
+    for a in attrs.fields(attrs.resolve_types(cls)):
+        core, nullable = _simplify(a.type)
+        key, default = repr(a.name), f"default_{a.name}"
+        names[default] = a.default
+        if a.default is attrs.NOTHING:
+            lines.append(f" v = o[{key}]")
+            absent = "v is None" if nullable else ""
+        elif nullable and a.default is not None:
+            lines.append(f" v = o.get({key}, {default})")
+            absent = f"v is None or v is {default}"
+        else:
+            lines.append(f" v = o.get({key})")
+            absent = "v is None"
+            if a.default is not None:
+                lines.append(f" if v is None: v = {default}")
+                absent = f"v is {default}"
+        if core in (str, int, bool):
+            guard = f"not ({absent}) and " if absent else ""
+            lines.append(f" if {guard}type(v) is not {core.__name__}: raise Misfit")
+            lines.append(f" e.{a.name} = v")
+        else:
+            hook = f"hook_{a.name}"
+            names[hook] = _hook(core, converter, explaining=False)
+            lines.append(
+                f" e.{a.name} = v if {absent} else {hook}(v, None)"
+                if absent
+                else f" e.{a.name} = {hook}(v, None)"
+            )
+    lines += [" e.__class__ = cls", " return e"]
+    # Compiled beforehand: CPython takes a Ctrl-C inside the exec of a text for one that nobody
+    # caught, and dies of it in the end.
+    exec(compile("\n".join(lines), f"<structure {cls.__qualname__}>", "exec"), names)
+    structure: _Hook = names["structure"]
+    return structure
+
+
+def _explaining_class_hook(cls: type, converter: Converter) -> _Hook:
+    """The same function as cattrs makes it: it visits every field and remembers where it was."""
+    overrides: dict[str, Any] = {}
+    for a in attrs.fields(attrs.resolve_types(cls)):
+        hook = _hook(a.type, converter, explaining=True)
+        if a.default is not attrs.NOTHING and not _simplify(a.type)[1]:
+            hook = _null_is_absent(hook, a.default)
+        overrides[a.name] = override(struct_hook=hook)
+    structure: _Hook = make_dict_structure_fn(cls, converter, **overrides)
+
+    def explained(value: Any, _: Any) -> Any:
+        return structure(_exact(dict)(value, None), cls)
+
+    return explained
+
+
+def _null_is_absent(hook: _Hook, default: object) -> _Hook:
+    return lambda value, _: default if value is None else hook(value, None)
+
+
+def _explain(exc: Exception) -> str:
+    if isinstance(exc, ClassValidationError | IterableValidationError):
+        return transform_error(exc, format_exception=_say)[0]
+    return f"{_say(exc, None)} @ $"
+
+
+def _say(exc: BaseException, _: object) -> str:
+    if isinstance(exc, KeyError):
+        return "required field missing"
+    return str(exc) or type(exc).__name__
+
+
+# --- unstructuring: events -> JSON values ---------------------------------------------------------
+
+
+def _dump(writer: Converter, value: Any) -> Any:
+    """The JSON value of anything an event can hold.  What has no JSON form is passed on, for the encoder to name."""
+    cls = type(value)
+    if cls is str or cls is int or value is None:
+        return value
+    if cls is AudioData:
+        return value.base64
+    if cls is tuple or cls is list:
+        return [_dump(writer, v) for v in value]
+    if cls is UnknownObject:
+        return dict(value.raw)
+    if attrs.has(cls):
+        return writer.get_unstructure_hook(cls)(value)
+    if isinstance(value, np.generic):  # a numpy scalar is as good as a number
+        return value.item()
+    if isinstance(value, Mapping) and cls is not dict:
+        return dict(value)
+    return value
+
+
+def _unstructure_class_hook(
+    cls: type, writer: Converter, marks: Iterable[Mapping[object, object]]
+) -> Callable[[Any], Json]:
+    """Write a class; fields with one of these marks also where they are None."""
+    attrs.resolve_types(cls)
+    overrides: dict[str, Any] = {}
+    for a in attrs.fields(cls):
+        omit = a.default in (None, UNSET) and not any(
+            mark.keys() <= a.metadata.keys() for mark in marks
+        )
+        overrides[a.name] = override(unstruct_hook=partial(_dump, writer), omit_if_default=omit)
+    unstructure: Callable[[Any], Json] = make_dict_unstructure_fn(cls, writer, **overrides)
+    tags = {
+        name: value
+        for name in ("type", "role")
+        if type(value := getattr(cls, name, None)) is str and value
+    }
+    if not tags:
+        return unstructure
+    return partial(_with_tags, tags, unstructure)
+
+
+def _with_tags(tags: dict[str, str], unstructure: Callable[[Any], Json], value: Any) -> Json:
+    return {**tags, **unstructure(value)}
+
+
+# --- one table per kind of session and direction --------------------------------------------------
+
+
+def _make_converter(explaining: bool) -> Converter:
+    converter = Converter(detailed_validation=explaining)
+    make = _explaining_class_hook if explaining else _fast_class_hook
+    converter.register_structure_hook_factory(attrs.has, lambda cls: make(cls, converter))
+    return converter
+
+
+def _make_writer(*marks: Mapping[object, object]) -> Converter:
+    writer = Converter()
+    writer.register_unstructure_hook_factory(
+        attrs.has, lambda cls: _unstructure_class_hook(cls, writer, marks)
+    )
+    return writer
+
+
+_fast_converter: Final = _make_converter(explaining=False)
+_explaining_converter: Final = _make_converter(explaining=True)
+CLIENT_WRITER: Final = _make_writer(WRITE_NULL)
+SERVER_WRITER: Final = _make_writer(WRITE_NULL, SERVER_WRITES_NULL)
+
+
+class EventTable(dict[str, _Hook]):
+    """Wire type -> structure function, filled as types are met, so that a cold start builds nothing it does not use."""
+
+    def __init__(self, classes: tuple[type[Event], ...]) -> None:
+        super().__init__()
+        self.classes: dict[str, type[Event]] = {cls.type: cls for cls in classes}
+
+    def __missing__(self, wire_type: str) -> _Hook:
+        hook = self[wire_type] = _fast_converter.get_structure_hook(self.classes[wire_type])
+        return hook
+
+
+table_of: Final = cache(EventTable)
+"""The table of some event classes, one for all codecs."""
+
+
+def structure_explaining(cls: type[Event], payload: Json) -> Event:
+    """Structure an event with the converter that keeps track of paths.
+
+    Raises:
+        MisfitError: It does not fit; the text says what was wrong and where.
+    """
+    try:
+        event: Event = _explaining_converter.get_structure_hook(cls)(payload, None)
+    except Exception as exc:
+        raise MisfitError(_explain(exc)) from None
+    return event
+
+
+def unstructure(event: Event, writer: Converter, *, check: bool) -> Json:
+    """The JSON object of an event.
+
+    Args:
+        event: The event.
+        writer: `CLIENT_WRITER` or `SERVER_WRITER`.
+        check: Check what users have built the way a server would check it.
+
+    Raises:
+        MisfitError: A field holds something that the protocol has no place for; the text says what
+            was wrong and where.
+    """
+    cls = type(event)
+    try:
+        payload: Json = writer.get_unstructure_hook(cls)(event)
+        if check:
+            _fast_converter.get_structure_hook(cls)(payload, None)
+    except MISFITS:
+        raise MisfitError(_explain_unwritable(event, writer)) from None
+    return payload
+
+
+def _explain_unwritable(event: Event, writer: Converter) -> str:
+    cls = type(event)
+    try:
+        structure_explaining(cls, writer.get_unstructure_hook(cls)(event))
+    except MisfitError as exc:
+        return str(exc)
+    except Exception as exc:
+        return _explain(exc)
+    raise InternalError(f"{cls.__name__} cannot be encoded, but nothing is wrong with it")

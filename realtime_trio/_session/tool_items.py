@@ -1,0 +1,61 @@
+"""What the model is told about calls, as items: outputs, images, news and decisions.
+
+Owns the shape of these items, and their order.  When they are sent is for the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from realtime_trio.events import (
+    ConversationItemCreate,
+    FunctionCallOutput,
+    InputImage,
+    Item,
+    McpApprovalResponse,
+    SystemMessage,
+    UserMessage,
+)
+from realtime_trio.tools.results import ToolOutput
+
+
+class ToolItems:
+    """Makes the items about calls, each in the event that creates it.
+
+    Args:
+        new_id: Makes the ids of items and events.
+    """
+
+    def __init__(self, new_id: Callable[[str], str]) -> None:
+        self._new_id = new_id
+
+    def output(self, call_id: str, output: ToolOutput) -> tuple[ConversationItemCreate, ...]:
+        """The output of a call; its images follow in a message of the user."""
+        item_id = self._new_id("item_")
+        item = FunctionCallOutput(call_id=call_id, output=output.text, id=item_id)
+        return self._create(item), *self._showing(output.attachments)
+
+    def news(self, news: str, images: tuple[InputImage, ...]) -> tuple[ConversationItemCreate, ...]:
+        """A message about a call that had its output already."""
+        message = SystemMessage.text(news, id=self._new_id("item_"))
+        return self._create(message), *self._showing(images)
+
+    def decision(
+        self, request_id: str, *, approve: bool, reason: str | None
+    ) -> ConversationItemCreate:
+        """What somebody decided about a call on an MCP server."""
+        item_id = self._new_id("item_")
+        return self._create(
+            McpApprovalResponse(
+                approval_request_id=request_id, approve=approve, reason=reason, id=item_id
+            )
+        )
+
+    def _showing(self, images: tuple[InputImage, ...]) -> tuple[ConversationItemCreate, ...]:
+        # The protocol's function_call_output is text; images can only be part of a user message.
+        if not images:
+            return ()
+        return (self._create(UserMessage(content=images, id=self._new_id("item_"))),)
+
+    def _create(self, item: Item) -> ConversationItemCreate:
+        return ConversationItemCreate(item=item, event_id=self._new_id("evt_"))

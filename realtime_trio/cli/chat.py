@@ -1,0 +1,44 @@
+"""`realtime-trio chat`: a conversation by keyboard."""
+
+from __future__ import annotations
+
+import functools
+
+import click
+
+from realtime_trio.cli.answer import ANSWERING, print_answer, went_well
+from realtime_trio.cli.running import run
+from realtime_trio.cli.service import Service, opened, takes_service
+from realtime_trio.cli.terminal import Lines
+from realtime_trio.events import Modality
+
+
+@click.command()
+@click.option(
+    "--modality",
+    type=click.Choice(["text", "audio"]),
+    default="text",
+    show_default=True,
+    help="What the model answers with",
+)
+@takes_service
+def chat(service: Service, modality: Modality) -> None:
+    """Hold a conversation by keyboard.  /quit or the end of the input ends it.
+
+    Lines may also come through a pipe.
+    """
+    run(functools.partial(_chat, service, modality))
+
+
+async def _chat(service: Service, modality: Modality) -> bool:
+    is_answered = True
+    lines = Lines()
+    async with opened(service, output_modalities=(modality,)) as session:
+        with session.events(*ANSWERING) as events:
+            while (line := await lines.read()) is not None and line != "/quit":
+                if not line:
+                    continue
+                await session.send_message(line)
+                response, _ = await print_answer(events)
+                is_answered &= went_well(response)
+    return is_answered

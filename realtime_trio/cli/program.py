@@ -1,0 +1,23 @@
+"""The program: its name, its version and its commands."""
+
+from __future__ import annotations
+
+import click
+
+from realtime_trio._version import __version__
+from realtime_trio.cli.chat import chat
+from realtime_trio.cli.say import say
+from realtime_trio.cli.serve import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="realtime-trio")
+def main() -> None:
+    """Talk with a Realtime model.
+
+    OpenAI's own service with a key, any other with --url, and a built-in simulator with neither.
+    """
+
+
+for command in (say, chat, serve):
+    main.add_command(command)

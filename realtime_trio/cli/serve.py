@@ -1,0 +1,155 @@
+"""`realtime-trio serve`: the simulator on a port, until Ctrl-C, with a line for every event."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import logging
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import click
+import trio
+
+from realtime_trio.cli.running import run
+from realtime_trio.cli.simulated import agency_of, described
+from realtime_trio.cli.terminal import report
+from realtime_trio.simulator import (
+    LIFELIKE,
+    Agency,
+    Script,
+    ScriptFile,
+    load_script,
+    serve_simulator,
+)
+
+DEFAULT_PORT: Final = 8765
+"""Where `serve` listens, so that one can write down its address."""
+
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port to listen at, 0 for any",
+)
+@click.option("--api-key", help="Key that clients must have  [default: any or none]")
+@click.option(
+    "--script",
+    type=_FILE,
+    help="What the model says, as YAML or JSON; when that is used up, it answers for itself",
+)
+@click.option(
+    "--brain",
+    metavar="URL",
+    help="Let a language model answer: any OpenAI-compatible chat-completions endpoint",
+)
+@click.option("--model", help="Name of the language model")
+@click.option(
+    "--brain-key", envvar="BRAIN_API_KEY", show_envvar=True, help="Key of the language model"
+)
+@click.option(
+    "--voice/--no-voice",
+    default=None,
+    help="Hear and speak with the extra voice  [default: if it is installed]",
+)
+@click.option(
+    "--beta", is_flag=True, help="Speak the older beta protocol with clients that ask for it"
+)
+@click.option("--cert", type=_FILE, help="Certificate chain (PEM): serve wss and https")
+@click.option("--key", type=_FILE, help="Its private key (PEM), if that is not in the same file")
+@click.option(
+    "--record",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Record every session there",
+)
+def serve(
+    host: str,
+    port: int,
+    api_key: str | None,
+    script: Path | None,
+    brain: str | None,
+    model: str | None,
+    brain_key: str | None,
+    voice: bool | None,
+    beta: bool,
+    cert: Path | None,
+    key: Path | None,
+    record: Path | None,
+) -> None:
+    """Run the simulator until Ctrl-C.  Prints a line for every event it receives and sends.
+
+    It answers with an agent that needs no service: by rules, in English, and it says so.  With the
+    extra `voice` it hears and speaks.
+    """
+    if (brain is None) != (model is None):
+        raise click.UsageError(
+            "--brain and --model go together: where the language model is, and what it is called there"
+        )
+    if key is not None and cert is None:
+        raise click.UsageError("--key is the key of a --cert")
+
+    async def job() -> None:
+        context = None
+        if cert is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(cert, key)
+        played = (
+            ScriptFile(Script(pacing=LIFELIKE))
+            if script is None
+            else await trio.to_thread.run_sync(load_script, script)
+        )
+        agency = agency_of(voice, brain=brain, model=model, key=brain_key)
+        server = functools.partial(
+            serve_simulator,
+            played.script,
+            host,
+            port,
+            agency=agency,
+            api_key=api_key,
+            beta=beta,
+            faults=played.faults,
+            record=record,
+            ssl_context=context,
+        )
+        await _serve(server, agency)
+
+    run(job)
+
+
+async def _serve(server: Callable[..., Awaitable[None]], agency: Agency) -> None:
+    logger, printer = logging.getLogger("realtime_trio.simulator"), _LogPrinter()
+    # A full collection would hold up every client for a tenth of a second, and what is there by now
+    # stays anyway.
+    thresholds_before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    level_before = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(printer)
+    try:
+        async with trio.open_nursery() as nursery:
+            url: str = await nursery.start(server)
+            report(f"the simulator listens at {url} until Ctrl-C; {described(agency)}")
+    finally:
+        logger.removeHandler(printer)
+        logger.setLevel(level_before)
+        gc.set_threshold(*thresholds_before)
+        gc.unfreeze()
+
+
+class _LogPrinter(logging.Handler):
+    """Prints what is logged, one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        report(f"{time.strftime('%H:%M:%S')} {record.getMessage()}")

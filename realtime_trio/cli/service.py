@@ -1,0 +1,91 @@
+"""The service that `say` and `chat` talk to: the options that choose it, and a session with it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Unpack
+
+import click
+import trio
+from attrs import field, frozen
+
+from realtime_trio._session.opening import open_session
+from realtime_trio._session.voice import Session
+from realtime_trio.cli.simulated import agency_of, described
+from realtime_trio.cli.terminal import remark
+from realtime_trio.events import SessionSettings
+from realtime_trio.simulator import serve_simulator
+
+
+@frozen(kw_only=True)
+class Service:
+    """Which service to talk to, and what to ask of it; None is the default."""
+
+    url: str | None
+    """Its address."""
+    api_key: str | None = field(repr=False)
+    """Key."""
+    model: str | None
+    """Model."""
+    instructions: str | None
+    """System instructions."""
+    voice: str | None
+    """Voice."""
+
+
+def takes_service(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose the service, and pass them as one `Service`."""
+
+    @click.option(
+        "--url",
+        envvar="OPENAI_BASE_URL",
+        show_envvar=True,
+        help="Address of the service, for example ws://localhost:8765/v1",
+    )
+    @click.option(
+        "--api-key",
+        envvar="OPENAI_API_KEY",
+        show_envvar=True,
+        help="Key; other users of the machine cannot see it in the environment",
+    )
+    @click.option("--model", help="Model  [default: gpt-realtime]")
+    @click.option("--instructions", help="How the model should behave")
+    @click.option("--voice", help="Voice of the answers")
+    @functools.wraps(command)
+    def with_service(
+        *,
+        url: str | None,
+        api_key: str | None,
+        model: str | None,
+        instructions: str | None,
+        voice: str | None,
+        **rest: object,
+    ) -> None:
+        command(
+            Service(url=url, api_key=api_key, model=model, instructions=instructions, voice=voice),
+            **rest,
+        )
+
+    return with_service
+
+
+@asynccontextmanager
+async def opened(service: Service, **settings: Unpack[SessionSettings]) -> AsyncIterator[Session]:
+    """Open a session with the chosen service, or with a simulator of our own if none was chosen."""
+    if service.instructions is not None:
+        settings["instructions"] = service.instructions
+    if service.voice is not None:
+        settings["voice"] = service.voice
+    async with trio.open_nursery() as nursery:
+        url = service.url
+        if url is None and service.api_key is None:
+            agency = agency_of(None)
+            remark(f"no key and no --url: talking to the built-in simulator; {described(agency)}")
+            url = await nursery.start(functools.partial(serve_simulator, agency=agency))
+        async with open_session(
+            service.model, url=url, api_key=service.api_key, **settings
+        ) as session:
+            yield session
+        nursery.cancel_scope.cancel()

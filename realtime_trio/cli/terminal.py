@@ -1,0 +1,74 @@
+"""The terminal: lines in, what the model says out, and remarks beside it.
+
+Owns that nothing a server says can steer the terminal, and that reading a line can be cancelled.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Final
+
+import trio
+from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.style import Style
+
+# All but tab and newline: what a server says must not be able to steer the terminal.
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_OUTPUT: Final = Console()
+_REMARKS: Final = Console(stderr=True)
+_VOICE: Final = Style(bold=True)
+
+
+class Lines:
+    """The lines of standard input, for a task that may be cancelled while it waits for one.
+
+    Cancelling leaves a thread behind that still reads.  If it read through `sys.stdin` it would
+    hold a lock that the interpreter needs when it exits; so this reads the file itself.
+    """
+
+    def __init__(self) -> None:
+        # noqa: SIM115 below, because the descriptor is not ours to close
+        self._file = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
+        self._pending = b""
+
+    async def read(self) -> str | None:
+        """The next line, stripped; None at the end."""
+        await trio.lowlevel.checkpoint()
+        if sys.stdin.isatty():
+            _REMARKS.out("> ", end="", style="bold", highlight=False)
+        while b"\n" not in self._pending:
+            chunk = await trio.to_thread.run_sync(self._file.read, 65536, abandon_on_cancel=True)
+            if not chunk:
+                break
+            self._pending += chunk
+        line, newline, self._pending = self._pending.partition(b"\n")
+        return line.decode(sys.stdin.encoding, "replace").strip() if line or newline else None
+
+
+def stream(text: str) -> None:
+    """Print a piece of what the model says exactly as it is.
+
+    Not by rich's own layout, which would treat every piece as if it were a whole text.
+    """
+    _OUTPUT.print(Segments([Segment(_harmless(text), _VOICE)]), end="", soft_wrap=True)
+
+
+def report(text: str) -> None:
+    """Print a line to standard output."""
+    _OUTPUT.out(_harmless(text), highlight=False)
+
+
+def remark(text: str) -> None:
+    """Print a line about what happens to standard error."""
+    _REMARKS.out(_harmless(text), style="dim", highlight=False)
+
+
+def complain(text: str) -> None:
+    """Print a line about what went wrong to standard error."""
+    _REMARKS.out(_harmless(f"realtime-trio: {text}"), style="red", highlight=False)
+
+
+def _harmless(text: str) -> str:
+    return _CONTROL_CHARACTERS.sub("", text)
