@@ -149,3 +149,15 @@ def test_a_call_that_no_response_made_is_a_round_of_its_own() -> None:
     rounds.add_alone("a")
     rounds.output_posted("a", respond=True)
     assert rounds.owe_reply
+
+
+def test_what_happens_to_one_round_leaves_the_others_alone() -> None:
+    rounds, owner = with_calls("a")
+    other: Round[str] = Round()
+    rounds.add(other, "b")
+    rounds.mark_hosted("b")
+    assert (owner.hosted, other.hosted) == (set(), {"b"})
+    rounds.output_posted("a", respond=True)
+    rounds.output_posted("b", respond=True)
+    rounds.acknowledge(FunctionCallOutput(call_id="b", output="yes"))
+    assert (owner.unread, other.unread) == ({"a": False}, {"b": True})
