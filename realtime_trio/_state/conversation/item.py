@@ -70,12 +70,15 @@ class GrowingText:
 
     def read(self) -> str:
         """The text so far."""
+        # Joined once and kept, so that reading after every delta does not join all of them again.
         if len(self._pieces) > 1:
             self._pieces = ["".join(self._pieces)]
         return self._pieces[0] if self._pieces else ""
 
     def adopt(self, text: str, *, final: bool) -> str | None:
-        """Take a statement of the text as a whole.  An empty one never erases anything, and one that is not final only adds.
+        """Take a statement of the text as a whole.
+
+        An empty one never erases anything, and one that is not final only adds.
 
         Returns:
             What was missing at the end, `""` if nothing was; None if the text was rewritten.
@@ -206,7 +209,7 @@ class ConversationItem:
 
     @property
     def type(self) -> str | None:
-        """`message`, `function_call`, `function_call_output`, `mcp_call`, ...; None if the server gave none."""
+        """`message`, `function_call`, `mcp_call`, ...; None if the server gave none."""
         return self._type
 
     @property
@@ -226,7 +229,10 @@ class ConversationItem:
 
     @property
     def previous_item_id(self) -> str | None:
-        """The item it was put behind, as the server said then; None for the first, and where the server does not say."""
+        """The item it was put behind, as the server said then.
+
+        None for the first item, and where the server does not say.
+        """
         return self._previous_item_id
 
     @property
@@ -236,7 +242,10 @@ class ConversationItem:
 
     @property
     def text(self) -> str:
-        """The text of all its text parts; `""` if there is none.  For what was spoken see `transcript`."""
+        """The text of all its text parts; `""` if there is none.
+
+        What was spoken is in `transcript`.
+        """
         return "".join(part.text.read() for part in self._ordered)
 
     @property
@@ -286,7 +295,7 @@ class ConversationItem:
 
     @property
     def segments(self) -> tuple[TranscriptSegment, ...]:
-        """Who said what, from transcription models that tell speakers apart."""
+        """Stretches of speech with their speakers, from models that tell speakers apart."""
         return tuple(self._segments.values())
 
     @property
@@ -311,7 +320,7 @@ class ConversationItem:
 
     @property
     def call(self) -> FunctionCall | None:
-        """The function call as it stands; None if it is none."""
+        """The function call as it stands; None if the item is not one."""
         if self._type != "function_call":
             return None
         return FunctionCall(
@@ -334,7 +343,10 @@ class ConversationItem:
 
     @property
     def snapshot(self) -> Item:
-        """The item as it stands, as the protocol writes it, without audio: a value that does not change any more."""
+        """The item as it stands, as the protocol writes it: a value that does not change any more.
+
+        It has no audio.
+        """
         match self._role:
             case "system":
                 return SystemMessage(

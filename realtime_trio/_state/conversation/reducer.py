@@ -1,12 +1,13 @@
-"""The conversation as the server tells it: a pure reducer from server events to readable items and utility events.
+"""The conversation as the server tells it: from server events to items and utility events.
 
-Owns the items, their order and their audio.  Refuses to send, to wait and to decide: it never asks
-for a response and never raises on anything a server says.
+Owns which event changes what.  Pure, and it refuses to send and to decide: it never asks for a
+response and never raises on anything a server says.  Which items are known, and what is told of a
+change, is in `_state.conversation.known`.
 
-Theory of operation ------------------- Every item is known by its id from the first event that
-mentions it: the output of a response, the commit of the user's speech, a transcript that is early.
-It is *shown* - stands in `items`, and its changes are told - from the event that puts it into the
-conversation. Today's protocol says `conversation.item.added` for that, the older one
+Theory of operation.  Every item is known by its id from the first event that mentions it: the
+output of a response, the commit of the user's speech, a transcript that is early.  It is *shown* -
+stands in `items`, and its changes are told - from the event that puts it into the conversation.
+Today's protocol says `conversation.item.added` for that, the older one
 `conversation.item.created`, a few servers nothing at all; so the first content of an item of the
 conversation's own responses does it as well.  Responses out of band have no conversation: their
 items are never shown.
@@ -148,13 +149,16 @@ class Conversation:
         return self._input.pending_ms
 
     def export(self) -> list[JsonObject]:
-        """The items as JSON-ready objects, texts and transcripts without audio: what `history_events` takes."""
+        """The items as JSON-ready objects, without audio: what `history_events` takes."""
         return export_items(self.items)
 
     # --- what the client does ---------------------------------------------------------------------
 
     def sent(self, event: Event) -> None:
-        """Take note of what is sent, in the order in which it is sent; only audio, commits, clears and cancellations matter."""
+        """Take note of what is sent, in the order in which it is sent.
+
+        Only audio, commits, clears and cancellations matter.
+        """
         match event:
             case InputAudioBufferAppend():
                 self._input.append(event.audio)
@@ -181,7 +185,8 @@ class Conversation:
         Returns:
             What it means, in the order in which it is to be told.
         """
-        match event:  # the frequent ones first
+        # The cases are tried in turn, so the frequent events come first.
+        match event:
             case ResponseOutputAudioDelta():
                 return self._on_audio(event)
             case ResponseOutputAudioTranscriptDelta():
@@ -388,6 +393,7 @@ class Conversation:
                 else "completed"
             )
         elif status == "completed" and self._items.is_growing(item):
+            # Some servers announce an answer as completed before they have sent any of it.
             status = "in_progress"
         deltas += self._items.become(item, status)
         return self._items.tell(item, deltas, reveal=True, announced=True)
@@ -464,11 +470,13 @@ class Conversation:
             (item for item in reversed(self.items) if item._role == "assistant" and item.audio_ms),
             None,
         )
+        # Somebody has cut it already, so nothing of it can be playing.
         if spoken is not None and spoken._heard_ms is not None:
             spoken = None
         return (Interrupted(item=spoken, audio_start_ms=event.audio_start_ms),)
 
     def _on_committed(self, event: InputAudioBufferCommitted) -> tuple[UtilityEvent, ...]:
+        # A commit that is repeated must not take the audio that was appended since.
         known = self._items.get(event.item_id)
         if known is not None and known._is_committed:
             return ()
@@ -481,13 +489,14 @@ class Conversation:
         return self._items.tell(item, self._attach(item, committed))
 
     def _hear(self, item: ConversationItem) -> list[Change]:
-        """The audio of a user message that a server made without saying that it committed it."""
+        """Give a user message its audio, if the server made it without announcing a commit."""
         heard = self._input.heard(item._id) if item._role == "user" else None
         return [] if heard is None else self._attach(item, heard)
 
     def _attach(self, item: ConversationItem, committed: Committed) -> list[Change]:
         item._is_committed = True
         part = part_of(item, min(item._parts, default=0), "input_audio")
+        # The server has brought its own copy, which is what the model heard.
         if not is_silent(part):
             return []
         track = self._shelf.input_track(part)
@@ -572,7 +581,7 @@ class Conversation:
 
 
 def _in_order(events: Iterable[UtilityEvent]) -> tuple[UtilityEvent, ...]:
-    """What several items have to tell at once: updates, then what appeared, then what is complete."""
+    """Order what several items tell at once: updates, appearances, completions."""
     batches: tuple[list[UtilityEvent], ...] = ([], [], [])
     for event in events:
         batches[isinstance(event, ItemAppended) + 2 * isinstance(event, ItemCompleted)].append(
