@@ -105,7 +105,7 @@ RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 TEST, LINT, BENCH, DOCS = (
     nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs")
 )
-EXTRAS = ".[cli,proxy,voice,brain,yaml]"
+EXTRAS = ".[cli,proxy,voice,llm,yaml]"
 CODE = ["realtime_trio", "tests", "interop", "benchmarks", "examples", "noxfile.py"]
 TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
 

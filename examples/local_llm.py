@@ -1,14 +1,14 @@
 """A voice server of your own: the simulator speaks the Realtime protocol, and a language model on your machine does the thinking.
 
-    pip install 'realtime-trio[brain]' ollama run llama3.2 # or llama.cpp, vLLM, LM Studio: whatever
-    has an OpenAI-compatible chat-completions endpoint python examples/local_llm.py --brain
+    pip install 'realtime-trio[llm]' ollama run llama3.2 # or llama.cpp, vLLM, LM Studio: whatever
+    has an OpenAI-compatible chat-completions endpoint python examples/local_llm.py --llm
     http://127.0.0.1:11434/v1 --model llama3.2
 
 Then any Realtime client can talk to it, function calls included:
 
     python examples/text_chat.py ws://127.0.0.1:8765/v1/realtime
 
-A model elsewhere may want a key: put it into BRAIN_API_KEY.
+A model elsewhere may want a key: put it into LLM_API_KEY.
 """
 
 import argparse
@@ -17,21 +17,21 @@ from functools import partial
 
 import trio
 
-from realtime_trio.simulator import Agency, serve_simulator
+from realtime_trio.simulator import Cast, serve_simulator
 from realtime_trio.simulator.chat_completions import ChatCompletionsAgent
 
 
 async def main(
-    brain: str,
+    llm: str,
     model: str,
     port: int = 8765,
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:  # noqa: ASYNC114
     """Serve until cancelled; every response of every client is answered by the model."""
-    agent = ChatCompletionsAgent(brain, model=model, api_key=os.environ.get("BRAIN_API_KEY"))
+    agent = ChatCompletionsAgent(llm, model=model, api_key=os.environ.get("LLM_API_KEY"))
     async with trio.open_nursery() as nursery:
-        url: str = await nursery.start(partial(serve_simulator, agency=Agency(agent), port=port))
+        url: str = await nursery.start(partial(serve_simulator, cast=Cast(agent), port=port))
         print(f"{model} listens at {url} until Ctrl-C")
         task_status.started(url)
 
@@ -41,7 +41,7 @@ if __name__ == "__main__":
         description="Serve the Realtime API in front of a language model."
     )
     parser.add_argument(
-        "--brain",
+        "--llm",
         required=True,
         metavar="URL",
         help="chat-completions endpoint, e.g. http://127.0.0.1:11434/v1",
@@ -53,4 +53,4 @@ if __name__ == "__main__":
         "--port", type=int, default=8765, help="where to listen (default: %(default)s)"
     )
     arguments = parser.parse_args()
-    trio.run(main, arguments.brain, arguments.model, arguments.port)
+    trio.run(main, arguments.llm, arguments.model, arguments.port)

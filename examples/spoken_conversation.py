@@ -32,7 +32,7 @@ from realtime_trio.events import (
     ConversationItemInputAudioTranscriptionCompleted,
     ResponseOutputAudioDelta,
 )
-from realtime_trio.simulator import Agency, OfflineAgent, serve_simulator
+from realtime_trio.simulator import Cast, OfflineAgent, serve_simulator
 from realtime_trio.simulator.voice import EspeakVoice, PocketsphinxEars
 
 CHUNK = PCM_RATE // 10  # 100 ms
@@ -86,8 +86,8 @@ async def main(question: str, answer: str) -> None:
         "[no key: the simulator hears with pocketsphinx, answers by rules and speaks with espeak-ng; the weather is made up]"
     )
     async with trio.open_nursery() as nursery:
-        agency = Agency(OfflineAgent(), ears=PocketsphinxEars(), voice=EspeakVoice())
-        url = await nursery.start(partial(serve_simulator, agency=agency))
+        cast = Cast(OfflineAgent(), ears=PocketsphinxEars(), voice=EspeakVoice())
+        url = await nursery.start(partial(serve_simulator, cast=cast))
         await converse(question, answer, url)
         nursery.cancel_scope.cancel()
 

@@ -20,9 +20,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import EllipsisType
-from typing import Any, Literal, TypeAlias, Unpack
-
-import trio
+from typing import Any, TypeAlias, Unpack
 
 from realtime_trio._order import (
     Recorded as Recorded,
@@ -30,7 +28,7 @@ from realtime_trio._order import (
     assert_order as assert_order,
     check_order as check_order,
 )
-from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.codec import Role
 from realtime_trio._protocol.json_text import parse_json
 from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
 from realtime_trio._session.input_audio import InputAudioSession
@@ -39,7 +37,7 @@ from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
-from realtime_trio._transport.contract import NORMAL_CLOSURE, Close, Transport
+from realtime_trio._transport.contract import Transport
 from realtime_trio.events import Event, JsonObject
 from realtime_trio.recording import (
     Recording as Recording,
@@ -51,8 +49,9 @@ from realtime_trio.simulator.replay import ReplayServer as ReplayServer
 from realtime_trio.simulator.script.fault import Fault as Fault
 from realtime_trio.simulator.script.script import Reply as Reply, Script as Script
 from realtime_trio.simulator.service.server import SimulatedServer
-from realtime_trio.simulator.serving.attended import Agency as Agency
+from realtime_trio.simulator.serving.attended import Cast as Cast
 from realtime_trio.simulator.serving.serve import Faults, Simulation, open_simulator_transport
+from realtime_trio.simulator.serving.wiretap import Source, Wiretap, wire_codecs
 from realtime_trio.tools.registry import AnyTool
 
 ExpectedItem: TypeAlias = Sequence[str | Mapping[str, object] | EllipsisType | None]
@@ -78,7 +77,7 @@ async def open_simulated_session(
     script: Script | Simulation | None = None,
     *,
     model: str = DEFAULT_MODEL,
-    agency: Agency | None = None,
+    cast: Cast | None = None,
     faults: Faults = (),
     **options: Unpack[SimulationOptions],
 ) -> AsyncIterator[tuple[Session, Simulation]]:
@@ -91,7 +90,7 @@ async def open_simulated_session(
         script: What the model says; the simulator answers for itself when None.  Or a server of
             your own, such as a `ReplayServer`.
         model: The model that the simulator claims to be.
-        agency: Who answers where the script does not say what, e.g. `Agency(OfflineAgent())`.
+        cast: Who answers where the script does not say what, e.g. `Cast(OfflineAgent())`.
         faults: What goes wrong, e.g. `[Fault.drop("response.done")]`.
         **options: As for `open_session`.  `new_id=sequential_ids()` makes the same ids in every
             run.
@@ -102,7 +101,7 @@ async def open_simulated_session(
     server = _served(script, model)
     options.setdefault("strict", True)
     async with (
-        open_simulator_transport(server, agency=agency, faults=faults) as transport,
+        open_simulator_transport(server, cast=cast, faults=faults) as transport,
         open_session(transport=transport, **options) as session,
     ):
         yield session, server
@@ -114,8 +113,8 @@ def _served(script: Script | Simulation | None, model: str) -> Simulation:
     return script
 
 
-class RecordingTransport:
-    """A transport that hands everything on and remembers it, for tests that look at the wire itself.
+class RecordingTransport(Wiretap):
+    """A transport that hands everything on and remembers it, for tests that look at the wire.
 
     Nothing is forgotten while it exists, so it is for tests and not for long calls; those have
     `open_recording`.
@@ -133,17 +132,20 @@ class RecordingTransport:
         role: Role = Role.CLIENT,
         kind: SessionKind = SessionKind.REALTIME,
     ) -> None:
-        other = Role.SERVER if role is Role.CLIENT else Role.CLIENT
-        self._transport = transport
-        self._ours: Literal["client", "server"] = "client" if role is Role.CLIENT else "server"
-        self._theirs: Literal["client", "server"] = "server" if role is Role.CLIENT else "client"
-        self._codecs = {self._ours: Codec(other, kind=kind), self._theirs: Codec(role, kind=kind)}
-        self._messages: list[tuple[float, Literal["client", "server"], str | bytes]] = []
+        super().__init__(transport, role, self._keep)
+        self._codecs = wire_codecs(kind)
+        self._messages: list[tuple[float, Source, str | bytes]] = []
         self._records: list[WireRecord] = []
+
+    def _keep(self, time: float, source: Source, message: str | bytes) -> None:
+        self._messages.append((time, source, message))
 
     @property
     def messages(self) -> tuple[str | bytes, ...]:
-        """Every message in both directions as it was on the wire: those received when they were taken, those sent when sending began."""
+        """Every message in both directions as it was on the wire.
+
+        Those received are there from when they were taken, those sent from when sending began.
+        """
         return tuple(message for _, _, message in self._messages)
 
     @property
@@ -162,26 +164,6 @@ class RecordingTransport:
     def received(self) -> tuple[Event, ...]:
         """What this end received."""
         return tuple(record.event for record in self.records if record.source == self._theirs)
-
-    @property
-    def closed(self) -> Close | None:
-        """As `Transport.closed`."""
-        return self._transport.closed
-
-    async def receive(self) -> tuple[str | bytes, ...]:
-        """As `Transport.receive`."""
-        batch = await self._transport.receive()
-        self._messages += [(trio.current_time(), self._theirs, message) for message in batch]
-        return batch
-
-    async def send(self, message: str | bytes) -> None:
-        """As `Transport.send`."""
-        self._messages.append((trio.current_time(), self._ours, message))
-        await self._transport.send(message)
-
-    async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
-        """As `Transport.aclose`."""
-        await self._transport.aclose(code, reason)
 
 
 def assert_conversation(

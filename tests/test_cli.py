@@ -545,8 +545,8 @@ async def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--brain", "http://127.0.0.1:1"], "--brain and --model go together"),
-        (["--model", "llama"], "--brain and --model go together"),
+        (["--llm", "http://127.0.0.1:1"], "--llm and --model go together"),
+        (["--model", "llama"], "--llm and --model go together"),
         (["--key", QUESTION], "--key is the key of a --cert"),
         (["--script", "missing.yaml"], "does not exist"),
     ],
@@ -568,8 +568,8 @@ def test_options_of_serve_that_make_no_sense_are_wrong_usage(
         ),
         (
             "httpx2",
-            ["--brain", "http://127.0.0.1:1", "--model", "llama"],
-            "pip install 'realtime-trio[brain]'",
+            ["--llm", "http://127.0.0.1:1", "--model", "llama"],
+            "pip install 'realtime-trio[llm]'",
         ),
     ],
 )
@@ -631,10 +631,10 @@ async def test_serve_plays_a_script_and_records_what_happens(tmp_path: Path) -> 
 
 
 async def test_serve_puts_a_language_model_behind_the_simulator() -> None:
-    brain = ["--brain", "http://127.0.0.1:1", "--model", "llama"]  # nobody listens at that port
+    llm = ["--llm", "http://127.0.0.1:1", "--model", "llama"]  # nobody listens at that port
     with trio.fail_after(20):
         async with (
-            serving("--no-voice", *brain) as (url, described),
+            serving("--no-voice", *llm) as (url, described),
             open_session(url=url, output_modalities=["text"]) as session,
         ):
             assert (await session.ask("Hello?")).status == "failed"

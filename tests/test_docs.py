@@ -538,6 +538,9 @@ def test_what_a_page_calls_by_a_name_of_ours_exists(page: Path) -> None:
     ours = {
         *dir(realtime_trio),
         *dir(realtime_trio.events),
+        *dir(realtime_trio.tools),
+        *dir(realtime_trio.connection),
+        *dir(realtime_trio.recording),
         *dir(realtime_trio.simulator),
         *dir(realtime_trio.testing),
         *dir(realtime_trio.audio),

@@ -38,8 +38,8 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator import (
     LIFELIKE,
-    Agency,
     Call,
+    Cast,
     Fault,
     McpServer,
     OfflineAgent,
@@ -404,7 +404,7 @@ async def test_a_simulated_session_may_have_an_agent_and_faults(
 ) -> None:
     fault = Fault.delay(5.0, on="response.done")
     async with open_simulated_session(
-        agency=Agency(OfflineAgent()), faults=[fault], output_modalities=["text"]
+        cast=Cast(OfflineAgent()), faults=[fault], output_modalities=["text"]
     ) as (session, _):
         before = trio.current_time()
         assert (await session.ask("What is 6 times 7?")).text == "6 times 7 is 42."

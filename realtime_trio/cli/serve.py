@@ -15,11 +15,11 @@ import click
 import trio
 
 from realtime_trio.cli.running import run
-from realtime_trio.cli.simulated import agency_of, described
+from realtime_trio.cli.simulated import cast_of, described
 from realtime_trio.cli.terminal import report
 from realtime_trio.simulator import (
     LIFELIKE,
-    Agency,
+    Cast,
     Script,
     ScriptFile,
     load_script,
@@ -48,14 +48,12 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="What the model says, as YAML or JSON; when that is used up, it answers for itself",
 )
 @click.option(
-    "--brain",
+    "--llm",
     metavar="URL",
     help="Let a language model answer: any OpenAI-compatible chat-completions endpoint",
 )
 @click.option("--model", help="Name of the language model")
-@click.option(
-    "--brain-key", envvar="BRAIN_API_KEY", show_envvar=True, help="Key of the language model"
-)
+@click.option("--llm-key", envvar="LLM_API_KEY", show_envvar=True, help="Key of the language model")
 @click.option(
     "--voice/--no-voice",
     default=None,
@@ -77,9 +75,9 @@ def serve(
     port: int,
     api_key: str | None,
     script: Path | None,
-    brain: str | None,
+    llm: str | None,
     model: str | None,
-    brain_key: str | None,
+    llm_key: str | None,
     voice: bool | None,
     beta: bool,
     cert: Path | None,
@@ -91,9 +89,9 @@ def serve(
     It answers with an agent that needs no service: by rules, in English, and it says so.  With the
     extra `voice` it hears and speaks.
     """
-    if (brain is None) != (model is None):
+    if (llm is None) != (model is None):
         raise click.UsageError(
-            "--brain and --model go together: where the language model is, and what it is called there"
+            "--llm and --model go together: where the language model is, and what it is called there"
         )
     if key is not None and cert is None:
         raise click.UsageError("--key is the key of a --cert")
@@ -108,25 +106,25 @@ def serve(
             if script is None
             else await trio.to_thread.run_sync(load_script, script)
         )
-        agency = agency_of(voice, brain=brain, model=model, key=brain_key)
+        cast = cast_of(voice, llm=llm, model=model, key=llm_key)
         server = functools.partial(
             serve_simulator,
             played.script,
             host,
             port,
-            agency=agency,
+            cast=cast,
             api_key=api_key,
             beta=beta,
             faults=played.faults,
             record=record,
             ssl_context=context,
         )
-        await _serve(server, agency)
+        await _serve(server, cast)
 
     run(job)
 
 
-async def _serve(server: Callable[..., Awaitable[None]], agency: Agency) -> None:
+async def _serve(server: Callable[..., Awaitable[None]], cast: Cast) -> None:
     logger, printer = logging.getLogger("realtime_trio.simulator"), _LogPrinter()
     # A full collection would hold up every client for a tenth of a second, and what is there by now
     # stays anyway.
@@ -140,7 +138,7 @@ async def _serve(server: Callable[..., Awaitable[None]], agency: Agency) -> None
     try:
         async with trio.open_nursery() as nursery:
             url: str = await nursery.start(server)
-            report(f"the simulator listens at {url} until Ctrl-C; {described(agency)}")
+            report(f"the simulator listens at {url} until Ctrl-C; {described(cast)}")
     finally:
         logger.removeHandler(printer)
         logger.setLevel(level_before)

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
-from realtime_trio.cli.simulated import agency_of, described
+from realtime_trio.cli.simulated import cast_of, described
 from realtime_trio.cli.terminal import remark
 from realtime_trio.events import SessionSettings
 from realtime_trio.simulator import serve_simulator
@@ -81,9 +81,9 @@ async def opened(service: Service, **settings: Unpack[SessionSettings]) -> Async
     async with trio.open_nursery() as nursery:
         url = service.url
         if url is None and service.api_key is None:
-            agency = agency_of(None)
-            remark(f"no key and no --url: talking to the built-in simulator; {described(agency)}")
-            url = await nursery.start(functools.partial(serve_simulator, agency=agency))
+            cast = cast_of(None)
+            remark(f"no key and no --url: talking to the built-in simulator; {described(cast)}")
+            url = await nursery.start(functools.partial(serve_simulator, cast=cast))
         async with open_session(
             service.model, url=url, api_key=service.api_key, **settings
         ) as session:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import importlib
 
 from realtime_trio.errors import LocalProtocolError
-from realtime_trio.simulator import Agency, Ears, OfflineAgent, Voice
+from realtime_trio.simulator import Cast, Ears, OfflineAgent, Voice
 from realtime_trio.simulator.voice import EspeakVoice, PocketsphinxEars
 
 
-def agency_of(
+def cast_of(
     voice: bool | None,
     *,
-    brain: str | None = None,
+    llm: str | None = None,
     model: str | None = None,
     key: str | None = None,
-) -> Agency:
+) -> Cast:
     """Choose who answers, listens and speaks.
 
     Args:
         voice: Whether there must be ears and a voice; None takes them if the extra is installed.
-        brain: Address of the endpoint of a language model; None answers by rules.
+        llm: Address of the endpoint of a language model; None answers by rules.
         model: What the language model is called there.
         key: Key of the language model.
 
@@ -35,31 +35,31 @@ def agency_of(
         except LocalProtocolError:  # the extra is not installed
             if voice:
                 raise
-    if brain is None or model is None:
-        return Agency(OfflineAgent(), ears=ears, voice=mouth)
+    if llm is None or model is None:
+        return Cast(OfflineAgent(), ears=ears, voice=mouth)
     try:
         # By name and not by an import statement: the module needs an extra that may be missing.
         chat_completions = importlib.import_module("realtime_trio.simulator.chat_completions")
     except ModuleNotFoundError as error:
         raise LocalProtocolError(str(error)) from error
-    return Agency(
-        chat_completions.ChatCompletionsAgent(brain, model=model, api_key=key),
+    return Cast(
+        chat_completions.ChatCompletionsAgent(llm, model=model, api_key=key),
         ears=ears,
         voice=mouth,
     )
 
 
-def described(agency: Agency) -> str:
+def described(cast: Cast) -> str:
     """What of it is real, and what is not."""
     who = (
         "an agent by rules answers"
-        if isinstance(agency.agent, OfflineAgent)
+        if isinstance(cast.agent, OfflineAgent)
         else "a language model answers"
     )
     hears = (
         "what is said is recognized by pocketsphinx"
-        if agency.ears
+        if cast.ears
         else "it does not understand speech"
     )
-    speaks = "espeak-ng speaks" if agency.voice else "its voice is synthetic babble"
+    speaks = "espeak-ng speaks" if cast.voice else "its voice is synthetic babble"
     return f"{who}, {hears}, {speaks}"

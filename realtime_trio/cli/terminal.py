@@ -29,7 +29,7 @@ class Lines:
     """
 
     def __init__(self) -> None:
-        # noqa: SIM115 below, because the descriptor is not ours to close
+
         self._file = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
         self._pending = b""
 

@@ -41,11 +41,10 @@ from realtime_trio.simulator.script.script_file import (
 from realtime_trio.simulator.service.lifecycle import sequential_ids as sequential_ids
 from realtime_trio.simulator.service.server import SimulatedServer as SimulatedServer
 from realtime_trio.simulator.service.translator import SimulatedTranslator as SimulatedTranslator
-from realtime_trio.simulator.serving.attended import Agency as Agency
+from realtime_trio.simulator.serving.attended import Cast as Cast, run_server as run_server
 from realtime_trio.simulator.serving.serve import (
     Simulation as Simulation,
     open_simulator_transport as open_simulator_transport,
-    run_server as run_server,
     serve_simulator as serve_simulator,
 )
 from realtime_trio.simulator.speech import synthesize_speech as synthesize_speech

@@ -2,7 +2,7 @@
 
 Owns the HTTP request and the translation both ways: a turn becomes messages and tools, the stream
 that comes back becomes words, sentences and calls.  Knows no event of the Realtime protocol; how a
-sentence sounds is the business of a `Voice`.  Needs the extra `realtime-trio[brain]`.
+sentence sounds is the business of a `Voice`.  Needs the extra `realtime-trio[llm]`.
 
 Theory of operation.  An answer is an object and no generator, and between two pieces it is in no
 nursery, cancel scope or context manager: it only holds what `aclose` will close.  What httpx2 hands
@@ -49,7 +49,7 @@ from realtime_trio.simulator.script.script import Call, Turn
 try:
     import httpx2
 except ModuleNotFoundError as error:
-    missing = f"a language model as an agent needs {error.name}: pip install 'realtime-trio[brain]'"
+    missing = f"a language model as an agent needs {error.name}: pip install 'realtime-trio[llm]'"
     raise ModuleNotFoundError(missing, name=error.name) from None
 
 _PATH = "/chat/completions"

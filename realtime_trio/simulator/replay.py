@@ -90,7 +90,7 @@ class ReplayServer:
         self._position = 0
         self._reached = 0.0
         self._now = 0.0
-        self._heard_at: list[float] = []
+        self._requested_at: list[float] = []
         self._audio = 0
         self._audio_at = 0.0
         self._ids: dict[str, str] = {}
@@ -112,7 +112,11 @@ class ReplayServer:
     @property
     def expected(self) -> str | None:
         """Type of the event that the client is to send next, audio left aside; None if it has sent all that it had sent then."""
-        return self._requests[self._heard].event.type if self._heard < len(self._requests) else None
+        return (
+            self._requests[self._request_count].event.type
+            if self._request_count < len(self._requests)
+            else None
+        )
 
     @property
     def close(self) -> Close | None:
@@ -139,7 +143,7 @@ class ReplayServer:
             self._audio += event.audio.nbytes
             self._audio_at = self._now
         elif event.type == self.expected:
-            self._hear(self._requests[self._heard], event)
+            self._note_request(self._requests[self._request_count], event)
         else:
             self._refuse(event)
         self._pass_client()
@@ -166,8 +170,8 @@ class ReplayServer:
     # --- inside -----------------------------------------------------------------------------------
 
     @property
-    def _heard(self) -> int:
-        return len(self._heard_at)
+    def _request_count(self) -> int:
+        return len(self._requested_at)
 
     @property
     def _next_step(self) -> _Step | None:
@@ -180,9 +184,9 @@ class ReplayServer:
         """Go on to the next thing to say, over everything that the client has sent already."""
         while (step := self._next_step) is not None and step.is_client:
             if (
-                step.requests < self._heard
+                step.requests < self._request_count
             ):  # for audio: whoever has come to the next request has sent what there was to send
-                arrived = self._heard_at[step.requests]
+                arrived = self._requested_at[step.requests]
             elif isinstance(step.event, _APPENDS) and step.audio <= self._audio:
                 arrived = self._audio_at
             else:
@@ -190,21 +194,21 @@ class ReplayServer:
             self._reached = max(self._reached, arrived)
             self._position += 1
 
-    def _hear(self, step: _Step, event: Event) -> None:
+    def _note_request(self, step: _Step, event: Event) -> None:
         for old, new in _pairs(step.event, event):
             self._ids.setdefault(old, new)
         match step.event, event:
             case ConversationItemCreate(item=then), ConversationItemCreate(item=now) if (
                 now.id and not then.id
             ):
-                if made := self._nameless.get(self._heard):
+                if made := self._nameless.get(self._request_count):
                     self._ids.setdefault(made, now.id)
             case ResponseCreate(response=then), ResponseCreate(response=now) if (
                 then is not None and then.metadata
             ):
                 self._metadata.append((then.metadata, now.metadata if now is not None else None))
         self._audio = step.audio
-        self._heard_at.append(self._now)
+        self._requested_at.append(self._now)
 
     def _refuse(self, event: Event) -> None:
         self._refused += 1

@@ -80,7 +80,7 @@ from realtime_trio.simulator import (
 from realtime_trio.simulator.offline.agent import OfflineAgent
 from realtime_trio.simulator.roles import Agent, Ears, Piece, Say, Voice
 from realtime_trio.simulator.service.questions import AnswerWanted, TranscriptWanted
-from realtime_trio.simulator.serving.attended import Agency, run_attended_server
+from realtime_trio.simulator.serving.attended import Cast, run_server
 from realtime_trio.simulator.serving.simulation import Configured
 from realtime_trio.simulator.voice import EspeakVoice, PocketsphinxEars
 from realtime_trio.testing import RecordingTransport, assert_conversation, assert_order
@@ -183,17 +183,17 @@ async def on_a_wire(
     voice: Voice | None = None,
     server: SimulatedServer | None = None,
 ) -> AsyncIterator[RecordingTransport]:
-    """The client's end of a connection to a simulator with this agency."""
+    """The client's end of a connection to a simulator with this cast."""
     served = server or SimulatedServer(script or Script())
     ours, theirs = memory_transport_pair()
     wire = RecordingTransport(ours, kind=served.kind)
-    agency = Agency(agent, ears=ears, voice=voice)
+    cast = Cast(agent, ears=ears, voice=voice)
     with trio.fail_after(3600):
         async with open_service_nursery() as nursery:
             ended = trio.Event()
 
             async def serve() -> None:
-                await run_attended_server(theirs, served, agency)
+                await run_server(theirs, served, cast)
                 ended.set()
 
             nursery.start_soon(serve)  # noqa: ASYNC113
@@ -216,7 +216,7 @@ async def talking(
     server: SimulatedServer | None = None,
     **options: Any,
 ) -> AsyncIterator[Session]:
-    """A session with a simulator that has these replies, and this agency where they end."""
+    """A session with a simulator that has these replies, and this cast where they end."""
     async with (
         on_a_wire(agent, script or Script(replies), ears=ears, voice=voice, server=server) as wire,
         open_session(transport=wire, strict=True, **options) as session,
@@ -422,7 +422,7 @@ async def test_any_iterator_will_do(autojump_clock: MockClock) -> None:
     ("error", "code", "message"),
     [
         (ServerError("No.", code="model_not_found"), "model_not_found", "model_not_found: No."),
-        (RealtimeError("The brain is tired."), None, "The brain is tired."),
+        (RealtimeError("The model is tired."), None, "The model is tired."),
         (ValueError("x" * 1000), None, "the agent failed with ValueError: " + "x" * 466),
         (
             ExceptionGroup("", [ExceptionGroup("", [KeyError("k")]), ValueError()]),
@@ -1089,14 +1089,14 @@ async def test_a_client_that_is_gone_before_it_was_greeted_is_no_problem(
     ours, theirs = memory_transport_pair()
     await ours.aclose()
     with assert_checkpoints():
-        await run_attended_server(theirs, SimulatedServer(Script()), Agency(OfflineAgent()))
+        await run_server(theirs, SimulatedServer(Script()), Cast(OfflineAgent()))
 
 
 async def test_a_client_that_does_not_read_can_still_leave(autojump_clock: MockClock) -> None:
     agent = says("word ", is_endless=True)
     ours, theirs = memory_transport_pair(capacity=5)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run_attended_server, theirs, SimulatedServer(Script()), Agency(agent))
+        nursery.start_soon(run_server, theirs, SimulatedServer(Script()), Cast(agent))
         await ours.send(Codec().encode(ResponseCreate()))
         await wait_all_tasks_blocked()
         assert agent.given < 50
@@ -1108,7 +1108,7 @@ async def test_a_client_that_does_not_read_is_still_heard(autojump_clock: MockCl
     agent = says("word ", is_endless=True)
     ours, theirs = memory_transport_pair(capacity=5)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run_attended_server, theirs, SimulatedServer(Script()), Agency(agent))
+        nursery.start_soon(run_server, theirs, SimulatedServer(Script()), Cast(agent))
         await ours.send(Codec().encode(ResponseCreate()))
         await wait_all_tasks_blocked()
         await ours.send(Codec().encode(ResponseCancel()))
@@ -1128,10 +1128,10 @@ async def test_something_may_be_put_around_the_server(autojump_clock: MockClock)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
             partial(
-                run_attended_server,
+                run_server,
                 theirs,
                 server,
-                Agency(agent),
+                Cast(agent),
                 facade=configured,
                 codec=Codec(Role.SERVER),
             )
@@ -1157,7 +1157,7 @@ async def test_a_failing_predicate_ends_the_connection_wherever_it_is_asked(
     ):
         await ours.send(Codec().encode(event))
     with pytest.raises(LocalProtocolError, match="predicate"), trio.fail_after(5):
-        await run_attended_server(theirs, server, Agency(ears=ears))
+        await run_server(theirs, server, Cast(ears=ears))
 
 
 # --- the server by itself -------------------------------------------------------------------------
@@ -1195,8 +1195,8 @@ def test_answers_that_are_not_wanted_any_more_are_ignored() -> None:
     server.say(question.id, Say("late"), 1.0)
     server.answer_ends(question.id, 1.0)
     server.answer_fails(question.id, Failure(None, "late"), 1.0)
-    server.hear("audio_7", "late", 1.0)
-    server.hearing_fails("audio_7", Failure(None, "late"), 1.0)
+    server.transcription_ends("audio_7", "late", 1.0)
+    server.transcription_fails("audio_7", Failure(None, "late"), 1.0)
     assert not server.is_keeping_up(question.id)
     assert server.take_due(1.0) == ()
 
@@ -1221,7 +1221,7 @@ def test_nothing_is_wanted_when_the_session_is_over() -> None:
     assert repr(question) == f"TranscriptWanted(id={question.id!r})"
     server.take_due(11.0)
     assert not server.is_wanted(question.id)
-    server.hear(question.id, "late", 12.0)
+    server.transcription_ends(question.id, "late", 12.0)
     assert server.take_due(12.0) == ()
 
 

@@ -45,7 +45,7 @@ from realtime_trio.events import (
     UnknownObject,
     UserMessage,
 )
-from realtime_trio.simulator import chat_completions as brain
+from realtime_trio.simulator import chat_completions as llm
 from realtime_trio.simulator.chat_completions import AgentError, ChatCompletionsAgent
 from realtime_trio.simulator.roles import Piece, Say, Voice
 from realtime_trio.simulator.script.reply import Call, Turn
@@ -706,8 +706,8 @@ def test_without_its_library_the_module_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "httpx2", None)
-    with pytest.raises(ModuleNotFoundError, match=r"httpx2: pip install 'realtime-trio\[brain\]'"):
-        runpy.run_path(brain.__file__)
+    with pytest.raises(ModuleNotFoundError, match=r"httpx2: pip install 'realtime-trio\[llm\]'"):
+        runpy.run_path(llm.__file__)
 
 
 # --- over a real socket ---------------------------------------------------------------------------

@@ -137,10 +137,35 @@ async def test_a_stalled_server_says_nothing_and_remembers_what_it_was_told(
 
 
 async def test_a_server_that_stalls_for_ever_notices_that_the_client_has_gone() -> None:
-    async with between(Fault.stall()) as (near, far):
+    heard: list[tuple[str | bytes, ...]] = []
+
+    async def listen(near: FaultyTransport) -> None:
+        while batch := await near.receive():
+            heard.append(batch)
+
+    async def say_and_leave(far: MemoryTransport) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        await far.send("hello")
         await far.aclose()
+
+    async with between(Fault.stall()) as (near, far), trio.open_nursery() as nursery:
+        nursery.start_soon(listen, near)
+        nursery.start_soon(say_and_leave, far)
         with pytest.raises(ConnectionLost), trio.fail_after(5):
             await near.send(DELTA)
+    assert heard == [("hello",)]
+
+
+async def test_a_stalled_server_acts_late_on_what_it_is_told_meanwhile(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with between(Fault.stall(60.0)) as (near, far), trio.open_nursery() as nursery:
+        nursery.start_soon(near.send, DELTA)
+        await trio.testing.wait_all_tasks_blocked()
+        start = trio.current_time()
+        await far.send("hello")
+        assert await near.receive() == ("hello",)
+        assert trio.current_time() == start + 60.0
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from realtime_trio.simulator.serving.http import (
     HttpHandler,
     HttpRequest,
     HttpResponse,
-    Request,
+    RequestHead,
     answer_request,
 )
 
@@ -249,5 +249,5 @@ def test_headers_are_checked_without_quoting_their_values() -> None:
 
 
 def test_a_request_has_a_path_and_headers() -> None:
-    request = Request(path="/a?b", headers=(("x", "1"), ("x", "2")), peer=PEER)
+    request = RequestHead(path="/a?b", headers=(("x", "1"), ("x", "2")), peer=PEER)
     assert request.header("X") == "1"

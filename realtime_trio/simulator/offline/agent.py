@@ -30,7 +30,7 @@ from realtime_trio.events import (
 from realtime_trio.simulator.offline.argument_words import spell_out
 from realtime_trio.simulator.offline.numbers import NUMBER, read_number
 from realtime_trio.simulator.offline.small_talk import Speaker, fitting_rule, greeting, talk
-from realtime_trio.simulator.offline.tool_words import Request, find_request, join_words
+from realtime_trio.simulator.offline.tool_words import ToolRequest, find_request, join_words
 from realtime_trio.simulator.roles import Piece, Say, Voice
 from realtime_trio.simulator.script.script import Call, Turn
 
@@ -101,7 +101,7 @@ def _answer(turn: Turn) -> Iterator[Piece]:
         yield Say(sentence)
 
 
-def _words(turn: Turn, request: Request | None, name: str | None) -> str:
+def _words(turn: Turn, request: ToolRequest | None, name: str | None) -> str:
     if outputs := _outputs(turn):
         return " ".join(map(_report, outputs))
     if request is not None and request.question is not None:
@@ -142,11 +142,11 @@ def _function_tools(turn: Turn) -> list[FunctionTool]:
             return [tool for tool in turn.tools if isinstance(tool, FunctionTool)]
 
 
-def _open_request(turn: Turn) -> Request | None:
+def _open_request(turn: Turn) -> ToolRequest | None:
     """What the user wants to have called and is not called yet, told from the conversation alone."""
     tools = _function_tools(turn)
     is_required = turn.tool_choice == "required" or isinstance(turn.tool_choice, ToolChoiceFunction)
-    request: Request | None = None
+    request: ToolRequest | None = None
     for item in turn.items[-_HISTORY:]:
         if isinstance(item, FunctionCall):
             request = None
@@ -159,8 +159,8 @@ def _open_request(turn: Turn) -> Request | None:
 
 
 def _next_request(
-    tools: list[FunctionTool], earlier: Request | None, text: str, *, is_required: bool
-) -> Request | None:
+    tools: list[FunctionTool], earlier: ToolRequest | None, text: str, *, is_required: bool
+) -> ToolRequest | None:
     fitting = fitting_rule(text)
     is_talk = fitting is not None and fitting[0].takes_words and not is_required
     newer = (

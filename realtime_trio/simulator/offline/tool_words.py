@@ -86,7 +86,7 @@ _REFUSAL: Final = re.compile(r"\b(?:do not|don['’]?t|never)\b", re.IGNORECASE)
 
 
 @frozen
-class Request:
+class ToolRequest:
     """A tool the user asked for, with what is known of its arguments."""
 
     tool: FunctionTool
@@ -108,7 +108,7 @@ class Request:
         name = self.missing
         return None if name is None else _ask(name, property_of(_schema_of(self.tool), name))
 
-    def answered(self, text: str, *, is_name: bool) -> Request | None:
+    def answered(self, text: str, *, is_name: bool) -> ToolRequest | None:
         """The request after the user's answer to `question`; None if that was no answer.
 
         Args:
@@ -131,7 +131,7 @@ class Request:
             )
         )
 
-    def repeated(self, newer: Request) -> Request:
+    def repeated(self, newer: ToolRequest) -> ToolRequest:
         """The newer request, with what this one knew already if both are for the same tool."""
         if newer.tool != self.tool:
             return newer
@@ -146,7 +146,7 @@ class Request:
 
 def find_request(
     tools: Iterable[FunctionTool], text: str, *, is_required: bool = False
-) -> Request | None:
+) -> ToolRequest | None:
     """The tool that a user's words ask for, if any, with the arguments that are in them; the likeliest one if there must be one."""
     if _REFUSAL.search(text) and not is_required:
         return None
@@ -155,7 +155,7 @@ def find_request(
     best = max(tools, key=lambda tool: _score(tool, said), default=None)
     if best is None or (_score(best, said)[0] < _THRESHOLD and not is_required):
         return None
-    return Request(best, fill(_schema_of(best), Search(text, words_of(best.name)), known={}))
+    return ToolRequest(best, fill(_schema_of(best), Search(text, words_of(best.name)), known={}))
 
 
 def _schema_of(tool: FunctionTool) -> JsonObject:

@@ -17,9 +17,9 @@ from itertools import takewhile
 from attrs import define, field, frozen
 
 from realtime_trio.events import RetentionRatio
-from realtime_trio.simulator.service.conversation import Conversation, Entry
+from realtime_trio.simulator.service.conversation import ItemEntry, ServerConversation
 from realtime_trio.simulator.service.refusal import Refusal
-from realtime_trio.simulator.service.response_settings import ResponseSettings
+from realtime_trio.simulator.service.response_settings import ResolvedSettings
 from realtime_trio.simulator.service.usage import InputTokens, text_tokens
 
 
@@ -41,11 +41,11 @@ class _Piece:
 class Context:
     """What the model sees of a conversation."""
 
-    _conversation: Conversation
+    _conversation: ServerConversation
     _read_before: list[_Piece] = field(factory=list, init=False)
     """What the last response read that belongs to the conversation."""
 
-    def select(self, given: list[Entry] | None, settings: ResponseSettings) -> list[Entry]:
+    def select(self, given: list[ItemEntry] | None, settings: ResolvedSettings) -> list[ItemEntry]:
         """Choose what a response reads, and change nothing.
 
         Args:
@@ -79,7 +79,7 @@ class Context:
         return entries[first:]
 
     def read(
-        self, entries: list[Entry], settings: ResponseSettings, *, is_apart: bool
+        self, entries: list[ItemEntry], settings: ResolvedSettings, *, is_apart: bool
     ) -> InputTokens:
         """Count what a response reads.
 
@@ -108,7 +108,7 @@ class Context:
         )
 
 
-def _preamble(settings: ResponseSettings) -> _Piece:
+def _preamble(settings: ResolvedSettings) -> _Piece:
     """Instructions and tools."""
     texts = (settings.instructions, *map(str, settings.tools))
     return _Piece(texts, text_tokens(texts), 0)

@@ -82,7 +82,7 @@ _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 @define(eq=False)
-class Entry:
+class ItemEntry:
     """An item of the conversation, or of an out-of-band response, as the server keeps it."""
 
     id: str
@@ -214,14 +214,14 @@ def _texts(item: InputItem) -> Iterator[str | None]:
             yield output
 
 
-class Conversation:
+class ServerConversation:
     """The items, in order."""
 
     def __init__(self, conversation_id: str) -> None:
         self.id = conversation_id
-        self._entries: list[Entry] = []
+        self._entries: list[ItemEntry] = []
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[ItemEntry]:
         return iter(self._entries)
 
     @property
@@ -234,11 +234,11 @@ class Conversation:
         """Whether the model's speech is in it."""
         return any(entry.spoken for entry in self._entries)
 
-    def find(self, item_id: str) -> Entry | None:
+    def find(self, item_id: str) -> ItemEntry | None:
         """The item of this id; the newest if there are several, which the service allows."""
         return next((entry for entry in reversed(self._entries) if entry.id == item_id), None)
 
-    def get(self, item_id: str, doing: str, code: str) -> Entry:
+    def get(self, item_id: str, doing: str, code: str) -> ItemEntry:
         """The item of this id.
 
         Raises:
@@ -251,7 +251,7 @@ class Conversation:
             )
         return entry
 
-    def insert(self, entry: Entry, previous_item_id: str | None = None) -> str | None:
+    def insert(self, entry: ItemEntry, previous_item_id: str | None = None) -> str | None:
         """Put an item after another one, `"root"` meaning the front and None or `""` the end.
 
         Returns:
@@ -276,7 +276,7 @@ class Conversation:
         self._entries.insert(position, entry)
         return previous
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: ItemEntry) -> None:
         """Take an item out."""
         self._entries.remove(entry)
 

@@ -51,7 +51,7 @@ def sequential_ids() -> Callable[[str], str]:
 
 
 @define(eq=False)
-class Outbox:
+class ServerOutbox:
     """Where events wait to be taken, and where new ones get their ids."""
 
     new_id: Callable[[str], str]
@@ -110,7 +110,7 @@ class Lifecycle(ABC):
         self._expires_after = expires_after
         self._epoch = epoch
         self._make_id = new_id or sequential_ids()
-        self._out = Outbox(self._new_id)
+        self._out = ServerOutbox(self._new_id)
         self._is_connected = False
         self._now = 0.0
         self._expiry = math.inf

@@ -42,8 +42,8 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.script.script import HostedCall, McpServer, Message, Output, Reply
 from realtime_trio.simulator.service.configuration import PCM
-from realtime_trio.simulator.service.conversation import Conversation, Entry
-from realtime_trio.simulator.service.lifecycle import Outbox, Task
+from realtime_trio.simulator.service.conversation import ItemEntry, ServerConversation
+from realtime_trio.simulator.service.lifecycle import ServerOutbox, Task
 from realtime_trio.simulator.service.refusal import Refusal, check_choice, listed, missing
 
 _ADDRESSES = ("server_url", "connector_id", "tunnel_id")
@@ -80,7 +80,7 @@ class MadeCall:
     """What comes of it."""
     item: McpCall
     """The call, without its outcome."""
-    entry: Entry = attrs.field(kw_only=True)
+    entry: ItemEntry = attrs.field(kw_only=True)
     """Where the item is kept."""
     previous: str | None = attrs.field(kw_only=True)
     """Id of the item before it."""
@@ -95,8 +95,8 @@ class HostedTools:
     """The MCP servers of one session."""
 
     _servers: tuple[McpServer, ...]
-    _conversation: Conversation
-    _out: Outbox
+    _conversation: ServerConversation
+    _out: ServerOutbox
     _named: dict[str, McpTool] = attrs.field(factory=dict, init=False)
     """The last full configuration of each label."""
     _lists: dict[_Source, tuple[McpListedTool, ...] | None] = attrs.field(factory=dict, init=False)
@@ -169,7 +169,7 @@ class HostedTools:
 
     def _fetch(self, source: _Source, now: float) -> Iterator[float]:
         item = McpListTools(id=self._out.new_id("item_"), server_label=source.label, tools=())
-        entry = Entry(str(item.id), item, PCM)
+        entry = ItemEntry(str(item.id), item, PCM)
         self._out.send(McpListToolsInProgress(event_id=self._out.event_id(), item_id=entry.id))
         previous = self._conversation.insert(entry)
         self._out.send(
@@ -193,7 +193,7 @@ class HostedTools:
         if not server.completes_item_first:
             self._tell_done(entry, previous)
 
-    def _tell_done(self, entry: Entry, previous: str | None) -> None:
+    def _tell_done(self, entry: ItemEntry, previous: str | None) -> None:
         self._out.send(
             ConversationItemDone(
                 event_id=self._out.event_id(), item=entry.shown, previous_item_id=previous
@@ -260,7 +260,7 @@ class HostedTools:
             arguments=call.arguments,
             approval_request_id=response.approval_request_id,
         )
-        entry = Entry(item.id, item, PCM)
+        entry = ItemEntry(item.id, item, PCM)
         previous = self._conversation.insert(entry)
         self._out.send(
             ConversationItemAdded(

@@ -18,7 +18,7 @@ from realtime_trio.audio import G711_RATE, PCM_RATE, AudioData, alaw_decode, mul
 from realtime_trio.events import InputAudio, UserMessage
 from realtime_trio.simulator.script.script import Turn
 from realtime_trio.simulator.service.configuration import PCM
-from realtime_trio.simulator.service.conversation import Entry
+from realtime_trio.simulator.service.conversation import ItemEntry
 
 
 @frozen(kw_only=True)
@@ -33,7 +33,7 @@ class AnswerWanted:
 
 @frozen(kw_only=True, eq=False)
 class TranscriptWanted:
-    """Somebody with ears is to say what the user said: `SimulatedServer.hear`, or `hearing_fails`."""
+    """Somebody with ears is to say what the user said: `SimulatedServer.transcription_ends`, or `transcription_fails`."""
 
     id: str
     """Names the question."""
@@ -51,12 +51,12 @@ class Hearing:
 
     _ask: Callable[[TranscriptWanted], None]
     """Takes the questions."""
-    _open: dict[str, Entry] = field(factory=dict, init=False)
-    _known: WeakSet[Entry] = field(factory=WeakSet, init=False)
+    _open: dict[str, ItemEntry] = field(factory=dict, init=False)
+    _known: WeakSet[ItemEntry] = field(factory=WeakSet, init=False)
     """What was listened to, or need not be."""
     _count: int = field(default=0, init=False)
 
-    def listen(self, entry: Entry) -> None:
+    def listen(self, entry: ItemEntry) -> None:
         """Ask what the user says in an item, if there is audio in it of which nobody has said that."""
         if entry not in self._known and _has_unknown_words(entry):
             self._known.add(entry)
@@ -65,7 +65,7 @@ class Hearing:
             self._open[question.id] = entry
             self._ask(question)
 
-    def skip(self, entry: Entry) -> None:
+    def skip(self, entry: ItemEntry) -> None:
         """Never ask about an item."""
         self._known.add(entry)
 
@@ -73,16 +73,16 @@ class Hearing:
         """Whether a question was asked and not answered yet."""
         return question_id in self._open
 
-    def awaits(self, entry: Entry) -> bool:
+    def awaits(self, entry: ItemEntry) -> bool:
         """Whether it is not known yet what the user says in an item, and will be."""
         return entry in self._open.values()
 
-    def finish(self, question_id: str) -> Entry | None:
+    def finish(self, question_id: str) -> ItemEntry | None:
         """Close a question; returns the item it was about, None if it was not open."""
         return self._open.pop(question_id, None)
 
 
-def _has_unknown_words(entry: Entry) -> bool:
+def _has_unknown_words(entry: ItemEntry) -> bool:
     if not isinstance(entry.item, UserMessage) or entry.transcript is not None:
         return False
     return any(
@@ -91,7 +91,7 @@ def _has_unknown_words(entry: Entry) -> bool:
     )
 
 
-def _samples(entry: Entry) -> NDArray[np.int16]:
+def _samples(entry: ItemEntry) -> NDArray[np.int16]:
     """All the user's audio in an item, as ears want it."""
     assert isinstance(entry.item, UserMessage), "only messages of the user have audio to listen to"
     parts = (

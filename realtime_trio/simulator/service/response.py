@@ -70,10 +70,10 @@ from realtime_trio.simulator.script.script import (
     Pacing,
     Reply,
 )
-from realtime_trio.simulator.service.conversation import Conversation, Entry, KnownItem
-from realtime_trio.simulator.service.lifecycle import Outbox, Task
+from realtime_trio.simulator.service.conversation import ItemEntry, KnownItem, ServerConversation
+from realtime_trio.simulator.service.lifecycle import ServerOutbox, Task
 from realtime_trio.simulator.service.mcp import HostedTools, MadeCall
-from realtime_trio.simulator.service.response_settings import ResponseSettings
+from realtime_trio.simulator.service.response_settings import ResolvedSettings
 from realtime_trio.simulator.service.usage import (
     ASSISTANT_MS_PER_TOKEN,
     InputTokens,
@@ -115,13 +115,13 @@ class RunningResponse(Task):
 
     def __init__(
         self,
-        settings: ResponseSettings,
+        settings: ResolvedSettings,
         pacing: Pacing,
         *,
         read: InputTokens,
         hosted: HostedTools,
-        conversation: Conversation | None,
-        outbox: Outbox,
+        conversation: ServerConversation | None,
+        outbox: ServerOutbox,
         now: float,
     ) -> None:
         self.id = outbox.new_id("resp_")
@@ -136,7 +136,7 @@ class RunningResponse(Task):
         self._hosted = hosted
         self._conversation = conversation
         self._out = outbox
-        self._entries: list[Entry] = []
+        self._entries: list[ItemEntry] = []
         self._made: list[MadeCall] = []
         self._text_tokens = 0
         self._audio_tokens = 0
@@ -265,8 +265,8 @@ class RunningResponse(Task):
             max_output_tokens=self._settings.max_output_tokens,
         )
 
-    def _open(self, index: int, item: KnownItem) -> tuple[Entry, str | None]:
-        entry = Entry(str(item.id), item, self._settings.format)
+    def _open(self, index: int, item: KnownItem) -> tuple[ItemEntry, str | None]:
+        entry = ItemEntry(str(item.id), item, self._settings.format)
         self._entries.append(entry)
         self._out.send(
             ResponseOutputItemAdded(
@@ -289,7 +289,7 @@ class RunningResponse(Task):
     def _close(
         self,
         index: int,
-        entry: Entry,
+        entry: ItemEntry,
         previous: str | None,
         item: KnownItem,
         *,
@@ -569,10 +569,12 @@ class RunningResponse(Task):
         return said, now
 
     def _start_part(
-        self, entry: Entry, index: int, content: OutputText | OutputAudio, part: ContentPart
-    ) -> _Place:
+        self, entry: ItemEntry, index: int, content: OutputText | OutputAudio, part: ContentPart
+    ) -> _PartPlace:
         entry.item = AssistantMessage(id=entry.id, status="in_progress", content=(content,))
-        place = _Place(response_id=self.id, item_id=entry.id, output_index=index, content_index=0)
+        place = _PartPlace(
+            response_id=self.id, item_id=entry.id, output_index=index, content_index=0
+        )
         self._out.send(ResponseContentPartAdded(event_id=self._out.event_id(), **place, part=part))
         return place
 
@@ -588,7 +590,7 @@ class RunningResponse(Task):
         return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-class _Place(TypedDict):
+class _PartPlace(TypedDict):
     response_id: str
     item_id: str
     output_index: int
@@ -609,7 +611,7 @@ def _interleave(tokens: Sequence[str], chunks: Sequence[bytes]) -> list[tuple[fl
     return timeline
 
 
-def _limit(settings: ResponseSettings) -> float:
+def _limit(settings: ResolvedSettings) -> float:
     return settings.max_output_tokens if isinstance(settings.max_output_tokens, int) else math.inf
 
 

@@ -39,7 +39,7 @@ _LARGE_CONTEXT = 96_000
 
 
 @frozen(kw_only=True)
-class ResponseSettings:
+class ResolvedSettings:
     """What applies to one response."""
 
     modality: Modality
@@ -56,7 +56,7 @@ class ResponseSettings:
 
 def settings_for(
     session: RealtimeSession, config: ResponseConfig, *, has_spoken: bool
-) -> ResponseSettings:
+) -> ResolvedSettings:
     """The session's settings with those of the request on top.
 
     Raises:
@@ -83,7 +83,7 @@ def settings_for(
     modalities: Iterable[Modality | str] = (
         config.output_modalities or session.output_modalities or ()
     )
-    return ResponseSettings(
+    return ResolvedSettings(
         modality="audio" if "audio" in modalities else "text",
         voice=voice,
         format=audio_format,

@@ -81,8 +81,8 @@ from realtime_trio.simulator.service.configuration import (
 )
 from realtime_trio.simulator.service.context import Context
 from realtime_trio.simulator.service.conversation import (
-    Conversation,
-    Entry,
+    ItemEntry,
+    ServerConversation,
     check_item,
     with_identity,
 )
@@ -99,7 +99,7 @@ from realtime_trio.simulator.service.refusal import (
     unsupported,
 )
 from realtime_trio.simulator.service.response import RunningResponse
-from realtime_trio.simulator.service.response_settings import ResponseSettings, settings_for
+from realtime_trio.simulator.service.response_settings import ResolvedSettings, settings_for
 from realtime_trio.simulator.service.transcription import UNINTELLIGIBLE, RunningTranscription
 from realtime_trio.simulator.service.turn_detection import SpeechStarted
 
@@ -118,9 +118,9 @@ class _Undecided:
     """A response of which it is not known yet what it says."""
 
     response: RunningResponse
-    context: list[Entry]
+    context: list[ItemEntry]
     """What it reads."""
-    settings: ResponseSettings
+    settings: ResolvedSettings
     tool_choice: ToolChoice
 
 
@@ -175,7 +175,7 @@ class SimulatedServer(Lifecycle):
         self._session = initial_session(
             kind, session_id=self._make_id("sess_"), model=model, expires_at=None
         )
-        self._conversation = Conversation(self._make_id("conv_"))
+        self._conversation = ServerConversation(self._make_id("conv_"))
         self._hosted = HostedTools(self._performance.mcp_servers, self._conversation, self._out)
         self._context = Context(self._conversation)
         self._input = InputAudioBuffer(self._input_format, detection_of(self._session))
@@ -287,21 +287,21 @@ class SimulatedServer(Lifecycle):
         """There is no answer, or no more of it: the response says what it has, and fails."""
         self._end_answer(question_id, now, failure)
 
-    def hear(self, question_id: str, words: str | None, now: float) -> None:
+    def transcription_ends(self, question_id: str, words: str | None, now: float) -> None:
         """Understand what the user said: these words, or none.
 
         Raises:
             LocalProtocolError: A predicate of the script, which had to wait for the words, failed.
         """
-        self._finish_hearing(question_id, words or "", now)
+        self._finish_transcript(question_id, words or "", now)
 
-    def hearing_fails(self, question_id: str, failure: Failure, now: float) -> None:
+    def transcription_fails(self, question_id: str, failure: Failure, now: float) -> None:
         """Nobody can tell what the user said.
 
         Raises:
-            LocalProtocolError: As `hear`.
+            LocalProtocolError: As `transcription_ends`.
         """
-        self._finish_hearing(question_id, failure, now)
+        self._finish_transcript(question_id, failure, now)
 
     def _answering(self, response_id: str) -> RunningResponse | None:
         return next(
@@ -319,7 +319,7 @@ class SimulatedServer(Lifecycle):
         if response is not None:
             response.end(self._now, failure)
 
-    def _finish_hearing(self, question_id: str, outcome: str | Failure, now: float) -> None:
+    def _finish_transcript(self, question_id: str, outcome: str | Failure, now: float) -> None:
         self._advance(now)
         entry = self._hearing.finish(question_id)
         if entry is None or self._close is not None:
@@ -329,7 +329,7 @@ class SimulatedServer(Lifecycle):
         for pending in undecided:
             self._decide_when_understood(pending)
 
-    def _understand(self, entry: Entry, outcome: str | Failure) -> None:
+    def _understand(self, entry: ItemEntry, outcome: str | Failure) -> None:
         """Note what the user says in an item, and tell those who wait for it."""
         self._hearing.skip(entry)
         if isinstance(outcome, str):
@@ -343,7 +343,7 @@ class SimulatedServer(Lifecycle):
     def _obey(self, event: ClientEvent | UnknownEvent) -> None:
         match event:
             case InputAudioBufferAppend(audio=audio):
-                self._hear(audio)
+                self._append_audio(audio)
             case InputAudioBufferCommit():
                 self._commit_by_hand()
             case InputAudioBufferClear():
@@ -415,14 +415,14 @@ class SimulatedServer(Lifecycle):
         checked = check_item(item, "item")
         self._conversation.check_call(checked)
         item_id = checked.id or self._new_id("item_")
-        entry = Entry(
+        entry = ItemEntry(
             item_id, with_identity(checked, item_id, self._make_id("call_")), self._input_format
         )
         self._announce(entry, self._conversation.insert(entry, previous_item_id))
         if isinstance(checked, McpApprovalResponse):
             self._hosted.answer(checked, self._now)
 
-    def _announce(self, entry: Entry, previous: str | None) -> None:
+    def _announce(self, entry: ItemEntry, previous: str | None) -> None:
         self._out.send(
             ConversationItemAdded(
                 event_id=self._out.event_id(), item=entry.shown, previous_item_id=previous
@@ -440,7 +440,7 @@ class SimulatedServer(Lifecycle):
 
     # --- input audio ------------------------------------------------------------------------------
 
-    def _hear(self, audio: AudioData) -> None:
+    def _append_audio(self, audio: AudioData) -> None:
         if audio.nbytes > _MAX_APPEND:
             raise Refusal(
                 f"Invalid 'audio': string too long. Expected at most {_MAX_APPEND} bytes of audio, but got {audio.nbytes} bytes instead.",
@@ -503,7 +503,7 @@ class SimulatedServer(Lifecycle):
         message = UserMessage(
             id=item_id, status="completed", content=(InputAudio(AudioData(audio)),)
         )
-        entry = Entry(item_id, message, self._input_format)
+        entry = ItemEntry(item_id, message, self._input_format)
         previous = self._conversation.insert(entry)
         self._out.send(
             InputAudioBufferCommitted(
@@ -525,7 +525,7 @@ class SimulatedServer(Lifecycle):
             )
         self._listen(entry, is_silent=is_silent, is_transcribed=transcription is not None)
 
-    def _listen(self, entry: Entry, *, is_silent: bool, is_transcribed: bool) -> None:
+    def _listen(self, entry: ItemEntry, *, is_silent: bool, is_transcribed: bool) -> None:
         """Understand what the user says in an item if that is known; if not, ask for it if it is needed in any case."""
         if not (is_transcribed or self.has_agent or self.has_ears):
             return
@@ -645,7 +645,7 @@ class SimulatedServer(Lifecycle):
         else:
             pending.response.perform(self._hosted.offered(reply, pending.settings.tools), self._now)
 
-    def _resolve(self, index: int, item: InputItem) -> Entry:
+    def _resolve(self, index: int, item: InputItem) -> ItemEntry:
         param = f"response.input[{index}]"
         if isinstance(item, ItemReference):
             entry = self._conversation.find(item.id)
@@ -656,7 +656,7 @@ class SimulatedServer(Lifecycle):
                     param=f"{param}.id",
                 )
             return entry
-        return Entry(item.id or "", check_item(item, param), self._input_format)
+        return ItemEntry(item.id or "", check_item(item, param), self._input_format)
 
     def _cancel_response(self, response_id: str | None) -> None:
         if response_id is None:

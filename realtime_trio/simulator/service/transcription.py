@@ -17,8 +17,8 @@ from realtime_trio.events import (
     TranscriptionUsage,
 )
 from realtime_trio.simulator.script.script import Failure
-from realtime_trio.simulator.service.conversation import Entry
-from realtime_trio.simulator.service.lifecycle import Outbox, Task
+from realtime_trio.simulator.service.conversation import ItemEntry
+from realtime_trio.simulator.service.lifecycle import ServerOutbox, Task
 from realtime_trio.simulator.service.usage import (
     USER_MS_PER_TOKEN,
     audio_tokens,
@@ -49,12 +49,12 @@ class RunningTranscription(Task):
 
     def __init__(
         self,
-        entry: Entry,
+        entry: ItemEntry,
         settings: Transcription,
         *,
         delay: float,
         tokens_per_second: float,
-        outbox: Outbox,
+        outbox: ServerOutbox,
         now: float,
     ) -> None:
         self._entry = entry
@@ -65,7 +65,7 @@ class RunningTranscription(Task):
         super().__init__(self._perform(now + delay))
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> ItemEntry:
         """The item with the audio."""
         return self._entry
 

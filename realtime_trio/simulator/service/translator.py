@@ -187,7 +187,7 @@ class SimulatedTranslator(Lifecycle):
             )
         match event:
             case TranslationSessionInputAudioBufferAppend(audio=audio):
-                self._hear(audio_bytes(audio, "audio"))
+                self._append_audio(audio_bytes(audio, "audio"))
             case TranslationSessionUpdate(session=change):
                 _check_update(change)
                 self._session = merge(self._session, change, self.kind)
@@ -195,7 +195,9 @@ class SimulatedTranslator(Lifecycle):
                     TranslationSessionUpdated(event_id=self._out.event_id(), session=self._session)
                 )
             case TranslationSessionClose():
-                self._hear(bytes(-self._unframed % _FRAME_BYTES))  # silence fills up the last frame
+                self._append_audio(
+                    bytes(-self._unframed % _FRAME_BYTES)
+                )  # silence fills up the last frame
                 self._is_closing = True
                 self._finish_phrase(self._now)
             case UnknownEvent():
@@ -205,7 +207,7 @@ class SimulatedTranslator(Lifecycle):
 
     # --- translation ------------------------------------------------------------------------------
 
-    def _hear(self, data: bytes) -> None:
+    def _append_audio(self, data: bytes) -> None:
         if len(data) % 2:
             raise Refusal(
                 "Invalid 'audio'. Expected whole samples of mono PCM16 at 24kHz.",

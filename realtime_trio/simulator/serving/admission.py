@@ -19,7 +19,7 @@ from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_at
 from realtime_trio._transport.contract import Close
 from realtime_trio.events import ClientEvent, ErrorDetail
 from realtime_trio.simulator.service.refusal import Refusal
-from realtime_trio.simulator.serving.http import Request
+from realtime_trio.simulator.serving.http import RequestHead
 from realtime_trio.simulator.serving.websocket_server import HandshakeRequest
 
 SUBPROTOCOL: Final = "realtime"
@@ -201,7 +201,7 @@ def check_model(model: str, models: Collection[str] | None, param: str | None = 
         )
 
 
-def key_of(request: Request) -> str | None:
+def key_of(request: RequestHead) -> str | None:
     """The key a client shows, wherever it does; None if there is none."""
     scheme, _, key = (request.header("authorization") or "").partition(" ")
     if scheme.lower() == "bearer" and key:
@@ -213,7 +213,7 @@ def key_of(request: Request) -> str | None:
     return request.header("api-key") or next(offered, None)
 
 
-def path_of(request: Request) -> str:
+def path_of(request: RequestHead) -> str:
     """The path, without query and slashes at its end."""
     return urlsplit(request.path).path.rstrip("/")
 

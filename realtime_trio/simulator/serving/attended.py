@@ -1,13 +1,14 @@
-"""The shell around a simulated server that has questions: agents, ears and voices at work beside the connection.
+"""The shell around a simulated server: it runs one on a transport, with a cast that it can ask.
 
-Owns their tasks, and how an answer comes to its end: by itself, by failing, or because nobody wants
-it any more.  What is asked and what becomes of the answers is the server's business.
+Owns the tasks of one connection, and how the work on a question ends: by itself, by failing, or
+because the answer is not wanted any more.  What is asked, and what becomes of the answers, is
+decided in `service.server`.
 
 Theory of operation.  One task receives, one sends, and every open question has a task of its own.
-All of them call the server, which never waits, and whoever has changed something rings the bell for
-the sender, which sends whatever is due, in the server's order.  After every change the desk looks
-after the questions: new ones get a task, those that are not wanted any more are cancelled, and
-agents that were ahead of what is said may go on.  What agents, ears and voices raise ends one
+All of them call the server, which never waits.  A task that has changed something rings the bell
+for the sender, which sends whatever is due, in the server's order.  After every change the desk
+looks after the questions: new ones get a task, those that are not wanted any more are cancelled,
+and agents that were ahead of what is said may go on.  What agents, ears and voices raise ends one
 answer and nothing else.
 """
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -44,8 +44,11 @@ _logger = logging.getLogger("realtime_trio.simulator")
 
 
 @frozen
-class Agency:
-    """Who answers, listens and speaks where a script does not say what.  One serves any number of connections."""
+class Cast:
+    """Who answers, listens and speaks where a script does not say what.
+
+    One cast serves any number of connections.
+    """
 
     agent: Agent | None = None
     """Answers the turns for which the script has no reply; None leaves that to the simulator's own
@@ -56,23 +59,26 @@ class Agency:
     """Speaks what the agent says without audio; None leaves that to the synthetic voice."""
 
 
-async def run_attended_server(
+async def run_server(
     transport: Transport,
-    server: SimulatedServer,
-    agency: Agency,
+    server: Simulation,
+    cast: Cast | None = None,
     *,
     facade: Simulation | None = None,
     codec: Codec | None = None,
 ) -> None:
-    """Let a server serve the client at the other end of a transport, with an agency that it can ask, until either closes.
+    """Let a server serve the client at the other end of a transport, until either closes.
 
-    Does what `run_server` does, and when it returns or raises, nobody works on an answer any more.
+    Runs on trio's clock.  Returns when the client has gone, cleanly or not, and closes the
+    transport when the server wants to; otherwise the transport is left to its owner.  When it
+    returns or raises, nobody works on an answer any more.
 
     Args:
         transport: Connected, and used by nobody else.
-        server: A fresh one; this calls its `connect`, and tells it whom it can ask.
-        agency: Whom it asks.
-        facade: What is put around the server, if anything.
+        server: A fresh one; this calls its `connect`.
+        cast: Whom a `SimulatedServer` can ask for what its script does not say; other servers ask
+            nobody.
+        facade: What is put around the server, if anything; it is what the client sees.
         codec: For other dialects than today's; its role is that of a server, and its kind that of
             the session.
 
@@ -83,33 +89,49 @@ async def run_attended_server(
     """
     shown = server if facade is None else facade
     codec = codec or Codec(Role.SERVER, kind=server.kind)
-    server.has_agent, server.has_ears = agency.agent is not None, agency.ears is not None
-    shown.connect(trio.current_time())
+    bell = _Bell()
     async with open_service_nursery() as nursery:
-        desk = _Desk(server, agency, nursery)
+        desk: _Desk | None = None
+        if cast is not None and isinstance(server, SimulatedServer):
+            # Before it greets, for with `connect` a configuration may come that asks at once.
+            server.has_agent, server.has_ears = cast.agent is not None, cast.ears is not None
+            desk = _Desk(server, cast, nursery, bell)
+        shown.connect(trio.current_time())
         with trio.CancelScope() as conversation:
-            nursery.start_soon(_receive_loop, transport, shown, codec, desk, conversation.cancel)
-            await _send_loop(transport, shown, codec, desk)
+            nursery.start_soon(_receive_loop, transport, shown, codec, desk, bell, conversation)
+            await _send_loop(transport, shown, codec, desk, bell)
 
 
 async def _receive_loop(
-    transport: Transport, server: Simulation, codec: Codec, desk: _Desk, leave: Callable[[], None]
+    transport: Transport,
+    server: Simulation,
+    codec: Codec,
+    desk: _Desk | None,
+    bell: _Bell,
+    conversation: trio.CancelScope,
 ) -> None:
     while batch := await transport.receive():
+        due = server.next_due
         for message in batch:
             event = read_message(codec, message)
-            _logger.debug("received %s", event.type or "something that is no event")
+            _logger.debug("received %s", event.type or "something that is not an event")
             server.receive(event, trio.current_time())
-        desk.attend()
-        desk.ring()
-    leave()
+        if desk is not None:
+            desk.attend()
+        # Most of what arrives is audio, to which there is nothing to say: let the sender sleep.
+        if server.next_due != due or server.close is not None:
+            bell.ring()
+    conversation.cancel()
 
 
-async def _send_loop(transport: Transport, server: Simulation, codec: Codec, desk: _Desk) -> None:
+async def _send_loop(
+    transport: Transport, server: Simulation, codec: Codec, desk: _Desk | None, bell: _Bell
+) -> None:
     await trio.lowlevel.checkpoint()
     while True:
         events = server.take_due(trio.current_time())
-        desk.attend()
+        if desk is not None:
+            desk.attend()
         try:
             for due in events:
                 _logger.debug("sent %s", due.type)
@@ -119,34 +141,46 @@ async def _send_loop(transport: Transport, server: Simulation, codec: Codec, des
         if server.close is not None:
             await transport.aclose(server.close.code, server.close.reason)
             return
-        await desk.wait_for_bell(math.inf if server.next_due is None else server.next_due)
+        await bell.wait(math.inf if server.next_due is None else server.next_due)
+
+
+class _Bell:
+    """Tells the sender that there may be something to send."""
+
+    def __init__(self) -> None:
+        self._rung = trio.Event()
+
+    def ring(self) -> None:
+        """Wake the sender, now or as soon as it waits."""
+        self._rung.set()
+
+    async def wait(self, deadline: float) -> None:
+        """Wait until it has rung since the last time, or for the deadline."""
+        with trio.move_on_at(deadline):
+            await self._rung.wait()
+        self._rung = trio.Event()
 
 
 class _Desk:
     """The open questions of one server, and the tasks that work on them."""
 
-    def __init__(self, server: SimulatedServer, agency: Agency, nursery: ServiceNursery) -> None:
+    def __init__(
+        self, server: SimulatedServer, cast: Cast, nursery: ServiceNursery, bell: _Bell
+    ) -> None:
         self._server = server
-        self._agency = agency
+        self._cast = cast
         self._nursery = nursery
-        self._bell = trio.Event()
+        self._bell = bell
         self._open: dict[str, trio.CancelScope] = {}
         self._limiter = trio.CapacityLimiter(_MOST_AT_ONCE)
         self._ahead = trio.lowlevel.ParkingLot()
         """Agents that are ahead of what is said."""
 
-    def ring(self) -> None:
-        """Let the sender know that there may be something to send."""
-        self._bell.set()
-
-    async def wait_for_bell(self, deadline: float) -> None:
-        """Wait until it has rung since the last time, or for the deadline."""
-        with trio.move_on_at(deadline):
-            await self._bell.wait()
-        self._bell = trio.Event()
-
     def attend(self) -> None:
-        """Look after the questions: begin with the new ones, leave those that are not wanted any more, go on with the others."""
+        """Look after the questions: begin the new ones, cancel those that are not wanted any more.
+
+        Agents that were ahead of what is said look again whether they may go on.
+        """
         for question in self._server.take_questions():
             self._open[question.id] = scope = trio.CancelScope()
             if isinstance(question, AnswerWanted):
@@ -161,10 +195,10 @@ class _Desk:
     def _finish(self, question_id: str) -> None:
         del self._open[question_id]
         self.attend()
-        self.ring()
+        self._bell.ring()
 
     async def _answer(self, question: AnswerWanted, scope: trio.CancelScope) -> None:
-        agent = self._agency.agent
+        agent = self._cast.agent
         assert agent is not None, "the server knows whether there is one"
         failure: Failure | None = None
         await trio.lowlevel.checkpoint()
@@ -172,9 +206,8 @@ class _Desk:
             with scope:
                 async with self._limiter, AsyncExitStack() as stack:
                     pieces = agent.answer(question.turn)
-                    close = getattr(
-                        pieces, "aclose", None
-                    )  # generators have it, other iterators need not
+                    # Generators have it, other iterators need not.
+                    close = getattr(pieces, "aclose", None)
                     if close is not None:
                         stack.push_async_callback(close)
                     async for piece in pieces:
@@ -188,7 +221,7 @@ class _Desk:
         self._finish(question.id)
 
     async def _say(self, question: AnswerWanted, piece: Piece) -> None:
-        voice = self._agency.voice
+        voice = self._cast.voice
         if (
             voice is not None
             and isinstance(piece, Say)
@@ -198,15 +231,14 @@ class _Desk:
             text = piece.text.strip()
             piece = attrs.evolve(piece, audio=await voice.speak(text) if text else b"")
         self._server.say(question.id, piece, trio.current_time())
-        self.ring()
-        await (
-            trio.lowlevel.checkpoint()
-        )  # an agent that never waits must not keep the others from running
+        self._bell.ring()
+        # An agent that never waits must not keep the other tasks from running.
+        await trio.lowlevel.checkpoint()
         while not self._server.is_keeping_up(question.id):
             await self._ahead.park()
 
     async def _listen(self, question: TranscriptWanted, scope: trio.CancelScope) -> None:
-        ears = self._agency.ears
+        ears = self._cast.ears
         assert ears is not None, "the server knows whether there are any"
         words: str | None = None
         failure: Failure | None = None
@@ -218,9 +250,9 @@ class _Desk:
         except* Exception as errors:  # somebody else's code
             failure = _failure("the ears", errors, "transcription_error")
         if failure is None:
-            self._server.hear(question.id, words, trio.current_time())
+            self._server.transcription_ends(question.id, words, trio.current_time())
         else:
-            self._server.hearing_fails(question.id, failure, trio.current_time())
+            self._server.transcription_fails(question.id, failure, trio.current_time())
         self._finish(question.id)
 
 
@@ -231,7 +263,7 @@ def _failure(whose: str, errors: ExceptionGroup[Exception], kind: str) -> Failur
         error = error.exceptions[0]
     _logger.warning("%s failed with %s", whose, type(error).__name__, exc_info=errors)
     code = getattr(error, "code", None)
-    # Our own messages are made for people; of others one wants to know at least what they are.
+    # Our own messages are complete sentences; others mean little without the name of their class.
     told = (
         str(error)
         if isinstance(error, RealtimeError)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import deque
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
@@ -65,7 +64,7 @@ class _Trap:
 
 
 class FaultyTransport:
-    """A server's transport on which things go wrong; see `Transport` for its methods.  One task sends and receives.
+    """A server's transport on which things go wrong; see `Transport` for its methods.  One task sends, and one receives.
 
     Args:
         transport: The transport that works.
@@ -87,7 +86,9 @@ class FaultyTransport:
                 f"the fault {breaks[0]} needs a transport with `abort`, which {type(transport).__name__} has not"
             )
         self._codec = codec or Codec(Role.SERVER)
-        self._received: deque[str | bytes] = deque()
+        self._received: list[str | bytes] = []
+        self._deaf_until = -math.inf
+        self._gone = trio.Event()
         self._late: list[tuple[int, str | bytes]] = []
         self._rate = math.inf
 
@@ -98,12 +99,23 @@ class FaultyTransport:
 
     async def receive(self) -> tuple[str | bytes, ...]:
         """Wait for messages and return all that have arrived; `()` after the end.  Cancel-safe."""
-        if not self._received:
-            return await self._transport.receive()
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while self._is_deaf() or not self._received:
+            # What arrives while the server stalls is kept, and acted upon when that is over.
+            with trio.move_on_at(self._deaf_until if self._is_deaf() else math.inf):
+                batch = await self._transport.receive()
+                self._received += batch
+                if not batch:
+                    self._gone.set()
+                    self._deaf_until = -math.inf
+                    if not self._received:
+                        return ()
         messages = tuple(self._received)
         self._received.clear()
         return messages
+
+    def _is_deaf(self) -> bool:
+        return trio.current_time() < self._deaf_until
 
     async def send(self, message: str | bytes) -> None:
         """Send one message, or what becomes of it.
@@ -140,7 +152,9 @@ class FaultyTransport:
                 assert fault.close is not None
                 await self._transport.aclose(fault.close.code, fault.close.reason)
             case "stall":
-                await self._listen(fault.seconds)
+                self._deaf_until = trio.current_time() + fault.seconds
+                with trio.move_on_at(self._deaf_until):
+                    await self._gone.wait()
             case "delay":
                 await trio.sleep(fault.seconds)
             case "slow":
@@ -173,12 +187,6 @@ class FaultyTransport:
         due = [message for behind, message in counted if behind <= 0]
         for message in due:
             await self._write(message)
-
-    async def _listen(self, seconds: float) -> None:
-        """Take what the client says without acting on it, until it goes or the time is over."""
-        with trio.move_on_after(seconds):
-            while batch := await self._transport.receive():
-                self._received.extend(batch)
 
     def _break(self, *, abruptly: bool) -> None:
         if abruptly and isinstance(self._transport, _Resettable):

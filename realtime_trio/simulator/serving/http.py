@@ -31,7 +31,7 @@ def _path_without_query(path: str) -> str:
 
 
 @attrs.frozen(kw_only=True)
-class Request:
+class RequestHead:
     """What every request has.  Its repr hides what may hold a key: query and headers."""
 
     path: str = attrs.field(repr=_path_without_query)
@@ -47,7 +47,7 @@ class Request:
 
 
 @attrs.frozen(kw_only=True)
-class HttpRequest(Request):
+class HttpRequest(RequestHead):
     """A request that is not for a WebSocket."""
 
     method: str

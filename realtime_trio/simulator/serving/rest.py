@@ -43,7 +43,7 @@ from realtime_trio.simulator.serving.admission import (
     key_of,
     path_of,
 )
-from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse, Request
+from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse, RequestHead
 from realtime_trio.simulator.serving.simulation import Configured, Simulation
 
 MODELS: Final = (
@@ -269,7 +269,7 @@ def _mistyped(param: str, expected: str) -> Refusal:
     )
 
 
-def not_found(method: str, request: Request) -> HttpResponse:
+def not_found(method: str, request: RequestHead) -> HttpResponse:
     """What is said of a path that nothing is served on."""
     return _error(
         404, Refusal(f"Invalid URL ({method} {path_of(request)})", code=None).detail(None)

@@ -7,7 +7,6 @@ business of what is driven, a `Simulation`.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import secrets
 import ssl
@@ -29,12 +28,10 @@ from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.memory import memory_transport_pair
-from realtime_trio.errors import ConnectionLost
 from realtime_trio.events import ErrorEvent
 from realtime_trio.simulator.script.fault import Fault
 from realtime_trio.simulator.script.script import LIFELIKE, Script
 from realtime_trio.simulator.service.server import SimulatedServer
-from realtime_trio.simulator.service.strictness import read_message
 from realtime_trio.simulator.service.translator import SimulatedTranslator
 from realtime_trio.simulator.serving.admission import (
     SUBPROTOCOL,
@@ -44,7 +41,7 @@ from realtime_trio.simulator.serving.admission import (
     is_served,
     path_of,
 )
-from realtime_trio.simulator.serving.attended import Agency, run_attended_server
+from realtime_trio.simulator.serving.attended import Cast, run_server as run_server
 from realtime_trio.simulator.serving.faults import FaultyTransport
 from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse
 from realtime_trio.simulator.serving.rest import RestApi, not_found
@@ -66,56 +63,13 @@ _NO_SCRIPT = Script(pacing=LIFELIKE, transcription_delay=0.5)
 _logger = logging.getLogger("realtime_trio.simulator")
 
 
-async def run_server(
-    transport: Transport, server: Simulation, *, codec: Codec | None = None
-) -> None:
-    """Let a server serve the client at the other end of a transport, until either closes.
-
-    Runs on trio's clock.  Returns when the client has gone, cleanly or not, and closes the
-    transport when the server wants to; otherwise the transport is left to its owner.
-
-    Args:
-        transport: Connected, and used by nobody else.
-        server: A fresh one; this calls its `connect`.
-        codec: For other dialects than today's; its role is that of a server, and its kind that of
-            the session.
-
-    Cancellation: safe; the connection is over then if a message was half sent.
-    """
-    codec = codec or Codec(Role.SERVER, kind=server.kind)
-    await trio.lowlevel.checkpoint()
-    server.connect(trio.current_time())
-    while True:
-        try:
-            for event in server.take_due(trio.current_time()):
-                _logger.debug("sent %s", event.type)
-                await transport.send(codec.encode(event))
-        except ConnectionLost:
-            return
-        if server.close is not None:
-            await transport.aclose(server.close.code, server.close.reason)
-            return
-        due = server.next_due
-        with trio.move_on_at(math.inf if due is None else due):
-            while True:
-                batch = await transport.receive()
-                if not batch:
-                    return
-                for message in batch:
-                    received = read_message(codec, message)
-                    _logger.debug("received %s", received.type or "something that is no event")
-                    server.receive(received, trio.current_time())
-                if server.next_due != due or server.close is not None:
-                    break  # most of what arrives is audio, to which there is nothing to say
-
-
 Faults = Iterable[Fault] | Callable[[], Iterable[Fault]]
 """What goes wrong on every connection, or a function that says what goes wrong on the next one."""
 
 
 @asynccontextmanager
 async def open_simulator_transport(
-    server: Simulation | Script, *, agency: Agency | None = None, faults: Faults = ()
+    server: Simulation | Script, *, cast: Cast | None = None, faults: Faults = ()
 ) -> AsyncIterator[Transport]:
     """Open a connection to a simulated server in memory: no network, no waiting, and happy with an autojump clock.
 
@@ -125,7 +79,7 @@ async def open_simulator_transport(
     Args:
         server: A fresh server (`SimulatedTranslator(script)` for translation), or the script for
             one that holds a conversation.
-        agency: Who answers, listens and speaks where the script does not say what; for a script or
+        cast: Who answers, listens and speaks where the script does not say what; for a script or
             a `SimulatedServer`.
         faults: What goes wrong, or a function that says so.
 
@@ -136,9 +90,7 @@ async def open_simulator_transport(
     codec = Codec(Role.SERVER, kind=served.kind)
     ours, theirs = memory_transport_pair()
     async with open_service_nursery() as nursery:
-        nursery.start_soon(
-            _run, _faulty(theirs, _each_time(faults), codec), served, agency, served, codec
-        )
+        nursery.start_soon(run_server, _faulty(theirs, _each_time(faults), codec), served, cast)
         try:
             yield ours
         finally:
@@ -153,7 +105,7 @@ async def serve_simulator(
     api_key: str | None = None,
     models: Iterable[str] | None = None,
     expires_after: float = 3600.0,
-    agency: Agency | None = None,
+    cast: Cast | None = None,
     beta: bool = False,
     faults: Faults = (),
     record: str | os.PathLike[str] | None = None,
@@ -184,8 +136,8 @@ async def serve_simulator(
             in anybody, except with a client secret that has expired.
         models: The models that are listed and served; None lists those of today and serves any.
         expires_after: Seconds until a session ends.
-        agency: Who answers, listens and speaks where the script does not say what:
-            `Agency(OfflineAgent())`.
+        cast: Who answers, listens and speaks where the script does not say what:
+            `Cast(OfflineAgent())`.
         beta: Speak the beta protocol with clients that ask for it, instead of turning them away as
             the service does today.
         faults: What goes wrong on every connection.  Or a function that is asked for it for every
@@ -236,13 +188,13 @@ async def serve_simulator(
             shown = InBeta(shown)
         faulty = _faulty(transport, make_faults, codec)
         if folder is None:
-            await _run(faulty, served, agency, shown, codec)
+            await run_server(faulty, served, cast, facade=shown, codec=codec)
             return
         path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{next(numbers)}.jsonl"
         async with open_wiretap(
             faulty, path, kind=admission.kind, dialect=admission.dialect
         ) as tapped:
-            await _run(tapped, served, agency, shown, codec)
+            await run_server(tapped, served, cast, facade=shown, codec=codec)
 
     async def answer(request: HttpRequest) -> HttpResponse:
         await trio.lowlevel.checkpoint()
@@ -269,16 +221,6 @@ async def serve_simulator(
         ssl_context=ssl_context,
         task_status=_Announcement(announce),
     )
-
-
-async def _run(
-    transport: Transport, server: Simulation, agency: Agency | None, shown: Simulation, codec: Codec
-) -> None:
-    """Run a server behind what is put around it, with whom it can ask."""
-    if agency is not None and isinstance(server, SimulatedServer):
-        await run_attended_server(transport, server, agency, facade=shown, codec=codec)
-    else:
-        await run_server(transport, shown, codec=codec)
 
 
 @frozen

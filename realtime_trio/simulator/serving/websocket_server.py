@@ -20,7 +20,7 @@ from realtime_trio._transport.headers import encode_headers
 from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio._transport.websocket import AnsweredError, Tap, WebSocketTransport, run_websocket
 from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
-from realtime_trio.simulator.serving.http import HttpHandler, Request, answer_request
+from realtime_trio.simulator.serving.http import HttpHandler, RequestHead, answer_request
 
 _DEFAULTS: Final = WebSocketSettings()
 _INTERNAL_ERROR = 1011
@@ -28,7 +28,7 @@ _server_logger = logging.getLogger("realtime_trio.simulator")
 
 
 @attrs.frozen(kw_only=True)
-class HandshakeRequest(Request):
+class HandshakeRequest(RequestHead):
     """What a client asked for when it connected.  Its repr hides what may hold a key: query, headers and subprotocols.
 
     Its headers come without host, sec-websocket-protocol and sec-websocket-extensions.

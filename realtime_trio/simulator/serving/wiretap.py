@@ -1,11 +1,14 @@
-"""Recordings of what a server hears and says, made at its end of the wire."""
+"""Transports that tell of what they carry, and recordings made at a server's end of the wire.
+
+Owns the tap alone; the file format is in `realtime_trio.recording`.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import trio
 
@@ -16,44 +19,63 @@ from realtime_trio._runtime.hub import EventHub
 from realtime_trio._transport.contract import NORMAL_CLOSURE, Close, Transport
 from realtime_trio.recording import WireRecord, open_recording
 
+Source: TypeAlias = Literal["client", "server"]
+"""Who sent a message."""
+
 _CAPACITY: Final = 65_536
 """Records that may wait for the disk; then the recording has a gap, and says so."""
 
 
-class _Wiretap:
-    """A transport that publishes what it carries; see `Transport` for its methods."""
+class Wiretap:
+    """A transport that hands everything on and tells of it; see `Transport` for its methods.
+
+    Args:
+        transport: The transport that does the work.
+        role: The side this end is on.
+        note: Called as `note(time, source, message)` with every message: those received when they
+            are taken, those sent when sending begins.  The time is in seconds of
+            `trio.current_time()`.
+    """
 
     def __init__(
-        self, transport: Transport, hub: EventHub[WireRecord], kind: SessionKind, dialect: Dialect
+        self,
+        transport: Transport,
+        role: Role,
+        note: Callable[[float, Source, str | bytes], None],
     ) -> None:
         self._transport = transport
-        self._hub = hub
-        self._codecs = {
-            "client": Codec(Role.SERVER, dialect, kind=kind),
-            "server": Codec(Role.CLIENT, dialect, kind=kind),
-        }
+        self._ours: Source = "client" if role is Role.CLIENT else "server"
+        self._theirs: Source = "server" if role is Role.CLIENT else "client"
+        self._note = note
 
     @property
     def closed(self) -> Close | None:
+        """As `Transport.closed`."""
         return self._transport.closed
 
     async def receive(self) -> tuple[str | bytes, ...]:
+        """As `Transport.receive`."""
         batch = await self._transport.receive()
         for message in batch:
-            self._note("client", message)
+            self._note(trio.current_time(), self._theirs, message)
         return batch
 
     async def send(self, message: str | bytes) -> None:
-        self._note("server", message)
+        """As `Transport.send`."""
+        self._note(trio.current_time(), self._ours, message)
         await self._transport.send(message)
 
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """As `Transport.aclose`."""
         await self._transport.aclose(code, reason)
 
-    def _note(self, source: Literal["client", "server"], message: str | bytes) -> None:
-        self._hub.publish(
-            WireRecord(trio.current_time(), source, self._codecs[source].decode(message))
-        )
+
+def wire_codecs(kind: SessionKind, dialect: Dialect = Dialect.GA) -> dict[Source, Codec]:
+    """The codecs that read what each side of a connection has written."""
+    return {
+        "client": Codec(Role.SERVER, dialect, kind=kind),
+        "server": Codec(Role.CLIENT, dialect, kind=kind),
+    }
 
 
 @asynccontextmanager
@@ -79,9 +101,14 @@ async def open_wiretap(
         OSError: As for `open_recording`.
     """
     hub: EventHub[WireRecord] = EventHub(capacity=_CAPACITY)
+    codecs = wire_codecs(kind, dialect)
+
+    def note(time: float, source: Source, message: str | bytes) -> None:
+        hub.publish(WireRecord(time, source, codecs[source].decode(message)))
+
     with hub.subscribe() as wire:
         async with open_recording(wire, path):
             try:
-                yield _Wiretap(transport, hub, kind, dialect)
+                yield Wiretap(transport, Role.SERVER, note)
             finally:
                 hub.close()
