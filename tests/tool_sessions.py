@@ -1,4 +1,4 @@
-"""Sessions whose model calls tools, for tests: the tools, the servers, and what was said of the calls."""
+"""Sessions whose model calls tools, for tests: tools, servers, and what was said of the calls."""
 
 from __future__ import annotations
 
@@ -66,7 +66,10 @@ async def open_tools(
     mcp_servers: Iterable[McpServer] = (),
     **options: Unpack[Options],
 ) -> AsyncIterator[Session]:
-    """A written session with these tools, and a simulator that gives these replies and then repeats what the last function returned."""
+    """A written session with these tools, and a simulator that gives these replies.
+
+    After them it repeats what the last function returned.
+    """
     options.setdefault("output_modalities", ("text",))
     options.setdefault("strict", True)
     with trio.fail_after(3600):

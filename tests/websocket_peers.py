@@ -53,9 +53,8 @@ async def answer_upgrade(stream: trio.abc.Stream, rest: bytes = b"") -> None:
     ]
     accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     head = (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-        + accept
-        + b"\r\n\r\n"
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
     await stream.send_all(head + rest)
 
@@ -88,7 +87,10 @@ async def limited_nursery() -> AsyncIterator[trio.Nursery]:
 
 @asynccontextmanager
 async def open_peer(script: Script) -> AsyncIterator[str]:
-    """Run a script for one client; leaving waits for the script's end, which proves that the client's socket is closed."""
+    """Run a script for one client.
+
+    Leaving waits for the end of the script, which proves that the client's socket is closed.
+    """
     finished = trio.Event()
 
     async def handle(stream: trio.SocketStream) -> None:

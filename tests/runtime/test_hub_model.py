@@ -32,7 +32,7 @@ KINDS: list[type[Event]] = [Event, Text, LongText, Audio]
 
 @define
 class View:
-    """A stream, and the list of what it is going to say: numbers of events, and a negative number for a gap of so many."""
+    """A stream, and what it should say: numbers of events, and -n for a gap of n events."""
 
     stream: EventStream[Event]
     kind: type[Event]

@@ -1,4 +1,4 @@
-"""A session with a server in memory that says exactly what a test tells it to: its streams and updates."""
+"""The streams and updates of a session, with a server that says what a test tells it to."""
 
 from __future__ import annotations
 
@@ -208,7 +208,8 @@ async def test_an_event_from_the_future_is_delivered_without_a_word(
     ("message", "kind"),
     [
         (
-            '{"type": "error", "event_id": "event_1", "error": {"message": 5, "type": "my secret text"}}',
+            '{"type": "error", "event_id": "event_1", '
+            '"error": {"message": 5, "type": "my secret text"}}',
             "error",
         ),
         ("my secret text", ""),

@@ -457,7 +457,7 @@ async def test_what_the_library_sends_itself_does_not_answer_for_what_is_awaited
 
 
 async def life_of_a_talk(scope: trio.CancelScope, canceller: CancelAt) -> bool:
-    """Everything there is to talk with, with a cancellation somewhere; whether the end was reached."""
+    """Talk in every way, with a cancellation somewhere; return whether the end was reached."""
     before, start = tasks(), trio.current_time()
     is_done = False
     with scope:

@@ -196,7 +196,7 @@ async def test_a_refusal_that_does_not_name_the_event_is_told_by_the_item_it_quo
 
 
 @pytest.mark.parametrize("number", range(4), ids=["insert", "delete", "retrieve", "truncate"])
-async def test_what_concerns_an_item_may_be_cancelled_refused_or_ended_and_the_next_one_gets_its_own_answer(
+async def test_what_concerns_an_item_may_be_cancelled_refused_or_ended_and_the_next_is_acknowledged(
     number: int, autojump_clock: MockClock
 ) -> None:
     outcomes: list[str] = []

@@ -262,7 +262,7 @@ async def test_less_than_100_ms_cannot_be_committed_and_nothing_is_sent(
         wire = session.wire()
         with pytest.raises(
             LocalProtocolError,
-            match=f"cannot commit {milliseconds} ms of audio: at least 100 ms must have been appended",
+            match=f"cannot commit {milliseconds} ms of audio: at least 100 ms must have been",
         ):
             await session.commit_audio()
         if milliseconds:

@@ -149,7 +149,7 @@ async def test_outputs_that_the_server_refuses_do_not_hurt(autojump_clock: MockC
 async def open_busy() -> AsyncIterator[
     tuple[Session, Server, EventStream[WireRecord], EventStream[ToolCallFinished]]
 ]:
-    """A session with a call that runs, one that waits for its turn and one that waits for approval."""
+    """A session with a call that runs, one that is queued and one that waits for approval."""
     async with open_served([wait, look, look_if_allowed], tool_concurrency=1) as (session, server):
         wire, finished = session.wire(), session.events(ToolCallFinished)
         await serve_calls(

@@ -194,7 +194,7 @@ async def test_the_output_is_queued_before_the_end_is_told(autojump_clock: MockC
 async def open_interruptible() -> AsyncIterator[
     tuple[Session, Server, EventStream[WireRecord], EventStream[ToolCallFinished]]
 ]:
-    """A session whose server has called a tool that wishes to be stopped, and one that does not; both run."""
+    """A session in which two tools run: one that wants to be interrupted, and one that does not."""
     async with open_served([tool(wait.function, name="keep"), wait_in_vain]) as (session, server):
         wire, finished, started = (
             session.wire(),

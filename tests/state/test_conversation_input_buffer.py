@@ -19,7 +19,7 @@ MS = 24
 
 
 def appended(*milliseconds: int, capacity_ms: int = 60_000) -> InputBuffer:
-    """A buffer to which pieces of these lengths were appended; each sample is the millisecond it belongs to."""
+    """A buffer with pieces of these lengths; each sample is the millisecond it belongs to."""
     buffer = InputBuffer(capacity_ms)
     start = 0
     for length in milliseconds:

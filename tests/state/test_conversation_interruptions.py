@@ -138,9 +138,7 @@ def test_stragglers_of_an_interrupted_response_are_marked_and_not_mixed_in() -> 
     assert (item.audio_ms, item.transcript) == (10, "Hello")
 
 
-def test_the_words_of_an_interrupted_answer_are_what_the_model_remembers_and_nobody_prints_them() -> (
-    None
-):
+def test_the_words_of_an_interrupted_answer_are_what_the_model_remembers() -> None:
     conversation = answering()
     item = item_of(conversation)
     tell(conversation, words("Hello"), started(0, "item_2"))

@@ -259,9 +259,7 @@ def item_done(item: McpCall | McpApprovalResponse) -> ConversationItemDone:
     return ConversationItemDone(event_id="event", item=item)
 
 
-def test_the_model_is_asked_to_reply_when_the_service_has_run_a_call_after_the_end_of_the_response() -> (
-    None
-):
+def test_the_model_is_asked_to_reply_when_the_service_has_run_a_call() -> None:
     turns, wish = with_response_under_way()
     end = done("r")
     assert turns.apply(hosted_begins("r", hosted())) == ()

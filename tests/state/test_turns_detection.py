@@ -148,7 +148,7 @@ def test_turning_turn_detection_off_releases_the_follow_up() -> None:
 
 
 @pytest.mark.parametrize("interrupts", [True, False])
-def test_a_response_that_outlasts_the_users_turn_is_followed_up_since_turn_detection_could_not_answer(
+def test_a_response_that_outlasts_the_users_turn_is_followed_up(
     interrupts: bool,
 ) -> None:
     turns = open_turns(ServerVad(interrupt_response=interrupts))

@@ -108,7 +108,7 @@ Message = tuple[
 
 
 class StrictServer(RuleBasedStateMachine):
-    """Turns on one end, the protocol's rules to the letter on the other, and messages under way in both directions in between.
+    """Turns on one end, the protocol's rules on the other, and messages under way in between.
 
     "Only one response can write to the default Conversation at a time", "the server will not
     continue by itself after a function call", and turn detection may create a response at any time:

@@ -292,9 +292,7 @@ async def test_leaving_says_goodbye_and_closes_the_socket_within_the_close_timeo
     assert count_tasks() == before
 
 
-async def test_leaving_because_of_an_exception_says_going_away_and_the_exception_leaves_unchanged() -> (
-    None
-):
+async def test_leaving_by_an_exception_says_going_away_and_the_exception_leaves_unchanged() -> None:
     ends, seen_ends = trio.open_memory_channel[Close | None](0)
 
     async def handler(transport: Transport, _request: HandshakeRequest) -> None:
