@@ -103,6 +103,7 @@ def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> End
     }
     if isinstance(url, Endpoint):
         return evolve(url, **given)
+    # Never for an `Endpoint`: a key of OpenAI's must not travel to another service by accident.
     given.setdefault("api_key", os.environ.get("OPENAI_API_KEY") or None)
     endpoint = Endpoint(url=url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, **given)
     if endpoint.api_key is None and endpoint.url.partition("://")[2].startswith("api.openai.com"):
@@ -138,6 +139,7 @@ async def open_transport(
     url = endpoint.target(kind, model)
     key = endpoint.api_key
     if callable(key):
+        # Fetching the key counts as connecting: there is one time limit for both.
         deadline = trio.current_time() + timeout
         key = await _fetch_key(key, deadline)
         timeout = max(0.0, deadline - trio.current_time())

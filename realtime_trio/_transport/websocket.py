@@ -216,6 +216,7 @@ class WebSocketTransport:
             except ConnectionClosed as ended:
                 self._close_as(ended.reason)
             except (trio.Cancelled, KeyboardInterrupt):
+                # Half a frame may have been written: nothing can be sent behind it any more.
                 self._close(Close(ABNORMAL_CLOSURE, "a send was cancelled half way"))
                 self.drop()
                 raise
@@ -303,8 +304,10 @@ class WebSocketTransport:
 
     async def _serve(self, handshake: _Handshake) -> None:
         async with trio.open_nursery() as nursery:
+            # A reader whose stream ends during the handshake leaves that waiting for ever.
             nursery.start_soon(self._watch_handshake, nursery.cancel_scope)
             self._connection = await handshake(nursery, self._tap)
+            # The recording is for failures only, and would go on with all that is received.
             self._tap.opening = None
             self._opened.set()
             nursery.start_soon(self._pump_loop)
@@ -389,6 +392,7 @@ class WebSocketTransport:
             self._closed = close
 
     def _close_as(self, reason: CloseReason | None) -> None:
+        # trio-websocket gives no reason for a connection that broke; the tap has seen it.
         if reason is None or (reason.code == ABNORMAL_CLOSURE and not reason.reason):
             self._close(Close(ABNORMAL_CLOSURE, self._tap.ending or "the connection broke"))
         else:
@@ -492,8 +496,10 @@ async def run_websocket(
             with _connect_limit(settings, start, peer):
                 await transport.wait_opened(peer)
         except BaseException:
+            # The service task is shielded, and the nursery would wait for it.
             transport.drop()
             raise
+        # Until the body has returned, as opposed to raised.
         farewell = GOING_AWAY
         try:
             yield transport
@@ -506,6 +512,7 @@ async def run_websocket(
 def _handshake_failure(peer: str, error: Exception | None, received: bytes) -> ConnectionFailed:
     if isinstance(error, ConnectionFailed):
         return error
+    # In the order of what says most: our own words, the server's, and what it was not.
     if isinstance(error, ConnectionRejected):
         return _rejection(peer, error.status_code, error.body or b"")
     if error is not None or (received and not received.startswith(b"HTTP/")):
