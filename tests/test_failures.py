@@ -651,7 +651,8 @@ async def test_ctrl_c_in_the_block_leaves_as_it_is(open_: Open) -> None:
 
 PROGRAM = """
 import sys, trio
-from realtime_trio import InputAudioBufferCommit, open_connection, open_session
+from realtime_trio import open_connection, open_session
+from realtime_trio.events import InputAudioBufferCommit
 
 async def main():
     open_ = {"open_session": open_session, "open_connection": open_connection}[sys.argv[1]]
