@@ -1,4 +1,4 @@
-"""One WebSocket life with typed events: the thin primitive under a session, and a tool of its own for those who want no more.
+"""One WebSocket life with typed events: the thin primitive under a session.
 
 Owns the way from an address and a key to an open connection, and the translation of messages to
 events on it.  Refuses to know what the events mean: no conversation, no tools, no reflexes.
@@ -31,7 +31,9 @@ _logger = logging.getLogger("realtime_trio")
 
 
 class ConnectOptions(TypedDict, total=False):
-    """How to reach a service and how to behave on the wire; every `open_...` function takes these keywords.
+    """How to reach a service and how to behave on the wire.
+
+    Every `open_...` function takes these keywords.
 
     Attributes:
         api_key: Key, or an async function that returns one.  Default: the environment variable
@@ -101,6 +103,7 @@ def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> End
     }
     if isinstance(url, Endpoint):
         return evolve(url, **given)
+    # Never for an `Endpoint`: a key of OpenAI's must not travel to another service by accident.
     given.setdefault("api_key", os.environ.get("OPENAI_API_KEY") or None)
     endpoint = Endpoint(url=url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, **given)
     if endpoint.api_key is None and endpoint.url.partition("://")[2].startswith("api.openai.com"):
@@ -122,19 +125,21 @@ def websocket_settings(options: ConnectOptions) -> WebSocketSettings:
 async def open_transport(
     endpoint: Endpoint, kind: SessionKind, model: str | None, options: ConnectOptions
 ) -> AsyncIterator[Transport]:
-    """Connect to a service and let messages through as they are; the ground that connections and sessions stand on.
+    """Connect to a service and let messages through as they are.
 
     Raises:
         ConnectionFailed: Not connected, for whatever reason.
         LocalProtocolError: An argument is unusable; nothing was sent.
     """
-    # Loaded by whoever connects: with trio-websocket comes h11, and half as much again to import.
+    # Loaded only when something connects: trio-websocket brings h11, and makes the import of the
+    # package half as long again.
     from realtime_trio._transport.websocket import open_websocket
 
     timeout = websocket_settings(options).connect_timeout
     url = endpoint.target(kind, model)
     key = endpoint.api_key
     if callable(key):
+        # Fetching the key counts as connecting: there is one time limit for both.
         deadline = trio.current_time() + timeout
         key = await _fetch_key(key, deadline)
         timeout = max(0.0, deadline - trio.current_time())
@@ -162,20 +167,24 @@ async def _fetch_key(fetch: Callable[[], Awaitable[str]], deadline: float) -> st
 
 
 def check_options(options: Mapping[str, object], *allowed: type) -> None:
-    """Raise TypeError for a keyword that none of the `allowed` typed dictionaries has, as Python does for a misspelt argument."""
+    """Raise TypeError for a keyword that none of the `allowed` typed dictionaries has.
+
+    Python does so for a misspelt argument, but not for `**options: Unpack[...]`.
+    """
     names = {name for group in allowed for name in group.__annotations__}
     if unknown := options.keys() - names:
         raise TypeError(
-            f"unexpected keyword {', '.join(map(repr, sorted(unknown)))}; allowed are {', '.join(sorted(names))}"
+            f"unexpected keyword {', '.join(map(repr, sorted(unknown)))}; "
+            f"allowed are {', '.join(sorted(names))}"
         )
 
 
 class Connection:
     """Typed events over one open connection.  Made by `open_connection`.
 
-    One task receives and one task sends.  Nothing is done on its own but answering and sending
-    pings, and that only while `receive` is called now and then: a connection nobody reads from is
-    given up by both sides.
+    One task receives and one task sends.  All it does by itself is to send and to answer pings, and
+    that only while `receive` is called now and then: a connection that nobody reads from is given
+    up by both sides.
     """
 
     def __init__(self, transport: Transport, codec: Codec) -> None:
@@ -185,7 +194,7 @@ class Connection:
 
     @property
     def closed(self) -> Close | None:
-        """How the connection ended, with the WebSocket close code and reason; None while it is open."""
+        """How the connection ended, with close code and reason; None while it is open."""
         return self._transport.closed
 
     async def send(self, event: ClientEvent) -> None:
@@ -239,19 +248,25 @@ class Connection:
         return self
 
     async def __anext__(self) -> ServerEvent:
-        """Wait for the next event; a normal close ends the iteration, any other end raises `ConnectionLost`."""
+        """Wait for the next event.
+
+        A normal close ends the iteration, any other end raises `ConnectionLost`.
+        """
         try:
             return await self.receive()
         except SessionClosed:
             raise StopAsyncIteration from None
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        """Close the connection with this code and reason; leaving the block does it with 1000.  Idempotent, bounded, never cancelled."""
+        """Close the connection with this code and reason; leaving the block does it with 1000.
+
+        Idempotent, bounded by the close timeout, never cancelled.
+        """
         await self._transport.aclose(code, reason)
 
 
 def decode(codec: Codec, message: str | bytes) -> ServerEvent:
-    """Decode one message from the server and log what deserves it: sizes and types always, problems once they occur, never content.
+    """Decode one message from the server and log it: its size and type, never its content.
 
     Binary messages have no place in the protocol; they are decoded all the same, since some servers
     send text that way.
@@ -277,11 +292,12 @@ async def open_connection(
     kind: SessionKind = SessionKind.REALTIME,
     **options: Unpack[ConnectOptions],
 ) -> AsyncIterator[Connection]:
-    """Connect to a Realtime service: typed events and nothing else.  The block owns the connection and closes it.
+    """Connect to a Realtime service: typed events and nothing else.
 
-    The connection is open when the block is entered, but the service may still refuse it: it
-    answers every handshake, and reports a wrong key or model as an `ErrorEvent` followed by a
-    close.  `open_session` waits for that; here you see it as it comes.
+    The block owns the connection and closes it.  The connection is open when the block is entered,
+    but the service may still refuse it: it answers every handshake, and reports a wrong key or
+    model as an `ErrorEvent` followed by a close.  `open_session` waits for that; here you see it as
+    it comes.
 
     Args:
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`

@@ -1,11 +1,11 @@
-"""What went over the wire, kept in a file: one JSON object a line, written while the session runs, and read back as values.
+"""What went over the wire, kept in a file: written while the session runs, and read back.
 
 Owns the file format and what is left out of it.  Refuses to know sessions: it takes a stream of
 wire records, as `session.wire()` gives it.
 
 The first line is `{"version": 1, "kind": ..., "model": ...}`, every other one a record: `{"time":
 seconds since the first record, "source": "client" or "server", "event": the message}`.  A message
-that was no JSON object stands there as what it was.  Where records were missed, because the disk
+that was not a JSON object stands there as it was.  Where records were missed, because the disk
 did not keep up, `{"dropped": n}` stands in their place.  Events are always written in today's
 dialect.
 """
@@ -55,9 +55,8 @@ VERSION: Final = 1
 SECRET: Final = "<secret>"
 """Stands where a secret was."""
 
-_BATCH: Final = (
-    256  # records written at once: enough for a burst, and at most some megabytes of text
-)
+_BATCH: Final = 256
+"""Records written at once: enough for a burst, and at most some megabytes of text."""
 _KIND_NAMES: Final = frozenset(kind.value for kind in SessionKind)
 
 
@@ -68,7 +67,7 @@ class WireRecord:
     time: float
     """When it was received or was about to be written, in seconds of `trio.current_time()`."""
     source: Literal["client", "server"]
-    """Who sent it."""
+    """Which side sent it."""
     event: Event
     """What was sent."""
 
@@ -76,8 +75,8 @@ class WireRecord:
 # --- changing parts of a value --------------------------------------------------------------------
 
 Replace = Callable[[str, object], object]
-"""Given the name of a field and its value, returns what shall stand there: another value, or the
-same object to leave it alone."""
+"""Given the name of a field and its value, returns what should stand there: another value, or
+the same object to leave it alone."""
 
 
 def rewrite(value: _T, replace: Replace, name: str = "") -> _T:
@@ -113,7 +112,8 @@ def _rewrite(value: object, replace: Replace, name: str) -> object:
             for key, old in fields.items()
             if (new := _rewrite(old, replace, key)) is not old
         }
-        return attrs.evolve(value, **changed) if changed else value  # type: ignore[misc]  # it is an instance of an attrs class
+        # An instance of an attrs class, which the type checker cannot know.
+        return attrs.evolve(value, **changed) if changed else value  # type: ignore[misc]
     return value
 
 
@@ -187,7 +187,10 @@ def _mark(audio: AudioData) -> str:
 
 
 class _Silence:
-    """Puts silence where audio was scrubbed.  It has to follow the session, since silence is not the same in every format."""
+    """Puts silence where audio was scrubbed.
+
+    It has to follow the session, since silence is not the same in every format.
+    """
 
     def __init__(self) -> None:
         self._input: str | None = None
@@ -270,7 +273,9 @@ class _Scribe:
                 else event.raw
             )
             return header + write_json({"time": time, "source": record.source, "event": raw}) + "\n"
-        return f'{header}{{"time":{time!r},"source":"{record.source}","event":{self._codecs[record.source].encode(event)}}}\n'
+        # Put together as text, since the codec writes text: reading it back would cost more.
+        text = self._codecs[record.source].encode(event)
+        return f'{header}{{"time":{time!r},"source":"{record.source}","event":{text}}}\n'
 
     def gap(self, dropped: int) -> str:
         """The line that stands for records that were missed."""
@@ -323,9 +328,8 @@ async def open_recording(
     file = await trio.to_thread.run_sync(partial(io.FileIO, path, "w"), limiter=limiter)
 
     async def write(text: str) -> None:
-        with trio.CancelScope(
-            shield=True
-        ):  # bounded by the disk; what was taken off the stream is written
+        # Bounded by the disk alone, since what was taken off the stream is to be written.
+        with trio.CancelScope(shield=True):
             failure = await trio.to_thread.run_sync(_append, file, text, limiter=limiter)
         if failure is not None:
             services.fail(failure)
@@ -335,7 +339,8 @@ async def open_recording(
             while text := await _next(wire, scribe):
                 await write(text)
         finally:
-            await write(_waiting(wire, scribe, math.inf) + scribe.header())  # noqa: ASYNC102 - `write` is shielded
+            rest = _waiting(wire, scribe, math.inf) + scribe.header()
+            await write(rest)  # noqa: ASYNC102 - `write` is shielded
 
     with file:
         async with open_service_nursery() as services:
@@ -344,7 +349,10 @@ async def open_recording(
 
 
 def _append(file: io.FileIO, text: str) -> OSError | None:
-    """Hand text to the system, which keeps it even if this program crashes; say what was in the way."""
+    """Hand text to the system, which keeps it even if this program crashes.
+
+    Returns what was in the way, so that the caller's thread need not raise.
+    """
     rest = memoryview(text.encode())
     try:
         while rest:
@@ -408,7 +416,7 @@ class Recording:
         )
 
     def lines(self, *, scrub_audio: bool = False, scrub_secrets: bool = True) -> Iterator[str]:
-        """The lines of the file that `read_recording` reads; for the arguments see `open_recording`."""
+        """The lines of a file that `read_recording` reads; the arguments are `open_recording`'s."""
         scribe = _Scribe(scrub_audio=scrub_audio, scrub_secrets=scrub_secrets)
         yield scribe.header(self.kind, self.model)
         yield from map(scribe.record, self.records)
@@ -419,17 +427,16 @@ class Recording:
 def read_recording(path: str | os.PathLike[str]) -> Recording:
     """Read a file that `open_recording` wrote, also one whose last line a crash has cut off.
 
-    Events are as they were on the wire; what was no event of this version is an `UnknownEvent`
+    Events are as they were on the wire; what was not an event of this version is an `UnknownEvent`
     again, and audio that was scrubbed is silence of the same length.  The file is read as a whole.
 
     Raises:
-        LocalProtocolError: This is no such file, or it is damaged; the message names the line.
+        LocalProtocolError: The file is not a recording, or is damaged; the message names the line.
         OSError: The file cannot be read.
     """
     with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
-        *lines, _ = file.read().split(
-            "\n"
-        )  # after the last newline there is nothing, or what a crash has left of a line
+        # After the last newline there is nothing, or what a crash has left of a line.
+        *lines, _ = file.read().split("\n")
     kind, model = _read_header(lines, path)
     codecs = {"client": Codec(Role.SERVER, kind=kind), "server": Codec(Role.CLIENT, kind=kind)}
     silence = _Silence()
@@ -449,7 +456,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
                 dropped += count
             case _:
                 raise LocalProtocolError(
-                    f"line {number} of {os.fspath(path)} is no record of a recording"
+                    f"line {number} of {os.fspath(path)} is not a record of a recording"
                 )
     return Recording(kind=kind, model=model, records=tuple(records), dropped=dropped)
 
@@ -465,11 +472,12 @@ def _read_header(
         } if kind in _KIND_NAMES:
             if version != VERSION:
                 raise LocalProtocolError(
-                    f"{os.fspath(path)} is a recording of version {version}; this library reads version {VERSION}"
+                    f"{os.fspath(path)} is a recording of version {version}; "
+                    f"this library reads version {VERSION}"
                 )
             return SessionKind(kind), model
     raise LocalProtocolError(
-        f"{os.fspath(path)} is no recording: its first line is not the header of one"
+        f"{os.fspath(path)} is not a recording: its first line is not the header of one"
     )
 
 

@@ -36,11 +36,14 @@ def coverage(*arguments: str) -> subprocess.CompletedProcess[str]:
 def own_tests(module: str) -> tuple[Path, ...]:
     """The test files that must cover a module alone: test_NAME.py, and test_NAME_THEME.py of it."""
     parts = [part.strip("_") for part in module.split(".")]
+    # The tests of a room are in a folder of its name, so that two rooms may have modules of one
+    # name; those of a module at the top are anywhere.
+    room = TESTS / parts[0] if (TESTS / parts[0]).is_dir() else TESTS
     for end in range(len(parts), 0, -1):
         for start in range(end):
             name = "_".join(parts[start:end])
-            if files := sorted(TESTS.rglob(f"test_{name}.py")):
-                return (*files, *sorted(TESTS.rglob(f"test_{name}_*.py")))
+            if files := sorted(room.rglob(f"test_{name}.py")):
+                return (*files, *sorted(room.rglob(f"test_{name}_*.py")))
     return ()
 
 

@@ -499,11 +499,15 @@ def test_a_last_line_that_a_crash_has_cut_off_is_ignored(path: Path) -> None:
             '{"version": 2, "kind": "realtime", "model": null}\n',
             "version 2; this library reads version 1",
         ),
-        ('{"version": 1, "kind": "realtime", "model": null}\n{"time": 0}\n', "line 2 .* no record"),
-        ('{"version": 1, "kind": "realtime", "model": null}\nhm\n', "line 2 .* no record"),
         (
-            '{"version": 1, "kind": "realtime", "model": null}\n{"time": 0, "source": "me", "event": {}}\n',
-            "line 2 .* no record",
+            '{"version": 1, "kind": "realtime", "model": null}\n{"time": 0}\n',
+            "line 2 .* not a record",
+        ),
+        ('{"version": 1, "kind": "realtime", "model": null}\nhm\n', "line 2 .* not a record"),
+        (
+            '{"version": 1, "kind": "realtime", "model": null}\n'
+            '{"time": 0, "source": "me", "event": {}}\n',
+            "line 2 .* not a record",
         ),
     ],
 )

@@ -1,1 +1,1 @@
-"""What a session runs on: a nursery with one door for failure, streams of events, and the queue to the socket."""
+"""What a session runs on: a nursery, streams of events, and the queue to the socket."""

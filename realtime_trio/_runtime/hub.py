@@ -3,11 +3,12 @@
 Owns the buffers of everybody who listens to a session.  Refuses to know what an event is: a type to
 filter by is all it looks at.
 
-Theory of operation.  `publish` is synchronous and never waits, so that whoever reads the connection
-is never held up by a consumer.  Every stream has a buffer of its own (tee, not split).  A buffer
-that reaches its bound is closed for newcomers, which are only counted, until its consumer has taken
-everything out; the consumer then gets `SlowConsumer` in the place of the gap, and the buffer is
-open again.  Nothing is lost silently, and nothing from behind a gap is delivered before it.
+Theory of operation.  `publish` is synchronous and never waits, so that the task that reads the
+connection is never held up by a consumer.  Every stream has a buffer of its own (tee, not split).
+A buffer that reaches its bound is closed for newcomers, which are only counted, until its consumer
+has taken everything out; the consumer then gets `SlowConsumer` in the place of the gap, and the
+buffer is open again.  Nothing is lost silently, and nothing from behind a gap is delivered before
+it.
 
 The hub holds buffers and users hold streams, so a stream that nobody references any more can be
 noticed and its buffer dropped.  That may happen inside any line of any thread, so it only sets
@@ -86,7 +87,7 @@ class EventHub(Generic[E]):
         return len(self._buffers)
 
     def publish(self, event: E) -> None:
-        """Append `event` to every stream that asked for its type, and wake the tasks that wait there.
+        """Append an event to every stream that asked for its type, and wake those who wait there.
 
         Never blocks and never raises; takes time proportional to the number of interested streams.
         After `close` it does nothing.
@@ -101,6 +102,7 @@ class EventHub(Generic[E]):
                 for buffer in self._buffers
                 if not buffer.types or issubclass(kind, buffer.types)
             )
+            # No route is remembered while events are kept: every event has to come by here.
             if self._kept is None:
                 self._routes[kind] = route
             else:
@@ -149,14 +151,14 @@ class EventHub(Generic[E]):
     def subscribe(
         self, *types: type, capacity: int | None = None, kept: bool = True
     ) -> EventStream[object]:
-        """Open a stream of what is published from now on, and of what was kept if this is the first subscription.
+        """Open a stream of what is published from now on.
 
-        After `close` the stream has ended already, but still delivers what was kept if nobody had
-        subscribed before.
+        The first subscription also gets the events that were kept for it.  After `close` the stream
+        has ended already, but still delivers what was kept if nobody had subscribed before.
 
         Args:
-            types: Only instances of these types, or of their subclasses, are delivered.  None
-                given: everything.
+            types: Only instances of these types, or of their subclasses, are delivered; everything
+                if none is given.
             capacity: Bound of this stream's buffer in events, at least 1; the hub's default if
                 None.  Kept events are delivered beyond it.
             kept: Take what was kept.  False leaves it for the next subscription, and begins at the
@@ -193,10 +195,9 @@ class EventHub(Generic[E]):
         return EventStream(self, buffer)
 
     def close(self, error: Exception | None = None) -> None:
-        """End all streams: each delivers what it has buffered, then ends, or raises `error` if one is given.
+        """End all streams: each delivers what it has buffered, then ends or raises `error`.
 
-        Every later receive raises `error` again.  Closing twice does nothing; the first error
-        stands.
+        Every later receive raises `error` again.  Idempotent; the first error stands.
         """
         if self._closed:
             return
@@ -216,7 +217,8 @@ class EventHub(Generic[E]):
             self._kept_out[type(event)] += 1
 
     def _abandon(self, buffer: _Buffer[E]) -> None:
-        """Called when a stream is closed or garbage-collected, so possibly in the middle of anything: see the module's docstring."""
+        # Called when a stream is closed or garbage-collected, so possibly inside any line of any
+        # thread: it only sets flags, and the next `publish` or `subscribe` cleans up.
         buffer.discard()
         self._has_abandoned = True
 
@@ -245,6 +247,7 @@ class EventStream(Generic[E_co]):
         self._reading = False
         self._in_a_row = 0
         self._unsubscribe = weakref.finalize(self, hub._abandon, buffer)
+        # At exit nobody is left to be unsubscribed from, and trio is gone.
         self._unsubscribe.atexit = False
 
     @property
@@ -256,10 +259,11 @@ class EventStream(Generic[E_co]):
         return self
 
     async def __anext__(self) -> E_co:
-        """Wait for the next event; like `receive`, but ends the iteration when the stream has ended."""
+        """Wait for the next event; like `receive`, but the end of the stream ends the iteration."""
         buffer = self._buffer
         self._check_not_reading()
         if buffer.events and self._in_a_row < CHECKPOINT_EVERY - 1:
+            # Raises when cancelled, before an event is taken, and lets nobody else run.
             self._in_a_row += 1
             await trio.lowlevel.checkpoint_if_cancelled()
             return buffer.events.popleft()
@@ -312,7 +316,10 @@ class EventStream(Generic[E_co]):
             raise SessionClosed("this event stream has ended") from None
 
     def close(self) -> None:
-        """Unsubscribe and discard what is buffered; iteration ends, also for a task that is waiting.  Closing twice does nothing."""
+        """Unsubscribe and discard what is buffered.  Idempotent.
+
+        The iteration ends, also for a task that is waiting.
+        """
         self._unsubscribe()
         self._buffer.wake()
 
@@ -330,12 +337,13 @@ class EventStream(Generic[E_co]):
     def _check_not_reading(self) -> None:
         if self._reading:
             raise trio.BusyResourceError(
-                "another task is receiving from this event stream; give each task a stream of its own"
+                "another task is receiving from this event stream; "
+                "give each task a stream of its own"
             )
 
 
 class _Buffer(Generic[E]):
-    """What one stream has yet to deliver, in this order: events, then a gap of `dropped` events, then the end."""
+    """What one stream has yet to deliver: events, then a gap of `dropped` events, then the end."""
 
     __slots__ = ("capacity", "dropped", "ended", "error", "events", "sleeper", "types")
 
@@ -349,6 +357,7 @@ class _Buffer(Generic[E]):
         self.sleeper: trio.lowlevel.Task | None = None
 
     def put(self, event: E) -> None:
+        # After a gap nothing is added before it has been reported, or the order would be wrong.
         if self.dropped or len(self.events) >= self.capacity:
             self.dropped += 1
             return

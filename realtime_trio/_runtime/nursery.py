@@ -1,4 +1,4 @@
-"""One door for failure: a nursery for a session's own tasks from which at most one exception leaves.
+"""One door for failure: a nursery for a session's own tasks that raises at most one exception.
 
 Owns the tasks that serve a block (receiver, sender, workers) and the decision what the block ends
 with.  Refuses to know what they do.
@@ -96,11 +96,9 @@ class ServiceNursery:
     def _record(self, error: Exception) -> None:
         if not isinstance(error, RealtimeError):
             name = trio.lowlevel.current_task().name
-            cause, error = (
-                error,
-                InternalError(
-                    f"{name} ended with {type(error).__name__}; please report this with its traceback"
-                ),
+            cause = error
+            error = InternalError(
+                f"{name} ended with {type(cause).__name__}; please report this with its traceback"
             )
             error.__cause__ = cause
         self.fail(error)
@@ -130,6 +128,7 @@ async def open_service_nursery() -> AsyncIterator[ServiceNursery]:
             services = ServiceNursery(nursery)
             with body:
                 yield services
+            # Read before the next line: from there on every block has cancelled itself.
             cancelled_itself = services.cancel_called
             nursery.cancel_scope.cancel()
 
@@ -143,6 +142,7 @@ async def open_service_nursery() -> AsyncIterator[ServiceNursery]:
     if cancelled_itself and not cancelled_from_outside:
         user_error = _without_cancelled(user_error)
     if user_error is None and services.failure is not None and cancelled_from_outside:
+        # Raises: the cancellation from outside takes precedence over the failure.
         await trio.lowlevel.checkpoint_if_cancelled()
     _raise(user_error, instead_of=services.failure)
     _raise(services.failure)
@@ -180,14 +180,17 @@ def _errors(error: BaseException | None) -> list[BaseException]:
 
 
 def _without_cancelled(error: BaseException | None) -> BaseException | None:
-    """Take Cancelled out of a group; a group that has none comes back as the same object (`split` would rebuild it)."""
+    """Take Cancelled out of a group.
+
+    A group that has none comes back as the same object; `split` would rebuild it.
+    """
     if not any(isinstance(leaf, trio.Cancelled) for leaf in leaves_of(error)):
         return error
     return error.split(trio.Cancelled)[1] if isinstance(error, BaseExceptionGroup) else None
 
 
 def _raise(error: BaseException | None, *, instead_of: BaseException | None = None) -> None:
-    """Raise `error`, if there is one, with the context it had and a note about the error it displaces."""
+    """Raise `error`, if there is one, with its own context and a note on what it displaces."""
     if error is None:
         return
     if (

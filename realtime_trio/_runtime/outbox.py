@@ -1,8 +1,14 @@
 """What waits to be written to the socket, in the order it was sent.
 
 Owns the one queue between everybody who sends and the task that writes.  There are two lanes into
-it and one order: `put` is the user's and waits for a free slot, `post` is the library's own and
-never waits, since a reflex that waits for the network would deadlock the receiver.
+it and one order: users first `wait_for_room` and then `post`; the library's own reflexes only
+`post`, since a reflex that waited for the network would deadlock the receiver.
+
+Theory of operation.  A free slot is given away when a waiting task is woken, and not when that task
+runs: until then the slot is *promised*.  Without that, a task that finds room and does not have to
+wait would overtake those that waited, and the bound would be exceeded by as many as were woken.
+Whoever has waited therefore gives the promise back before anything else, and then posts without a
+checkpoint in between.
 """
 
 from __future__ import annotations
@@ -21,47 +27,42 @@ class Outbox(Generic[T]):
     """A FIFO with a bound for users and none for reflexes.
 
     Args:
-        capacity: How many entries may wait before `put` does.
+        capacity: How many entries may wait before `wait_for_room` does.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._entries: deque[T] = deque()
-        self._closed = False
-        self._in_hand = False
+        self._is_closed = False
+        self._is_paused = False
+        self._is_in_hand = False
+        """Whether the taker has an entry that has not been dealt with."""
         self._promised = 0
-        self._putters = trio.lowlevel.ParkingLot()
+        """Slots that belong to tasks which have been woken and have not run yet."""
+        self._waiters = trio.lowlevel.ParkingLot()
         self._taker = trio.lowlevel.ParkingLot()
         self._idle = trio.lowlevel.ParkingLot()
 
     @property
     def is_closed(self) -> bool:
         """Whether nothing can be enqueued any more."""
-        return self._closed
-
-    async def put(self, entry: T) -> None:
-        """Wait for a free slot and enqueue.  Who came first is first.
-
-        Cancel-safe: nothing was enqueued.
-
-        Raises:
-            SessionClosed: The outbox is closed, or was while this waited; nothing was enqueued.
-        """
-        await self.wait_for_room()
-        self.post(entry)
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        return self._is_closed
 
     async def wait_for_room(self) -> None:
-        """Wait for a free slot, or for the end; the slot is the caller's until its next checkpoint.  Who came first is first."""
+        """Wait for a free slot, or for the end.  First come, first served.
+
+        The slot is the caller's until its next checkpoint.
+
+        Cancel-safe: no slot is taken.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not self._closed and not self._has_room:
-            await self._putters.park()
-            # from waking up to running the slot was ours, or somebody who came later would have
-            # taken it
+        if not self._is_closed and not self._has_room:
+            await self._waiters.park()
+            # The slot was promised to us; `post` takes it in earnest.
             self._promised -= 1
-        if self._closed:
-            # whoever was cancelled by the failure that closed this is told that, and not the
-            # consequence
+        if self._is_closed:
+            # A failure may have closed this and cancelled the caller, too.  Then the caller is told
+            # of the cancellation, and not of its consequence, the closed queue.
             await trio.lowlevel.checkpoint()
 
     def post(self, entry: T) -> None:
@@ -70,7 +71,7 @@ class Outbox(Generic[T]):
         Raises:
             SessionClosed: The outbox is closed; nothing was enqueued.
         """
-        if self._closed:
+        if self._is_closed:
             raise SessionClosed("the session has ended; nothing can be sent any more")
         self._entries.append(entry)
         self._taker.unpark()
@@ -79,36 +80,56 @@ class Outbox(Generic[T]):
         """Wait for the oldest entry; None once the outbox is closed and empty.
 
         Calling it again says that the previous entry has been dealt with.
+
+        Cancel-safe: nothing was taken.
         """
-        self._in_hand = False
+        self._is_in_hand = False
         await trio.lowlevel.checkpoint_if_cancelled()
-        while not self._entries:
-            self._idle.unpark_all()
-            if self._closed:
-                return None
+        while self._is_paused or not self._entries:
+            if not self._entries:
+                self._idle.unpark_all()
+                if self._is_closed:
+                    return None
             await self._taker.park()
         entry = self._entries.popleft()
-        self._in_hand = True
+        self._is_in_hand = True
+        # Reflexes may have filled the slot that has just become free; then nobody is woken.
         if self._has_room:
-            self._promised += len(self._putters.unpark())
+            self._promised += len(self._waiters.unpark())
         return entry
 
+    def pause(self) -> None:
+        """Hand out no more entries until `resume`.  Idempotent.
+
+        What is sent meanwhile waits in its order, and users wait once the outbox is full.  An entry
+        that was taken before stays with its taker.
+        """
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Hand out entries again.  Idempotent."""
+        self._is_paused = False
+        self._taker.unpark()
+
     def close(self) -> None:
-        """Take no more entries; those who wait in `put` get `SessionClosed`, what is enqueued can still be taken.  Idempotent."""
-        self._closed = True
-        self._promised += len(self._putters.unpark_all())
+        """Take no more entries; what is enqueued can still be taken.  Idempotent.
+
+        Those who wait for room are woken, and get `SessionClosed` when they post.
+        """
+        self._is_closed = True
+        self._promised += len(self._waiters.unpark_all())
         self._taker.unpark_all()
 
     def discard(self) -> None:
         """Close, and forget what nobody will write any more.  Idempotent."""
         self.close()
         self._entries.clear()
-        self._in_hand = False
+        self._is_in_hand = False
         self._idle.unpark_all()
 
     async def wait_drained(self) -> None:
-        """Wait until everything that was enqueued has been dealt with."""
-        while self._entries or self._in_hand:
+        """Wait until everything that was enqueued has been dealt with, or is discarded."""
+        while self._entries or self._is_in_hand:
             await self._idle.park()
         await trio.lowlevel.checkpoint()
 

@@ -21,10 +21,8 @@ from realtime_trio._session.response_book import ResponseBook
 from realtime_trio._session.responses import FOLLOWED, Answer, LiveResponse
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
-from realtime_trio._state.turns import (
-    ResponseRequest,
-    Turns,
-)
+from realtime_trio._state.turns.actions import ResponseRequest
+from realtime_trio._state.turns.machine import Turns
 from realtime_trio.connection import check_options
 from realtime_trio.errors import LocalProtocolError, SessionClosed
 from realtime_trio.events import (

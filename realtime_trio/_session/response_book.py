@@ -7,9 +7,8 @@ When a response may be asked for, and which response answers which request, is d
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
 import trio
@@ -17,7 +16,8 @@ from attrs import define, field
 
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.responses import LiveResponse
-from realtime_trio._state.turns import (
+from realtime_trio._state.recent import Recent
+from realtime_trio._state.turns.actions import (
     Actions,
     Concluded,
     Failed,
@@ -25,9 +25,9 @@ from realtime_trio._state.turns import (
     ResponseRequest,
     Send,
     Started,
-    Turns,
     Withdrawn,
 )
+from realtime_trio._state.turns.machine import Turns
 from realtime_trio.errors import ServerError
 from realtime_trio.events import ClientEvent, ErrorDetail, Event, Response
 
@@ -59,7 +59,7 @@ class ResponseBook:
     def __init__(self, turns: Turns, post: Callable[[ClientEvent], None]) -> None:
         self._turns = turns
         self._post = post
-        self._reflexes: deque[str] = deque(maxlen=_REFLEXES)
+        self._reflexes = Recent(_REFLEXES)
         self._live: dict[ResponseRequest, LiveResponse] = {}
         self._waiters: dict[ResponseRequest, _Waiter] = {}
 
@@ -108,7 +108,7 @@ class ResponseBook:
             match action:
                 case Send(event=event):
                     assert event.event_id is not None
-                    self._reflexes.append(event.event_id)
+                    self._reflexes.add(event.event_id)
                     self._post(event)
                 # From here on `_id` and `_end` are this room's to set: a LiveResponse is what users
                 # hold, and they should not find these among its methods.
@@ -134,9 +134,8 @@ class ResponseBook:
         return request in self._live or request in self._waiters
 
     def _fail(self, request: ResponseRequest, error: Exception) -> None:
-        with suppress(ValueError):
-            # A refusal that somebody is told of is not benign.
-            self._reflexes.remove(str(request.event.event_id))
+        # A refusal that somebody is told of is not benign.
+        self._reflexes.discard(str(request.event.event_id))
         if live := self._live.pop(request, None):
             live._end(error)
         if waiter := self._waiters.pop(request, None):

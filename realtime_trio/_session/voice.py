@@ -29,7 +29,7 @@ from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
 from realtime_trio._state.open_calls import ForSession, OpenCalls, PostOutput, Publish, TellModel
-from realtime_trio._state.turns import Send
+from realtime_trio._state.turns.actions import Send
 from realtime_trio._state.utility_events import (
     Interrupted,
     ToolApprovalRequested,

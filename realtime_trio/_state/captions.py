@@ -17,6 +17,7 @@ from typing import Final
 
 from attrs import define, frozen
 
+from realtime_trio._state.recent import Recent
 from realtime_trio._state.utility_events import UtilityEvent
 from realtime_trio.events import (
     ConversationItemDeleted,
@@ -34,12 +35,16 @@ from realtime_trio.events import (
 PATIENCE: Final = 3
 """Complete lines that wait for one that is not.  Transcriptions run side by side and are about
 equally fast: one or two overtake."""
-_REMEMBERED: Final = 64  # Lines that are over, for stragglers; they follow within moments.
+_REMEMBERED: Final = 64
+"""Lines that are over, for stragglers; they follow within moments."""
 
 
 @frozen(kw_only=True)
 class Caption(UtilityEvent):
-    """What is known of one piece of speech.  Replaces what was told of the same `item_id` before."""
+    """What is known of one piece of speech.
+
+    Replaces what was told of the same `item_id` before.
+    """
 
     item_id: str
     """The user message.  The final caption of one comes before the first of the next, unless the
@@ -89,7 +94,7 @@ class Captions:
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
-        self._over: dict[str, None] = {}
+        self._over = Recent(_REMEMBERED)
 
     def apply(self, event: Event) -> tuple[Caption, ...]:
         """Take one server event; return the captions that can be told now."""
@@ -112,7 +117,7 @@ class Captions:
                 }
             case ConversationItemDeleted():
                 self._lines.pop(event.item_id, None)
-                self._end(event.item_id)
+                self._over.add(event.item_id)
             case _:
                 return ()
         return tuple(self._told())
@@ -153,17 +158,14 @@ class Captions:
 
     def _told(self) -> Iterator[Caption]:
         for line in list(self._lines.values()):
+            # An overdue line does not hold up the others, but is still told as it grows.
             if line.has_news:
                 yield line.caption()
             if line.is_final:
                 del self._lines[line.item_id]
-                self._end(line.item_id)
+                self._over.add(line.item_id)
             elif line.is_awaited and not line.is_overdue:
+                # The lines are in order, so everything from here on waits for this one.
                 if sum(later.is_final for later in self._lines.values()) < PATIENCE:
                     return
                 line.is_overdue = True
-
-    def _end(self, item_id: str) -> None:
-        self._over[item_id] = None
-        if len(self._over) > _REMEMBERED:
-            del self._over[next(iter(self._over))]

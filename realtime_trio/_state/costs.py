@@ -38,7 +38,10 @@ Older ones stay in the sums."""
 
 @frozen(kw_only=True)
 class Usage:
-    """Sums over a session.  Transcriptions of the user's speech are apart, since another model makes them at another price."""
+    """Sums over a session.
+
+    Transcriptions of the user's speech are apart, since another model makes them at another price.
+    """
 
     responses: int = 0
     """Responses that were billed, cancelled ones included."""
@@ -117,7 +120,10 @@ class Costs:
         return self._usage
 
     def of_response(self, response_id: str) -> ResponseUsage | None:
-        """What one response cost; None if it is not done, was not billed, or was thousands of responses ago."""
+        """What one response cost.
+
+        None if it is not done, was not billed, or was thousands of responses ago.
+        """
         return self._responses.get(response_id)
 
     @property
@@ -126,9 +132,13 @@ class Costs:
         return MappingProxyType(self._rate_limits)
 
     def apply(self, event: Event) -> None:
-        """Take one event; most are of no interest.  What is reported twice, or again with other numbers, counts once."""
+        """Take one event; most are of no interest.
+
+        What is reported more than once counts once, with the latest numbers.
+        """
         match event:
             case ResponseDone(response=response) if response.usage is not None:
+                # One without an id cannot be recognised when it is reported again.
                 before = _replace(
                     self._responses, response.id, response.usage if response.id else None
                 )
@@ -147,7 +157,10 @@ class Costs:
 
 
 def _replace(table: dict[_K, _V], key: _K, value: _V | None) -> _V | None:
-    """Store a value, letting go of the oldest if there are many; return the one it replaces.  Nothing is stored for None."""
+    """Store a value, letting go of the oldest if there are many; return the one it replaces.
+
+    Nothing is stored for None.
+    """
     before = table.pop(key, None)
     if value is not None:
         table[key] = value

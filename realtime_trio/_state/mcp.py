@@ -1,8 +1,8 @@
-"""Tools on MCP servers, which the service lists and calls by itself: what it does there, as utility events.
+"""Tools on MCP servers, which the service lists and calls by itself, as utility events.
 
 Owns what is under way: lists that are fetched, calls that run, approvals that are asked for.  Pure:
-it is told every server event.  It refuses to answer: who approves, and who asks for the model's
-reply, is somebody else's business.
+it is told every server event.  How an approval is sent is in `_session.approvals`; when the model
+is asked to reply is in `_state.turns`.
 
 Theory of operation.  The service reports everything twice over, in any order: as an event that
 names only the id of an item (`response.mcp_call.completed`), and as the item itself, which in turn
@@ -24,6 +24,7 @@ from typing import Final, TypeVar
 
 from attrs import define, evolve
 
+from realtime_trio._state.recent import Recent
 from realtime_trio._state.utility_events import (
     McpCallFinished,
     McpCallStarted,
@@ -157,16 +158,19 @@ class McpActivity:
         self._calls: dict[str, _Call] = {}
         self._requests: dict[str, McpApprovalRequest] = {}
         self._listed: dict[str, McpToolsListed] = {}
-        self._over: dict[str, None] = {}
+        self._over = Recent(_REMEMBERED)
 
     @property
     def pending_approvals(self) -> Mapping[str, McpApprovalRequest]:
-        """The approvals that were asked for and have no answer in the conversation yet, by id, oldest first; a copy."""
+        """The approvals that were asked for and not answered yet, by id, oldest first; a copy."""
         return dict(self._requests)
 
     @property
     def tools(self) -> Mapping[str, tuple[McpListedTool, ...]]:
-        """The tools of each MCP server, by its label, as last listed; a copy.  A list that was deleted does not count."""
+        """The tools of each MCP server, by its label, as last listed; a copy.
+
+        A list that was deleted does not count.
+        """
         return {label: listed.tools for label, listed in self._listed.items()}
 
     def apply(self, event: Event) -> tuple[UtilityEvent, ...]:
@@ -207,6 +211,7 @@ class McpActivity:
                     return self._tell_listing(event.item_id, listing)
             case McpListToolsFailed():
                 if listing := self._entry(self._listings, event.item_id, _Listing):
+                    # Ended at once: the item, which comes later, is an empty list and no news.
                     self._end(event.item_id)
                     label = None if listing.item is None else listing.item.server_label
                     return (McpToolsUnavailable(server_label=label, item_id=event.item_id),)
@@ -267,6 +272,7 @@ class McpActivity:
             return ()
         self._end(item_id)
         told = McpToolsListed(server_label=whole.server_label, tools=whole.tools, item_id=item_id)
+        # Taken out first, so that the newest list is the last one to be forgotten.
         self._listed.pop(told.server_label, None)
         self._listed[told.server_label] = told
         if len(self._listed) > _REMEMBERED:
@@ -274,7 +280,10 @@ class McpActivity:
         return (told,)
 
     def _entry(self, table: dict[str, _T], item_id: str, new: Callable[[], _T]) -> _T | None:
-        """What is known of an item, begun if it is new; None if it is over.  If there is too much, the oldest is given up."""
+        """What is known of an item, begun if it is new; None if it is over.
+
+        If too much is known, the oldest entry is given up.
+        """
         if item_id in self._over:
             return None
         entry = table.get(item_id)
@@ -288,6 +297,4 @@ class McpActivity:
         """Forget an item but for its id, so that nothing is told of it again."""
         for table in (self._listings, self._calls, self._requests):
             table.pop(item_id, None)
-        self._over[item_id] = None
-        if len(self._over) > _REMEMBERED:
-            del self._over[next(iter(self._over))]
+        self._over.add(item_id)

@@ -110,7 +110,10 @@ class UtilityEvent(Event):
 
 @frozen(kw_only=True)
 class ItemAppended(UtilityEvent):
-    """An item entered the conversation.  A user's item brings all its content; an item of a response is still to grow."""
+    """An item entered the conversation.
+
+    A user's item brings all its content; an item of a response has yet to grow.
+    """
 
     item: ConversationItem
     """The item; already in the conversation's `items`, at its place."""
@@ -132,7 +135,10 @@ class ItemUpdated(UtilityEvent):
 
 @frozen(kw_only=True)
 class ItemCompleted(UtilityEvent):
-    """An item has its final form: once per item, and not at all for one that was cut short.  A transcript of the user may follow."""
+    """An item has its final form: once per item, and not at all for one that was cut short.
+
+    A transcript of the user may follow.
+    """
 
     item: ConversationItem
     """The item."""
@@ -173,7 +179,10 @@ class Interrupted(UtilityEvent):
 
 @frozen(kw_only=True)
 class DeltaDropped(UtilityEvent):
-    """A straggler: something arrived for an item whose response was cancelled or is over, or that was truncated.  The item is unchanged."""
+    """A straggler: something arrived for an item that does not grow any more.
+
+    Its response was cancelled or is over, or it was truncated.  The item is unchanged.
+    """
 
     item: ConversationItem
     """The item it was for."""
@@ -183,7 +192,10 @@ class DeltaDropped(UtilityEvent):
 
 @frozen(kw_only=True)
 class ToolCallRequested(UtilityEvent):
-    """The model wants a function to be called, and the call is whole: once per call, after its `ItemCompleted`."""
+    """The model wants a function to be called, and the call is whole.
+
+    Comes once per call, after its `ItemCompleted`.
+    """
 
     call: FunctionCall
     """The call; its output must carry the same `call_id`."""
@@ -204,7 +216,10 @@ took too long, `cancelled` by the application, the user's speech or the end of t
 
 @frozen(kw_only=True)
 class ToolApprovalRequested(UtilityEvent):
-    """A call waits for somebody to say yes: `await session.approve(call)` or `await session.reject(call, reason)`."""
+    """A call waits for approval.
+
+    Decide with `await session.approve(call)` or `await session.reject(call, reason)`.
+    """
 
     call: FunctionCall | McpApprovalRequest
     """The call: of a tool of the session, or of one on an MCP server."""
@@ -212,7 +227,10 @@ class ToolApprovalRequested(UtilityEvent):
 
 @frozen(kw_only=True)
 class ToolCallStarted(UtilityEvent):
-    """A tool of the session begins to run: once per call, and not for one that is answered without running."""
+    """A tool of the session begins to run.
+
+    Comes once per call, and not for a call that is answered without running.
+    """
 
     call: FunctionCall
     """The call."""
@@ -230,12 +248,12 @@ class ToolCallProgress(UtilityEvent):
 
 @frozen(kw_only=True)
 class ToolCallFinished(UtilityEvent):
-    """A call of a tool of the session, or of one that nobody knows, has come to its end: once per call."""
+    """A call of a tool of the session, or of an unknown one, has come to its end: once per call."""
 
     call: FunctionCall
     """The call."""
     output: str
-    """What the model was told, usually JSON: of a tool that had answered early, its later message."""
+    """What the model was told, usually JSON.  If the tool had answered early: its later message."""
     attachments: tuple[InputImage, ...] = ()
     """Images that the model was shown with it."""
     duration: float
@@ -249,7 +267,10 @@ class ToolCallFinished(UtilityEvent):
 
 @frozen(kw_only=True)
 class McpToolsListed(UtilityEvent):
-    """The service has fetched the tools of an MCP server; from the next response on the model can call them."""
+    """The service has fetched the tools of an MCP server.
+
+    The model can call them from the next response on.
+    """
 
     server_label: str
     """Which server."""
@@ -279,7 +300,10 @@ class McpCallStarted(UtilityEvent):
 
 @frozen(kw_only=True)
 class McpCallFinished(UtilityEvent):
-    """A tool on an MCP server has answered or failed: once per call.  The session asks for the model's reply by itself."""
+    """A tool on an MCP server has answered or failed: once per call.
+
+    The session asks for the model's reply by itself.
+    """
 
     call: McpCall
     """The call, with `output` or `error`."""

@@ -1,9 +1,8 @@
-"""Moving whole messages between two peers: what a transport promises, and the in-memory one.
+"""Moving whole messages between two peers: what every transport promises.
 
-Owns the contract every transport keeps (`Transport`, `Close`), the mailbox they share (`Inbox`) and
-`memory_transport_pair`, which keeps the contract without a network.  The WebSocket that keeps it
-over one lives in `realtime_trio._websocket`.  A message is a `str` (a text frame) or `bytes` (a
-binary frame); nothing here knows what is inside.
+Owns the contract (`Transport`, `Close`).  How it is kept without a network is in
+`_transport.memory`, and over a WebSocket in `_transport.websocket`.  A message is a `str` (a text
+frame) or `bytes` (a binary frame); nothing here knows what is inside.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ NORMAL_CLOSURE = 1000
 GOING_AWAY = 1001
 NO_STATUS_RECEIVED = 1005
 ABNORMAL_CLOSURE = 1006
-_NEVER_SENT = frozenset(
-    {1004, NO_STATUS_RECEIVED, ABNORMAL_CLOSURE, 1015}
-)  # RFC 6455 section 7.4.1: not allowed in a close frame
+_NEVER_SENT = frozenset({1004, NO_STATUS_RECEIVED, ABNORMAL_CLOSURE, 1015})
+"""RFC 6455 section 7.4.1: not allowed in a close frame."""
 
 
 @attrs.frozen
@@ -35,7 +33,10 @@ class Close:
 
     @property
     def is_clean(self) -> bool:
-        """Whether this was a goodbye: 1000, or a close frame without a code (1005).  Everything else is a failure."""
+        """Whether this was a goodbye: 1000, or a close frame without a code (1005).
+
+        Everything else is a failure.
+        """
         return self.code in (NORMAL_CLOSURE, NO_STATUS_RECEIVED)
 
 
@@ -58,9 +59,9 @@ class Transport(Protocol):
     async def receive(self) -> tuple[str | bytes, ...]:
         """Wait for messages and return all that have arrived, at least one.
 
-        Returns `()` once the connection has ended, whoever ended it and however, and every message
-        that came before has been returned; then `closed` says how.  It never raises for anything
-        the peer does.
+        Returns `()` once the connection has ended, by either side and in whatever way, and every
+        message that came before has been returned; then `closed` says how.  It never raises for
+        anything the peer does.
 
         Cancel-safe: nothing is lost.
         """

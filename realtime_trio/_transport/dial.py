@@ -1,4 +1,4 @@
-"""From a URL to the byte stream a WebSocket can run on: checking the URL, choosing a proxy, TCP, TLS.
+"""From a URL to the byte stream a WebSocket can run on: the URL, the proxy, TCP and TLS.
 
 Owns every way in which getting there fails, and the rule that messages show
 `scheme://host:port/path` and nothing else of a URL: user names, passwords and query values may be
@@ -35,7 +35,7 @@ _VISIBLE_ASCII = re.compile(r"[!-~]+")
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """The parts of a checked `ws://` or `wss://` URL.  Its `str` is what may be shown to anybody."""
+    """The parts of a checked `ws://` or `wss://` URL.  Its `str` has no secrets."""
 
     scheme: str
     host: str
@@ -52,7 +52,7 @@ class Target:
 
     @property
     def host_header(self) -> str:
-        """What the HTTP request names as its host: the port only where it is not the scheme's own."""
+        """Value of the Host header: with the port only where it is not the scheme's own."""
         host = _bracketed(self.host)
         return host if self.port == _WEBSOCKET_PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -86,16 +86,19 @@ def parse_url(url: str) -> Target:
 
 @functools.cache
 def default_ssl_context() -> ssl.SSLContext:
-    """Give the shared context that checks certificates against the system's authorities.  Loading those takes 29 ms, so: once."""
+    """Give the shared context that checks certificates against the system's authorities.
+
+    It is made once, since loading the authorities takes 29 ms.
+    """
     return ssl.create_default_context()
 
 
 async def open_stream(
     target: Target, *, ssl_context: ssl.SSLContext | None, proxy: str | None
 ) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-    """Connect to a target, through a proxy where one is to be used, and finish the TLS handshake for `wss`.
+    """Connect to a target, by way of a proxy if need be, with TLS for `wss`.
 
-    Cancelling it is safe: no socket is left.
+    Cancel-safe: no socket is left.
 
     Args:
         target: Where to.
@@ -129,6 +132,7 @@ async def _start_tls(
     try:
         await tls.do_handshake()
     except trio.BrokenResourceError as error:
+        # Closed without awaiting anything, so that it is closed even when cancelled.
         stream.socket.close()
         raise ConnectionFailed(
             f"TLS with {target} failed: {_tls_reason(error.__cause__)}"
@@ -140,9 +144,8 @@ async def _start_tls(
 
 
 async def _open_through_proxy(target: Target, proxy: str) -> trio.SocketStream:
-    parts, host, port = _split(
-        proxy if "://" in proxy else "http://" + proxy, "proxy URL"
-    )  # the environment often has a bare host:port
+    # The environment often has a bare host:port.
+    parts, host, port = _split(proxy if "://" in proxy else "http://" + proxy, "proxy URL")
     if parts.scheme not in _PROXIES:
         raise LocalProtocolError(
             f"proxy scheme {parts.scheme!r} is not supported; use one of {', '.join(_PROXIES)}"
@@ -163,9 +166,8 @@ async def _open_through_proxy(target: Target, proxy: str) -> trio.SocketStream:
         port,
         username=None if parts.username is None else urllib.parse.unquote(parts.username),
         password=None if parts.username is None else urllib.parse.unquote(parts.password or ""),
-        rdns=parts.scheme
-        # everybody else resolves names for us, which also keeps the look-up off our network
-        != "socks4",
+        # All but SOCKS4 resolve names for us, which also keeps the look-up off our network.
+        rdns=parts.scheme != "socks4",
     )
     try:
         return trio.SocketStream(
@@ -193,7 +195,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _split(url: str, what: str) -> tuple[urllib.parse.SplitResult, str, int | None]:
-    """Take a URL apart into parts, ASCII host and port.  Its errors quote nothing: a misplaced slash turns a password into a port."""
+    """Take a URL apart into parts, ASCII host and port.
+
+    Its errors quote nothing: a misplaced slash turns a password into a port.
+    """
     try:
         parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -225,9 +230,8 @@ def _os_reason(error: OSError) -> str:
         and isinstance(first := attempts.exceptions[0], OSError)
         and first.errno is not None
     ):
-        return os.strerror(
-            first.errno
-        )  # of several addresses the first one's; trio's own text repeats the address
+        # Of several addresses the first one's error; trio's own text repeats the address.
+        return os.strerror(first.errno)
     return error.strerror or str(error)
 
 

@@ -1,4 +1,7 @@
-"""What may stand in an HTTP header, on either side of a handshake."""
+"""What may stand in an HTTP header, on either side of a handshake.
+
+Owns the check of headers that a user chose, so that no value can add a header of its own.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,14 @@ def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, byte
     for name, value in headers:
         if not TOKEN.fullmatch(name) or _OWN_HEADERS.fullmatch(name):
             raise LocalProtocolError(
-                "a header has a name that is not allowed here; host, upgrade, connection and sec-websocket-* are ours"
+                "a header has a name that is not allowed here; "
+                "host, upgrade, connection and sec-websocket-* are ours"
             )
-        if not _FIELD_VALUE.fullmatch(
-            value
-        ):  # never quoted: a key read from a file with its line break is the usual reason
+        if not _FIELD_VALUE.fullmatch(value):
+            # Never quoted: the usual reason is a key that was read from a file with its line break.
             raise LocalProtocolError(
-                f"the value of header {name!r} has a line break, spaces around it or characters beyond Latin-1"
+                f"the value of header {name!r} has a line break, spaces around it "
+                "or characters beyond Latin-1"
             )
         encoded.append((name.encode("ascii"), value.encode("latin-1")))
     return encoded

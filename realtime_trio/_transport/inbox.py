@@ -1,4 +1,7 @@
-"""Messages that have arrived and that nobody has taken yet: the mailbox that transports share."""
+"""Messages that have arrived and that nobody has taken yet: the mailbox that transports share.
+
+Owns the waiting on either side of the mailbox.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ class Inbox:
     """Messages that have arrived and that nobody has taken yet.
 
     Args:
-        limit: Total size from which on the inbox is full.  The filler is to respect that; `add`
+        limit: Total size from which on the inbox is full.  The filler should respect that; `add`
             never refuses.
     """
 
@@ -40,13 +43,15 @@ class Inbox:
         self._fillers.unpark_all()
 
     async def take(self) -> tuple[str | bytes, ...]:
-        """Wait for messages and return them all, or `()` after the end.  Cancel-safe: nothing is lost."""
+        """Wait for messages and return them all, or `()` after the end.
+
+        Cancel-safe: nothing is lost.
+        """
         if self._messages or self._is_ended:
             await trio.lowlevel.checkpoint()
         else:
-            await (
-                self._takers.park()
-            )  # a checkpoint, too; two would cost every message a round of the scheduler
+            # A checkpoint, too; a second one would cost every message a round of the scheduler.
+            await self._takers.park()
             while not self._messages and not self._is_ended:
                 await self._takers.park()
         batch = tuple(self._messages)

@@ -1,4 +1,4 @@
-"""The transport that needs no network: two ends in one process, for tests under an autojump clock."""
+"""The transport that needs no network: two ends in one process, for tests."""
 
 from __future__ import annotations
 
@@ -33,18 +33,22 @@ class MemoryTransport:
         return self._closed
 
     async def receive(self) -> tuple[str | bytes, ...]:
-        """Wait for messages and return all that have arrived; `()` after the end.  Cancel-safe: nothing is lost."""
+        """Wait for messages and return all that have arrived; `()` after the end.
+
+        Cancel-safe: nothing is lost.
+        """
         return await self._inbox.take()
 
     async def send(self, message: str | bytes) -> None:
         """Put one message into the peer's inbox, waiting while that is full.
 
-        A send cancelled while it waits drops the connection like a half-written frame does on a
-        network.
+        A send that is cancelled while it waits drops the connection, as a half-written frame does
+        on a network.
 
         Raises:
             ConnectionLost: The connection has ended.
         """
+        # Cancelled on entry, it has sent nothing, and the connection stays: see `Transport.send`.
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._peer._inbox.is_full:
             try:
@@ -58,7 +62,9 @@ class MemoryTransport:
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
-        """Close both ends; the peer drains what it was sent and then sees this code and reason.  Idempotent, never cancelled.
+        """Close both ends; the peer drains what it was sent and then sees this code and reason.
+
+        Idempotent, never cancelled.
 
         Raises:
             LocalProtocolError: The code may not appear on the wire.
@@ -68,7 +74,10 @@ class MemoryTransport:
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     def abort(self, reason: str = "connection dropped") -> None:
-        """Drop the connection as a network failure would: both ends see `Close(1006, reason)`, after draining.  Idempotent."""
+        """Drop the connection as a network failure would.  Idempotent.
+
+        Both ends see `Close(1006, reason)`, after draining.
+        """
         self._end(Close(ABNORMAL_CLOSURE, reason))
 
     def _end(self, close: Close) -> None:
@@ -79,7 +88,9 @@ class MemoryTransport:
 
 
 def memory_transport_pair(*, capacity: float = math.inf) -> tuple[MemoryTransport, MemoryTransport]:
-    """Make two transports that are connected to each other, without network, threads or timeouts: made for tests under an autojump clock.
+    """Make two transports that are connected to each other.
+
+    There is no network, no thread and no timeout, so that tests can run under an autojump clock.
 
     Args:
         capacity: How many messages may wait at either end before the other end's `send` waits; at

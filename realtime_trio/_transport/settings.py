@@ -1,4 +1,7 @@
-"""How a WebSocket behaves: the options that client and server share, each in one place."""
+"""How a WebSocket behaves: the options that client and server share.
+
+Owns the defaults, and the reasons for them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ CLOSE_TIMEOUT: Final = 2.0
 
 @frozen(kw_only=True)
 class WebSocketSettings:
-    """How patient a WebSocket is and how much it accepts; every option stands here with its default."""
+    """How patient a WebSocket is and how much it accepts."""
 
     connect_timeout: float = CONNECT_TIMEOUT
     """Seconds for everything up to the finished handshake; a session must also be ready by then."""

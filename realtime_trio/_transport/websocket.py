@@ -1,9 +1,10 @@
-"""The transport that runs over a WebSocket, as a client and as a server.
+"""The transport that runs over a WebSocket, and connecting to a server.
 
 Owns everything trio-websocket needs around it to keep the promises of `Transport`: the keep-alive,
-the inbox, the way a connection ends, and what a failed handshake is called.  No other module
-imports trio_websocket.  permessage-deflate is never offered nor accepted: speech in base64 does not
-shrink enough to pay for it.
+the inbox, the way a connection ends, and what a failed handshake is called.  How a server accepts
+connections is in `simulator.serving.websocket_server`; no other module imports trio_websocket.
+permessage-deflate is never offered nor accepted: speech in base64 does not shrink enough to pay
+for it.
 
 Theory of operation.  One service task per connection (`WebSocketTransport.run`) outlives any
 cancellation of its user and owns the stream: it ends only by itself or through `drop`, and closes
@@ -65,7 +66,7 @@ _Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 class Tap(trio.abc.Stream):
-    """The stream under trio-websocket: passes everything through, and remembers how it ended and what the peer said first."""
+    """The stream under trio-websocket: remembers how it ended and what the peer said first."""
 
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
@@ -98,6 +99,7 @@ class Tap(trio.abc.Stream):
             raise
         if self.opening is not None:
             self.opening += data
+            # h11 would read an endless handshake for ever; to it this is the end of the stream.
             if len(self.opening) > _MAX_HANDSHAKE_SIZE:
                 data = b""
         if not data:
@@ -114,7 +116,10 @@ class Tap(trio.abc.Stream):
             self._socket.shutdown(trio.socket.SHUT_WR)
 
     def reset_on_close(self) -> None:
-        """Let closing the socket be a reset, which tells the peer's TCP that something broke; what was not sent yet is lost."""
+        """Let closing the socket be a reset, which tells the peer's TCP that something broke.
+
+        What was not sent yet is lost.
+        """
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
@@ -146,11 +151,16 @@ _Handshake = Callable[[trio.Nursery, Tap], Awaitable[WebSocketConnection]]
 
 
 class AnsweredError(ConnectionFailed):
-    """There was no handshake because the client got another answer, which it should be able to read before the socket is closed."""
+    """There was no handshake because the client got another answer.
+
+    The client should be able to read that before the socket is closed.
+    """
 
 
 class WebSocketTransport:
-    """A `Transport` over a WebSocket; see there for its methods.  Made by `open_websocket` and `serve_websocket`.
+    """A `Transport` over a WebSocket; see there for its methods.
+
+    It is made by `open_websocket` and `serve_websocket`.
 
     Received messages wait in an inbox for `receive`.  When nobody calls that and `max_message_size`
     bytes have piled up, reading stops: the peer cannot send any more, its pings stay unanswered,
@@ -184,7 +194,10 @@ class WebSocketTransport:
         return self._open_connection.subprotocol
 
     async def receive(self) -> tuple[str | bytes, ...]:
-        """Wait for messages and return all that have arrived; `()` after the end.  Cancel-safe: nothing is lost."""
+        """Wait for messages and return all that have arrived; `()` after the end.
+
+        Cancel-safe: nothing is lost.
+        """
         return await self._inbox.take()
 
     async def send(self, message: str | bytes) -> None:
@@ -203,6 +216,7 @@ class WebSocketTransport:
             except ConnectionClosed as ended:
                 self._close_as(ended.reason)
             except (trio.Cancelled, KeyboardInterrupt):
+                # Half a frame may have been written: nothing can be sent behind it any more.
                 self._close(Close(ABNORMAL_CLOSURE, "a send was cancelled half way"))
                 self.drop()
                 raise
@@ -212,7 +226,9 @@ class WebSocketTransport:
         raise ConnectionLost(self._closed.code, self._closed.reason)
 
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
-        """Do the closing handshake within the close timeout, then close the socket in any case.  Idempotent, never cancelled.
+        """Do the closing handshake within the close timeout, then close the socket in any case.
+
+        Idempotent, never cancelled.
 
         Raises:
             LocalProtocolError: The code may not appear on the wire.
@@ -225,13 +241,14 @@ class WebSocketTransport:
         with trio.move_on_after(self._settings.close_timeout, shield=True):
             await self._done.wait()
         self.drop()
-        with trio.CancelScope(
-            shield=True
-        ):  # needs no limit: a dropped service task does not wait for anything
+        # Needs no limit: a service task that was dropped does not wait for anything.
+        with trio.CancelScope(shield=True):
             await self._done.wait()
 
     def abort(self, reason: str = "connection dropped") -> None:
-        """Drop the connection as a network failure would: no close frame, and `closed` is `Close(1006, reason)`.  Idempotent.
+        """Drop the connection as a network failure would.  Idempotent.
+
+        There is no close frame, and `closed` is `Close(1006, reason)`.
 
         Messages received before stay readable.  The socket is gone when `aclose` returns, or soon
         if nobody calls that.
@@ -262,7 +279,11 @@ class WebSocketTransport:
             raise _handshake_failure(peer, self._handshake_error, bytes(self._tap.opening or b""))
 
     async def run(self, handshake: _Handshake) -> None:
-        """Be the connection's service task, from the handshake to the closed socket.  Raises nothing the peer can cause."""
+        """Be the connection's service task, from the handshake to the closed socket.
+
+        Raises nothing the peer can cause.
+        """
+        # Shielded from its user: only `drop`, by way of the scope inside, ends it early.
         try:
             with trio.CancelScope(shield=True):
                 with self._scope:
@@ -283,8 +304,10 @@ class WebSocketTransport:
 
     async def _serve(self, handshake: _Handshake) -> None:
         async with trio.open_nursery() as nursery:
+            # A reader whose stream ends during the handshake leaves that waiting for ever.
             nursery.start_soon(self._watch_handshake, nursery.cancel_scope)
             self._connection = await handshake(nursery, self._tap)
+            # The recording is for failures only, and would go on with all that is received.
             self._tap.opening = None
             self._opened.set()
             nursery.start_soon(self._pump_loop)
@@ -293,13 +316,16 @@ class WebSocketTransport:
             await self._ending.wait()
             if self._farewell is not None:
                 await self._connection.aclose(self._farewell.code, self._farewell.reason or None)
-            # if the peer's close frame came first, aclose() returned at once and the reader is
-            # still answering
+            # If the peer's close frame came first, aclose() returned at once and the reader is
+            # still answering.
             await self._pumped.wait()
             nursery.cancel_scope.cancel()
 
     def _reader_failed(self, group: ExceptionGroup[Exception]) -> None:
-        """Note what trio-websocket's reader died of: a rejected handshake, an answer that is not HTTP, a ping behind a close frame, ..."""
+        """Note what trio-websocket's reader died of.
+
+        A rejected handshake, an answer that is not HTTP, a ping behind a close frame, ...
+        """
         if self._connection is None:
             self._handshake_error = group.exceptions[0]
         else:
@@ -332,9 +358,8 @@ class WebSocketTransport:
             with trio.move_on_after(timeout) as patience:
                 try:
                     await self._open_connection.ping()
-                except (
-                    ConnectionClosed
-                ):  # the peer's close frame is being answered, which may take as long as a pong
+                except ConnectionClosed:
+                    # The peer's close frame is being answered, which may take as long as a pong.
                     await trio.sleep_forever()
             if patience.cancelled_caught:
                 self._close_as(
@@ -344,7 +369,10 @@ class WebSocketTransport:
                 self.drop()
 
     async def _linger(self) -> None:
-        """Read on until the peer hangs up: closing a socket with unread data resets it, and may cost the peer our last words."""
+        """Read on until the peer hangs up.
+
+        Closing a socket with unread data resets it, and may cost the peer our last words.
+        """
         await trio.lowlevel.checkpoint()
         self._tap.send_fin()
         with (
@@ -364,6 +392,7 @@ class WebSocketTransport:
             self._closed = close
 
     def _close_as(self, reason: CloseReason | None) -> None:
+        # trio-websocket gives no reason for a connection that broke; the tap has seen it.
         if reason is None or (reason.code == ABNORMAL_CLOSURE and not reason.reason):
             self._close(Close(ABNORMAL_CLOSURE, self._tap.ending or "the connection broke"))
         else:
@@ -380,7 +409,9 @@ async def open_websocket(
     proxy: str | None = PROXY_FROM_ENVIRONMENT,
     settings: WebSocketSettings = _DEFAULTS,
 ) -> AsyncIterator[WebSocketTransport]:
-    """Connect to a WebSocket server; leaving the block closes the connection, with code 1000, or 1001 if the block raised.
+    """Connect to a WebSocket server; leaving the block closes the connection.
+
+    The close code is 1000, or 1001 if the block raised.
 
     An exception of the block leaves unchanged, and the end of the connection never raises here:
     `closed` tells.  After the block no task and no socket is left, at the latest
@@ -394,7 +425,7 @@ async def open_websocket(
         ssl_context: For `wss://`; by default certificates are checked against the system's
             authorities.
         proxy: `http://` (CONNECT), `socks4://`, `socks4a://` or `socks5://`, with `user:password@`
-            if need be; None connects directly. By default `https_proxy` (for wss), `http_proxy`
+            if need be; None connects directly.  By default `https_proxy` (for wss), `http_proxy`
             (for ws), `all_proxy` and `no_proxy` of the environment decide, except for loopback
             hosts.  Needs the extra `realtime-trio[proxy]`.
         settings: How patient it is and how much it accepts.
@@ -423,9 +454,8 @@ async def open_websocket(
     async def handshake(nursery: trio.Nursery, tap: Tap) -> WebSocketConnection:
         return await wrap_client_stream(
             nursery,
-            cast(
-                "trio.SocketStream", tap
-            ),  # documented as "an arbitrary stream", annotated more narrowly
+            # Documented as "an arbitrary stream", annotated more narrowly.
+            cast("trio.SocketStream", tap),
             target.host_header,
             target.path + target.query,
             subprotocols=offered,
@@ -435,6 +465,7 @@ async def open_websocket(
             receive_buffer_size=settings.receive_buffer_size,
         )
 
+    # One time limit for TCP, proxy, TLS and the handshake together.
     start = trio.current_time()
     with _connect_limit(settings, start, str(target)):
         stream = await open_stream(target, ssl_context=ssl_context, proxy=proxy)
@@ -465,8 +496,10 @@ async def run_websocket(
             with _connect_limit(settings, start, peer):
                 await transport.wait_opened(peer)
         except BaseException:
+            # The service task is shielded, and the nursery would wait for it.
             transport.drop()
             raise
+        # Until the body has returned, as opposed to raised.
         farewell = GOING_AWAY
         try:
             yield transport
@@ -479,13 +512,14 @@ async def run_websocket(
 def _handshake_failure(peer: str, error: Exception | None, received: bytes) -> ConnectionFailed:
     if isinstance(error, ConnectionFailed):
         return error
+    # In the order of what says most: our own words, the server's, and what it was not.
     if isinstance(error, ConnectionRejected):
         return _rejection(peer, error.status_code, error.body or b"")
     if error is not None or (received and not received.startswith(b"HTTP/")):
         return ConnectionFailed(f"{peer} did not answer as a WebSocket server")
-    if response := _HTTP_RESPONSE.fullmatch(
-        received
-    ):  # a body that ends with the connection, and not by its announced length
+    # A body that ends with the connection, and not by its announced length, is not reported by
+    # trio-websocket.
+    if response := _HTTP_RESPONSE.fullmatch(received):
         return _rejection(peer, int(response[1]), response[2])
     return ConnectionFailed(f"{peer} closed the connection during the WebSocket handshake")
 

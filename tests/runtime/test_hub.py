@@ -1,73 +1,33 @@
-"""Streams are independent, bounded, resumable, and never lose an event without saying so."""
+"""Streams of events: receiving, checkpoints, narrowing, overflow and the backlog."""
 
 from __future__ import annotations
 
-import gc
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from attrs import Factory, define
-from hypothesis import given, settings, strategies as st
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._runtime.hub import CHECKPOINT_EVERY, EventHub, EventStream
-from realtime_trio.errors import ConnectionLost, SessionClosed, SlowConsumer
+from realtime_trio.errors import SessionClosed, SlowConsumer
 
 if TYPE_CHECKING:
     from typing import assert_type
+if TYPE_CHECKING:
+
+    def types_are_inferred(
+        hub: EventHub[Event], many: tuple[type[Event], ...]
+    ) -> EventStream[object]:
+        assert_type(hub.subscribe(), EventStream[Event])
+        assert_type(hub.subscribe(Text), EventStream[Text])
+        assert_type(hub.subscribe(Text, Audio), EventStream[Text | Audio])
+        assert_type(hub.subscribe(*many), EventStream[Event])
+        return hub.subscribe(Text, capacity=1)
 
 
-class Event:
-    def __init__(self, number: int = 0) -> None:
-        self.number = number
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.number})"
-
-
-class Text(Event):
-    pass
-
-
-class LongText(Text):
-    pass
-
-
-class Audio(Event):
-    pass
-
-
-def open_hub(*, capacity: int = 8, backlog: int = 0) -> EventHub[Event]:
-    return EventHub(capacity=capacity, backlog=backlog)
-
-
-def drain(stream: EventStream[Event]) -> list[int | str]:
-    """Everything a stream has to say at the moment: numbers of events, gaps, the end."""
-    said: list[int | str] = []
-    while True:
-        try:
-            said.append(stream.receive_nowait().number)
-        except SlowConsumer as gap:
-            said.append(f"missed {gap.dropped}")
-        except SessionClosed:
-            return [*said, "end"]
-        except trio.WouldBlock:
-            return said
-
-
-def publish(hub: EventHub[Event], *numbers: int) -> None:
-    for number in numbers:
-        hub.publish(Event(number))
-
-
-async def follow(stream: EventStream[Event], seen: list[int]) -> None:
-    see = seen.append
-    async for event in stream:
-        see(event.number)
+from hub_events import Audio, Event, LongText, Text, drain, follow, open_hub, publish
 
 
 async def receive_into(seen: list[int], stream: EventStream[Event]) -> None:
@@ -308,18 +268,6 @@ def test_only_classes_narrow_a_stream() -> None:
     publish(hub, 1)
 
 
-if TYPE_CHECKING:
-
-    def types_are_inferred(
-        hub: EventHub[Event], many: tuple[type[Event], ...]
-    ) -> EventStream[object]:
-        assert_type(hub.subscribe(), EventStream[Event])
-        assert_type(hub.subscribe(Text), EventStream[Text])
-        assert_type(hub.subscribe(Text, Audio), EventStream[Text | Audio])
-        assert_type(hub.subscribe(*many), EventStream[Event])
-        return hub.subscribe(Text, capacity=1)
-
-
 # --- overflow -------------------------------------------------------------------------------------
 
 
@@ -437,283 +385,3 @@ def test_a_hub_without_backlog_keeps_and_reports_nothing() -> None:
 def test_a_negative_backlog_is_refused() -> None:
     with pytest.raises(ValueError, match="0 or more"):
         EventHub[Event](backlog=-1)
-
-
-# --- the end --------------------------------------------------------------------------------------
-
-
-async def test_after_the_hub_closed_streams_drain_and_then_end_for_good() -> None:
-    hub = open_hub(capacity=2)
-    stream, overflown = hub.subscribe(), hub.subscribe(capacity=1)
-    publish(hub, 1, 2)
-    hub.close()
-    hub.close(ConnectionLost(1006))
-    publish(hub, 3)
-    assert [event.number async for event in stream] == [1, 2]
-    assert [event.number async for event in stream] == []
-    assert drain(overflown) == [1, "missed 1", "end"]
-    assert drain(overflown) == ["end"]
-    with pytest.raises(SessionClosed):
-        await stream.receive()
-
-
-async def test_after_the_hub_closed_with_an_error_streams_drain_and_then_raise_it_every_time() -> (
-    None
-):
-    hub = open_hub()
-    stream = hub.subscribe()
-    publish(hub, 1)
-    error = ConnectionLost(1006)
-    hub.close(error)
-    assert (await anext(stream)).number == 1
-    for _ in range(2):
-        with pytest.raises(ConnectionLost) as caught:
-            await anext(stream)
-        assert caught.value is error
-        with pytest.raises(ConnectionLost):
-            await stream.receive()
-        with pytest.raises(ConnectionLost):
-            stream.receive_nowait()
-
-
-async def test_waiting_tasks_end_when_the_hub_or_their_stream_closes() -> None:
-    hub = open_hub()
-    ended: list[str] = []
-
-    async def consume(name: str, stream: EventStream[Event]) -> None:
-        async for _ in stream:
-            pytest.fail("nothing was published")
-        ended.append(name)
-
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            mine, other = hub.subscribe(), hub.subscribe()
-            nursery.start_soon(consume, "mine", mine)
-            nursery.start_soon(consume, "other", other)
-            await wait_all_tasks_blocked()
-            mine.close()
-            await wait_all_tasks_blocked()
-            assert ended == ["mine"]
-            hub.close()
-    assert ended == ["mine", "other"]
-
-
-async def test_a_closed_stream_discards_what_it_had_and_ends_and_says_nothing_of_errors() -> None:
-    hub = open_hub(capacity=1)
-    with hub.subscribe() as stream:
-        publish(hub, 1, 2)
-    assert drain(stream) == ["end"]
-    stream.close()
-    publish(hub, 3)
-    assert [event async for event in stream] == []
-    hub.close(ConnectionLost(1006))
-    assert drain(stream) == ["end"]
-    late = hub.subscribe()
-    late.close()
-    assert drain(late) == ["end"]
-
-
-async def test_a_stream_closed_while_its_consumer_lets_others_run_ends() -> None:
-    hub = open_hub(capacity=100)
-    stream = hub.subscribe()
-    publish(hub, *range(100))
-    seen: list[int] = []
-
-    async def close() -> None:
-        await trio.lowlevel.checkpoint()
-        stream.close()
-
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(close)
-            await follow(stream, seen)
-    assert len(seen) < 100
-    assert seen == list(range(len(seen)))
-
-
-def test_subscribing_to_a_closed_hub_gives_what_was_kept_and_then_the_end() -> None:
-    hub = open_hub(backlog=10)
-    publish(hub, 1)
-    hub.close()
-    publish(hub, 2)
-    assert drain(hub.subscribe()) == [1, "end"]
-    assert drain(hub.subscribe()) == ["end"]
-    assert hub.stream_count == 0
-
-
-async def test_subscribing_to_a_hub_closed_with_an_error_raises_it_at_the_end() -> None:
-    hub = open_hub()
-    hub.close(ConnectionLost(1011))
-    with pytest.raises(ConnectionLost):
-        await hub.subscribe().receive()
-
-
-# --- abandoned streams ----------------------------------------------------------------------------
-
-
-def test_a_stream_nobody_references_unsubscribes_itself_and_lets_go_of_its_events() -> None:
-    hub = open_hub()
-    stream, other = hub.subscribe(), hub.subscribe(Audio)
-    event = Text(1)
-    hub.publish(event)
-    held = weakref.ref(event)
-    del event, stream
-    gc.collect()
-    assert held() is None
-    assert hub.stream_count == 1
-    hub.publish(Audio(2))
-    assert drain(other) == [2]
-
-
-def test_an_abandoned_stream_is_noticed_by_publish() -> None:
-    hub = open_hub()
-    stream = hub.subscribe()
-    publish(hub, 1)
-    del stream
-    gc.collect()
-    event = Event(2)
-    held = weakref.ref(event)
-    hub.publish(event)
-    del event
-    assert held() is None
-
-
-async def test_a_task_that_waits_keeps_its_stream_alive() -> None:
-    hub = open_hub()
-    seen: list[int] = []
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(follow, hub.subscribe(), seen)
-            await wait_all_tasks_blocked()
-            gc.collect()
-            assert hub.stream_count == 1
-            publish(hub, 1)
-            await wait_all_tasks_blocked()
-            assert seen == [1]
-            nursery.cancel_scope.cancel()
-    gc.collect()
-    assert hub.stream_count == 0
-
-
-def test_many_streams_come_and_go() -> None:
-    hub = open_hub(capacity=1000)
-    streams: dict[int, EventStream[Event]] = {}
-    for number in range(300):
-        streams[number] = hub.subscribe()
-        publish(hub, number)
-        if number >= 100:
-            gone = streams.pop(number - 100)
-            assert drain(gone) == list(range(number - 100, number + 1))
-            if number % 2:
-                gone.close()
-    del gone
-    gc.collect()
-    assert hub.stream_count == 100
-    assert all(drain(stream) == list(range(first, 300)) for first, stream in streams.items())
-
-
-# --- a model --------------------------------------------------------------------------------------
-
-KINDS: list[type[Event]] = [Event, Text, LongText, Audio]
-
-
-@define
-class View:
-    """A stream, and the list of what it is going to say: numbers of events, and a negative number for a gap of so many."""
-
-    stream: EventStream[Event]
-    kind: type[Event]
-    capacity: int
-    says: list[int] = Factory(list)
-    open: bool = True
-
-    def expect(self, number: int) -> None:
-        if self.says and self.says[-1] < 0:
-            self.says[-1] -= 1
-        else:
-            self.says.append(number if len(self.says) < self.capacity else -1)
-
-    async def receive(self) -> int | None:
-        await trio.lowlevel.checkpoint()
-        try:
-            return (await self.stream.receive()).number
-        except SlowConsumer as gap:
-            return -gap.dropped
-        except SessionClosed:
-            return None
-
-    async def iterate_and_break(self, count: int) -> list[int]:
-        await trio.lowlevel.checkpoint()
-        said: list[int] = []
-        try:
-            async for event in self.stream:
-                said.append(event.number)
-                if len(said) == count:
-                    break
-        except SlowConsumer as gap:
-            said.append(-gap.dropped)
-        return said
-
-
-def expected_from_backlog(events: list[Event], backlog: int, kind: type[Event]) -> list[int]:
-    kept = [event.number for event in events[:backlog] if isinstance(event, kind)]
-    missed = sum(isinstance(event, kind) for event in events[backlog:])
-    return [*kept, -missed] if missed else kept
-
-
-STEPS = ["publish"] * 4 + ["receive", "iterate and break", "subscribe", "close stream", "close hub"]
-
-
-@settings(deadline=None, max_examples=150)
-@given(st.data(), st.lists(st.sampled_from(STEPS), max_size=50), st.integers(0, 4))
-async def test_a_stream_says_what_a_list_would_say(
-    data: st.DataObject, steps: list[str], backlog: int
-) -> None:
-    hub = open_hub(backlog=backlog)
-    closed = False
-    before_anybody: list[Event] = []
-    views: list[View] = []
-    await trio.lowlevel.checkpoint()
-    for number, step in enumerate(steps, start=1):
-        if step == "publish":
-            event = data.draw(st.sampled_from(KINDS))(number)
-            hub.publish(event)
-            if backlog and not views and not closed:
-                before_anybody.append(event)
-            for view in views:
-                if view.open and isinstance(event, view.kind):
-                    view.expect(number)
-        elif step == "subscribe":
-            kind, capacity = data.draw(st.sampled_from(KINDS)), data.draw(st.integers(1, 4))
-            says = [] if views else expected_from_backlog(before_anybody, backlog, kind)
-            views.append(
-                View(hub.subscribe(kind, capacity=capacity), kind, capacity, says, open=not closed)
-            )
-        elif step == "close hub":
-            closed = True
-            hub.close()
-            for view in views:
-                view.open = False
-        elif views:
-            view = data.draw(st.sampled_from(views))
-            if step == "close stream":
-                view.stream.close()
-                view.open, view.says = False, []
-            elif step == "receive" and (view.says or not view.open):
-                assert await view.receive() == (view.says.pop(0) if view.says else None)
-            elif step == "iterate and break":
-                gap = next(
-                    (place for place, what in enumerate(view.says) if what < 0), len(view.says) - 1
-                )
-                count = min(data.draw(st.integers(1, 5)), gap + 1) if view.says else 0
-                if count or not view.open:
-                    assert await view.iterate_and_break(count) == view.says[:count]
-                    del view.says[:count]
-    for view in views:
-        assert view.stream.pending == sum(what > 0 for what in view.says)
-        said = [
-            what if isinstance(what, int) else -int(what.split()[1])
-            for what in drain(view.stream)
-            if what != "end"
-        ]
-        assert said == view.says

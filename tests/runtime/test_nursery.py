@@ -1,4 +1,4 @@
-"""What leaves an `open_service_nursery` block: every way a body can end times every way its tasks can fail."""
+"""What leaves an `open_service_nursery` block, however its body ends and its tasks fail."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def raises(error: BaseException) -> None:
 
 
 async def raises_a_group_with_cancelled(error: BaseException | None) -> None:
-    """A user's nursery that is cancelled from around it while one of its tasks fails in the clean-up."""
+    """A user's nursery that is cancelled from outside while one of its tasks fails cleaning up."""
 
     async def child() -> None:
         try:
@@ -190,7 +190,7 @@ async def test_without_failure_a_body_that_returned_is_not_turned_into_cancelled
     assert not outer.cancelled_caught
 
 
-async def test_an_outer_cancellation_that_comes_while_tasks_clean_up_after_a_failure_still_propagates() -> (
+async def test_an_outer_cancellation_while_tasks_clean_up_after_a_failure_still_propagates() -> (
     None
 ):
     async def slow_to_leave() -> None:
@@ -265,7 +265,7 @@ async def what_leaves_with_task_cancelled(
     return await what_leaves(body)
 
 
-async def test_an_error_of_a_task_that_is_not_ours_becomes_an_internal_error_that_names_the_task_only() -> (
+async def test_a_foreign_error_of_a_task_becomes_an_internal_error_that_names_the_task_only() -> (
     None
 ):
     async def receive_loop() -> None:
@@ -403,7 +403,7 @@ async def test_of_two_interrupts_the_one_of_the_body_leaves() -> None:
     assert isinstance(left, SystemExit)
 
 
-async def test_an_interrupt_hidden_in_a_group_of_a_task_leaves_bare_and_its_companion_is_recorded() -> (
+async def test_an_interrupt_in_a_group_of_a_task_leaves_bare_and_its_companion_is_recorded() -> (
     None
 ):
     interrupt = KeyboardInterrupt()

@@ -10,6 +10,13 @@ from realtime_trio._runtime.outbox import Outbox
 from realtime_trio.errors import SessionClosed
 
 
+async def put(outbox: Outbox[int], entry: int) -> None:
+    """Enqueue as those who send do."""
+    await outbox.wait_for_room()
+    outbox.post(entry)
+    await trio.lowlevel.cancel_shielded_checkpoint()
+
+
 async def take_all(outbox: Outbox[int]) -> list[int]:
     entries: list[int] = []
     while True:
@@ -24,15 +31,15 @@ async def full_outbox(*entries: int) -> Outbox[int]:
     await trio.lowlevel.checkpoint()
     outbox: Outbox[int] = Outbox(len(entries))
     for entry in entries:
-        await outbox.put(entry)
+        await put(outbox, entry)
     return outbox
 
 
 async def test_entries_come_out_in_the_order_they_went_in_by_either_lane() -> None:
     outbox: Outbox[int] = Outbox(10)
-    await outbox.put(1)
+    await put(outbox, 1)
     outbox.post(2)
-    await outbox.put(3)
+    await put(outbox, 3)
     outbox.close()
     assert await take_all(outbox) == [1, 2, 3]
 
@@ -55,7 +62,7 @@ async def test_taking_waits_for_an_entry(autojump_clock: MockClock) -> None:
 async def test_putting_waits_for_a_free_slot(autojump_clock: MockClock) -> None:
     outbox = await full_outbox(1, 2)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outbox.put, 3)
+        nursery.start_soon(put, outbox, 3)
         await wait_all_tasks_blocked()
         assert await outbox.take() == 1
         await wait_all_tasks_blocked()
@@ -67,7 +74,7 @@ async def test_a_reflex_never_waits(autojump_clock: MockClock) -> None:
     outbox.post(2)
     outbox.post(3)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outbox.put, 4)
+        nursery.start_soon(put, outbox, 4)
         for expected in (1, 2, 3, 4):
             await wait_all_tasks_blocked()
             assert await outbox.take() == expected
@@ -78,7 +85,7 @@ async def test_a_slot_taken_by_reflexes_is_not_given_to_a_user(autojump_clock: M
     outbox.post(2)
     with trio.move_on_after(1) as scope:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(outbox.put, 3)
+            nursery.start_soon(put, outbox, 3)
             await wait_all_tasks_blocked()
             assert await outbox.take() == 1
     assert scope.cancelled_caught
@@ -90,12 +97,12 @@ async def test_who_waits_longest_comes_first_even_against_somebody_who_need_not_
     outbox = await full_outbox(0)
     async with trio.open_nursery() as nursery:
         for entry in (1, 2, 3):
-            nursery.start_soon(outbox.put, entry)
+            nursery.start_soon(put, outbox, entry)
             await wait_all_tasks_blocked()
         assert (
             await outbox.take() == 0
         )  # the slot is free, but entry 1 has not been put into it yet
-        nursery.start_soon(outbox.put, 4)
+        nursery.start_soon(put, outbox, 4)
         assert [await outbox.take() for _ in range(4)] == [1, 2, 3, 4]
 
 
@@ -104,10 +111,10 @@ async def test_cancelled_while_waiting_for_a_slot_nothing_was_put(
 ) -> None:
     outbox = await full_outbox(1)
     with trio.move_on_after(1) as scope:
-        await outbox.put(2)
+        await put(outbox, 2)
     assert scope.cancelled_caught
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outbox.put, 3)
+        nursery.start_soon(put, outbox, 3)
         await wait_all_tasks_blocked()
         assert [await outbox.take(), await outbox.take()] == [1, 3]
 
@@ -116,7 +123,7 @@ async def test_cancelled_before_it_began_nothing_was_put() -> None:
     outbox: Outbox[int] = Outbox(10)
     with trio.CancelScope() as scope:
         scope.cancel()
-        await outbox.put(1)
+        await put(outbox, 1)
     assert scope.cancelled_caught
     outbox.close()
     assert await take_all(outbox) == []
@@ -128,7 +135,7 @@ async def test_once_it_has_a_slot_it_is_put_even_if_cancelled_at_that_moment(
     outbox = await full_outbox(1)
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(outbox.put, 2)
+            nursery.start_soon(put, outbox, 2)
             await wait_all_tasks_blocked()
             with trio.CancelScope(shield=True):
                 assert await outbox.take() == 1
@@ -140,10 +147,10 @@ async def test_once_it_has_a_slot_it_is_put_even_if_cancelled_at_that_moment(
 async def test_every_put_is_a_checkpoint_refused_or_not() -> None:
     outbox: Outbox[int] = Outbox(1)
     with assert_checkpoints():
-        await outbox.put(1)
+        await put(outbox, 1)
     outbox.close()
     with assert_checkpoints(), pytest.raises(SessionClosed):
-        await outbox.put(2)
+        await put(outbox, 2)
 
 
 async def test_a_closed_outbox_takes_nothing_and_gives_what_it_has() -> None:
@@ -151,7 +158,7 @@ async def test_a_closed_outbox_takes_nothing_and_gives_what_it_has() -> None:
     outbox.close()
     outbox.close()
     with pytest.raises(SessionClosed):
-        await outbox.put(3)
+        await put(outbox, 3)
     with pytest.raises(SessionClosed):
         outbox.post(3)
     assert await take_all(outbox) == [1, 2]
@@ -162,14 +169,14 @@ async def test_closing_tells_everybody_who_waits(autojump_clock: MockClock) -> N
     outbox = await full_outbox(1)
     refused: list[int] = []
 
-    async def put(entry: int) -> None:
+    async def put_in_vain(entry: int) -> None:
         with pytest.raises(SessionClosed):
-            await outbox.put(entry)
+            await put(outbox, entry)
         refused.append(entry)
 
     async with trio.open_nursery() as nursery:
         for entry in (2, 3):
-            nursery.start_soon(put, entry)
+            nursery.start_soon(put_in_vain, entry)
         await wait_all_tasks_blocked()
         outbox.close()
     assert sorted(refused) == [2, 3]
@@ -180,7 +187,7 @@ async def test_cancelled_and_closed_at_once_is_cancelled(autojump_clock: MockClo
     outbox = await full_outbox(1)
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(outbox.put, 2)
+            nursery.start_soon(put, outbox, 2)
             await wait_all_tasks_blocked()
             with trio.CancelScope(shield=True):
                 # gives the slot away, so that the cancellation comes too late to interrupt the
@@ -238,3 +245,55 @@ async def test_what_is_discarded_is_not_waited_for(autojump_clock: MockClock) ->
     assert await take_all(outbox) == []
     with pytest.raises(SessionClosed):
         outbox.post(3)
+
+
+async def test_a_paused_outbox_hands_out_nothing_and_keeps_the_order(
+    autojump_clock: MockClock,
+) -> None:
+    outbox: Outbox[int] = Outbox(2)
+    taken: list[int | None] = []
+
+    async def take_loop() -> None:
+        while (entry := await outbox.take()) is not None:
+            taken.append(entry)
+
+    outbox.post(1)
+    outbox.pause()
+    outbox.pause()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_loop)
+        await wait_all_tasks_blocked()
+        outbox.post(2)
+        nursery.start_soon(put, outbox, 3)
+        await wait_all_tasks_blocked()
+        assert taken == []
+        outbox.resume()
+        outbox.resume()
+        await wait_all_tasks_blocked()
+        assert taken == [1, 2, 3]
+        outbox.close()
+
+
+async def test_an_outbox_that_is_closed_while_paused_gives_what_it_has_when_resumed(
+    autojump_clock: MockClock,
+) -> None:
+    outbox = await full_outbox(1)
+    outbox.pause()
+    outbox.close()
+    with trio.move_on_after(1) as scope:
+        await outbox.take()
+    assert scope.cancelled_caught
+    outbox.resume()
+    assert await take_all(outbox) == [1]
+
+
+async def test_a_paused_outbox_that_is_empty_and_closed_is_over(autojump_clock: MockClock) -> None:
+    outbox = await full_outbox(1)
+    outbox.pause()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.take)
+            nursery.start_soon(outbox.wait_drained)
+            await wait_all_tasks_blocked()
+            outbox.discard()
+    assert await outbox.take() is None

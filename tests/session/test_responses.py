@@ -1,4 +1,4 @@
-"""A response as one thing, while it streams and when it is done: driven event by event, as a session does it."""
+"""A response as one thing, while it streams and when it is done, driven event by event."""
 
 from __future__ import annotations
 

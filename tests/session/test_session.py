@@ -1,23 +1,19 @@
-"""A session that works, against a server in memory that says exactly what a test tells it to: beginning, looking, sending, updating."""
+"""The streams and updates of a session, with a server that says what a test tells it to."""
 
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from peers import (
     Leaves,
-    Server,
     Updates,
     committed,
-    counted_ids,
     created,
     delete,
     deleted,
-    drain,
     failure,
     fill,
     instructions_of,
@@ -25,21 +21,16 @@ from peers import (
     open_pair,
     updated,
 )
-from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.base import generate_id
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
-from realtime_trio._transport.contract import Close
 from realtime_trio.errors import (
-    ConnectionFailed,
     ConnectionLost,
-    LocalProtocolError,
     RemoteProtocolError,
     ServerError,
-    SessionClosed,
     SlowConsumer,
 )
 from realtime_trio.events import (
@@ -63,250 +54,6 @@ from realtime_trio.recording import WireRecord
 
 if TYPE_CHECKING:
     from typing import assert_type
-
-
-# Becoming ready
-
-
-async def test_a_session_is_ready_once_the_server_has_begun_it(autojump_clock: MockClock) -> None:
-    async with open_pair() as (session, server):
-        assert session.config.instructions == "as you like"
-        assert session.closed is None
-    assert await server.hear_the_rest() == []
-
-
-async def test_a_session_with_a_configuration_is_ready_once_the_server_has_taken_it(
-    autojump_clock: MockClock,
-) -> None:
-    near, server = memory_server()
-    steps: list[str] = []
-
-    async def serve() -> None:
-        await server.say(created())
-        update = await server.hear(SessionUpdate)
-        assert update.session == SessionConfig(instructions="be brief")
-        assert update.event_id == "evt_1"
-        await wait_all_tasks_blocked()
-        steps.append("answers")
-        await server.say(updated("be brief"))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
-        async with open_session(
-            transport=near, new_id=counted_ids(), instructions="be brief"
-        ) as session:
-            steps.append("ready")
-            assert session.config.instructions == "be brief"
-    assert steps == ["answers", "ready"]
-
-
-@pytest.mark.parametrize("code", [3000, 4000, 1000])
-async def test_a_service_that_refuses_after_the_handshake_is_quoted(
-    code: int, autojump_clock: MockClock
-) -> None:
-    near, server = memory_server()
-    await server.say(failure("Incorrect API key provided", code="invalid_api_key"))
-    await server.transport.aclose(code, "invalid_request_error")
-    with pytest.raises(
-        ConnectionFailed, match="refused the session: Incorrect API key provided"
-    ) as caught:
-        async with open_session(transport=near):
-            pytest.fail("not reached")
-    assert (caught.value.code, caught.value.status) == ("invalid_api_key", None)
-
-
-async def test_a_refusal_without_a_code_is_called_by_its_type(autojump_clock: MockClock) -> None:
-    near, server = memory_server()
-    await server.say(failure("no"))
-    await server.transport.aclose(4000)
-    with pytest.raises(ConnectionFailed) as caught:
-        async with open_session(transport=near):
-            pytest.fail("not reached")
-    assert caught.value.code == "invalid_request_error"
-
-
-@pytest.mark.parametrize(
-    ("close", "text"),
-    [(Close(1008, "policy"), "connection: 1008 policy$"), (Close(1000), "connection: 1000$")],
-)
-async def test_a_service_that_closes_without_a_word_is_quoted_by_its_close_code(
-    close: Close, text: str, autojump_clock: MockClock
-) -> None:
-    near, server = memory_server()
-    await server.transport.aclose(close.code, close.reason)
-    with pytest.raises(ConnectionFailed, match=text) as caught:
-        async with open_session(transport=near):
-            pytest.fail("not reached")
-    assert caught.value.code is None
-
-
-async def test_a_service_that_never_begins_the_session_is_given_up(
-    autojump_clock: MockClock,
-) -> None:
-    near, _ = memory_server()
-    start = trio.current_time()
-    with pytest.raises(ConnectionFailed, match="did not begin the session in time"):
-        async with open_session(transport=near, connect_timeout=3):
-            pytest.fail("not reached")
-    assert trio.current_time() - start == 3
-    assert near.closed is not None
-
-
-async def test_a_session_of_another_kind_is_no_beginning(autojump_clock: MockClock) -> None:
-    near, server = memory_server()
-    await server.say(SessionCreated(event_id="event_1", session=TranscriptionSession()))
-    with pytest.raises(ConnectionFailed, match="did not begin the session in time"):
-        async with open_session(transport=near):
-            pytest.fail("not reached")
-
-
-async def test_a_service_that_never_takes_the_configuration_is_given_up(
-    autojump_clock: MockClock,
-) -> None:
-    near, server = memory_server()
-    await server.say(created())
-    with pytest.raises(ConnectionFailed, match="did not take the configuration in time") as caught:
-        async with open_session(transport=near, instructions="be brief"):
-            pytest.fail("not reached")
-    assert caught.value.code is None
-
-
-async def test_what_the_service_complained_about_meanwhile_is_quoted_when_it_is_given_up(
-    autojump_clock: MockClock,
-) -> None:
-    near, server = memory_server()
-    await server.say(created(), failure("You are out of money", code="insufficient_quota"))
-    with pytest.raises(ConnectionFailed, match="out of money") as caught:
-        async with open_session(transport=near, instructions="be brief"):
-            pytest.fail("not reached")
-    assert caught.value.code == "insufficient_quota"
-
-
-async def test_a_refused_configuration_is_a_refused_session(autojump_clock: MockClock) -> None:
-    near, server = memory_server()
-
-    async def serve() -> None:
-        await server.say(created())
-        update = await server.hear(SessionUpdate)
-        await server.say(
-            failure(
-                "no such voice",
-                code="invalid_value",
-                param="session.audio.output.voice",
-                of=update.event_id,
-            )
-        )
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
-        with pytest.raises(
-            ConnectionFailed,
-            match=r"refused the configuration: .*no such voice.*session\.audio\.output\.voice",
-        ) as caught:
-            async with open_session(transport=near, voice="nobody"):
-                pytest.fail("not reached")
-    assert caught.value.code == "invalid_value"
-    assert isinstance(caught.value.__cause__, ServerError)
-
-
-async def test_a_connection_lost_while_the_configuration_is_under_way_is_a_failed_one(
-    autojump_clock: MockClock,
-) -> None:
-    near, server = memory_server()
-
-    async def serve() -> None:
-        await server.say(created())
-        await server.hear(SessionUpdate)
-        near.abort("gone")
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
-        with pytest.raises(ConnectionFailed, match="closed the connection: 1006 gone"):
-            async with open_session(transport=near, instructions="be brief"):
-                pytest.fail("not reached")
-
-
-async def serve_update_and_close(server: Server, code: int) -> None:
-    await server.hear(SessionUpdate)
-    await server.say(updated("be brief"))
-    await server.transport.aclose(code)
-
-
-@pytest.mark.parametrize("attempt", range(10))
-async def test_a_session_that_began_and_is_over_was_one(
-    attempt: int, autojump_clock: MockClock
-) -> None:
-    near, server = memory_server()
-    await server.say(created())
-    await server.transport.aclose(1000)
-    async with open_session(transport=near) as session:
-        assert await drain(session.events()) == [created()]
-    near, server = memory_server()
-    await server.say(created(), failure("no", code="invalid_model"))
-    await server.transport.aclose(4000)
-    with Leaves(ConnectionLost, "4000"):
-        async with open_session(transport=near) as session:
-            await drain(session.events())
-    assert await drain(session.events()) == []
-
-
-@pytest.mark.parametrize("attempt", range(10))
-async def test_a_session_that_took_its_configuration_and_is_over_was_one(
-    attempt: int, autojump_clock: MockClock
-) -> None:
-    for code in (1000, 1011):
-        near, server = memory_server()
-        await server.say(created())
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve_update_and_close, server, code)
-            with nullcontext() if code == 1000 else Leaves(ConnectionLost):
-                async with open_session(transport=near, instructions="be brief") as session:
-                    assert await drain(session.events()) == [created(), updated("be brief")]
-
-
-@pytest.mark.parametrize("attempt", range(10))
-async def test_a_session_that_began_and_did_not_take_its_configuration_was_none(
-    attempt: int, autojump_clock: MockClock
-) -> None:
-    for code in (1000, 1011):
-        near, server = memory_server()
-        await server.say(created())
-        await server.transport.aclose(code)
-        with Leaves(ConnectionFailed, f"the service closed the connection: {code}"):
-            async with open_session(transport=near, instructions="be brief"):
-                pytest.fail("not reached")
-
-
-async def test_a_misspelt_keyword_is_refused_as_python_refuses_it(
-    autojump_clock: MockClock,
-) -> None:
-    near, _ = memory_server()
-    with pytest.raises(
-        TypeError, match=r"unexpected keyword 'instuctions'; allowed are .*instructions"
-    ):
-        async with open_session(transport=near, instuctions="be brief"):  # type: ignore[call-arg]  # the point of the test
-            pytest.fail("not reached")
-
-
-async def test_an_unusable_setting_is_refused_before_anything_is_sent(
-    autojump_clock: MockClock,
-) -> None:
-    near, server = memory_server()
-    with pytest.raises(LocalProtocolError, match=r"session\.audio\.output\.speed"):
-        async with open_session(transport=near, speed="fast"):  # type: ignore[arg-type]  # the point of the test
-            pytest.fail("not reached")
-    assert near.closed is None
-    await near.aclose()
-    assert await server.hear_the_rest() == []
-
-
-async def test_a_server_of_the_older_dialect_is_understood(autojump_clock: MockClock) -> None:
-    near, server = memory_server()
-    await server.transport.send(
-        '{"type":"session.created","event_id":"e","session":{"id":"sess_1","modalities":["text"],"voice":"alloy"}}'
-    )
-    async with open_session(transport=near, dialect=Dialect.BETA) as session:
-        assert session.config.output_modalities == ("text",)
 
 
 # Looking
@@ -461,7 +208,8 @@ async def test_an_event_from_the_future_is_delivered_without_a_word(
     ("message", "kind"),
     [
         (
-            '{"type": "error", "event_id": "event_1", "error": {"message": 5, "type": "my secret text"}}',
+            '{"type": "error", "event_id": "event_1", '
+            '"error": {"message": 5, "type": "my secret text"}}',
             "error",
         ),
         ("my secret text", ""),
@@ -524,127 +272,6 @@ async def test_logs_tell_kinds_and_sizes_and_never_what_was_said(
 async def test_a_session_does_not_show_what_it_knows(autojump_clock: MockClock) -> None:
     async with open_pair() as (session, _):
         assert "as you like" not in repr(session)
-
-
-# Sending
-
-
-async def test_a_sent_event_arrives_with_an_id_that_is_returned(autojump_clock: MockClock) -> None:
-    async with open_pair() as (session, server):
-        assert await session.send(InputAudioBufferClear()) == "evt_1"
-        assert await session.send(InputAudioBufferClear(event_id="mine")) == "mine"
-        assert (await server.hear(InputAudioBufferClear)).event_id == "evt_1"
-        assert (await server.hear(InputAudioBufferClear)).event_id == "mine"
-
-
-async def test_what_tasks_send_is_written_in_the_order_it_was_sent(
-    autojump_clock: MockClock,
-) -> None:
-    async with open_pair() as (session, server):
-
-        async def send(first: int) -> None:
-            await trio.lowlevel.checkpoint()
-            for number in range(first, first + 50):
-                await session.send(delete(number))
-
-        async with trio.open_nursery() as nursery:
-            for first in (0, 100, 200):
-                nursery.start_soon(send, first)
-    written = deleted(await server.hear_the_rest())
-    for first in (0, 100, 200):
-        assert [number for number in written if number // 100 == first // 100] == list(
-            range(first, first + 50)
-        )
-
-
-async def test_who_waits_for_the_network_is_served_in_order(autojump_clock: MockClock) -> None:
-    async with open_pair(network=1) as (session, server):
-        waiting = await fill(session)
-        async with trio.open_nursery() as nursery:
-            for number in range(waiting, waiting + 5):
-                nursery.start_soon(session.send, delete(number))
-                await wait_all_tasks_blocked()
-            for number in range(waiting + 5):
-                assert (await server.hear(ConversationItemDelete)).item_id == str(number)
-
-
-async def test_an_illegal_event_is_refused_and_nothing_is_sent(autojump_clock: MockClock) -> None:
-    async with open_pair() as (session, server):
-        with pytest.raises(LocalProtocolError, match="item_id"):
-            await session.send(ConversationItemDelete(item_id=5))  # type: ignore[arg-type]  # the point of the test
-        with pytest.raises(
-            LocalProtocolError, match="a client cannot send InputAudioBufferCleared"
-        ):
-            await session.send(InputAudioBufferCleared(event_id="e"))  # type: ignore[arg-type]  # the point of the test
-    assert await server.hear_the_rest() == []
-
-
-async def test_raw_messages_are_passed_on_as_they_are_and_seen_on_the_wire(
-    autojump_clock: MockClock,
-) -> None:
-    async with open_pair() as (session, server):
-        wire = session.wire()
-        await session.send_raw({"type": "hologram.create", "shape": "a cube"})
-        await session.send_raw('{"type":"input_audio_buffer.clear"}')
-        await session.send_raw("anything")
-        messages: list[str | bytes] = []
-        while len(messages) < 3:
-            messages += await server.transport.receive()
-        assert messages == [
-            '{"type":"hologram.create","shape":"a cube"}',
-            '{"type":"input_audio_buffer.clear"}',
-            "anything",
-        ]
-        shown = [(await wire.receive()).event for _ in range(4)]
-        assert [event.type for event in shown] == [
-            "session.created",
-            "hologram.create",
-            "input_audio_buffer.clear",
-            "",
-        ]
-        assert isinstance(shown[2], InputAudioBufferClear)
-
-
-async def test_a_raw_message_that_json_cannot_hold_is_refused(autojump_clock: MockClock) -> None:
-    async with open_pair() as (session, _):
-        with pytest.raises(LocalProtocolError, match="cannot encode"):
-            await session.send_raw({"type": "hologram.create", "shape": object()})
-
-
-async def test_everything_that_sends_is_a_checkpoint(autojump_clock: MockClock) -> None:
-    async with open_pair() as (session, server):
-        with assert_checkpoints():
-            await session.send(InputAudioBufferClear())
-        with assert_checkpoints():
-            await session.send_raw({})
-        await server.transport.aclose()
-        await wait_all_tasks_blocked()
-        for call in (session.send(InputAudioBufferClear()), session.send_raw({}), session.update()):
-            with assert_checkpoints(), pytest.raises(SessionClosed):
-                await call
-
-
-async def test_a_send_cancelled_right_after_it_was_queued_is_written_whole(
-    autojump_clock: MockClock,
-) -> None:
-    async with open_pair() as (session, server):
-        with trio.CancelScope() as scope:
-            await session.send(delete(1))
-            scope.cancel()
-            await trio.sleep_forever()
-        assert (await server.hear(ConversationItemDelete)).item_id == "1"
-
-
-async def test_a_send_cancelled_while_it_waits_sends_nothing(autojump_clock: MockClock) -> None:
-    async with open_pair(network=1) as (session, server):
-        waiting = await fill(session)
-        with trio.move_on_after(1) as scope:
-            await session.send(delete(-1))
-        assert scope.cancelled_caught
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(session.send, delete(waiting))
-            for number in range(waiting + 1):
-                assert (await server.hear(ConversationItemDelete)).item_id == str(number)
 
 
 # Updating

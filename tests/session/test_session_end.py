@@ -1,4 +1,4 @@
-"""How a session ends: by the server, by the network, by leaving the block, by cancelling it anywhere."""
+"""How a session ends: by the server, by the network, by leaving the block or cancelling it."""
 
 from __future__ import annotations
 
@@ -371,7 +371,7 @@ CALLS: dict[str, Callable[[Session], Awaitable[object]]] = {
 
 
 async def check_session_works(session: Session, server: Server) -> None:
-    """Nothing unexpected is under way, in either direction, and nobody waits for an answer who should not."""
+    """Nothing unexpected is under way, in either direction, and nobody waits in vain."""
     await session.send(InputAudioBufferCommit())
     await server.hear(InputAudioBufferCommit)
     async with trio.open_nursery() as nursery:

@@ -66,7 +66,7 @@ async def guess() -> ToolOutput:
 
 @asynccontextmanager
 async def open_tools(*tools: AnyTool, calls: str) -> AsyncIterator[Session]:
-    """A session with these tools and a server that is strict; its first response calls one of them."""
+    """A session with these tools, and a strict server whose first response calls one of them."""
     script = Script([Reply.calls(Call(calls, call_id="call_1"))])
     with trio.fail_after(60):
         async with (

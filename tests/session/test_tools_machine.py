@@ -1,4 +1,4 @@
-"""Whatever models, tools, users and networks do: one output per call, one reply per batch of them, and nothing is left over.
+"""Whatever models, tools, users and networks do: one output a call, one reply a batch of them.
 
 A session talks to a simulated server in memory, on a clock that jumps.  Hypothesis makes up what
 the model calls, what happens meanwhile and how it ends; what went over the wire is judged
@@ -384,7 +384,7 @@ class Life:
         self.asking -= 1
 
     async def _settle(self, session: Session) -> None:
-        """Let everything come to its end: nobody speaks any more, what is done by hand is done, and what waits for somebody gives up."""
+        """Let everything come to its end: nobody speaks, and what waits for somebody gives up."""
         await self._say(InputAudioBufferCleared(event_id="event_cleared"))
         seen = -1
         while seen < len(self.records):

@@ -1,4 +1,4 @@
-"""Translation sessions: speech goes in, the same in another language comes out, and the end takes its time."""
+"""Translation sessions: speech goes in, the same comes out in another language."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Interpreter:
 async def open_interpreter(
     script: Callable[[Interpreter], Awaitable[None]],
 ) -> AsyncIterator[tuple[MemoryTransport, Interpreter]]:
-    """The client's end of a connection, and a server that takes a configuration and goes on with this script."""
+    """The client's end of a connection to a server that takes a configuration and plays this."""
     near, server = memory_server()
     assert isinstance(server.transport, MemoryTransport)
     interpreter = Interpreter(server.transport)

@@ -215,7 +215,7 @@ def test_many_lines_that_are_over_are_forgotten() -> None:
     for number in range(100):
         assert told(captions, completed(str(number), "Yes")) == [f"{number}: Yes."]
     assert told(captions, completed("99", "Yes")) == []
-    assert len(captions._over) < 100
+    assert len(captions._over._ids) < 100
 
 
 def test_events_about_something_else_tell_nothing() -> None:

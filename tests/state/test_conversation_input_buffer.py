@@ -19,7 +19,7 @@ MS = 24
 
 
 def appended(*milliseconds: int, capacity_ms: int = 60_000) -> InputBuffer:
-    """A buffer to which pieces of these lengths were appended; each sample is the millisecond it belongs to."""
+    """A buffer with pieces of these lengths; each sample is the millisecond it belongs to."""
     buffer = InputBuffer(capacity_ms)
     start = 0
     for length in milliseconds:
@@ -46,11 +46,16 @@ def refusal(code: str, event_id: str | None = None) -> ErrorEvent:
     )
 
 
+def kept_ms(buffer: InputBuffer) -> int:
+    """How much audio it holds on to, which nobody can see from outside."""
+    return sum(map(len, buffer._chunks)) * 1000 // buffer._encoding.bytes_per_s
+
+
 def test_a_commit_takes_all_that_was_not_committed() -> None:
     buffer = appended(100, 50)
     assert buffer.pending_ms == 150
     assert heard(buffer) == list(range(150))
-    assert (buffer.pending_ms, buffer.kept_ms) == (0, 0)
+    assert (buffer.pending_ms, kept_ms(buffer)) == (0, 0)
 
 
 def test_a_commit_takes_what_was_appended_before_it_was_sent_and_no_more() -> None:
@@ -59,7 +64,7 @@ def test_a_commit_takes_what_was_appended_before_it_was_sent_and_no_more() -> No
     append(buffer, 100, 60)
     assert buffer.pending_ms == 60
     assert heard(buffer) == list(range(100))
-    assert (buffer.pending_ms, buffer.kept_ms) == (60, 60)
+    assert (buffer.pending_ms, kept_ms(buffer)) == (60, 60)
     assert heard(buffer, "item_2") == list(range(100, 160))
 
 
@@ -141,7 +146,7 @@ def test_two_seconds_before_a_turn_are_kept_and_no_more() -> None:
     buffer.speech_started("item_1", 0)
     buffer.speech_stopped("item_1", 5000)
     assert len(heard(buffer)) == 5000
-    assert buffer.kept_ms == 3000
+    assert kept_ms(buffer) == 3000
 
 
 def test_a_turn_that_never_began_is_empty() -> None:
@@ -179,7 +184,7 @@ def test_the_audio_of_a_turn_can_be_had_without_a_commit() -> None:
 
 def test_what_is_older_than_the_capacity_is_missing_and_counted() -> None:
     buffer = appended(50, 50, 50, capacity_ms=70)
-    assert (buffer.pending_ms, buffer.kept_ms) == (150, 70)
+    assert (buffer.pending_ms, kept_ms(buffer)) == (150, 70)
     committed = buffer.committed("item_1")
     assert_array_equal(committed.audio.samples[::MS], range(80, 150))
     assert committed.missing == 80 * MS
@@ -195,7 +200,7 @@ def test_a_turn_of_which_nothing_was_kept_is_missing_as_a_whole() -> None:
 
 def test_without_capacity_it_only_counts() -> None:
     buffer = appended(100, 100, capacity_ms=0)
-    assert (buffer.pending_ms, buffer.kept_ms) == (200, 0)
+    assert (buffer.pending_ms, kept_ms(buffer)) == (200, 0)
     committed = buffer.committed("item_1")
     assert (committed.audio.nbytes, committed.missing, buffer.pending_ms) == (0, 200 * MS, 0)
 
@@ -219,9 +224,9 @@ def test_telephony_has_eight_bytes_a_millisecond() -> None:
 def test_another_encoding_drops_the_audio_and_keeps_counting() -> None:
     buffer = appended(1000)
     buffer.configure(Encoding())
-    assert buffer.kept_ms == 1000
+    assert kept_ms(buffer) == 1000
     buffer.configure(Encoding("audio/pcmu", 8_000))
-    assert (buffer.pending_ms, buffer.kept_ms) == (1000, 0)
+    assert (buffer.pending_ms, kept_ms(buffer)) == (1000, 0)
     buffer.append(AudioData(bytes(range(80))))
     assert buffer.pending_ms == 1010
     buffer.speech_started("item_1", 1002)
@@ -233,7 +238,7 @@ def test_a_new_session_begins_at_zero() -> None:
     buffer = appended(1000)
     buffer.mark("commit", None)
     buffer.reset()
-    assert (buffer.pending_ms, buffer.kept_ms) == (0, 0)
+    assert (buffer.pending_ms, kept_ms(buffer)) == (0, 0)
     append(buffer, 0, 10)
     buffer.speech_started("item_1", 0)
     buffer.speech_stopped("item_1", 5)
@@ -300,5 +305,5 @@ def test_whatever_happens_it_keeps_no_more_than_its_capacity_and_counts_nothing_
                 buffer.speech_stopped("item_0", value)
             case _:
                 buffer.heard("item_0")
-        assert buffer.kept_ms <= max(capacity_ms, 0)
+        assert kept_ms(buffer) <= max(capacity_ms, 0)
         assert 0 <= buffer.pending_ms <= total

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from realtime_trio._state.conversation.item import ConversationItem, GrowingPart, GrowingText
+from realtime_trio._state.conversation.item import (
+    ConversationItem,
+    GrowingPart,
+    GrowingResponse,
+    GrowingText,
+    ItemPhase,
+)
 from realtime_trio.audio import AudioData
 from realtime_trio.audio.track import AudioTrack
 from realtime_trio.events import (
@@ -50,7 +56,7 @@ def test_a_new_item_is_in_progress_and_says_nothing() -> None:
         id="item_1",
         type="message",
         role="assistant",
-        response_id="resp_1",
+        response=GrowingResponse("resp_1"),
         previous_item_id="item_0",
     )
     assert (item.id, item.type, item.role, item.status) == (
@@ -243,3 +249,25 @@ def test_cleared_text_is_empty() -> None:
     text.append("a")
     text.clear()
     assert text.read() == ""
+
+
+def test_an_item_goes_on_and_never_back() -> None:
+    item = ConversationItem(id="item_1", type="message")
+    seen = []
+    for phase in (ItemPhase.HIDDEN, ItemPhase.SHOWN, ItemPhase.COMPLETE, ItemPhase.SHOWN):
+        item._reach(phase)
+        seen.append((item._is_shown, item.is_complete))
+    assert seen == [(False, False), (True, False), (True, True), (True, True)]
+
+
+def test_an_item_is_stopped_when_its_response_is_cancelled_or_over() -> None:
+    response = GrowingResponse("resp_1")
+    item = ConversationItem(id="item_1", type="message", response=response)
+    by_hand = ConversationItem(id="item_2", type="message")
+    assert not item._is_stopped
+    assert not by_hand._is_stopped
+    assert ConversationItem(
+        id="item_3", type="message", response=GrowingResponse("resp_2", is_cancelled=True)
+    )._is_stopped
+    response.is_over = True
+    assert (item._is_stopped, by_hand._is_stopped) == (True, False)

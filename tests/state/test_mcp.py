@@ -426,7 +426,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         McpCallStarted(call=call("call b")),
         McpCallStarted(call=call("call c")),
     ]
-    assert len(activity._over) == 2
+    assert len(activity._over._ids) == 2
 
 
 IDS = st.sampled_from("abc")

@@ -1,4 +1,4 @@
-"""Which calls are open and who may finish them: exactly one output for each, whoever comes first."""
+"""Which calls are open and who may finish them: exactly one output for each of them."""
 
 from __future__ import annotations
 
@@ -395,7 +395,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule(call_id=IDS)
     def application_answers(self, call_id: str) -> None:
-        # As the session does it: an event of the application's own counts if the call is unanswered.
+        # As the session does it: the application's own event counts if the call is unanswered.
         before = self.posted[call_id] + self.elsewhere[call_id]
         if before < self.taken[call_id]:
             self.elsewhere[call_id] += 1

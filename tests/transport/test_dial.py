@@ -297,7 +297,7 @@ async def read_exactly(stream: trio.SocketStream, count: int) -> bytes:
 
 
 class ProxyServer:
-    """Sends whoever asks for whatever host to one port of 127.0.0.1, and remembers what was asked."""
+    """Sends everybody to one port of 127.0.0.1, and remembers what host was asked for."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -406,8 +406,8 @@ async def test_a_failing_proxy_is_named_without_its_password() -> None:
         )
         proxy = f"http://127.0.0.1:{proxy_port}"
         assert (
-            message
-            == f"cannot connect to ws://forbidden.invalid:80/ through the proxy {proxy}: 407 Proxy Authentication Required"
+            message == f"cannot connect to ws://forbidden.invalid:80/ through the proxy {proxy}: "
+            "407 Proxy Authentication Required"
         )
     port = await closed_port()
     message = await failure_of(

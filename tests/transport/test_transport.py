@@ -32,7 +32,10 @@ def kind(request: pytest.FixtureRequest) -> str:
 async def open_pair(
     kind: str, capacity: float = math.inf
 ) -> AsyncIterator[tuple[Transport, Transport]]:
-    """Two connected ends; of a WebSocket, the first is the client or the server, as `kind` says.  Its capacity is that of the kernel."""
+    """Two connected ends; of a WebSocket, the first is the client or the server, as `kind` says.
+
+    The capacity of a WebSocket is that of the kernel.
+    """
     async with trio.open_nursery() as nursery:
         nursery.cancel_scope.deadline = trio.current_time() + 5
         if kind == "memory":
@@ -275,9 +278,7 @@ async def test_a_full_inbox_makes_the_sender_wait_until_it_is_emptied() -> None:
             assert await right.receive() == expected
 
 
-async def test_an_aborted_connection_drains_and_then_looks_like_a_network_failure_at_both_ends() -> (
-    None
-):
+async def test_an_aborted_connection_drains_and_then_looks_like_a_failure_at_both_ends() -> None:
     left, right = memory_transport_pair()
     await left.send("in flight")
     left.abort()

@@ -1,1 +1,1 @@
-"""The conversation as the server tells it: from server events to items and utility events, without any IO."""
+"""The conversation as the server tells it: from server events to items and utility events."""

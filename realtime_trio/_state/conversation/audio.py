@@ -1,4 +1,7 @@
-"""The audio of a conversation's items: which encoding it has and how much of it is kept."""
+"""The audio of a conversation's items: which encoding it has and how much of it is kept.
+
+Owns the window of audio that is kept.  The samples themselves are in the tracks of the items.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,8 @@ class Shelf:
     def __init__(self, retention: Retention) -> None:
         if not isinstance(retention, str) and not retention >= 0:
             raise LocalProtocolError(
-                f"cannot keep {retention} seconds of audio; allowed: 'all', 'none' or a number from 0 up"
+                f"cannot keep {retention} seconds of audio; "
+                "allowed: 'all', 'none' or a number from 0 up"
             )
         self.keeps = retention != "none"
         """Whether there is any use in audio."""
@@ -83,12 +87,13 @@ class Shelf:
 
     def output_track(self, item: ConversationItem, part: GrowingPart) -> AudioTrack:
         """Give a part a new track for what the model says."""
-        name, rate = item._encoding or self.output
+        stated = None if item._response is None else item._response.encoding
+        name, rate = stated or self.output
         part.track = AudioTrack(name, rate, keep=self.keeps)
         return part.track
 
     def append(self, track: AudioTrack, audio: AudioData) -> AudioData | None:
-        """Append a chunk to a track; return the whole samples that this adds, None if it adds none."""
+        """Append a chunk to a track; return the whole samples that this adds, None if none."""
         added = track.append(audio)
         if added is not None and self._window_us is not None:
             self._slide(track, sample_count(added, track.encoding), self._window_us)
@@ -99,6 +104,7 @@ class Shelf:
         us = count * 1_000_000 // track.rate
         self._recent.append((track, count, us))
         self._recent_us += us
+        # Not sample by sample: only chunks as a whole are let go, so a little more may be kept.
         while self._recent and self._recent_us - self._recent[0][2] >= window_us:
             track, count, us = self._recent.popleft()
             track.forget(count)

@@ -1,7 +1,8 @@
-"""What an item is made of: takes the server's statements about an item, or a part of it, as a whole.
+"""What an item is made of: the server's statements about an item, or a part of it, as a whole.
 
-Every function returns what a statement has changed: a delta where it only added something, None for
-any other change.
+Owns how such a statement and what came before it in deltas are brought together.  Every function
+returns what a statement has changed: a delta where it only added something, None for any other
+change.
 """
 
 from __future__ import annotations
@@ -131,17 +132,18 @@ def _merge_part(
 ) -> list[Change]:
     match wire:
         case InputText():
-            return (
-                [None] if adopt(part.text, wire.text, TextDelta, final=final) else []
-            )  # a TextDelta is for what the model says
+            # Not a delta: a TextDelta is for what the model says.
+            return [None] if adopt(part.text, wire.text, TextDelta, final=final) else []
         case OutputText():
             return adopt(part.text, wire.text, TextDelta, final=final)
         case InputAudio():
             changes = adopt(part.transcript, wire.transcript, InputTranscriptDelta, final=final)
+            # What was appended here is as good as what the server states, unless it was asked.
             if wire.audio and (retrieved or is_silent(part)):
                 changes += [None] if shelf.append(shelf.input_track(part), wire.audio) else []
             return changes
         case OutputAudio():
+            # A statement of the item may be older than the truncation, a retrieved item is not.
             if part.is_cut and not retrieved:
                 return []
             changes = adopt(part.transcript, wire.transcript, TranscriptDelta, final=final)

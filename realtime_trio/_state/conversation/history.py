@@ -1,4 +1,4 @@
-"""Conversations that outlive their session: written down as JSON-ready objects, and replayed into a new session.
+"""Conversations that outlive their session: written as JSON-ready objects, and replayed.
 
 Owns what of a conversation can be told again.  The service takes words but not its own speech; so
 speech is replayed as its transcript, and what has no words, or makes no sense without its other
@@ -50,7 +50,7 @@ class Omission:
 
 @frozen(kw_only=True)
 class Replay:
-    """What recreates a conversation."""
+    """The events that recreate a conversation."""
 
     events: tuple[ConversationItemCreate, ...]
     """To be sent in this order.  Items keep their ids; a call comes before its output."""
@@ -86,6 +86,8 @@ def history_events(history: Iterable[object]) -> Replay:
     entries = [_read(entry) for entry in history]
     calls: dict[str, FunctionCall] = {}
     outputs: dict[str, FunctionCallOutput] = {}
+    # Calls and outputs are looked up before anything is replayed: an output may stand before its
+    # call, and each is replayed only together with its other half.
     for entry in entries:
         match entry.item:
             case FunctionCall(call_id=str(call_id)) as call:
@@ -131,7 +133,7 @@ def history_events(history: Iterable[object]) -> Replay:
 
 
 def _with_fresh_ids(items: Iterable[_Replayable]) -> Iterator[_Replayable]:
-    """Leave the id to the server where the history's own would be refused, or would name two items."""
+    """Leave the id to the server where the history's own would be refused or is used already."""
     used = set()
     for item in items:
         if item.id is not None and (len(item.id) > _MAX_ID or item.id in used):

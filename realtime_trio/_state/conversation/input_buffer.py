@@ -25,12 +25,10 @@ from realtime_trio.events import ErrorEvent
 COMMIT_EMPTY: Final = "input_audio_buffer_commit_empty"
 """Error code of a refused commit; under turn detection it may come without the id of the commit."""
 
-_SLACK_MS: Final = (
-    2000  # The padding before a turn, 300 ms by default, may reach back into the turn before it.
-)
-_SPEECHES: Final = (
-    16  # Turns that have begun and are not committed: one, unless a server never commits.
-)
+_SLACK_MS: Final = 2000
+"""The padding before a turn, 300 ms by default, may reach back into the turn before it."""
+_SPEECHES: Final = 16
+"""Turns that have begun and are not committed: one, unless a server never commits."""
 
 
 @frozen
@@ -83,12 +81,16 @@ class InputBuffer:
         self._forget_audio(0)
 
     def configure(self, encoding: Encoding) -> None:
-        """Take the encoding of the audio to come.  If it differs, what was kept is dropped, and counted on."""
+        """Take the encoding of the audio to come.
+
+        If it differs, the audio that was kept is dropped, and still counts as pending.
+        """
         if encoding == self._encoding:
             return
         pending_ms = self.pending_ms
         self._base_ms += self._ms(self._end)
         self._encoding = encoding
+        # A negative position, so that what is pending remains so with nothing kept of it.
         self._forget_audio(-pending_ms * encoding.bytes_per_s // 1000)
 
     def _forget_audio(self, committed: int) -> None:
@@ -102,14 +104,12 @@ class InputBuffer:
 
     @property
     def pending_ms(self) -> int:
-        """Milliseconds that were appended and neither committed nor cleared, whether the server has answered that or not."""
+        """Milliseconds that were appended and neither committed nor cleared.
+
+        A commit or a clear counts from when it is sent, and not from when the server answers it.
+        """
         taken = self._marks[-1].position if self._marks else self._committed
         return self._ms(max(0, self._end - max(taken, self._committed)))
-
-    @property
-    def kept_ms(self) -> int:
-        """Milliseconds that are here."""
-        return self._ms(self._end - self._start)
 
     # --- what the client did ----------------------------------------------------------------------
 
@@ -121,9 +121,8 @@ class InputBuffer:
             return
         try:
             data = audio.data
-        except (
-            RemoteProtocolError
-        ):  # relayed from somewhere else; the server will refuse it as well
+        except RemoteProtocolError:
+            # Invalid base64, relayed from somewhere else; the server will refuse it as well.
             return
         self._chunks.append(data)
         self._end += len(data)
@@ -145,6 +144,7 @@ class InputBuffer:
             ),
             None,
         )
+        # An error that names nobody is about the oldest commit: they are answered in order.
         if mark is None and event.error.code == COMMIT_EMPTY and not event.error.event_id:
             mark = self._oldest("commit")
         if mark is not None:
@@ -168,7 +168,10 @@ class InputBuffer:
         self._speeches[item_id].end_ms = end_ms
 
     def heard(self, item_id: str) -> Committed | None:
-        """The audio of a turn whose message appeared without a commit; None if no turn of that id has ended."""
+        """The audio of a turn whose message appeared without a commit.
+
+        None if no turn of that id has ended.
+        """
         speech = self._speeches.get(item_id)
         return None if speech is None or speech.end_ms is None else self.committed(item_id)
 
@@ -181,6 +184,8 @@ class InputBuffer:
         """
         speech = self._speeches.pop(item_id, None)
         if speech is not None and speech.end_ms is not None:
+            # The server says itself where the turn was, whatever was appended since; and the next
+            # turn may begin a little before the end of this one, hence the slack.
             end = self._position(speech.end_ms)
             committed = self._slice(self._position(speech.start_ms), end)
             self._emptied(end, _SLACK_MS)
@@ -210,6 +215,7 @@ class InputBuffer:
 
     def _slice(self, start: int, end: int) -> Committed:
         width = self._encoding.width
+        # Rounded up to a whole sample: what is kept may begin in the middle of one.
         first = max(start, -(-self._start // width) * width)
         pieces = []
         position = self._start

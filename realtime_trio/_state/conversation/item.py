@@ -1,11 +1,12 @@
 """Items that grow: one live object per item of a conversation, from the first delta to the last.
 
-Owns how an item reads.  Who changes it, and when, is the business of `conversation.py`, which alone
-uses the underscored half; everybody else can only look.
+Owns how an item reads.  When it changes is decided in `_state.conversation.reducer` and the modules
+beside it, which alone use the underscored half; everybody else can only look.
 """
 
 from __future__ import annotations
 
+import enum
 from typing import cast
 
 import numpy as np
@@ -54,7 +55,7 @@ class TranscriptSegment:
 
 
 class GrowingText:
-    """Text that arrives in pieces and may be stated as a whole in the end.  For `conversation.py`."""
+    """Text that arrives in pieces and may be stated as a whole in the end.  For the reducer."""
 
     __slots__ = ("_pieces", "is_final")
 
@@ -69,12 +70,15 @@ class GrowingText:
 
     def read(self) -> str:
         """The text so far."""
+        # Joined once and kept, so that reading after every delta does not join all of them again.
         if len(self._pieces) > 1:
             self._pieces = ["".join(self._pieces)]
         return self._pieces[0] if self._pieces else ""
 
     def adopt(self, text: str, *, final: bool) -> str | None:
-        """Take a statement of the text as a whole.  An empty one never erases anything, and one that is not final only adds.
+        """Take a statement of the text as a whole.
+
+        An empty one never erases anything, and one that is not final only adds.
 
         Returns:
             What was missing at the end, `""` if nothing was; None if the text was rewritten.
@@ -94,7 +98,7 @@ class GrowingText:
 
 @define(eq=False)
 class GrowingPart:
-    """One content part of an item.  For `conversation.py`."""
+    """One content part of an item.  For the reducer."""
 
     kind: str | None
     """Wire tag, as items name it: `input_text`, `output_audio`, ..."""
@@ -128,6 +132,45 @@ class GrowingPart:
                 return self.as_is or UnknownObject(self.kind, {"type": self.kind})
 
 
+class ItemPhase(enum.IntEnum):
+    """How far an item is.  It never goes back."""
+
+    HIDDEN = enum.auto()
+    """It is known but not in the conversation: it waits to be announced, or belongs to a response
+    out of band."""
+    SHOWN = enum.auto()
+    """It is in the conversation, and its changes are told."""
+    COMPLETE = enum.auto()
+    """It has its final form, and `ItemCompleted` was told."""
+    REQUESTED = enum.auto()
+    """It is a call, and `ToolCallRequested` was told."""
+
+
+@define(eq=False)
+class GrowingResponse:
+    """A response, as far as its items depend on it.  For the reducer."""
+
+    id: str = ""
+    """Its id."""
+    is_out_of_band: bool = False
+    """Whether its items stay out of the conversation."""
+    is_cancelled: bool = False
+    """Whether somebody has cancelled it."""
+    is_over: bool = False
+    """Whether the server has said that it is done."""
+    encoding: tuple[str, int] | None = None
+    """Encoding and rate of its audio, if it has its own."""
+    items: list[ConversationItem] = field(factory=list)
+    """What it has made."""
+    completed: set[ConversationItem] = field(factory=set)
+    """Those of its items that it says are done and completed."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether what still arrives of it is a straggler."""
+        return self.is_cancelled or self.is_over
+
+
 @define(eq=False, repr=False)
 class ConversationItem:
     """An item of a conversation, as it stands.
@@ -139,7 +182,7 @@ class ConversationItem:
     _id: str
     _type: str | None
     _role: str | None = None
-    _response_id: str | None = None
+    _response: GrowingResponse | None = None
     _status: ItemStatus | str = "in_progress"
     _previous_item_id: str | None = None
     _name: str | None = None
@@ -150,25 +193,14 @@ class ConversationItem:
     _segments: dict[str, TranscriptSegment] = field(factory=dict)
     _transcription_error: TranscriptionErrorDetail | None = None
     _heard_ms: int | None = None
-    _is_interrupted: bool = False
-    _is_complete: bool = False
-    _encoding: tuple[str, int] | None = None
-    """Encoding and rate of its response's audio, where the response has its own."""
     _as_is: Item | None = None
     """The item itself, of those that do not grow."""
-    _is_shown: bool = False
-    """Whether it is in the conversation; the others wait to be announced, or belong to a response
-    out of band."""
+    _phase: ItemPhase = ItemPhase.HIDDEN
+    _is_interrupted: bool = False
     _is_anchored: bool = False
     """Whether the server has said where in the conversation it stands."""
     _is_committed: bool = False
     """Whether it was made of the input buffer."""
-    _is_stopped: bool = False
-    """Whether its response was cancelled or is over: what still arrives is not part of it."""
-    _is_output_done: bool = False
-    """Whether its response has completed it."""
-    _is_requested: bool = False
-    """Whether `ToolCallRequested` was said."""
 
     @property
     def id(self) -> str:
@@ -177,7 +209,7 @@ class ConversationItem:
 
     @property
     def type(self) -> str | None:
-        """`message`, `function_call`, `function_call_output`, `mcp_call`, ...; None if the server gave none."""
+        """`message`, `function_call`, `mcp_call`, ...; None if the server gave none."""
         return self._type
 
     @property
@@ -193,21 +225,27 @@ class ConversationItem:
     @property
     def is_complete(self) -> bool:
         """Whether it has its final form.  An item that was cut short never gets there."""
-        return self._is_complete
+        return self._phase >= ItemPhase.COMPLETE
 
     @property
     def previous_item_id(self) -> str | None:
-        """The item it was put behind, as the server said then; None for the first, and where the server does not say."""
+        """The item it was put behind, as the server said then.
+
+        None for the first item, and where the server does not say.
+        """
         return self._previous_item_id
 
     @property
     def response_id(self) -> str | None:
         """The response it is part of; None for what a client or the user made."""
-        return self._response_id
+        return None if self._response is None else self._response.id
 
     @property
     def text(self) -> str:
-        """The text of all its text parts; `""` if there is none.  For what was spoken see `transcript`."""
+        """The text of all its text parts; `""` if there is none.
+
+        What was spoken is in `transcript`.
+        """
         return "".join(part.text.read() for part in self._ordered)
 
     @property
@@ -257,7 +295,7 @@ class ConversationItem:
 
     @property
     def segments(self) -> tuple[TranscriptSegment, ...]:
-        """Who said what, from transcription models that tell speakers apart."""
+        """Stretches of speech with their speakers, from models that tell speakers apart."""
         return tuple(self._segments.values())
 
     @property
@@ -282,7 +320,7 @@ class ConversationItem:
 
     @property
     def call(self) -> FunctionCall | None:
-        """The function call as it stands; None if it is none."""
+        """The function call as it stands; None if the item is not one."""
         if self._type != "function_call":
             return None
         return FunctionCall(
@@ -305,7 +343,10 @@ class ConversationItem:
 
     @property
     def snapshot(self) -> Item:
-        """The item as it stands, as the protocol writes it, without audio: a value that does not change any more."""
+        """The item as it stands, as the protocol writes it: a value that does not change any more.
+
+        It has no audio.
+        """
         match self._role:
             case "system":
                 return SystemMessage(
@@ -340,6 +381,19 @@ class ConversationItem:
                 repr(words if len(words) <= _REPR_TEXT else words[: _REPR_TEXT - 3] + "...")
             )
         return f"<ConversationItem {' '.join(what)}>"
+
+    @property
+    def _is_shown(self) -> bool:
+        return self._phase >= ItemPhase.SHOWN
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Whether what still arrives for it is a straggler."""
+        return self._response is not None and self._response.is_stopped
+
+    def _reach(self, phase: ItemPhase) -> None:
+        """Go on to a phase, or stay in a later one."""
+        self._phase = max(self._phase, phase)
 
     @property
     def _ordered(self) -> list[GrowingPart]:

@@ -1,15 +1,18 @@
-"""Which items stand in a conversation, and in which order."""
+"""Which items stand in a conversation, and in which order.
+
+Owns the list of items.
+"""
 
 from __future__ import annotations
 
-from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.conversation.item import ConversationItem, ItemPhase
 
 
 class ItemOrder:
     """The items of a conversation, in order.
 
     An item stands behind the one the server named, or at the end if that one is not here.  If the
-    server named none it is the first - provided that this server names them at all, which one that
+    server named none, the item is the first, provided that this server names them at all; one that
     names none for an answer does not.
     """
 
@@ -27,7 +30,7 @@ class ItemOrder:
 
     def show(self, item: ConversationItem) -> None:
         """Put an item in."""
-        item._is_shown = True
+        item._reach(ItemPhase.SHOWN)
         self._insert(item)
 
     def remove(self, item: ConversationItem) -> None:
@@ -36,12 +39,14 @@ class ItemOrder:
         self._snapshot = None
 
     def place(self, item: ConversationItem, previous_item_id: str | None, *, follows: bool) -> bool:
-        """Take the server's word for where an item belongs.  That comes once: later events repeat what was true then.
+        """Take the server's word for where an item belongs.
+
+        Only the first word counts: later events repeat what was true then.
 
         Args:
             item: The item, shown already or not.
             previous_item_id: What the server said.
-            follows: Whether an item of this kind cannot be the first, unless there is no other.
+            follows: Whether an item of this kind is never the first one beside others.
 
         Returns:
             Whether this has changed an item that is shown.
@@ -54,6 +59,7 @@ class ItemOrder:
         if item._previous_item_id:
             self._names_previous = True
         elif follows and len(self._items) > item._is_shown:
+            # An answer cannot come before everything else: this server does not name them at all.
             self._names_previous = False
         if not item._is_shown:
             return False

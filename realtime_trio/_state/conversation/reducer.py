@@ -1,12 +1,13 @@
-"""The conversation as the server tells it: a pure reducer from server events to readable items and utility events.
+"""The conversation as the server tells it: from server events to items and utility events.
 
-Owns the items, their order and their audio.  Refuses to send, to wait and to decide: it never asks
-for a response and never raises on anything a server says.
+Owns which event changes what.  Pure, and it refuses to send and to decide: it never asks for a
+response and never raises on anything a server says.  Which items are known, and what is told of a
+change, is in `_state.conversation.known`.
 
-Theory of operation ------------------- Every item is known by its id from the first event that
-mentions it: the output of a response, the commit of the user's speech, a transcript that is early.
-It is *shown* - stands in `items`, and its changes are told - from the event that puts it into the
-conversation. Today's protocol says `conversation.item.added` for that, the older one
+Theory of operation.  Every item is known by its id from the first event that mentions it: the
+output of a response, the commit of the user's speech, a transcript that is early.  It is *shown* -
+stands in `items`, and its changes are told - from the event that puts it into the conversation.
+Today's protocol says `conversation.item.added` for that, the older one
 `conversation.item.created`, a few servers nothing at all; so the first content of an item of the
 conversation's own responses does it as well.  Responses out of band have no conversation: their
 items are never shown.
@@ -23,12 +24,8 @@ delta, so that nobody plays or prints them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain
-from types import MappingProxyType
-from typing import Final
-
-from attrs import define, field
 
 from realtime_trio._state.conversation.audio import Encoding, Retention, Shelf
 from realtime_trio._state.conversation.content import (
@@ -46,26 +43,21 @@ from realtime_trio._state.conversation.content import (
 from realtime_trio._state.conversation.history import export_items
 from realtime_trio._state.conversation.input_buffer import Committed, InputBuffer
 from realtime_trio._state.conversation.item import ConversationItem, GrowingText, TranscriptSegment
-from realtime_trio._state.conversation.order import ItemOrder
+from realtime_trio._state.conversation.known import KnownItems, drop
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,
     AudioDelta,
-    Delta,
-    DeltaDropped,
     InputTranscriptDelta,
     InputTranscriptSegment,
     Interrupted,
     ItemAppended,
     ItemCompleted,
-    ItemDeleted,
     ItemTruncated,
     ItemUpdated,
     TextDelta,
-    ToolCallRequested,
     TranscriptDelta,
     UtilityEvent,
 )
-from realtime_trio.audio.data import AudioData
 from realtime_trio.events import (
     ContentPart,
     ConversationItemAdded,
@@ -115,21 +107,6 @@ from realtime_trio.events import (
     TranscriptionSession,
 )
 
-_REMEMBERED: Final = 64  # Ids of what is over, for stragglers; they follow within moments.
-_NO_CHANGES: Final[Mapping[ConversationItem, list[Change]]] = MappingProxyType({})
-
-
-@define(eq=False)
-class _Running:
-    """A response that is not done."""
-
-    is_out_of_band: bool = False
-    is_stopped: bool = False
-    """Whether it was cancelled: what still arrives is a straggler."""
-    encoding: Encoding | None = None
-    """Encoding of its audio, if it says."""
-    items: list[ConversationItem] = field(factory=list)
-
 
 class Conversation:
     """The items of one conversation, kept up to date by the server's events.
@@ -149,18 +126,14 @@ class Conversation:
         self._shelf = Shelf(retention)
         self._input = InputBuffer(round(input_capacity_s * 1000) if self._shelf.keeps else 0)
         self._interrupts = True
-        self._known: dict[str, ConversationItem] = {}
-        self._order = ItemOrder()
-        self._running: dict[str, _Running] = {}
-        self._over: dict[str, None] = {}
-        self._deleted: dict[str, None] = {}
+        self._items = KnownItems()
 
     # --- looking ----------------------------------------------------------------------------------
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
         """The items, in order."""
-        return self._order.items
+        return self._items.shown
 
     def get(self, item_id: str) -> ConversationItem | None:
         """The item of this id, None if there is none.
@@ -168,7 +141,7 @@ class Conversation:
         Items of responses out of band can be had here, too, while their response runs; they are not
         in `items`.
         """
-        return self._known.get(item_id)
+        return self._items.get(item_id)
 
     @property
     def pending_input_ms(self) -> int:
@@ -176,13 +149,16 @@ class Conversation:
         return self._input.pending_ms
 
     def export(self) -> list[JsonObject]:
-        """The items as JSON-ready objects, texts and transcripts without audio: what `history_events` takes."""
+        """The items as JSON-ready objects, without audio: what `history_events` takes."""
         return export_items(self.items)
 
     # --- what the client does ---------------------------------------------------------------------
 
     def sent(self, event: Event) -> None:
-        """Take note of what is sent, in the order in which it is sent; only audio, commits, clears and cancellations matter."""
+        """Take note of what is sent, in the order in which it is sent.
+
+        Only audio, commits, clears and cancellations matter.
+        """
         match event:
             case InputAudioBufferAppend():
                 self._input.append(event.audio)
@@ -193,21 +169,13 @@ class Conversation:
             case ResponseCancel():
                 self.cancelled(event.response_id)
 
-    def append_input(self, audio: AudioData) -> None:
-        """Note that this audio, in the session's input format, was appended to the input buffer."""
-        self._input.append(audio)
-
     def cancelled(self, response_id: str | None = None) -> None:
         """Note that a response was cancelled: from now on what arrives of it is dropped.
 
         Args:
             response_id: Which one; whatever runs in the conversation when None.
         """
-        for running_id, running in self._running.items():
-            if running_id == response_id or (response_id is None and not running.is_out_of_band):
-                running.is_stopped = True
-                for item in running.items:
-                    item._is_stopped = True
+        self._items.cancel(response_id)
 
     # --- what the server says ---------------------------------------------------------------------
 
@@ -217,7 +185,8 @@ class Conversation:
         Returns:
             What it means, in the order in which it is to be told.
         """
-        match event:  # the frequent ones first
+        # The cases are tried in turn, so the frequent events come first.
+        match event:
             case ResponseOutputAudioDelta():
                 return self._on_audio(event)
             case ResponseOutputAudioTranscriptDelta():
@@ -243,7 +212,7 @@ class Conversation:
             case ResponseOutputItemDone():
                 return self._on_output_done(event)
             case ResponseCreated():
-                return self._on_response_created(event.response)
+                self._items.begin(event.response)
             case ResponseDone():
                 return self._on_response_done(event.response)
             case InputAudioBufferSpeechStarted():
@@ -266,7 +235,7 @@ class Conversation:
             case ConversationItemTruncated():
                 return self._on_truncated(event)
             case ConversationItemDeleted():
-                return self._on_deleted(event.item_id)
+                return self._items.delete(event.item_id)
             case ConversationItemRetrieved():
                 return self._on_retrieved(event.item)
             case ErrorEvent():
@@ -280,9 +249,9 @@ class Conversation:
     # --- deltas -----------------------------------------------------------------------------------
 
     def _on_audio(self, event: ResponseOutputAudioDelta) -> tuple[UtilityEvent, ...]:
-        item = self._known.get(event.item_id)
-        if item is None or item._response_id is None:
-            item = self._expect(event.item_id, event.response_id, "message", "assistant")
+        item = self._items.get(event.item_id)
+        if item is None or item._response is None:
+            item = self._items.expect(event.item_id, event.response_id, "message", "assistant")
             if item is None:
                 return ()
         part = item._parts.get(event.content_index) or part_of(
@@ -290,19 +259,19 @@ class Conversation:
         )
         track = part.track or self._shelf.output_track(item, part)
         if item._is_stopped or part.is_cut:
-            return self._drop(item, AudioDelta(event.delta, track.encoding))
+            return drop(item, AudioDelta(event.delta, track.encoding))
         audio = self._shelf.append(track, event.delta)
         if audio is None:
-            return self._tell(item, (), reveal=True)
+            return self._items.tell(item, (), reveal=True)
         update = ItemUpdated(item=item, delta=AudioDelta(audio, track.encoding))
-        return (update,) if item._is_shown else self._reveal(item, update)
+        return (update,) if item._is_shown else self._items.reveal(item, update)
 
     def _on_words(
         self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta
     ) -> tuple[UtilityEvent, ...]:
-        item = self._known.get(event.item_id)
-        if item is None or item._response_id is None:
-            item = self._expect(event.item_id, event.response_id, "message", "assistant")
+        item = self._items.get(event.item_id)
+        if item is None or item._response is None:
+            item = self._items.expect(event.item_id, event.response_id, "message", "assistant")
             if item is None:
                 return ()
         delta: TextDelta | TranscriptDelta
@@ -321,7 +290,7 @@ class Conversation:
     def _on_arguments(
         self, event: ResponseFunctionCallArgumentsDelta | ResponseMcpCallArgumentsDelta
     ) -> tuple[UtilityEvent, ...]:
-        item = self._expect_call(event)
+        item = self._items.expect_call(event)
         return (
             () if item is None else self._grow(item, item._arguments, ArgumentsDelta(event.delta))
         )
@@ -329,7 +298,7 @@ class Conversation:
     def _on_input_words(
         self, event: ConversationItemInputAudioTranscriptionDelta
     ) -> tuple[UtilityEvent, ...]:
-        item = self._expect(event.item_id, None, "message", "user")
+        item = self._items.expect(event.item_id, None, "message", "user")
         if item is None:
             return ()
         words = part_of(item, event.content_index or 0, "input_audio").transcript
@@ -345,14 +314,14 @@ class Conversation:
         reveal: bool = True,
     ) -> tuple[UtilityEvent, ...]:
         if not delta.text:
-            return self._tell(item, (), reveal=reveal)
+            return self._items.tell(item, (), reveal=reveal)
         if item._is_stopped or is_over or text.is_final:
-            return self._drop(item, delta)
+            return drop(item, delta)
         text.append(delta.text)
         update = ItemUpdated(item=item, delta=delta)
         if item._is_shown:
             return (update,)
-        return self._reveal(item, update) if reveal else ()
+        return self._items.reveal(item, update) if reveal else ()
 
     # --- wholes -----------------------------------------------------------------------------------
 
@@ -378,11 +347,11 @@ class Conversation:
     def _on_whole_part(
         self, item_id: str, response_id: str, index: int, whole: ContentPart, *, final: bool
     ) -> tuple[UtilityEvent, ...]:
-        item = self._expect(item_id, response_id, "message", "assistant")
+        item = self._items.expect(item_id, response_id, "message", "assistant")
         return (
             ()
             if item is None
-            else self._tell(
+            else self._items.tell(
                 item, adopt_part(item, index, whole, self._shelf, final=final), reveal=True
             )
         )
@@ -390,7 +359,7 @@ class Conversation:
     def _on_arguments_done(
         self, event: ResponseFunctionCallArgumentsDone | ResponseMcpCallArgumentsDone
     ) -> tuple[UtilityEvent, ...]:
-        item = self._expect_call(event)
+        item = self._items.expect_call(event)
         if item is None:
             return ()
         deltas = adopt(item._arguments, event.arguments, ArgumentsDelta, final=True)
@@ -401,89 +370,82 @@ class Conversation:
         ):
             item._name = event.name
             deltas.append(None)
-        return self._tell(item, deltas, reveal=True)
+        return self._items.tell(item, deltas, reveal=True)
 
     # --- items ------------------------------------------------------------------------------------
 
     def _on_added(
         self, event: ConversationItemAdded | ConversationItemCreated
     ) -> tuple[UtilityEvent, ...]:
-        item = self._item(event.item)
+        item = self._items.described(event.item)
         if item is None:
             return ()
         deltas = merge(item, event.item, self._shelf, final=False)
         deltas += self._hear(item)
-        deltas += self._place(item, event)
+        deltas += self._items.place(item, event)
         status = status_of(event.item)
         if is_whole_at_once(event.item):
             status = "completed"
         elif status is None:
             status = (
                 "in_progress"
-                if item._response_id is not None or comes_from_server(event.item)
+                if item._response is not None or comes_from_server(event.item)
                 else "completed"
             )
-        elif status == "completed" and self._is_growing(item):
+        elif status == "completed" and self._items.is_growing(item):
+            # Some servers announce an answer as completed before they have sent any of it.
             status = "in_progress"
-        deltas += self._become(item, status)
-        return self._tell(item, deltas, reveal=True, announced=True)
+        deltas += self._items.become(item, status)
+        return self._items.tell(item, deltas, reveal=True, announced=True)
 
     def _on_done(self, event: ConversationItemDone) -> tuple[UtilityEvent, ...]:
-        item = self._item(event.item)
+        item = self._items.described(event.item)
         if item is None:
             return ()
         deltas = merge(item, event.item, self._shelf, final=True)
         deltas += self._hear(item)
-        deltas += self._place(item, event)
-        deltas += self._become(
+        deltas += self._items.place(item, event)
+        deltas += self._items.become(
             item,
             "completed" if is_whole_at_once(event.item) else status_of(event.item) or "completed",
         )
-        return self._tell(item, deltas, reveal=True, announced=True) + self._request(item)
+        return self._items.tell(item, deltas, reveal=True, announced=True) + self._items.request(
+            item
+        )
 
     def _on_output_added(self, event: ResponseOutputItemAdded) -> tuple[UtilityEvent, ...]:
-        item = self._output(event.item, event.response_id)
+        item = self._items.output(event.item, event.response_id)
         return (
             ()
             if item is None
-            else self._tell(item, merge(item, event.item, self._shelf, final=False))
+            else self._items.tell(item, merge(item, event.item, self._shelf, final=False))
         )
 
     def _on_output_done(self, event: ResponseOutputItemDone) -> tuple[UtilityEvent, ...]:
-        item = self._output(event.item, event.response_id)
+        item = self._items.output(event.item, event.response_id)
         if item is None:
             return ()
         deltas = merge(item, event.item, self._shelf, final=True)
         status = status_of(event.item) or "completed"
-        deltas += self._become(item, status)
-        item._is_output_done = item._is_output_done or status == "completed"
-        return self._tell(item, deltas, reveal=True) + self._request(item)
-
-    def _request(self, item: ConversationItem) -> tuple[UtilityEvent, ...]:
-        """Ask for a call to be made as soon as the response has completed it and the conversation has it, in either order."""
-        if (
-            not item._is_output_done
-            or not item._is_shown
-            or item._is_requested
-            or (call := item.call) is None
-        ):
-            return ()
-        item._is_requested = True
-        return (ToolCallRequested(call=call, item=item),)
+        deltas += self._items.become(item, status)
+        if status == "completed":
+            assert item._response is not None, "it came in a response"
+            item._response.completed.add(item)
+        return self._items.tell(item, deltas, reveal=True) + self._items.request(item)
 
     def _on_retrieved(self, wire: Item) -> tuple[UtilityEvent, ...]:
-        item = self._item(wire)
+        item = self._items.described(wire)
         if item is None:
             return ()
         deltas = merge(item, wire, self._shelf, final=True, retrieved=True)
-        if not self._is_growing(item):
-            deltas += self._become(
+        if not self._items.is_growing(item):
+            deltas += self._items.become(
                 item, "completed" if is_whole_at_once(wire) else status_of(wire) or "completed"
             )
-        return self._tell(item, deltas, reveal=True, announced=True)
+        return self._items.tell(item, deltas, reveal=True, announced=True)
 
     def _on_truncated(self, event: ConversationItemTruncated) -> tuple[UtilityEvent, ...]:
-        item = self._known.get(event.item_id)
+        item = self._items.get(event.item_id)
         if item is None or not item._is_shown:
             return ()
         part = item._parts.get(event.content_index)
@@ -497,16 +459,6 @@ class Conversation:
         item._is_interrupted = True
         return (ItemTruncated(item=item, audio_end_ms=event.audio_end_ms),)
 
-    def _on_deleted(self, item_id: str) -> tuple[UtilityEvent, ...]:
-        item = self._known.pop(item_id, None)
-        if item is None:
-            return ()
-        _remember(self._deleted, item_id)
-        if not item._is_shown:
-            return ()
-        self._order.remove(item)
-        return (ItemDeleted(item=item),)
-
     # --- the user's speech ------------------------------------------------------------------------
 
     def _on_speech_started(self, event: InputAudioBufferSpeechStarted) -> tuple[UtilityEvent, ...]:
@@ -518,30 +470,33 @@ class Conversation:
             (item for item in reversed(self.items) if item._role == "assistant" and item.audio_ms),
             None,
         )
+        # Somebody has cut it already, so nothing of it can be playing.
         if spoken is not None and spoken._heard_ms is not None:
             spoken = None
         return (Interrupted(item=spoken, audio_start_ms=event.audio_start_ms),)
 
     def _on_committed(self, event: InputAudioBufferCommitted) -> tuple[UtilityEvent, ...]:
-        known = self._known.get(event.item_id)
+        # A commit that is repeated must not take the audio that was appended since.
+        known = self._items.get(event.item_id)
         if known is not None and known._is_committed:
             return ()
         committed = self._input.committed(event.item_id)
-        item = self._expect(event.item_id, None, "message", "user")
+        item = self._items.expect(event.item_id, None, "message", "user")
         if item is None:
             return ()
         if not item._is_shown:
             item._previous_item_id = event.previous_item_id
-        return self._tell(item, self._attach(item, committed))
+        return self._items.tell(item, self._attach(item, committed))
 
     def _hear(self, item: ConversationItem) -> list[Change]:
-        """The audio of a user message that a server made without saying that it committed it."""
+        """Give a user message its audio, if the server made it without announcing a commit."""
         heard = self._input.heard(item._id) if item._role == "user" else None
         return [] if heard is None else self._attach(item, heard)
 
     def _attach(self, item: ConversationItem, committed: Committed) -> list[Change]:
         item._is_committed = True
         part = part_of(item, min(item._parts, default=0), "input_audio")
+        # The server has brought its own copy, which is what the model heard.
         if not is_silent(part):
             return []
         track = self._shelf.input_track(part)
@@ -552,7 +507,7 @@ class Conversation:
     def _on_transcription(
         self, event: ConversationItemInputAudioTranscriptionCompleted
     ) -> tuple[UtilityEvent, ...]:
-        item = self._expect(event.item_id, None, "message", "user")
+        item = self._items.expect(event.item_id, None, "message", "user")
         if item is None:
             return ()
         part = part_of(item, event.content_index or 0, "input_audio")
@@ -560,99 +515,48 @@ class Conversation:
         if not event.transcript and not part.transcript.read() and not part.is_wordless:
             part.is_wordless = True
             deltas.append(InputTranscriptDelta(""))
-        return self._tell(item, deltas)
+        return self._items.tell(item, deltas)
 
     def _on_transcription_failed(
         self, event: ConversationItemInputAudioTranscriptionFailed
     ) -> tuple[UtilityEvent, ...]:
-        item = self._expect(event.item_id, None, "message", "user")
+        item = self._items.expect(event.item_id, None, "message", "user")
         if item is None or item._transcription_error == event.error:
             return ()
         item._transcription_error = event.error
-        return self._tell(item, (None,))
+        return self._items.tell(item, (None,))
 
     def _on_segment(
         self, event: ConversationItemInputAudioTranscriptionSegment
     ) -> tuple[UtilityEvent, ...]:
-        item = self._expect(event.item_id, None, "message", "user")
+        item = self._items.expect(event.item_id, None, "message", "user")
         segment = TranscriptSegment(event.text, event.speaker, event.start, event.end)
         if item is None or item._segments.get(event.id) == segment:
             return ()
         item._segments[event.id] = segment
-        return self._tell(item, (InputTranscriptSegment(segment),))
+        return self._items.tell(item, (InputTranscriptSegment(segment),))
 
     # --- responses --------------------------------------------------------------------------------
 
-    def _on_response_created(self, response: Response) -> tuple[UtilityEvent, ...]:
-        self._over.pop(response.id, None)
-        running = self._running.setdefault(response.id, _Running())
-        running.is_out_of_band = response.conversation_id is None and not any(
-            item._is_shown for item in running.items
-        )
-        output = response.audio and response.audio.output
-        running.encoding = Encoding.of(output.format) if output else None
-        return ()
-
     def _on_response_done(self, response: Response) -> tuple[UtilityEvent, ...]:
-        running = self._running.get(response.id)
         changes: dict[ConversationItem, list[Change]] = {}
+        # Asked before the items are looked at, since looking at one makes its response known.
+        is_out_of_band = self._items.is_out_of_band(response)
         for wire in response.output:
-            known = wire.id is not None and wire.id in self._known
-            if (
-                not known
-                and (running is None or running.is_out_of_band)
-                and response.conversation_id is None
-            ):
+            if is_out_of_band and self._items.get(wire.id) is None:
                 continue
-            item = self._output(wire, response.id)
+            item = self._items.output(wire, response.id)
             if item is not None:
                 changed = changes.setdefault(item, [])
                 changed += merge(item, wire, self._shelf, final=True)
-                changed += self._become(item, status_of(wire) or "completed")
-        events = self._end(self._running.get(response.id, _Running()), response.status, changes)
-        self._running.pop(response.id, None)
-        if response.id:
-            _remember(self._over, response.id)
-        return _in_order(events)
-
-    def _end(
-        self,
-        running: _Running,
-        status: str | None,
-        changes: Mapping[ConversationItem, list[Change]] = _NO_CHANGES,
-    ) -> list[UtilityEvent]:
-        """Settle what a response that has ended so leaves open, and tell that with the changes its end has made already."""
-        events: list[UtilityEvent] = []
-        for item in dict.fromkeys((*changes, *running.items)):
-            deltas = changes.get(item, [])
-            if self._known.get(item._id) is not item:
-                pass  # deleted
-            elif running.is_out_of_band and not item._is_shown:
-                del self._known[item._id]
-            else:
-                if item._status == "in_progress":
-                    deltas += self._become(
-                        item, "completed" if status == "completed" else "incomplete"
-                    )
-                if (
-                    status == "cancelled"
-                    and item._status == "incomplete"
-                    and not item._is_interrupted
-                ):
-                    item._is_interrupted = True
-                    deltas.append(None)
-                events += self._tell(item, deltas, reveal=True)
-            item._is_stopped = True
-        return events
+                changed += self._items.become(item, status_of(wire) or "completed")
+        return _in_order(self._items.end(response, changes))
 
     # --- the session ------------------------------------------------------------------------------
 
     def _on_session_created(self, event: SessionCreated) -> tuple[UtilityEvent, ...]:
         """A new session knows nothing of what the one before was about to say or to hear."""
-        events = [
-            told for running in self._running.values() for told in self._end(running, "cancelled")
-        ]
-        self._running.clear()
+        events = self._items.end_all()
         self._input.reset()
         self._configure(event.session)
         return _in_order(events)
@@ -675,148 +579,12 @@ class Conversation:
         if audio_out is not None:
             self._shelf.output = Encoding.of(audio_out.format) or self._shelf.output
 
-    # --- knowing items ----------------------------------------------------------------------------
-
-    def _item(self, wire: Item) -> ConversationItem | None:
-        """The item that the server describes; None if it has no id to be known by."""
-        if wire.id is None:
-            return None
-        item = self._known.get(wire.id)
-        if item is None:
-            self._deleted.pop(wire.id, None)
-            item = self._known[wire.id] = ConversationItem(id=wire.id, type=wire.type)
-        return item
-
-    def _output(self, wire: Item, response_id: str) -> ConversationItem | None:
-        """The same for an item of a response; None if it is a straggler that nobody knows."""
-        return None if wire.id is None else self._expect(wire.id, response_id, wire.type, None)
-
-    def _expect(
-        self, item_id: str, response_id: str | None, kind: str | None, role: str | None
-    ) -> ConversationItem | None:
-        """The item of this id, made if it is new; None if it was deleted or belongs to a response that is over."""
-        item = self._known.get(item_id)
-        if item is None:
-            if item_id in self._deleted or response_id in self._over:
-                return None
-            item = self._known[item_id] = ConversationItem(id=item_id, type=kind, role=role)
-        if response_id is not None and item._response_id is None:
-            item._response_id = response_id
-            if response_id in self._over:
-                item._is_stopped = True
-            else:
-                running = self._running.setdefault(response_id, _Running())
-                running.items.append(item)
-                item._encoding, item._is_stopped = running.encoding, running.is_stopped
-        return item
-
-    def _expect_call(
-        self,
-        event: ResponseFunctionCallArgumentsDelta
-        | ResponseFunctionCallArgumentsDone
-        | ResponseMcpCallArgumentsDelta
-        | ResponseMcpCallArgumentsDone,
-    ) -> ConversationItem | None:
-        if isinstance(event, ResponseMcpCallArgumentsDelta | ResponseMcpCallArgumentsDone):
-            return self._expect(event.item_id, event.response_id, "mcp_call", None)
-        item = self._expect(event.item_id, event.response_id, "function_call", None)
-        if item is not None and not item._is_shown:
-            item._call_id = item._call_id or event.call_id or None
-        return item
-
-    def _place(
-        self,
-        item: ConversationItem,
-        event: ConversationItemAdded | ConversationItemCreated | ConversationItemDone,
-    ) -> list[Change]:
-        follows = (
-            item._response_id is not None or item._is_committed or comes_from_server(event.item)
-        )
-        return [None] if self._order.place(item, event.previous_item_id, follows=follows) else []
-
-    def _is_growing(self, item: ConversationItem) -> bool:
-        return (
-            item._response_id is not None
-            and item._response_id in self._running
-            and not item._is_complete
-        )
-
-    def _become(self, item: ConversationItem, status: str) -> list[Change]:
-        """Set the status.  What is complete stays complete; that it becomes so is told as `ItemCompleted`."""
-        if status == "in_progress" or item._status in ("completed", status):
-            return []
-        item._status = status
-        for part in item._parts.values():
-            if part.track is not None:
-                part.track.close()
-        if status == "completed":
-            return []
-        item._is_interrupted = item._is_interrupted or item._is_stopped
-        return [None]
-
-    # --- telling ----------------------------------------------------------------------------------
-
-    def _tell(
-        self,
-        item: ConversationItem,
-        deltas: Iterable[Change],
-        *,
-        reveal: bool = False,
-        announced: bool = False,
-    ) -> tuple[UtilityEvent, ...]:
-        """Tell what has changed of an item.
-
-        Args:
-            item: The item, as it is now.
-            deltas: What has changed; several changes without a delta are told once.
-            reveal: Whether the event shows that the item is in the conversation, unless its
-                response is out of band.
-            announced: Whether the event says so itself.
-        """
-        appears = not item._is_shown and (announced or (reveal and not self._is_out_of_band(item)))
-        if not item._is_shown and not appears:
-            return ()
-        known = list(deltas)
-        if item._is_stopped:
-            known = [None for _ in known]
-        told: list[Change] = [delta for delta in known if delta is not None]
-        if not appears and len(told) < len(known):
-            told.append(None)
-        if appears and item._response_id is None:
-            told.clear()  # what nobody has seen before is shown as a whole
-        events: list[UtilityEvent] = [ItemUpdated(item=item, delta=delta) for delta in told]
-        if appears:
-            self._order.show(item)
-            events.append(ItemAppended(item=item))
-        if item._status == "completed" and not item._is_complete:
-            item._is_complete = True
-            events.append(ItemCompleted(item=item))
-        return tuple(events)
-
-    def _reveal(self, item: ConversationItem, update: ItemUpdated) -> tuple[UtilityEvent, ...]:
-        """Tell of a delta of an item that was not shown before."""
-        return () if self._is_out_of_band(item) else (update, *self._tell(item, (), reveal=True))
-
-    def _drop(self, item: ConversationItem, delta: Delta) -> tuple[UtilityEvent, ...]:
-        return (DeltaDropped(item=item, delta=delta),) if item._is_shown else ()
-
-    def _is_out_of_band(self, item: ConversationItem) -> bool:
-        running = None if item._response_id is None else self._running.get(item._response_id)
-        return running is not None and running.is_out_of_band
-
 
 def _in_order(events: Iterable[UtilityEvent]) -> tuple[UtilityEvent, ...]:
-    """What several items have to tell at once: updates, then what appeared, then what is complete."""
+    """Order what several items tell at once: updates, appearances, completions."""
     batches: tuple[list[UtilityEvent], ...] = ([], [], [])
     for event in events:
         batches[isinstance(event, ItemAppended) + 2 * isinstance(event, ItemCompleted)].append(
             event
         )
     return tuple(chain.from_iterable(batches))
-
-
-def _remember(ids: dict[str, None], new_id: str) -> None:
-    """Add an id to those that are over, and forget the oldest if there are many."""
-    ids[new_id] = None
-    if len(ids) > _REMEMBERED:
-        del ids[next(iter(ids))]

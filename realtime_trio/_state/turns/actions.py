@@ -1,0 +1,81 @@
+"""What is asked of the turns, and what they say is to be done.
+
+Owns the words between the turns and the session, and nothing that happens.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from realtime_trio.events import Response, ResponseCancel, ResponseCreate
+
+
+@frozen(eq=False)
+class ResponseRequest:
+    """One wish for a response; what happens to it is told by naming it."""
+
+    event: ResponseCreate
+    """What to send, with an event id of its own."""
+    is_follow_up: bool = False
+    """Whether it was made here, so that the model replies to the outputs of its tools."""
+
+    @property
+    def is_out_of_band(self) -> bool:
+        """Whether it stays out of the conversation and so needs no turn."""
+        return self.event.response is not None and self.event.response.conversation == "none"
+
+
+@frozen
+class Send:
+    """Post this now, before anything else is posted."""
+
+    event: ResponseCreate | ResponseCancel
+
+
+@frozen
+class Started:
+    """The request is being answered.
+
+    Comes a second time if the server then said that this response was not the request's.
+    """
+
+    request: ResponseRequest
+    response_id: str
+
+
+@frozen
+class Finished:
+    """The request's own response is done, with whatever status.  May come without `Started`."""
+
+    request: ResponseRequest
+    response: Response
+
+
+@frozen
+class Concluded:
+    """Nothing follows any more: this is the last response, after all rounds of tools.
+
+    Never told of follow-ups.
+    """
+
+    request: ResponseRequest
+    response: Response
+
+
+@frozen
+class Failed:
+    """The request, or the follow-up to its tools, was refused, or the session ended."""
+
+    request: ResponseRequest
+    error: Exception
+
+
+@frozen
+class Withdrawn:
+    """The request was abandoned before the server had taken it: there is no response."""
+
+    request: ResponseRequest
+
+
+Action = Send | Started | Finished | Concluded | Failed | Withdrawn
+Actions = tuple[Action, ...]

@@ -1,0 +1,600 @@
+"""Whose turn it is: when a `response.create` may go out, and which response answers which request.
+
+Owns the order of the responses of one session, and asks for the replies to tool outputs.  Pure: it
+is told what is wanted and what happened, and says what to send and whom to tell.  It refuses to
+know what waiting is, what a tool is, or what a response says.  Which calls await their output, and
+whether a reply is owed, is in `_state.turns.rounds`.
+"""
+
+# Theory of operation
+#
+# The default conversation has one active response at a time, and a create that comes too early is
+# refused.  So there is a guard in two halves, `_asked` (our create is under way) and `_active` (a
+# response runs), and `state` is nothing but the two together:
+#
+#               our create   created     created       done of the     our create
+#               handed out   (ours)      (not ours)    active one      refused
+#   FREE        ASKED        -           TAKEN         -               -
+#   ASKED       -            TAKEN       CONTESTED     -               FREE, or TAKEN (*)
+#   TAKEN       -            -           TAKEN (**)    FREE            -
+#   CONTESTED   -            TAKEN       CONTESTED     ASKED           TAKEN
+#
+# A create goes out in FREE alone.  CONTESTED is the race with turn detection, which starts
+# responses by itself: our create will be refused if it arrives before that response is done, and
+# taken otherwise.  A refusal because of an active response is not a failure: the request takes its
+# place at the head of the queue again.
+#
+# (*) If no response is known that explains the refusal, we missed its beginning: a nameless one is
+# taken to be active, and the next `done` ends it.  If the one that explains it has ended meanwhile,
+# we try again at once.  (**) The new one supersedes the old one.
+#
+# Our creates are recognised by a pair of their metadata, which the server repeats.  Until it has
+# done so once, the first response that begins after a create is taken for its answer, unless turn
+# detection owes one; a refusal afterwards proves that guess wrong.
+#
+# The user's turn.  While turn detection is going to start a response (`_user` is not SILENT),
+# follow-ups wait for it: they would talk over the user and then make that response fail.  They wait
+# until a response is done, or it is clear that none comes: the audio was cleared, committed by the
+# client, or an error that names nobody says so.  What the application asks for waits neither for
+# the user nor for tools.
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from realtime_trio._state.recent import Recent
+from realtime_trio._state.turns.actions import (
+    Actions,
+    Concluded,
+    Failed,
+    Finished,
+    ResponseRequest,
+    Send,
+    Started,
+    Withdrawn,
+)
+from realtime_trio._state.turns.rounds import Round, Rounds
+from realtime_trio._state.turns.run import Asked, Run, is_interrupted, mark, salvage
+from realtime_trio.errors import LocalProtocolError, ServerError
+from realtime_trio.events import (
+    ConversationItemAdded,
+    ConversationItemCreated,
+    ConversationItemDone,
+    ErrorDetail,
+    ErrorEvent,
+    FunctionCall,
+    InputAudioBufferCleared,
+    InputAudioBufferCommitted,
+    InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+    InputAudioBufferTimeoutTriggered,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    Response,
+    ResponseCancel,
+    ResponseCreate,
+    ResponseCreated,
+    ResponseDone,
+    ResponseMcpCallCompleted,
+    ResponseMcpCallFailed,
+    ResponseOutputItemAdded,
+    ResponseOutputItemDone,
+    SemanticVad,
+    ServerEvent,
+    ServerVad,
+    TurnDetection,
+    UnknownEvent,
+)
+
+_ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
+_REMEMBERED: Final = 64
+"""Ended responses whose stragglers we know; they trail by a round trip, not by minutes."""
+
+
+class State(enum.Enum):
+    """Who has the turn in the default conversation."""
+
+    FREE = "free"  # nobody: a create may go out
+    ASKED = "asked"  # our create is under way
+    TAKEN = "taken"  # a response is active
+    CONTESTED = "contested"  # a response is active that is not ours, and our create is under way
+    CLOSED = "closed"  # the session has ended
+
+
+class _User(enum.Enum):
+    """How far turn detection is with the user's turn, as long as it is going to answer it."""
+
+    SILENT = enum.auto()
+    SPEAKING = enum.auto()
+    STOPPED = enum.auto()  # ... and the commit is to come
+    DUE = enum.auto()  # committed: a response is to come, and while it runs
+
+
+_HEARD: Final[dict[type[ServerEvent], _User]] = {
+    InputAudioBufferSpeechStarted: _User.SPEAKING,
+    InputAudioBufferSpeechStopped: _User.STOPPED,
+    InputAudioBufferTimeoutTriggered: _User.STOPPED,
+    InputAudioBufferCleared: _User.SILENT,
+}
+
+
+class Turns:
+    """The turns of one session.  Every method returns what is to be done now, in order.
+
+    Args:
+        new_id: Makes the ids of the events that originate here: called with a prefix.
+    """
+
+    def __init__(self, new_id: Callable[[str], str]) -> None:
+        self._new_id = new_id
+        self._is_closed = False
+        self._queue: deque[ResponseRequest] = deque()
+        # Creates without an answer: at most one for the conversation, any number out of band.
+        self._under_way: list[Asked] = []
+        self._active: Run | None = None
+        self._running: list[Run] = []
+        self._rounds: Rounds[ResponseRequest] = Rounds()
+        self._ended = Recent(_REMEMBERED)
+        self._user = _User.SILENT
+        self._creates = False  # whether turn detection starts responses
+        self._echoes = False  # whether the server repeats metadata, as far as we have seen
+
+    @property
+    def state(self) -> State:
+        """Who has the turn."""
+        if self._is_closed:
+            return State.CLOSED
+        if self._asked is None:
+            return State.FREE if self._active is None else State.TAKEN
+        return State.ASKED if self._active is None else State.CONTESTED
+
+    @property
+    def _asked(self) -> Asked | None:
+        return next((asked for asked in self._under_way if not asked.request.is_out_of_band), None)
+
+    # --- what we want -----------------------------------------------------------------------------
+
+    def want_response(self, request: ResponseRequest) -> Actions:
+        """Ask for a response: sent as soon as it is its turn, at once if it is out of band.
+
+        Raises:
+            LocalProtocolError: The session has ended, or the event has no id or that of another
+                open request.
+        """
+        event_id = request.event.event_id
+        if self._is_closed:
+            raise LocalProtocolError("no response can be asked for: the session has ended")
+        if not event_id or any(event_id == other.event.event_id for other in self._unsettled()):
+            raise LocalProtocolError(
+                "response.create needs an event id that no other open request has, "
+                f"not {event_id!r}"
+            )
+        if request.is_out_of_band:
+            return self._hand_out(request)
+        self._queue.append(request)
+        return self._advance()
+
+    def cancel(self, response_id: str | None = None) -> Actions:
+        """Stop a response, by default whatever has the turn.
+
+        By default a create that is under way is stopped too, as soon as its response begins.
+        Requests that were not sent yet stay, and so do follow-ups that are owed.  Nothing happens
+        if the response is over or being stopped.
+        """
+        if response_id is None and (asked := self._asked) is not None:
+            asked.is_abandoned = True
+        run = self._active if response_id is None else self._find(response_id)
+        return () if run is None else self._stop(run)
+
+    def abandon(self, request: ResponseRequest) -> Actions:
+        """Withdraw a request that nobody wants any more, or stop its response.
+
+        Nothing happens if it is settled.
+        """
+        if request in self._queue:
+            self._queue.remove(request)
+            return (Withdrawn(request),)
+        for asked in self._under_way:
+            if asked.request is request:
+                asked.is_abandoned = True
+        run = next(
+            (
+                run
+                for run in self._running
+                if run.asked is not None and run.asked.request is request
+            ),
+            None,
+        )
+        return () if run is None else self._stop(run)
+
+    # --- what happened ----------------------------------------------------------------------------
+
+    def configure(self, turn_detection: TurnDetection | None) -> Actions:
+        """Note the turn detection in force, as the server reports it."""
+        match turn_detection:
+            case ServerVad() | SemanticVad():
+                self._creates = turn_detection.create_response is not False
+            case _:
+                self._creates = turn_detection is not None
+        self._hear(self._user)
+        return self._advance()
+
+    def call_added(self, call_id: str) -> None:
+        """Note a call that no response of this session made, e.g. one from a restored history.
+
+        Raises:
+            LocalProtocolError: The call is known.
+        """
+        if self._rounds.knows(call_id):
+            raise LocalProtocolError(f"call {call_id!r} is known already")
+        self._rounds.add_alone(call_id)
+
+    def awaits(self, call_id: str) -> bool:
+        """Whether this is a call of the model's that nobody has answered."""
+        return self._rounds.awaits(call_id)
+
+    def call_answered(self, call_id: str, *, respond: bool = True) -> Actions:
+        """Note that the output of a call has been posted.
+
+        The model is asked to reply once all calls of that response have their outputs.
+
+        Args:
+            call_id: A call that a response made, which was done with status `completed`.
+            respond: Whether the model should reply to this one.
+
+        Raises:
+            LocalProtocolError: There is no such call, or it is answered.
+        """
+        if self._is_closed:
+            return ()
+        owner = self._rounds.output_posted(call_id, respond=respond)
+        return (*self._conclude(owner), *self._advance())
+
+    def news_told(self, call_id: str, item_id: str) -> Actions:
+        """Note that news of a call that had its output have been posted, as a message.
+
+        The model is asked to reply to them as to an output.
+
+        Args:
+            call_id: The call.
+            item_id: The system message.
+        """
+        if self._is_closed:
+            return ()
+        self._rounds.news_posted(call_id, item_id)
+        return self._advance()
+
+    def disconnected(self, error: Exception) -> Actions:
+        """The connection is gone for good: settle every request with `error`.  Idempotent."""
+        failed = tuple(Failed(request, error) for request in self._unsettled())
+        self._is_closed = True
+        self._queue.clear()
+        self._forget()
+        return failed
+
+    def restart(self, error: Exception) -> Actions:
+        """Go on with another connection, whose server knows nothing of this one.
+
+        Requests that the server had not taken are asked for again, in their order and before those
+        that still wait.  The others fail with `error`: their responses, and the calls in them, went
+        with the old connection.  Turn detection counts as off until `configure` is called.  Nothing
+        happens after `disconnected`.
+        """
+        if self._is_closed:
+            return ()
+        own = [asked for asked in self._under_way if not asked.request.is_follow_up]
+        withdrawn = [asked.request for asked in own if asked.is_abandoned]
+        again = [asked.request for asked in own if not asked.is_abandoned]
+        kept = {*withdrawn, *again, *self._queue}
+        lost = [request for request in self._unsettled() if request not in kept]
+        self._forget()
+        actions: Actions = (
+            *(Withdrawn(request) for request in withdrawn),
+            *(Failed(request, error) for request in lost),
+        )
+        for request in again:
+            if request.is_out_of_band:
+                actions += self._hand_out(request)
+            else:
+                self._queue.appendleft(request)  # there is at most one
+        return (*actions, *self._advance())
+
+    def apply(self, event: ServerEvent) -> Actions:
+        """Take note of a server event; most are of no interest.
+
+        Never raises, whatever the server sends.
+        """
+        if self._is_closed:
+            return ()
+        actions: Actions = ()
+        match event:
+            case ResponseCreated(response=response):
+                actions = self._begin(response)
+            case ResponseDone(response=response):
+                actions = self._end(response)
+            case UnknownEvent(type=ResponseCreated.type, raw=raw):
+                actions = self._begin(salvage(raw))
+            case UnknownEvent(type=ResponseDone.type, raw=raw):
+                actions = self._end(salvage(raw))
+            case ResponseOutputItemDone(
+                response_id=response_id,
+                item=FunctionCall(call_id=str(call_id), status="completed" | None),
+            ):
+                actions = self._note_call(response_id, call_id)
+            case ResponseOutputItemAdded(response_id=response_id, item=McpCall() as call):
+                actions = self._note_hosted(response_id, call)
+            case ResponseOutputItemDone(
+                response_id=response_id, item=McpCall() | McpApprovalRequest() as call
+            ):
+                actions = self._note_hosted(response_id, call)
+            case (
+                ConversationItemAdded(item=McpCall() as call)
+                | ConversationItemDone(item=McpCall() as call)
+            ):
+                actions = self._note_hosted(None, call)
+            case ResponseMcpCallCompleted(item_id=item_id) | ResponseMcpCallFailed(item_id=item_id):
+                actions = self._hosted_ended(item_id)
+            case ConversationItemAdded(
+                item=McpApprovalResponse(approval_request_id=request_id, approve=False)
+            ):
+                actions = self._hosted_ended(request_id)
+            case (
+                ConversationItemAdded(item=item)
+                | ConversationItemDone(item=item)
+                | ConversationItemCreated(item=item)
+            ):
+                self._rounds.acknowledge(item)
+            case ErrorEvent(error=detail):
+                actions = self._refuse(detail)
+            # Turn detection answers what it committed itself, and announced as speech before.
+            case InputAudioBufferCommitted():
+                self._hear(_User.DUE if self._user is _User.STOPPED else _User.SILENT)
+            case other:
+                self._hear(_HEARD.get(type(other), self._user))
+        return (*actions, *self._advance())
+
+    # --- sending ----------------------------------------------------------------------------------
+
+    def _advance(self) -> Actions:
+        """Hand out the next create, if there is one and it may go."""
+        if self.state is not State.FREE:
+            return ()
+        # The reply to the tools comes first: it belongs to an older turn than what is queued.
+        if self._user is _User.SILENT and self._rounds.owe_reply:
+            request = ResponseRequest(
+                ResponseCreate(event_id=self._new_id("evt_")), is_follow_up=True
+            )
+        elif self._queue:
+            request = self._queue.popleft()
+        else:
+            return ()
+        return self._hand_out(request)
+
+    def _hand_out(self, request: ResponseRequest) -> Actions:
+        event = mark(request.event)
+        self._under_way.append(Asked(request, event, self._rounds.unread))
+        return (Send(event),)
+
+    def _stop(self, run: Run) -> Actions:
+        # Without an id, a cancel means the conversation's response, and would hit another one.
+        if run.is_stopped or (run.is_aside and not run.id):
+            return ()
+        run.is_stopped = True
+        return (Send(ResponseCancel(event_id=self._new_id("evt_"), response_id=run.id or None)),)
+
+    # --- responses --------------------------------------------------------------------------------
+
+    def _begin(self, response: Response, *, is_seen: bool = True) -> Actions:
+        if response.id and (response.id in self._ended or self._find(response.id) is not None):
+            return ()
+        named = self._named(response)
+        acknowledged = self._rounds.acknowledged
+        run = self._start(response, named or self._guess(response), is_guess=named is None)
+        run.reads = acknowledged if is_seen else frozenset()
+        if run.asked is None:
+            return ()
+        return (
+            Started(run.asked.request, run.id),
+            *(self._stop(run) if run.asked.is_abandoned else ()),
+        )
+
+    def _start(self, response: Response, asked: Asked | None, *, is_guess: bool) -> Run:
+        run = Run(id=response.id, is_guess=is_guess)
+        if asked is not None:
+            self._assign(run, asked)
+        elif self._active is not None:
+            # Somebody else's; in the conversation it could not run now.
+            run.is_aside = response.conversation_id is None
+        self._running.append(run)
+        if not run.is_aside:
+            self._active = run
+        return run
+
+    def _assign(self, run: Run, asked: Asked) -> None:
+        self._under_way.remove(asked)
+        run.asked = asked
+        run.is_aside = asked.request.is_out_of_band
+
+    def _end(self, response: Response) -> Actions:
+        run = self._ending(response)
+        self._ended.add(response.id or (run.id if run is not None else ""))
+        if (asked := self._asked) is not None and (run is None or not run.is_aside):
+            asked.saw_an_end = True
+        if self._user is _User.DUE and (run is None or run is self._active):
+            # This was the response that turn detection owed, or it was in that one's way.
+            self._hear(_User.SILENT)
+        if run is None:
+            return ()
+        self._running.remove(run)
+        self._rounds.response_done(run, response, is_guess=run.is_guess)
+        if run is self._active:
+            self._active = None
+            # The user has interrupted it, and the event that says so may still be on its way.
+            if self._user is _User.SILENT and is_interrupted(response):
+                self._hear(_User.DUE)
+        actions: Actions = ()
+        reads = run.reads
+        if run.asked is not None:
+            request = run.asked.request
+            actions = (Finished(request, response),)
+            run.origins += [] if request.is_follow_up else [request]
+            reads |= run.asked.covers
+        if not run.is_aside:
+            # Whoever waited for the replies to these outputs now waits for the end of this one.
+            run.origins += self._rounds.read(reads)
+        return (*actions, *self._conclude(run))
+
+    def _ending(self, response: Response) -> Run | None:
+        """Which response this is the end of.
+
+        By id, by name, and if it has neither, the one that it must be.
+        """
+        if response.id and response.id in self._ended:
+            return None
+        named = self._named(response)
+        run = self._find(response.id) if response.id else None
+        run = run or next(
+            (
+                run
+                for run in self._running
+                if run.asked is not None and run.asked.is_named_by(response.metadata)
+            ),
+            None,
+        )
+        if run is not None and run.asked is None and named is not None:
+            self._assign(run, named)
+        if run is not None:
+            return run
+        if named is None and self._active is not None:
+            return self._active if "" in (response.id, self._active.id) else None
+        asked = named or self._guess(response) or (None if response.id else self._asked)
+        return None if asked is None else self._start(response, asked, is_guess=named is None)
+
+    def _find(self, response_id: str) -> Run | None:
+        return next((run for run in self._running if run.id == response_id), None)
+
+    def _named(self, response: Response) -> Asked | None:
+        """The create that the response's metadata name."""
+        asked = next(
+            (asked for asked in self._under_way if asked.is_named_by(response.metadata)), None
+        )
+        self._echoes = self._echoes or asked is not None
+        return asked
+
+    def _guess(self, response: Response) -> Asked | None:
+        """The create that a response without a name must answer, as far as one can tell."""
+        if self._echoes:
+            return None
+        aside = next((asked for asked in self._under_way if asked.request.is_out_of_band), None)
+        if response.conversation_id is None and aside is not None:
+            return aside
+        return None if self._user is _User.DUE else self._asked
+
+    # --- refusals ---------------------------------------------------------------------------------
+
+    def _refuse(self, detail: ErrorDetail) -> Actions:
+        asked = self._refused(detail.event_id)
+        if asked is None:
+            # Not ours; the response that turn detection owes may be what could not be created.
+            if detail.event_id is None and self._user is _User.DUE:
+                self._hear(_User.SILENT)
+            return ()
+        request = asked.request
+        if detail.code != _ALREADY_ACTIVE or request.is_out_of_band:
+            error = ServerError(
+                detail.message,
+                type=detail.type,
+                code=detail.code,
+                param=detail.param,
+                event_id=detail.event_id,
+            )
+            origins = self._rounds.read(asked.covers) if request.is_follow_up else []
+            return tuple(Failed(each, error) for each in (request, *origins))
+        if self._active is None and not asked.saw_an_end:
+            # What was in our way began without our seeing it: (*) of the table above.
+            self._active = Run()
+            self._running.append(self._active)
+        if asked.is_abandoned and not request.is_follow_up:
+            return (Withdrawn(request),)
+        if not request.is_follow_up:
+            self._queue.appendleft(request)
+        return ()
+
+    def _refused(self, event_id: str | None) -> Asked | None:
+        for asked in self._under_way:
+            if asked.event.event_id == event_id:
+                self._under_way.remove(asked)
+                return asked
+        for run in self._running:
+            if run.is_guess and run.asked is not None and run.asked.event.event_id == event_id:
+                asked, run.asked = run.asked, None
+                return asked
+        return None
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    def _note_call(self, response_id: str, call_id: str) -> Actions:
+        if self._rounds.knows(call_id):
+            return ()
+        actions: Actions = ()
+        if self._find(response_id) is None:
+            # A response whose beginning we did not see has begun by now.
+            actions = self._begin(Response(id=response_id), is_seen=False)
+        run = self._find(response_id)
+        if run is None:
+            # It has not begun, since it has ended: a straggler makes a round of its own.
+            self._rounds.add_alone(call_id)
+        else:
+            self._rounds.add(run, call_id)
+        return actions
+
+    def _note_hosted(self, response_id: str | None, call: McpCall | McpApprovalRequest) -> Actions:
+        name = self._rounds.name_hosted(call)
+        actions: Actions = ()
+        if self._rounds.knows(name):
+            pass
+        elif response_id is not None:
+            actions = self._note_call(response_id, name)
+        elif self._active is not None:
+            self._rounds.add(self._active, name)
+        else:
+            self._rounds.add_alone(name)
+        self._rounds.mark_hosted(name)
+        if isinstance(call, McpCall) and (call.output is not None or call.error is not None):
+            actions += self._hosted_ended(call.id)
+        return actions
+
+    def _hosted_ended(self, item_id: str) -> Actions:
+        owner = self._rounds.hosted_ended(item_id)
+        return () if owner is None else self._conclude(owner)
+
+    def _conclude(self, owner: Round[ResponseRequest]) -> Actions:
+        """If nothing follows this response, tell those who wait for that."""
+        if owner.response is None or not self._rounds.conclude(owner):
+            return ()
+        return tuple(Concluded(request, owner.response) for request in owner.origins)
+
+    # --- everything else --------------------------------------------------------------------------
+
+    def _hear(self, user: _User) -> None:
+        self._user = user if self._creates else _User.SILENT
+
+    def _unsettled(self) -> tuple[ResponseRequest, ...]:
+        asked = [run.asked for run in self._running if run.asked is not None] + self._under_way
+        requests = [*self._rounds.origins, *(each.request for each in asked), *self._queue]
+        return tuple(dict.fromkeys(requests))
+
+    def _forget(self) -> None:
+        """Forget everything that belongs to one connection."""
+        self._under_way.clear()
+        self._active = None
+        self._running.clear()
+        self._rounds = Rounds()
+        self._ended = Recent(_REMEMBERED)
+        self._user = _User.SILENT
+        self._creates = False
+        self._echoes = False

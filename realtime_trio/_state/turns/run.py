@@ -1,0 +1,96 @@
+"""One create under way, and one response: how they are recognised, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import define, evolve
+
+from realtime_trio._state.turns.actions import ResponseRequest
+from realtime_trio._state.turns.rounds import Round
+from realtime_trio.events import (
+    JsonObject,
+    Response,
+    ResponseConfig,
+    ResponseCreate,
+    ResponseStatusDetails,
+)
+
+METADATA_KEY: Final = "client_event_id"
+"""The metadata pair by which a response tells which create it answers."""
+METADATA_PAIRS: Final = 16
+"""How many pairs the protocol allows.  A request that needs them all is recognised by all."""
+
+
+@define(eq=False)
+class Asked:
+    """A create under way."""
+
+    request: ResponseRequest
+    """What it is for."""
+    event: ResponseCreate
+    """What was sent."""
+    covers: frozenset[str]
+    """The outputs and news that were sent before it, so that its response reads them."""
+    is_abandoned: bool = False
+    """Whether nobody wants its response any more."""
+    saw_an_end: bool = False
+    """Whether a response ended while it was under way, which explains a refusal."""
+
+    def is_named_by(self, metadata: JsonObject | None) -> bool:
+        """Whether a response with these metadata answers it."""
+        if not metadata:
+            return False
+        # The whole is compared where there was no room for a pair of ours.
+        return (
+            metadata.get(METADATA_KEY) == self.event.event_id
+            or (self.event.response or ResponseConfig()).metadata == metadata
+        )
+
+
+@define(eq=False, kw_only=True)
+class Run(Round[ResponseRequest]):
+    """One response, from its beginning to its end; its calls may outlive it as a round."""
+
+    id: str = ""
+    """Its id, empty if that could not be read."""
+    asked: Asked | None = None
+    """The create that it answers, None if it is not ours."""
+    is_guess: bool = False
+    """Whether `asked` was inferred from the order of things."""
+    is_stopped: bool = False
+    """Whether we have cancelled it."""
+    reads: frozenset[str] = frozenset()
+    """What the server had acknowledged when it began."""
+
+
+def mark(event: ResponseCreate) -> ResponseCreate:
+    """Name the event in its metadata, unless the user needs all of the room or that very key."""
+    config = event.response or ResponseConfig()
+    metadata = dict(config.metadata or {})
+    if METADATA_KEY in metadata or len(metadata) >= METADATA_PAIRS:
+        return event
+    return evolve(
+        event, response=evolve(config, metadata={**metadata, METADATA_KEY: event.event_id})
+    )
+
+
+def is_interrupted(response: Response) -> bool:
+    """Whether the user's speech has ended this response."""
+    match response:
+        case Response(
+            status="cancelled", status_details=ResponseStatusDetails(reason="turn_detected")
+        ):
+            return True
+    return False
+
+
+def salvage(raw: object) -> Response:
+    """Name a response that could not be decoded; it begins and ends all the same."""
+    match raw:
+        case {"response": {"id": str(response_id), "metadata": Mapping() as metadata}}:
+            return Response(id=response_id, metadata=metadata)
+        case {"response": {"id": str(response_id)}}:
+            return Response(id=response_id)
+    return Response()

@@ -1,0 +1,281 @@
+"""How a session becomes ready, and every way in which it does not."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from peers import (
+    Leaves,
+    Server,
+    counted_ids,
+    created,
+    drain,
+    failure,
+    memory_server,
+    open_pair,
+    updated,
+)
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._session.opening import open_session
+from realtime_trio._transport.contract import Close
+from realtime_trio.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    LocalProtocolError,
+    ServerError,
+)
+from realtime_trio.events import (
+    SessionConfig,
+    SessionCreated,
+    SessionUpdate,
+    TranscriptionSession,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+async def test_a_session_is_ready_once_the_server_has_begun_it(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, server):
+        assert session.config.instructions == "as you like"
+        assert session.closed is None
+    assert await server.hear_the_rest() == []
+
+
+async def test_a_session_with_a_configuration_is_ready_once_the_server_has_taken_it(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    steps: list[str] = []
+
+    async def serve() -> None:
+        await server.say(created())
+        update = await server.hear(SessionUpdate)
+        assert update.session == SessionConfig(instructions="be brief")
+        assert update.event_id == "evt_1"
+        await wait_all_tasks_blocked()
+        steps.append("answers")
+        await server.say(updated("be brief"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with open_session(
+            transport=near, new_id=counted_ids(), instructions="be brief"
+        ) as session:
+            steps.append("ready")
+            assert session.config.instructions == "be brief"
+    assert steps == ["answers", "ready"]
+
+
+@pytest.mark.parametrize("code", [3000, 4000, 1000])
+async def test_a_service_that_refuses_after_the_handshake_is_quoted(
+    code: int, autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    await server.say(failure("Incorrect API key provided", code="invalid_api_key"))
+    await server.transport.aclose(code, "invalid_request_error")
+    with pytest.raises(
+        ConnectionFailed, match="refused the session: Incorrect API key provided"
+    ) as caught:
+        async with open_session(transport=near):
+            pytest.fail("not reached")
+    assert (caught.value.code, caught.value.status) == ("invalid_api_key", None)
+
+
+async def test_a_refusal_without_a_code_is_called_by_its_type(autojump_clock: MockClock) -> None:
+    near, server = memory_server()
+    await server.say(failure("no"))
+    await server.transport.aclose(4000)
+    with pytest.raises(ConnectionFailed) as caught:
+        async with open_session(transport=near):
+            pytest.fail("not reached")
+    assert caught.value.code == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("close", "text"),
+    [(Close(1008, "policy"), "connection: 1008 policy$"), (Close(1000), "connection: 1000$")],
+)
+async def test_a_service_that_closes_without_a_word_is_quoted_by_its_close_code(
+    close: Close, text: str, autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    await server.transport.aclose(close.code, close.reason)
+    with pytest.raises(ConnectionFailed, match=text) as caught:
+        async with open_session(transport=near):
+            pytest.fail("not reached")
+    assert caught.value.code is None
+
+
+async def test_a_service_that_never_begins_the_session_is_given_up(
+    autojump_clock: MockClock,
+) -> None:
+    near, _ = memory_server()
+    start = trio.current_time()
+    with pytest.raises(ConnectionFailed, match="did not begin the session in time"):
+        async with open_session(transport=near, connect_timeout=3):
+            pytest.fail("not reached")
+    assert trio.current_time() - start == 3
+    assert near.closed is not None
+
+
+async def test_a_session_of_another_kind_is_no_beginning(autojump_clock: MockClock) -> None:
+    near, server = memory_server()
+    await server.say(SessionCreated(event_id="event_1", session=TranscriptionSession()))
+    with pytest.raises(ConnectionFailed, match="did not begin the session in time"):
+        async with open_session(transport=near):
+            pytest.fail("not reached")
+
+
+async def test_a_service_that_never_takes_the_configuration_is_given_up(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    await server.say(created())
+    with pytest.raises(ConnectionFailed, match="did not take the configuration in time") as caught:
+        async with open_session(transport=near, instructions="be brief"):
+            pytest.fail("not reached")
+    assert caught.value.code is None
+
+
+async def test_what_the_service_complained_about_meanwhile_is_quoted_when_it_is_given_up(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    await server.say(created(), failure("You are out of money", code="insufficient_quota"))
+    with pytest.raises(ConnectionFailed, match="out of money") as caught:
+        async with open_session(transport=near, instructions="be brief"):
+            pytest.fail("not reached")
+    assert caught.value.code == "insufficient_quota"
+
+
+async def test_a_refused_configuration_is_a_refused_session(autojump_clock: MockClock) -> None:
+    near, server = memory_server()
+
+    async def serve() -> None:
+        await server.say(created())
+        update = await server.hear(SessionUpdate)
+        await server.say(
+            failure(
+                "no such voice",
+                code="invalid_value",
+                param="session.audio.output.voice",
+                of=update.event_id,
+            )
+        )
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        with pytest.raises(
+            ConnectionFailed,
+            match=r"refused the configuration: .*no such voice.*session\.audio\.output\.voice",
+        ) as caught:
+            async with open_session(transport=near, voice="nobody"):
+                pytest.fail("not reached")
+    assert caught.value.code == "invalid_value"
+    assert isinstance(caught.value.__cause__, ServerError)
+
+
+async def test_a_connection_lost_while_the_configuration_is_under_way_is_a_failed_one(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+
+    async def serve() -> None:
+        await server.say(created())
+        await server.hear(SessionUpdate)
+        near.abort("gone")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        with pytest.raises(ConnectionFailed, match="closed the connection: 1006 gone"):
+            async with open_session(transport=near, instructions="be brief"):
+                pytest.fail("not reached")
+
+
+async def serve_update_and_close(server: Server, code: int) -> None:
+    await server.hear(SessionUpdate)
+    await server.say(updated("be brief"))
+    await server.transport.aclose(code)
+
+
+@pytest.mark.parametrize("attempt", range(10))
+async def test_a_session_that_began_and_is_over_was_one(
+    attempt: int, autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    await server.say(created())
+    await server.transport.aclose(1000)
+    async with open_session(transport=near) as session:
+        assert await drain(session.events()) == [created()]
+    near, server = memory_server()
+    await server.say(created(), failure("no", code="invalid_model"))
+    await server.transport.aclose(4000)
+    with Leaves(ConnectionLost, "4000"):
+        async with open_session(transport=near) as session:
+            await drain(session.events())
+    assert await drain(session.events()) == []
+
+
+@pytest.mark.parametrize("attempt", range(10))
+async def test_a_session_that_took_its_configuration_and_is_over_was_one(
+    attempt: int, autojump_clock: MockClock
+) -> None:
+    for code in (1000, 1011):
+        near, server = memory_server()
+        await server.say(created())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve_update_and_close, server, code)
+            with nullcontext() if code == 1000 else Leaves(ConnectionLost):
+                async with open_session(transport=near, instructions="be brief") as session:
+                    assert await drain(session.events()) == [created(), updated("be brief")]
+
+
+@pytest.mark.parametrize("attempt", range(10))
+async def test_a_session_that_began_and_did_not_take_its_configuration_was_none(
+    attempt: int, autojump_clock: MockClock
+) -> None:
+    for code in (1000, 1011):
+        near, server = memory_server()
+        await server.say(created())
+        await server.transport.aclose(code)
+        with Leaves(ConnectionFailed, f"the service closed the connection: {code}"):
+            async with open_session(transport=near, instructions="be brief"):
+                pytest.fail("not reached")
+
+
+async def test_a_misspelt_keyword_is_refused_as_python_refuses_it(
+    autojump_clock: MockClock,
+) -> None:
+    near, _ = memory_server()
+    with pytest.raises(
+        TypeError, match=r"unexpected keyword 'instuctions'; allowed are .*instructions"
+    ):
+        async with open_session(transport=near, instuctions="be brief"):  # type: ignore[call-arg]  # the point of the test
+            pytest.fail("not reached")
+
+
+async def test_an_unusable_setting_is_refused_before_anything_is_sent(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    with pytest.raises(LocalProtocolError, match=r"session\.audio\.output\.speed"):
+        async with open_session(transport=near, speed="fast"):  # type: ignore[arg-type]  # the point of the test
+            pytest.fail("not reached")
+    assert near.closed is None
+    await near.aclose()
+    assert await server.hear_the_rest() == []
+
+
+async def test_a_server_of_the_older_dialect_is_understood(autojump_clock: MockClock) -> None:
+    near, server = memory_server()
+    await server.transport.send(
+        '{"type":"session.created","event_id":"e","session":{"id":"sess_1","modalities":["text"],"voice":"alloy"}}'
+    )
+    async with open_session(transport=near, dialect=Dialect.BETA) as session:
+        assert session.config.output_modalities == ("text",)
