@@ -84,7 +84,7 @@ class InputAudioSession(BaseSession, Generic[S]):
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: S | None = None
-        self._conversation = Conversation(retention=retention)
+        self._conversation = Conversation(retention=retention, clock=trio.current_time)
         self._costs = Costs()
 
     @property

@@ -6,6 +6,7 @@ are for the voice session that builds on it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Unpack
@@ -217,41 +218,35 @@ class RespondingSession(ItemSession):
         return Answer(response=response, audio=self._audio_of(response))
 
     async def cancel_response(
-        self, item_id: str | None = None, sample_count: int = 0
+        self, item_id: str | None = None, sample_count: float = 0
     ) -> ConversationItem | None:
         """Interrupt the model: cancel its response, and cut an item to what the user heard.
 
         Tools that wish to be interrupted (`on_interrupt="cancel"`) are stopped, too.
 
         Nothing is sent that the server would refuse: no cancel where nothing is active, and no more
-        milliseconds than arrived.
+        milliseconds than arrived.  An item that has its final length and was heard to its end is
+        left alone, because cutting it would only take its transcript from the model.
 
         Args:
             item_id: The assistant message that was being played; None only cancels.
-            sample_count: How many of its samples were played, at the session's output rate.
+            sample_count: How many of its samples were played, at the session's output rate; a
+                fraction is rounded.
 
         Returns:
             The item, None if none was given.
 
         Raises:
-            LocalProtocolError: There is no such item, it is not an assistant message, or it has no
-                audio; nothing was sent.
+            LocalProtocolError: There is no such item, it is not an assistant message, it has no
+                audio, or the count is not a finite number; nothing was sent.
         """
         await trio.lowlevel.checkpoint()
         item = None if item_id is None else self._spoken_item(item_id)
+        cut = None if item is None else _cut_to_heard(item, sample_count)
         # The cancel goes first, or the server would go on adding to what is being cut.
         self._take_floor()
-        if item is not None:
-            index = next(i for i, part in enumerate(item.parts) if isinstance(part, OutputAudio))
-            # A loudspeaker may have counted silence that it played itself; the server would refuse.
-            heard_ms = min(max(0, sample_count) * 1000 // item.audio_rate, item.audio_ms)
-            self._post(
-                self._named(
-                    ConversationItemTruncate(
-                        item_id=item.id, content_index=index, audio_end_ms=heard_ms
-                    )
-                )
-            )
+        if cut is not None:
+            self._post(self._named(cut))
         return item
 
     # --- inside -----------------------------------------------------------------------------------
@@ -310,3 +305,15 @@ class RespondingSession(ItemSession):
     def _over(self) -> None:
         error = SessionClosed("the session ended before the response did")
         self._book.act(self._turns.disconnected(error))
+
+
+def _cut_to_heard(item: ConversationItem, sample_count: float) -> ConversationItemTruncate | None:
+    """The cut of a message to what was heard; None if that is all there is and will be."""
+    if not math.isfinite(sample_count):
+        raise LocalProtocolError(f"{sample_count} samples cannot have been played")
+    # A loudspeaker may have counted silence that it played itself; the server would refuse that.
+    heard_ms = min(max(0, round(sample_count)) * 1000 // item.audio_rate, item.audio_ms)
+    if heard_ms == item.audio_ms and item.is_complete and not item.dropped_ms:
+        return None
+    index = next(i for i, part in enumerate(item.parts) if isinstance(part, OutputAudio))
+    return ConversationItemTruncate(item_id=item.id, content_index=index, audio_end_ms=heard_ms)
