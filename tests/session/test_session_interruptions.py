@@ -34,7 +34,7 @@ from realtime_trio.events import (
     ServerVad,
     UserMessage,
 )
-from realtime_trio.simulator import Call, Reply
+from realtime_trio.simulator import Call, Reply, synthesize_speech
 
 ALREADY_ACTIVE = "conversation_already_has_active_response"
 
@@ -163,7 +163,7 @@ async def test_speech_after_an_answer_that_was_heard_erases_nothing(
         await session.ask("Speak!")
         await trio.sleep(300)
         with session.events(Interrupted) as interruptions:
-            await session.append_audio(speech(1000))
+            await session.append_audio(synthesize_speech("Where is my parcel?"))
             interrupted = await interruptions.receive()
         assert interrupted.item is None
         assert session.conversation.items[1].transcript == "Once upon a time."
