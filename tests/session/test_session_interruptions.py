@@ -117,7 +117,7 @@ async def test_an_answer_that_was_heard_whole_is_left_alone(
         wire = session.wire()
         item = await session.cancel_response(answer.items[0].id, samples)
         await wait_all_tasks_blocked()
-        assert types_sent(wire)[-1] == "response.create"
+        assert types_sent(wire) == []
         assert item is not None
         assert (item.transcript, item.heard_ms) == ("Once upon a time.", None)
 
