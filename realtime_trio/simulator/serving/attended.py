@@ -26,7 +26,7 @@ from attrs import field, frozen
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._transport.contract import Transport
-from realtime_trio.errors import ConnectionLost, RealtimeError
+from realtime_trio.errors import ConnectionLost, LocalProtocolError, RealtimeError
 from realtime_trio.simulator.roles import Agent, Ears, Piece, Say, Voice
 from realtime_trio.simulator.script.script import Failure
 from realtime_trio.simulator.service.questions import AnswerWanted, TranscriptWanted
@@ -115,7 +115,13 @@ async def _receive_loop(
         for message in batch:
             event = read_message(codec, message)
             _logger.debug("received %s", event.type or "something that is not an event")
-            server.receive(event, trio.current_time())
+            try:
+                server.receive(event, trio.current_time())
+            except LocalProtocolError as error:
+                # Left to the sender: raised here it would cancel a message that is half sent, and
+                # the client would see a broken connection instead of a close.
+                bell.fail(error)
+                return
         if desk is not None:
             desk.attend()
         # Most of what arrives is audio, to which there is nothing to say: let the sender sleep.
@@ -145,20 +151,32 @@ async def _send_loop(
 
 
 class _Bell:
-    """Tells the sender that there may be something to send."""
+    """Tells the sender that there may be something to send, or that nothing can be sent any more."""
 
     def __init__(self) -> None:
         self._rung = trio.Event()
+        self._failure: Exception | None = None
 
     def ring(self) -> None:
         """Wake the sender, now or as soon as it waits."""
         self._rung.set()
 
+    def fail(self, error: Exception) -> None:
+        """Let the sender fail with this, as soon as it waits."""
+        self._failure = error
+        self._rung.set()
+
     async def wait(self, deadline: float) -> None:
-        """Wait until it has rung since the last time, or for the deadline."""
+        """Wait until it has rung since the last time, or for the deadline.
+
+        Raises:
+            Exception: What `fail` was called with.
+        """
         with trio.move_on_at(deadline):
             await self._rung.wait()
         self._rung = trio.Event()
+        if self._failure is not None:
+            raise self._failure
 
 
 class _Desk:
