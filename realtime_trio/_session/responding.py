@@ -282,11 +282,13 @@ class RespondingSession(ItemSession):
     ) -> tuple[ConversationItemCreate, ...]:
         """The event that says this to the model; none if there is nothing to be said."""
         message = attrs.evolve(UserMessage.of(content), id=self._new_id("item_"))
-        create = ConversationItemCreate(
-            item=message, previous_item_id=previous_item_id, event_id=self._new_id("evt_")
-        )
+        create = ConversationItemCreate(item=message, previous_item_id=previous_item_id)
         self._codec.encode(create)
-        return (create,) if message.content else ()
+        if not message.content:
+            return ()
+        named = self._named(create)
+        assert isinstance(named, ConversationItemCreate)
+        return (named,)
 
     def _request_for(
         self,

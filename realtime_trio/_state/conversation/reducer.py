@@ -45,6 +45,7 @@ from realtime_trio._state.conversation.history import export_items
 from realtime_trio._state.conversation.input_buffer import Committed, InputBuffer
 from realtime_trio._state.conversation.item import ConversationItem, GrowingText, TranscriptSegment
 from realtime_trio._state.conversation.known import KnownItems, drop
+from realtime_trio._state.conversation.messages import SpokenMessages
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,
     AudioDelta,
@@ -63,6 +64,7 @@ from realtime_trio.audio.track import sample_count
 from realtime_trio.events import (
     ContentPart,
     ConversationItemAdded,
+    ConversationItemCreate,
     ConversationItemCreated,
     ConversationItemDeleted,
     ConversationItemDone,
@@ -138,6 +140,7 @@ class Conversation:
         self._audible = Audible()
         self._shelf = Shelf(retention)
         self._input = InputBuffer(round(input_capacity_s * 1000) if self._shelf.keeps else 0)
+        self._messages = SpokenMessages()
         self._interrupts = True
         self._items = KnownItems()
 
@@ -170,7 +173,7 @@ class Conversation:
     def sent(self, event: Event) -> None:
         """Take note of what is sent, in the order in which it is sent.
 
-        Only audio, commits, clears and cancellations matter.
+        Only audio, commits, clears, messages and cancellations matter.
         """
         match event:
             case InputAudioBufferAppend():
@@ -181,6 +184,8 @@ class Conversation:
                 self._input.mark("clear", event.event_id)
             case ResponseCancel():
                 self.cancelled(event.response_id)
+            case ConversationItemCreate() if self._shelf.keeps:
+                self._messages.sent(event)
 
     def cancelled(self, response_id: str | None = None) -> None:
         """Note that a response was cancelled: from now on what arrives of it is dropped.
@@ -253,6 +258,7 @@ class Conversation:
                 return self._on_retrieved(event.item)
             case ErrorEvent():
                 self._input.refused(event)
+                self._messages.refused(event.error.event_id)
             case SessionCreated():
                 return self._on_session_created(event)
             case SessionUpdated():
@@ -509,9 +515,16 @@ class Conversation:
         return self._items.tell(item, self._attach(item, committed))
 
     def _hear(self, item: ConversationItem) -> list[Change]:
-        """Give a user message its audio, if the server made it without announcing a commit."""
-        heard = self._input.heard(item._id) if item._role == "user" else None
-        return [] if heard is None else self._attach(item, heard)
+        """Give a user message its audio, if it was sent with it or made without a commit."""
+        if item._role != "user":
+            return []
+        changes: list[Change] = []
+        for index, audio in self._messages.take(item._id).items():
+            part = part_of(item, index, "input_audio")
+            if is_silent(part) and self._shelf.append(self._shelf.input_track(part), audio):
+                changes.append(None)
+        heard = self._input.heard(item._id)
+        return changes if heard is None else changes + self._attach(item, heard)
 
     def _attach(self, item: ConversationItem, committed: Committed) -> list[Change]:
         item._is_committed = True
