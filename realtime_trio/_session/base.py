@@ -33,7 +33,8 @@ from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._state.acknowledgements import Acknowledgements, Pending
-from realtime_trio._transport.contract import GOING_AWAY, NORMAL_CLOSURE, Close, Transport
+from realtime_trio._transport.closing import closing
+from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.connection import (
     ConnectOptions,
     open_transport,
@@ -467,10 +468,5 @@ async def run_session(
 @asynccontextmanager
 async def _own(transport: Transport) -> AsyncIterator[Transport]:
     """Close somebody else's transport at the end of the block."""
-    code = GOING_AWAY
-    try:
+    async with closing(transport):
         yield transport
-        code = NORMAL_CLOSURE
-    finally:
-        with trio.CancelScope(shield=True):  # bounded by the transport's own close timeout
-            await transport.aclose(code)
