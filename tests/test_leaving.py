@@ -63,13 +63,12 @@ async def test_nobody_waits_for_a_peer_that_does_not_say_goodbye(open_: Open, ho
     server = Silent()
     before = sockets(), tasks()
     async with open_tcp_server(server) as url:
-        with trio.CancelScope() as scope:
-            with suppress(ValueError, KeyboardInterrupt):
-                async with open_(url=url):
-                    if how == "cancellation":
-                        scope.cancel()
-                        await trio.sleep_forever()
-                    raise ValueError("mine") if how == "exception" else KeyboardInterrupt
+        with trio.CancelScope() as scope, suppress(ValueError, KeyboardInterrupt):
+            async with open_(url=url):
+                if how == "cancellation":
+                    scope.cancel()
+                    await trio.sleep_forever()
+                raise ValueError("mine") if how == "exception" else KeyboardInterrupt
         assert scope.cancelled_caught == (how == "cancellation")
         await server.has_ended.wait()
     assert (CLOSE, b"\x03\xe9") in server.heard  # 1001: it was told all the same
