@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import field, frozen
 
@@ -155,3 +155,23 @@ class ConversationItemTruncated(ServerEvent):
     """Which of its parts."""
     audio_end_ms: int
     """Milliseconds of audio that are left."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = (
+    ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemRetrieve,
+    ConversationItemTruncate,
+)
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    ConversationCreated,
+    ConversationItemCreated,
+    ConversationItemAdded,
+    ConversationItemDone,
+    ConversationItemDeleted,
+    ConversationItemRetrieved,
+    ConversationItemTruncated,
+)
+"""What a server sends."""

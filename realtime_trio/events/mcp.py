@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import frozen
 
-from realtime_trio.events._base import ServerEvent
+from realtime_trio.events._base import ClientEvent, ServerEvent
 
 
 @frozen(kw_only=True)
@@ -117,3 +117,19 @@ class ResponseMcpCallFailed(ServerEvent):
     """The item's position in the response, from 0."""
     item_id: str
     """Which item; it holds the error."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = ()
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    McpListToolsInProgress,
+    McpListToolsCompleted,
+    McpListToolsFailed,
+    ResponseMcpCallArgumentsDelta,
+    ResponseMcpCallArgumentsDone,
+    ResponseMcpCallInProgress,
+    ResponseMcpCallCompleted,
+    ResponseMcpCallFailed,
+)
+"""What a server sends."""

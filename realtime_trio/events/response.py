@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal, TypedDict
+from typing import ClassVar, Final, Literal, TypedDict
 
 from attrs import field, frozen
 
@@ -417,3 +417,28 @@ class ResponseFunctionCallArgumentsDone(ServerEvent):
     """JSON text of the arguments."""
     name: str = ""
     """Which function; older services leave it to the item."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = (
+    ResponseCreate,
+    ResponseCancel,
+)
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    ResponseCreated,
+    ResponseDone,
+    ResponseOutputItemAdded,
+    ResponseOutputItemDone,
+    ResponseContentPartAdded,
+    ResponseContentPartDone,
+    ResponseOutputTextDelta,
+    ResponseOutputTextDone,
+    ResponseOutputAudioDelta,
+    ResponseOutputAudioDone,
+    ResponseOutputAudioTranscriptDelta,
+    ResponseOutputAudioTranscriptDone,
+    ResponseFunctionCallArgumentsDelta,
+    ResponseFunctionCallArgumentsDone,
+)
+"""What a server sends."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import field, frozen
 
@@ -69,3 +69,14 @@ class ErrorEvent(ServerEvent):
 
     error: ErrorDetail
     """What went wrong."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = (SessionUpdate,)
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    SessionCreated,
+    SessionUpdated,
+    ErrorEvent,
+)
+"""What a server sends."""

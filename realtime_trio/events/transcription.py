@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import frozen
 
-from realtime_trio.events._base import UNSET, ServerEvent, Unset
+from realtime_trio.events._base import UNSET, ClientEvent, ServerEvent, Unset
 from realtime_trio.events.config import (
     AudioFormat,
     AudioInputConfig,
@@ -203,3 +203,15 @@ class ConversationItemInputAudioTranscriptionFailed(ServerEvent):
     """Which of its parts; some servers leave it out."""
     error: TranscriptionErrorDetail
     """Why."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = ()
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    ConversationItemInputAudioTranscriptionDelta,
+    ConversationItemInputAudioTranscriptionSegment,
+    ConversationItemInputAudioTranscriptionCompleted,
+    ConversationItemInputAudioTranscriptionFailed,
+)
+"""What a server sends."""

@@ -6,7 +6,7 @@ classes carry the prefix `Translation` and the codec picks its table by the kind
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import field, frozen
 
@@ -221,3 +221,21 @@ class TranslationSessionOutputAudioDelta(ServerEvent):
     """Always `pcm16`."""
     elapsed_ms: int | None = None
     """Position in the session's audio, in milliseconds, in steps of 200; may repeat."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = (
+    TranslationSessionUpdate,
+    TranslationSessionInputAudioBufferAppend,
+    TranslationSessionClose,
+)
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    TranslationSessionCreated,
+    TranslationSessionUpdated,
+    TranslationSessionClosed,
+    TranslationSessionInputTranscriptDelta,
+    TranslationSessionOutputTranscriptDelta,
+    TranslationSessionOutputAudioDelta,
+)
+"""What a server sends."""

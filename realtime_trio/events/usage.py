@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import frozen
 
-from realtime_trio.events._base import ServerEvent, UnknownObject
+from realtime_trio.events._base import ClientEvent, ServerEvent, UnknownObject
 
 
 @frozen(kw_only=True)
@@ -129,3 +129,10 @@ class RateLimitsUpdated(ServerEvent):
 
     rate_limits: tuple[RateLimit, ...]
     """Every limit the server chose to report, usually only tokens."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = ()
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (RateLimitsUpdated,)
+"""What a server sends."""
