@@ -1,4 +1,4 @@
-"""The order rules: transcripts that keep them, and for every rule transcripts that break it."""
+"""The order rules: messages that keep them, and for every rule messages that break it."""
 
 from __future__ import annotations
 
@@ -743,7 +743,7 @@ def rules(events: Events) -> set[str]:
 
 
 @pytest.mark.parametrize("turn", TURNS)
-def test_a_transcript_in_order_breaks_no_rule(turn: Callable[[], Events]) -> None:
+def test_messages_in_order_break_no_rule(turn: Callable[[], Events]) -> None:
     assert check_order(turn()) == []
 
 
@@ -785,7 +785,7 @@ def test_asserting_the_order_lists_all_that_is_wrong() -> None:
         assert_order([error(), created(), created(), ConversationItemDelete(item_id="z")])
     lines = str(failure.value).splitlines()
     assert lines == [
-        "the transcript breaks the protocol's order:",
+        "the messages break the protocol's order:",
         "  [2] session_is_created_first: the session is created a second time (at session.created, sent by the server)",
         "  [3] clients_name_items_that_are_there: conversation.item.delete names item z, which nobody knows "
         "(at conversation.item.delete, sent by the client)",
@@ -967,7 +967,7 @@ def test_a_part_that_shows_no_words_contradicts_none() -> None:
         max_size=12,
     )
 )
-def test_no_transcript_is_too_strange_to_be_judged(events: Events) -> None:
+def test_no_order_of_events_is_too_strange_to_be_judged(events: Events) -> None:
     check_order(events)
 
 
