@@ -31,7 +31,10 @@ class TranscriptionAudioConfig:
 
 @frozen(kw_only=True)
 class TranscriptionSessionConfig:
-    """Configuration of a session that only transcribes: what its `session.update` carries.  Only what is set changes."""
+    """Configuration of a session that only transcribes: what its `session.update` carries.
+
+    Only what is set changes.
+    """
 
     type: ClassVar[Literal["transcription"]] = "transcription"
     """Kind of session; the server insists on it."""
@@ -107,7 +110,10 @@ class DetectedLanguage:
 
 @frozen(kw_only=True)
 class ConversationItemInputAudioTranscriptionDelta(ServerEvent):
-    """More of the transcript of a user message.  Comes in its own time, before, during or after the response."""
+    """More of the transcript of a user message.
+
+    Another model writes it, in its own time: before, during or after the response.
+    """
 
     type: ClassVar[Literal["conversation.item.input_audio_transcription.delta"]] = (
         "conversation.item.input_audio_transcription.delta"
@@ -116,6 +122,7 @@ class ConversationItemInputAudioTranscriptionDelta(ServerEvent):
 
     item_id: str
     """Which user message."""
+    # Optional in this event alone; in practice a user message has one part, and the index is 0.
     content_index: int | None = None
     """Which of its parts."""
     delta: str = ""
@@ -153,7 +160,10 @@ class ConversationItemInputAudioTranscriptionSegment(ServerEvent):
 
 @frozen(kw_only=True)
 class ConversationItemInputAudioTranscriptionCompleted(ServerEvent):
-    """The transcript of a user message is complete.  Items may complete in another order than they were spoken."""
+    """The transcript of a user message is complete.
+
+    Transcripts may be completed in another order than the messages were spoken.
+    """
 
     type: ClassVar[Literal["conversation.item.input_audio_transcription.completed"]] = (
         "conversation.item.input_audio_transcription.completed"

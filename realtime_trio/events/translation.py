@@ -45,8 +45,12 @@ class TranslationAudioConfig:
 
 @frozen(kw_only=True)
 class TranslationSessionConfig:
-    """Configuration of a translation session.  Only what is set changes; model and audio format are fixed."""
+    """Configuration of a translation session.
 
+    Only what is set changes.  Model and audio format are fixed.
+    """
+
+    # No `type`, unlike the other configurations: the address alone makes it a translation session.
     audio: TranslationAudioConfig | Unset = UNSET
     """Audio settings."""
 
@@ -129,7 +133,7 @@ class TranslationSessionUpdate(ClientEvent):
 
 @frozen(kw_only=True)
 class TranslationSessionInputAudioBufferAppend(ClientEvent):
-    """Append audio.  Send without pauses, silence included: the model cannot see gaps."""
+    """Append audio.  Send silence too: the model does not notice a pause in the sending."""
 
     type: ClassVar[Literal["session.input_audio_buffer.append"]] = (
         "session.input_audio_buffer.append"
@@ -178,6 +182,8 @@ class TranslationSessionClosed(ServerEvent):
     """Wire name."""
 
 
+# The three deltas below have no `done`: a translation is one stream, without items or turns, and
+# what came stays as it is.
 @frozen(kw_only=True)
 class TranslationSessionInputTranscriptDelta(ServerEvent):
     """More of what was said, in the original language; only if transcription is on."""
