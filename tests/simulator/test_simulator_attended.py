@@ -27,7 +27,7 @@ from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.transcription import open_transcription_session
 from realtime_trio._session.voice import Session
-from realtime_trio._transport.contract import Close
+from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio.audio import AudioData, alaw_encode, mulaw_encode
 from realtime_trio.errors import LocalProtocolError, RealtimeError, RemoteProtocolError, ServerError
@@ -1158,6 +1158,58 @@ async def test_a_failing_predicate_ends_the_connection_wherever_it_is_asked(
         await ours.send(Codec().encode(event))
     with pytest.raises(LocalProtocolError, match="predicate"), trio.fail_after(5):
         await run_server(theirs, server, Cast(ears=ears))
+
+
+@define(eq=False)
+class Slow:
+    """A transport that takes a second for every message, and notices when it may not finish one."""
+
+    transport: Transport
+    broken: bool = False
+    closed: Close | None = None
+
+    async def receive(self) -> tuple[str | bytes, ...]:
+        return await self.transport.receive()
+
+    async def send(self, message: str | bytes) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            await trio.sleep(1)
+        except trio.Cancelled:
+            self.broken = True
+            raise
+        await self.transport.send(message)
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        await self.transport.aclose(code, reason)
+
+
+@pytest.mark.parametrize("ears", [None, Listener(["words"])])
+async def test_a_failing_predicate_does_not_cancel_a_message_that_is_half_sent(
+    ears: Listener | None, autojump_clock: MockClock
+) -> None:
+    def fail(_turn: Turn) -> bool:
+        raise KeyError("x")
+
+    ours, theirs = memory_transport_pair()
+    slow = Slow(theirs)
+    server = SimulatedServer(Script([Reply.text("a", when=fail)]))
+
+    async def ask() -> None:
+        await trio.sleep(0.5)  # in the middle of the first message
+        for event in (
+            InputAudioBufferAppend(audio=tone(500)),
+            InputAudioBufferCommit(),
+            ResponseCreate(),
+        ):
+            await ours.send(Codec().encode(event))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        with pytest.raises(LocalProtocolError, match="predicate"), trio.fail_after(5):
+            await run_server(slow, server, Cast(ears=ears))
+    assert not slow.broken
+    assert len(await ours.receive()) >= 1
 
 
 # --- the server by itself -------------------------------------------------------------------------
