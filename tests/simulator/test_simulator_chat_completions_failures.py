@@ -75,16 +75,16 @@ async def test_neither_key_nor_password_is_shown() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b"data: {'choices'\n\n", "no chunk of a chat completion: it is not JSON"),
-        (b"data: " + b"[" * 200_000 + b"\n\n", "no chunk of a chat completion: it is not JSON"),
+        (b"data: {'choices'\n\n", "not a chunk of a chat completion: it is not JSON"),
+        (b"data: " + b"[" * 200_000 + b"\n\n", "not a chunk of a chat completion: it is not JSON"),
         (b"data: {}\n\n", "it has no choices"),
         (b'data: {"choices": [{"text": "a"}]}\n\n', "it has no choices"),
-        (chunk(content=1), "content is no string"),
-        (chunk(tool_calls="f"), "tool_calls is no array"),
+        (chunk(content=1), "content is not a string"),
+        (chunk(tool_calls="f"), "tool_calls is not an array"),
         (chunk(tool_calls=["f"]), "a tool call has no function"),
         (
             chunk(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": {"a": 1}}}]),
-            "arguments is no string",
+            "arguments is not a string",
         ),
         (call_chunk("{}", index=0) + DONE, "a tool call has no name"),
         (
@@ -109,7 +109,7 @@ async def test_a_stream_that_is_no_answer_fails_after_what_was_said(
 
 
 async def test_an_answer_that_is_not_streamed_fails() -> None:
-    with pytest.raises(AgentError, match="no stream of events"):
+    with pytest.raises(AgentError, match="not a stream of events"):
         await Endpoint(
             [b'{"choices": [{"message": {"content": "Hi."}}]}'], type="application/json"
         ).answer(turn())
