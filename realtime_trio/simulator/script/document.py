@@ -180,7 +180,7 @@ _SYNTAXES: Final[Mapping[str, Callable[[str, str], object]]] = {
 
 
 @frozen
-class Place:
+class FilePlace:
     """Where in which file a value stands."""
 
     file: str
@@ -190,11 +190,11 @@ class Place:
     path: str = ""
     """The way to the value from the top."""
 
-    def member(self, key: str) -> Place:
+    def member(self, key: str) -> FilePlace:
         """The place of a member of the mapping that stands here."""
         return evolve(self, path=f"{self.path}.{key}" if self.path else key)
 
-    def element(self, index: int) -> Place:
+    def element(self, index: int) -> FilePlace:
         """The place of an element of the list that stands here."""
         return evolve(self, path=f"{self.path}[{index}]")
 
