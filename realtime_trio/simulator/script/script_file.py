@@ -1,8 +1,8 @@
 """Scripts as files: what the simulated model says, and what goes wrong, written as YAML or JSON.
 
-Owns the format.  Readers say which keys there are and what may stand behind each; keys are called
-like the attributes and parameters of the classes they stand for, so that whoever knows one way to
-write a script knows the other.  Refuses to know the two syntaxes.
+Owns the format.  Readers say which keys there are and what may stand behind each.  Keys are called
+like the attributes and parameters of the classes they stand for, so that one way to write a script
+teaches the other.  Refuses to know the two syntaxes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ class ScriptFile:
 
 @frozen(kw_only=True)
 class When:
-    """A predicate that can be written down.  Everything that is asked for must hold; nothing asked for holds always."""
+    """A predicate that can be written down.
+
+    Everything that is asked for must hold; a predicate that asks for nothing always holds.
+    """
 
     user: re.Pattern[str] | None = None
     """Found in what the user last said or wrote."""
@@ -102,9 +105,10 @@ def _is_found(pattern: re.Pattern[str] | None, text: str | None) -> bool:
 
 
 def load_script(path: str | os.PathLike[str]) -> ScriptFile:
-    """Read a script from a file: YAML if its name ends in `.yaml` or `.yml`, JSON if it ends in `.json`.
+    """Read a script from a YAML or JSON file.
 
-    Blocks while it reads the file, and the WAV files that the script names.
+    It is YAML if its name ends in `.yaml` or `.yml`, JSON if it ends in `.json`.  Blocks while it
+    reads the file, and the WAV files that the script names.
 
     Raises:
         ScriptFileError: The file, or a WAV file, cannot be read, is not YAML or JSON, or says
@@ -115,7 +119,9 @@ def load_script(path: str | os.PathLike[str]) -> ScriptFile:
 
 
 def parse_script(document: object, *, folder: Path, file: str = "script") -> ScriptFile:
-    """Make a script of a document that is parsed already.  Reads nothing but the WAV files that it names.
+    """Make a script of a document that is parsed already.
+
+    Reads nothing but the WAV files that the document names.
 
     Args:
         document: A mapping as it comes from JSON.
@@ -153,6 +159,7 @@ def _record(
 
     def read(at: FilePlace, value: object) -> _T:
         document = _mapping(at, value)
+        # Unknown keys first: a key that is missing may be there with a typing error.
         for key in document:
             if key not in readers:
                 raise at.unknown(key, readers)
@@ -164,6 +171,7 @@ def _record(
             for key, reader in readers.items()
             if key in document
         }
+        # The constructors check more than a reader can, such as two values that exclude each other.
         try:
             return make(**members)
         except LocalProtocolError as error:
@@ -240,7 +248,7 @@ def _text(at: FilePlace, value: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise at.error("half a surrogate pair, which is no text and cannot be sent") from None
+        raise at.error("half a surrogate pair, which is not a text and cannot be sent") from None
     return value
 
 
@@ -255,6 +263,7 @@ def _flag(at: FilePlace, value: object) -> bool:
 
 
 def _integer(at: FilePlace, value: object) -> int:
+    # A bool is an int to Python, and a mistake to us.
     if not isinstance(value, int) or isinstance(value, bool):
         raise at.misfit("a whole number", value)
     return value
@@ -300,8 +309,9 @@ def _named(at: FilePlace, value: object) -> Mapping[str, object]:
 
 
 def _object(at: FilePlace, value: object) -> Mapping[str, object]:
-    """A mapping of anything that JSON has; it will be sent some day, and is looked at while there is a place to name."""
+    """A mapping of anything that JSON has."""
     document = _named(at, value)
+    # It will be written when it is sent; here an error can still name its place.
     try:
         write_json(dict(document))
     except TypeError as error:
@@ -334,7 +344,8 @@ _PACING: Final = _choice(
 )
 
 
-def _to_limits(*, min: float = 0.0, max: float = math.inf) -> tuple[float, float]:  # noqa: A002 - keys of the format
+# `min` and `max` are keys of the format.
+def _to_limits(*, min: float = 0.0, max: float = math.inf) -> tuple[float, float]:  # noqa: A002
     if min > max:
         raise LocalProtocolError(f"nothing is at least {min} and at most {max}")
     return min, max
@@ -403,7 +414,8 @@ def _to_reply(
 ) -> Reply:
     if len(first) != 1:
         raise LocalProtocolError(
-            f"expected exactly one of {', '.join(_STEPS)}, got {' and '.join(first) or 'none'}; more go under then"
+            f"expected exactly one of {', '.join(_STEPS)}, "
+            f"got {' and '.join(first) or 'none'}; more go under then"
         )
     steps = (*first.values(), *then)
     if any(step.failure for step in steps[:-1]):
@@ -452,6 +464,7 @@ _NAMED_FAULT: Final[_Read[Fault]] = _one_of(
 
 def _fault(at: FilePlace, value: object) -> Fault:
     """Its name with its options, or without them."""
+    # `drop`, `drop:` and `drop: {}` are the same.
     named = {value: None} if isinstance(value, str) else _mapping(at, value)
     return _NAMED_FAULT(
         at, {name: {} if options is None else options for name, options in named.items()}
