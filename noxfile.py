@@ -106,7 +106,15 @@ TEST, LINT, BENCH, DOCS = (
     nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs")
 )
 EXTRAS = ".[cli,proxy,voice,llm,yaml]"
-CODE = ["realtime_trio", "tests", "interop", "benchmarks", "examples", "noxfile.py"]
+CODE = [
+    "realtime_trio",
+    "tests",
+    "interop",
+    "benchmarks",
+    "examples",
+    "docs/floors.py",
+    "noxfile.py",
+]
 TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
 
 
@@ -218,7 +226,7 @@ def docs(session: nox.Session) -> None:
     shutil.rmtree(pages, ignore_errors=True)
     for linked in ("docs", "examples"):
         shutil.copytree(ROOT / linked, pages / linked, ignore=shutil.ignore_patterns("__pycache__"))
-    for page in ("README.md", "CHANGELOG.md"):
+    for page in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"):
         shutil.copy(ROOT / page, pages / page)
     config = folder / "mkdocs.json"  # JSON is YAML, too
     config.write_text(
