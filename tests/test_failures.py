@@ -317,7 +317,8 @@ async def test_the_server_closes(open_: Open, code: int) -> None:
             stream = events_of(opened)
             await start(opened)
             async for event in stream:
-                seen.append(event)  # noqa: PERF401 - a comprehension would keep nothing of what came before the end
+                # A comprehension would keep nothing of what came before the end.
+                seen.append(event)  # noqa: PERF401
         return opened
 
     async with open_server(serve) as url:
