@@ -266,6 +266,11 @@ class EventStream(Generic[E_co]):
         """How many events are buffered."""
         return len(self._buffer.events)
 
+    def peek(self) -> E_co | None:
+        """The next event, which stays where it is; None if none is buffered."""
+        events = self._buffer.events
+        return events[0] if events else None
+
     def __aiter__(self) -> Self:
         return self
 
