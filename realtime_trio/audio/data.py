@@ -106,7 +106,7 @@ class AudioData:
         Raises:
             RemoteProtocolError: It came as base64 that is not valid.
         """
-        # Without the detour over the property for what is decoded: every delta played comes this way.
+        # No detour over the property if it is decoded: every delta that is played comes this way.
         data = self._data
         if data is None:
             data = self.data

@@ -363,7 +363,7 @@ def endless(a: Any) -> None: ...
         (raw, "raw: parameter 'a': bytes has no JSON schema; allowed are str, int"),
         (deep, "deep: parameter 'a', elements, members, element 1: bytes has no JSON schema"),
         (nested, "nested: parameter 'blobs', elements, Blob 'content': bytes has no JSON schema"),
-        (limited, "limited: parameter 'a': minimum is for numbers, and the annotation allows none"),
+        (limited, "limited: parameter 'a': minimum is for numbers, and the annotation does not allow them"),
         (greedy, "greedy: parameter 'b' asks for the same as 'a'; one is enough"),
         (counting, "counting is a generator; a call has one output: return it"),
         (waiting, "waiting is a generator"),
