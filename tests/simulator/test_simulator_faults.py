@@ -235,6 +235,6 @@ def test_a_transport_that_cannot_break_cannot_be_broken() -> None:
     FaultyTransport(plain, [Fault.stall()])
     with pytest.raises(
         LocalProtocolError,
-        match="the fault drop needs a transport with `abort`, which Plain has not",
+        match="the fault drop needs a transport with `abort`, which Plain does not have",
     ):
         FaultyTransport(plain, [Fault.drop()])

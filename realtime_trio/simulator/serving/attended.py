@@ -36,8 +36,8 @@ from realtime_trio.simulator.service.strictness import read_message
 from realtime_trio.simulator.serving.simulation import Simulation
 
 _MOST_AT_ONCE: Final = 16
-"""Questions of one connection that are worked on at the same time; clients can ask for any number
-of responses out of band."""
+"""Questions of one connection that are worked on at the same time.  There must be a limit, since
+clients can ask for any number of responses out of band."""
 _LONGEST_EXPLANATION: Final = 500
 """Characters of an exception that the client is told."""
 
@@ -46,7 +46,7 @@ _logger = logging.getLogger("realtime_trio.simulator")
 
 @frozen
 class Cast:
-    """Who answers, listens and speaks where a script does not say what.
+    """Who answers, listens and speaks where a script leaves it open.
 
     One cast serves any number of connections.
     """
@@ -72,13 +72,13 @@ async def run_server(
 
     Runs on trio's clock.  Returns when the client has gone, cleanly or not, and closes the
     transport when the server wants to; otherwise the transport is left to its owner.  When it
-    returns or raises, nobody works on an answer any more.
+    returns or raises, no agent, ears or voice is at work any more.
 
     Args:
-        transport: Connected, and used by nobody else.
+        transport: Connected, and not used by anything else.
         server: A fresh one; this calls its `connect`.
-        cast: Whom a `SimulatedServer` can ask for what its script does not say; other servers ask
-            nobody.
+        cast: Whom a `SimulatedServer` can ask for what its script does not say.  Other servers do
+            not ask.
         facade: What is put around the server, if anything; it is what the client sees.
         codec: For other dialects than today's; its role is that of a server, and its kind that of
             the session.
@@ -94,7 +94,7 @@ async def run_server(
     async with open_service_nursery() as nursery:
         desk: _Desk | None = None
         if cast is not None and isinstance(server, SimulatedServer):
-            # Before it greets, for with `connect` a configuration may come that asks at once.
+            # Before `connect`, with which a facade may configure the session, and so ask at once.
             server.has_agent, server.has_ears = cast.agent is not None, cast.ears is not None
             desk = _Desk(server, cast, nursery, bell)
         shown.connect(trio.current_time())
@@ -147,7 +147,7 @@ async def _send_loop(
 
 
 class _Bell:
-    """Tells the sender that there may be something to send, or that nothing can be sent any more."""
+    """Tells the sender that there may be something to send, or that the server has failed."""
 
     def __init__(self) -> None:
         self._rung = trio.Event()
@@ -179,6 +179,7 @@ class _Bell:
         """
         with trio.move_on_at(deadline):
             await self._rung.wait()
+        # Without an await since then, so no ring gets lost between the two events.
         self._rung = trio.Event()
         if self._failure is not None:
             raise self._failure
@@ -197,7 +198,7 @@ class _Desk:
         self._open: dict[str, trio.CancelScope] = {}
         self._limiter = trio.CapacityLimiter(_MOST_AT_ONCE)
         self._ahead = trio.lowlevel.ParkingLot()
-        """Agents that are ahead of what is said."""
+        """The tasks of agents that are ahead of what is said."""
 
     def attend(self) -> None:
         """Look after the questions: begin the new ones, cancel those that are not wanted any more.
@@ -222,7 +223,7 @@ class _Desk:
 
     async def _answer(self, question: AnswerWanted, scope: trio.CancelScope) -> None:
         agent = self._cast.agent
-        assert agent is not None, "the server knows whether there is one"
+        assert agent is not None, "the server only asks if there is one"
         failure: Failure | None = None
         await trio.lowlevel.checkpoint()
         try:
@@ -235,7 +236,9 @@ class _Desk:
                         stack.push_async_callback(close)
                     async for piece in pieces:
                         await self._say(question, piece)
-        except* Exception as errors:  # somebody else's code
+        # The agent is the user's code and may raise anything, also in a group with Cancelled; with
+        # `except*` the Cancelled goes on.
+        except* Exception as errors:
             failure = _failure("the agent", errors, "server_error")
         with self._bell.failing():
             if failure is None:
@@ -263,7 +266,7 @@ class _Desk:
 
     async def _listen(self, question: TranscriptWanted, scope: trio.CancelScope) -> None:
         ears = self._cast.ears
-        assert ears is not None, "the server knows whether there are any"
+        assert ears is not None, "the server only asks if there are any"
         words: str | None = None
         failure: Failure | None = None
         await trio.lowlevel.checkpoint()
@@ -271,7 +274,8 @@ class _Desk:
             with scope:
                 async with self._limiter:
                     words = await ears.transcribe(question.samples)
-        except* Exception as errors:  # somebody else's code
+        # The ears are the user's code too.
+        except* Exception as errors:
             failure = _failure("the ears", errors, "transcription_error")
         # Words may decide which reply is given, so this is where its predicate may fail.
         with self._bell.failing():
@@ -283,7 +287,7 @@ class _Desk:
 
 
 def _failure(whose: str, errors: ExceptionGroup[Exception], kind: str) -> Failure:
-    """What the client is told of an exception; the log gets all of it."""
+    """What the client is told of an exception; the log gets the whole exception."""
     error: Exception = errors
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
