@@ -89,7 +89,8 @@ def test_yaml_has_the_values_of_json(tmp_path: Path, name: str) -> None:
     assert call.name == "on"
     assert json.loads(call.arguments) == {
         "a": "on", "b": "12:30", "c": "007", "d": "2025-01-31", "e": "no", "f": None, "g": None,
-        "h": None, "i": True, "j": -1, "k": 1500.0, "l": "true", "m": "1_000", "n": ".5", "o": "=", "p": "5",
+        "h": None, "i": True, "j": -1, "k": 1500.0, "l": "true", "m": "1_000", "n": ".5", "o": "=",
+        "p": "5",
     }  # fmt: skip
     assert loaded.faults == (Fault.drop("error"),)
 

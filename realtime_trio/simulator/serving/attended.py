@@ -100,6 +100,8 @@ async def run_server(
         shown.connect(trio.current_time())
         with trio.CancelScope() as conversation:
             nursery.start_soon(_receive_loop, transport, shown, codec, desk, bell, conversation)
+            # The sender is the body of the block, so that what it raises leaves as it is: a task of
+            # ours that fails is an InternalError, and a predicate of the user's is not ours.
             await _send_loop(transport, shown, codec, desk, bell)
 
 
@@ -123,6 +125,7 @@ async def _receive_loop(
             # Most of what arrives is audio, to which there is nothing to say: let the sender sleep.
             if server.next_due != due or server.close is not None:
                 bell.ring()
+        # The sender may sleep until something is due, or wait for a client that reads no more.
         conversation.cancel()
 
 
@@ -132,6 +135,7 @@ async def _send_loop(
     await trio.lowlevel.checkpoint()
     while True:
         events = server.take_due(trio.current_time())
+        # Time alone may raise questions, as when a turn ends by silence.
         if desk is not None:
             desk.attend()
         try:
@@ -206,6 +210,7 @@ class _Desk:
         Agents that were ahead of what is said look again whether they may go on.
         """
         for question in self._server.take_questions():
+            # Made here and not by the task, which may be cancelled before it has begun.
             self._open[question.id] = scope = trio.CancelScope()
             if isinstance(question, AnswerWanted):
                 self._nursery.start_soon(self._answer, question, scope)
@@ -227,6 +232,8 @@ class _Desk:
         failure: Failure | None = None
         await trio.lowlevel.checkpoint()
         try:
+            # The limiter inside the scope, so that a question can be dropped while it queues; and
+            # the stack innermost, so that an agent is closed before the next one begins.
             with scope:
                 async with self._limiter, AsyncExitStack() as stack:
                     pieces = agent.answer(question.turn)
@@ -261,6 +268,7 @@ class _Desk:
         self._bell.ring()
         # An agent that never waits must not keep the other tasks from running.
         await trio.lowlevel.checkpoint()
+        # In a loop, because `attend` wakes all that wait, whomever the change concerns.
         while not self._server.is_keeping_up(question.id):
             await self._ahead.park()
 
@@ -289,6 +297,7 @@ class _Desk:
 def _failure(whose: str, errors: ExceptionGroup[Exception], kind: str) -> Failure:
     """What the client is told of an exception; the log gets the whole exception."""
     error: Exception = errors
+    # The client's event has room for one error, and `except*` made a group even of that.
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     _logger.warning("%s failed with %s", whose, type(error).__name__, exc_info=errors)

@@ -23,6 +23,7 @@ from realtime_trio.simulator.script.fault import Corruption, Fault
 # Patterns and not JSON, because a message that another fault has spoilt must go through, too.
 _TYPE = re.compile(r'"type"\s*:\s*"([^"]*)"')
 _DELTA = re.compile(r'("delta"\s*:\s*")[^"]*"')
+# A scalar behind a colon: the comma or brace after it keeps colons within texts out.
 _FIELD = re.compile(r'(:\s*)(?:"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null)(?=\s*[,}])')
 
 
@@ -192,6 +193,7 @@ class FaultyTransport:
             await self._write(message)
 
     def _break(self, *, abruptly: bool) -> None:
+        # In memory there is no TCP to reset, and dropping is all that can be done.
         if abruptly and isinstance(self._transport, _Resettable):
             self._transport.reset()
         else:

@@ -101,6 +101,7 @@ async def answer_request(
                 return exchange.received
             body = await exchange.read_body()
         except h11.RemoteProtocolError as error:
+            # h11 knows whether this is a 400, or a 431 or 501.
             await exchange.respond(HttpResponse(status=error.error_status_hint))
         else:
             response = (
@@ -168,6 +169,7 @@ class _Exchange:
             if self._connection.they_are_waiting_for_100_continue:
                 await self._send(h11.InformationalResponse(status_code=100, headers=[]))
             data = await self._stream.receive_some()
+            # Hanging up in the middle of a request is treated like a connection that broke.
             if not data:
                 raise trio.BrokenResourceError
             # The head is kept for trio-websocket, which wants to read the request itself.
@@ -187,6 +189,7 @@ class _Exchange:
         await trio.lowlevel.checkpoint()
         while isinstance(part := await self.next_event(), h11.Data):
             body += part.data
+            # Without reading the rest: the connection is closed after the answer in any case.
             if len(body) > MAX_BODY_SIZE:
                 return None
         return bytes(body)

@@ -107,6 +107,7 @@ class RestApi:
         endpoint = _ENDPOINTS.search(path_of(request))
         if endpoint is None or request.method != ("POST" if endpoint["secrets"] else "GET"):
             return not_found(request.method, request)
+        # After the path: whether there is such an endpoint does not depend on the key.
         try:
             self._keys.check(key_of(request))
         except Refusal as refusal:
@@ -191,6 +192,7 @@ class RestApi:
                     new_id=self._new_id,
                     expires_after=math.inf,
                 )
+            # A transcription has no model in its session, only one for its transcripts.
             case SessionUpdate():
                 kind = SessionKind.TRANSCRIPTION
                 server = SimulatedServer(
@@ -228,6 +230,7 @@ def _show(server: Simulation, update: ClientEvent) -> _Json:
     session = cast(
         "_Json", parse_json(Codec(Role.SERVER, kind=server.kind).encode(greeting))["session"]
     )
+    # A session that has not begun does not expire yet; only the secret does.
     return {**session, "expires_at": 0}
 
 

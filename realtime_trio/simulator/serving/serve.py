@@ -187,6 +187,7 @@ async def serve_simulator(
             epoch=epoch,
         )
         shown: Simulation = served
+        # The dialect outermost: it decides about what is sent, including the greeting below it.
         if admission.update is not None:
             shown = Configured(shown, admission.update)
         if admission.dialect is Dialect.BETA:
@@ -195,6 +196,7 @@ async def serve_simulator(
         if folder is None:
             await run_server(faulty, served, cast, facade=shown, codec=codec)
             return
+        # Numbered, because two sessions may begin in the same second.
         path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{next(numbers)}.jsonl"
         async with open_wiretap(
             faulty, path, kind=admission.kind, dialect=admission.dialect
@@ -206,6 +208,7 @@ async def serve_simulator(
         start = trio.current_time()
         response = rest.answer(request, epoch + start)
         _logger.debug("%s %s: %d", request.method, path_of(request), response.status)
+        # The service sends these headers, and some clients log them.
         measured = (
             ("x-request-id", f"req_{secrets.token_hex(16)}"),
             ("openai-processing-ms", f"{1000 * (trio.current_time() - start):.0f}"),
@@ -243,6 +246,7 @@ def _each_time(faults: Faults) -> Callable[[], Iterable[Fault]]:
     """A function that says what goes wrong on the next connection."""
     if callable(faults):
         return faults
+    # An iterator would be empty on the second connection.
     given = tuple(faults)
     return lambda: given
 

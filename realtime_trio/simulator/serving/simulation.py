@@ -107,6 +107,7 @@ class Configured(_Around):
 
     def connect(self, now: float) -> None:
         """Configure the session and greet the client."""
+        # The greeting stays in the server until it is taken, so it can show the configuration.
         super().connect(now)
         self._server.receive(self._update, now)
 
@@ -140,5 +141,6 @@ class InBeta(_Around):
         return [
             event
             for event in self._server.take_due(now)
+            # By the type alone: whether the beta has such an event does not depend on its fields.
             if server_to_beta({"type": event.type}) is not None
         ]

@@ -152,11 +152,13 @@ async def serve_websocket(
             extra_headers = encode_headers(answer.headers)
             if isinstance(answer, Reject):
                 await proposal.reject(answer.status, extra_headers=extra_headers, body=answer.body)
+                # Leaves the handshake like an error, because there will be no WebSocket.
                 raise AnsweredError(f"refused with HTTP {answer.status}", status=answer.status)
             return await proposal.accept(
                 subprotocol=answer.subprotocol, extra_headers=extra_headers
             )
 
+        # https_compatible, since most clients hang up without TLS's own goodbye.
         secured = (
             stream
             if ssl_context is None
@@ -187,6 +189,7 @@ def _decide(
 ) -> Accept | Reject:
     try:
         answer = admit(request)
+        # Both checks are for mistakes of `admit`, which the client is not to blame for.
         if (
             isinstance(answer, Accept)
             and answer.subprotocol is not None
@@ -210,6 +213,7 @@ async def _handle(
     try:
         await handler(transport, request)
     except Exception as error:
+        # If another connection was lost, such as that of a relay, the handler has failed.
         if isinstance(error, ConnectionLost) and transport.closed is not None:
             _server_logger.debug("the client has gone: %s", error)
         else:
