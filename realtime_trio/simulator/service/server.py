@@ -23,7 +23,7 @@ the clock, since it may come without any audio.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import attrs
 from attrs import frozen
@@ -87,7 +87,7 @@ from realtime_trio.simulator.service.conversation import (
     with_identity,
 )
 from realtime_trio.simulator.service.input_audio import InputAudioBuffer, TurnEnded
-from realtime_trio.simulator.service.lifecycle import Lifecycle, Task
+from realtime_trio.simulator.service.lifecycle import Lifecycle, Steps, Task
 from realtime_trio.simulator.service.mcp import HostedTools
 from realtime_trio.simulator.service.questions import AnswerWanted, Hearing, Question
 from realtime_trio.simulator.service.refusal import (
@@ -547,7 +547,7 @@ class SimulatedServer(Lifecycle):
                 self._be_silent(self._now + response.spoken_ms / 1000, timeout_ms / 1000)
             )
 
-    def _be_silent(self, start: float, timeout: float) -> Iterator[float]:
+    def _be_silent(self, start: float, timeout: float) -> Steps:
         yield start
         start_ms = self._input.end_ms
         yield start + timeout
