@@ -1,4 +1,4 @@
-"""The items of a response, streamed: messages as text or as speech, calls of functions and of MCP tools.
+"""The items of a response, streamed: messages in writing or as speech, and calls of tools.
 
 Owns the order of events within an item, and what stands in its deltas.  How much may be said, and
 whether to stop, it asks of the response's progress; what a call of an MCP tool leads to is known
@@ -386,7 +386,7 @@ class OutputWriter:
         return now
 
     def _ask(self, index: int, output: HostedCall, now: float) -> Clock:
-        """A request for approval, which is there as a whole or not at all: nothing of it streams."""
+        """A request for approval: nothing of it streams, so it is there as a whole or not at all."""
         _, now = yield from self._spell(output.arguments, lambda _: None, now)
         if self._progress.ending is None:
             item = McpApprovalRequest(
