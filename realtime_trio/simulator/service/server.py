@@ -203,7 +203,8 @@ class SimulatedServer(Lifecycle):
     def _new_id(self, prefix: str) -> str:
         """An id; for items, one that no client has taken.
 
-        Ids count up, and clients may choose theirs: a test that replays a recording does it.
+        Ids count up in the same way in every session, so a client that restores the items of an
+        earlier one brings ids that this one would make.
         """
         new_id = self._make_id(prefix)
         while prefix == "item_" and self._conversation.find(new_id) is not None:
