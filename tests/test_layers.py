@@ -2,26 +2,21 @@
 
 `FLOORS` is the map of the house, from the ground up, with one row a folder.  A new folder, or a new
 module at the top, fails here until it has a place on it.  What is imported for type checkers alone
-counts like everything else.
+counts like everything else.  How imports are read is in docs/floors.py, which draws the map.
 """
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 from typing import TypeVar
 
-import attrs
 import pytest
+from floors import MODULES, PACKAGE, Import, imports_of, read
 
 T = TypeVar("T")
-
-PACKAGE = "realtime_trio"
-SOURCE = Path(__file__).parent.parent / PACKAGE
 
 # From the ground up.  A row may import what stands in rows below it, and its own modules without a
 # circle.  `x.*` is the folder x with everything in it that has no row of its own; other names are
@@ -42,7 +37,7 @@ FLOORS = (
     ("simulator.speech", "simulator.script.*"),
     ("simulator.roles",),
     ("simulator.service.*",),
-    ("simulator.offline.*",),
+    ("simulator.offline.*", "simulator.chat.*"),
     ("simulator.chat_completions", "simulator.voice", "simulator.replay"),
     ("simulator.serving.*",),
     ("simulator",),
@@ -61,7 +56,12 @@ PURE = (
     "_state.*",
     "_order.*",
 )
-PURE_IN_THE_SIMULATOR = ("simulator.roles", "simulator.speech", "simulator.service.*")
+PURE_IN_THE_SIMULATOR = (
+    "simulator.roles",
+    "simulator.speech",
+    "simulator.service.*",
+    "simulator.chat.*",
+)
 IMPURE = {"trio", "trio_websocket", "time", "random", "uuid", "logging"}
 # What is only a class is allowed: a UUID is a value, making one up is not pure.
 PURE_PARTS = {"uuid.UUID"}
@@ -85,38 +85,6 @@ LOADED_LATE = {
 }
 
 
-@attrs.frozen
-class Import:
-    target: str
-    """The imported module in full: `realtime_trio.events.items` for `from .items import Item`
-    inside the events package."""
-    line: int
-    in_function: bool
-    for_types_only: bool
-
-    @property
-    def top(self) -> str:
-        """The package it belongs to."""
-        return self.target.partition(".")[0]
-
-    @property
-    def ours(self) -> str | None:
-        """What the map calls it, None when it is somebody else's."""
-        head, _, rest = self.target.partition(".")
-        return rest if head == PACKAGE else None
-
-
-def modules_on_disk() -> dict[str, Path]:
-    modules = {}
-    for path in sorted(SOURCE.rglob("*.py")):
-        parts = path.relative_to(SOURCE).with_suffix("").parts
-        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return modules
-
-
-MODULES = modules_on_disk()
-
-
 def matches(module: str, pattern: str) -> bool:
     return module == pattern or (pattern.endswith(".*") and f"{module}.".startswith(pattern[:-1]))
 
@@ -131,52 +99,6 @@ def is_pure(module: str) -> bool:
     return any(matches(module, pattern) for pattern in (*PURE, *PURE_IN_THE_SIMULATOR))
 
 
-def imports_of(module: str, source: str, *, is_package: bool = False) -> list[Import]:
-    home = [PACKAGE, *module.split(".")] if module else [PACKAGE]
-    if not is_package:
-        home.pop()
-
-    def targets(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-            return
-        parents = home[: len(home) + 1 - node.level] if node.level else []
-        origin = ".".join([*parents, *([node.module] if node.module else [])])
-        for alias in node.names:
-            name = f"{origin}.{alias.name}"
-            yield (
-                name
-                if name.removeprefix(f"{PACKAGE}.") in MODULES or name in PURE_PARTS
-                else origin
-            )
-
-    def visit(node: ast.AST, in_function: bool, for_types_only: bool) -> Iterator[Import]:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            for target in dict.fromkeys(targets(node)):
-                yield Import(target, node.lineno, in_function, for_types_only)
-        elif isinstance(node, ast.If) and ast.unparse(node.test) in {
-            "TYPE_CHECKING",
-            "typing.TYPE_CHECKING",
-        }:
-            for then in node.body:
-                yield from visit(then, in_function, True)
-            for otherwise in node.orelse:
-                yield from visit(otherwise, in_function, for_types_only)
-        else:
-            in_function = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            for child in ast.iter_child_nodes(node):
-                yield from visit(child, in_function, for_types_only)
-
-    return list(visit(ast.parse(source), False, False))
-
-
-def read(module: str) -> list[Import]:
-    """The imports of one of our modules."""
-    path = MODULES[module]
-    source = path.read_text(encoding="utf-8")
-    return imports_of(module, source, is_package=path.name == "__init__.py")
-
-
 def violations(module: str, imported: Import) -> Iterator[str]:
     level = place(module, LEVELS)
     assert level is not None, f"{module} has no level"
@@ -184,8 +106,12 @@ def violations(module: str, imported: Import) -> Iterator[str]:
     if (ours := imported.ours) is not None:
         theirs = place(ours, LEVELS)
         if theirs is None or theirs > level:
-            yield f"{ours or PACKAGE} is on level {theirs}, {module} on level {level}: imports point down"
-    if is_pure(module) and top in IMPURE and imported.target not in PURE_PARTS:
+            yield (
+                f"{ours or PACKAGE} is on level {theirs}, {module} on level {level}: "
+                "imports point down"
+            )
+    part = f"{imported.target}.{imported.name}"
+    if is_pure(module) and top in IMPURE and part not in PURE_PARTS:
         yield f"{module} is pure: no {top}"
     if top in RESERVED and not any(matches(module, pattern) for pattern in RESERVED[top]):
         yield f"{top} is for {RESERVED[top]} alone"

@@ -13,18 +13,24 @@ from simulated import SLOW, only, open_simulated, sent, speech, types_sent
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._session.voice import Session
+from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,
     AudioDelta,
+    ItemUpdated,
     TextDelta,
     ToolCallRequested,
     TranscriptDelta,
 )
-from realtime_trio.errors import ServerError, SessionClosed
+from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     AssistantMessage,
     AudioFormat,
+    ConversationItemCreate,
+    ErrorDetail,
     ErrorEvent,
+    Response,
+    ResponseCancel,
     ResponseConfig,
     ResponseCreate,
     ResponseCreated,
@@ -251,7 +257,78 @@ async def test_who_stops_waiting_before_it_is_his_turn_withdraws_the_question(
             await session.ask("And now?")
         assert (await done.receive()).response.status == "completed"
         await wait_all_tasks_blocked()
-        assert types_sent(wire) == ["response.create", "conversation.item.create"]
+        assert types_sent(wire) == ["response.create"]
+        assert session.conversation.items[-1].role == "assistant"
+
+
+async def test_questions_of_several_tasks_are_answered_each_by_its_own_answer(
+    autojump_clock: MockClock,
+) -> None:
+    answers: dict[str, str] = {}
+
+    async def ask(session: Session, question: str) -> None:
+        answers[question] = (await session.ask(question)).text
+
+    async with open_simulated(output_modalities=("text",)) as session:
+        async with trio.open_nursery() as nursery:
+            for name in "abcde":
+                nursery.start_soon(ask, session, name)
+        spoken = [item.text for item in session.conversation.items]
+    assert answers == {name: f"You said: {name}" for name in "abcde"}
+    assert spoken == [text for pair in zip(spoken[::2], spoken[1::2], strict=True) for text in pair]
+    assert [f"You said: {said}" for said in spoken[::2]] == spoken[1::2]
+
+
+async def test_a_message_waits_for_its_turn_together_with_the_request_for_its_response(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.text("One two three.", pacing=SLOW)) as session:
+        wire, done = session.wire(), session.events(ResponseDone)
+        await session.send_message("First.")
+        item_id = await session.send_message("Second.")
+        await session.wait_for(ResponseCreated)
+        assert types_sent(wire) == ["conversation.item.create", "response.create"]
+        await done.receive()
+        await done.receive()
+        assert types_sent(wire) == ["conversation.item.create", "response.create"]
+        assert session.conversation.items[2].id == item_id
+
+
+def refusal(event_id: str | None, code: str) -> ErrorEvent:
+    detail = ErrorDetail(type="invalid_request_error", code=code, message="no", event_id=event_id)
+    return ErrorEvent(event_id="e", error=detail)
+
+
+async def test_a_message_that_is_refused_is_not_answered(autojump_clock: MockClock) -> None:
+    async def ask(session: Session) -> None:
+        with pytest.raises(ServerError, match="too long"):
+            await session.ask("Hello!")
+
+    async with trio.open_nursery() as nursery, open_pair() as (session, server):
+        nursery.start_soon(ask, session)
+        message = await server.hear(ConversationItemCreate)
+        create = await server.hear(ResponseCreate)
+        assert create.response is not None
+        begun = Response(id="resp_1", conversation_id="conv_1", metadata=create.response.metadata)
+        await server.say(
+            refusal(message.event_id, "too long"), ResponseCreated(event_id="e", response=begun)
+        )
+        assert (await server.hear(ResponseCancel)).response_id == "resp_1"
+
+
+async def test_a_request_that_comes_too_early_does_not_say_its_message_twice(
+    autojump_clock: MockClock,
+) -> None:
+    over = Response(id="resp_0", conversation_id="conv_1", status="completed")
+    async with open_pair() as (session, server):
+        await session.send_message("Hello!")
+        await server.hear(ConversationItemCreate)
+        create = await server.hear(ResponseCreate)
+        await server.say(
+            refusal(create.event_id, "conversation_already_has_active_response"),
+            ResponseDone(event_id="e", response=over),
+        )
+        await server.hear(ResponseCreate)  # and no message before it
 
 
 @pytest.mark.parametrize("aside", [False, True])
@@ -353,8 +430,63 @@ async def test_a_followed_response_that_is_left_early_is_cancelled(
             async for _ in response:
                 break
         assert (await done.receive()).response.status == "cancelled"
-        with pytest.raises(SessionClosed):
+        with pytest.raises(LocalProtocolError, match="left before the response had ended"):
             await response.wait()
+
+
+async def test_a_followed_response_that_was_over_can_be_read_after_its_block(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.speech("One two.", speech(400))) as session:
+        async with session.open_response() as response:
+            await session.wait_for(ResponseDone)
+        answer = await response.wait()
+        assert answer.text == "One two."
+        assert len(answer.audio) == 24 * 400
+
+
+async def test_what_arrives_after_a_cancel_is_not_part_of_a_followed_response(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.speech("One two.", speech(4000), pacing=SLOW)) as session:
+        async with session.open_response() as response:
+            heard = 0
+            async for piece in response:
+                if isinstance(piece, AudioDelta):
+                    heard = len(piece.samples)
+                    break
+            [item] = session.conversation.items
+            await session.cancel_response(item.id, 1200)
+            answer = await response.wait()
+        assert answer.status == "cancelled"
+        assert len(answer.audio) == heard > 0
+
+
+@pytest.mark.parametrize(
+    ("retention", "samples", "is_whole"), [("all", 9600, True), ("none", 0, False)]
+)
+async def test_an_answer_says_whether_its_audio_is_all_that_was_spoken(
+    retention: Retention, samples: int, is_whole: bool, autojump_clock: MockClock
+) -> None:
+    async with open_simulated(
+        Reply.speech("One two.", speech(400)), retention=retention
+    ) as session:
+        answer = await session.ask("Speak!")
+    assert (len(answer.audio), answer.is_audio_whole) == (samples, is_whole)
+
+
+async def test_what_was_being_said_when_the_session_ended_is_incomplete(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.text("A long story.", pacing=SLOW)) as session:
+        updates = session.events(ItemUpdated)
+        await session.send_message("Speak!")
+        await updates.receive()
+        [_, item] = session.conversation.items
+        was = item.status
+    assert (was, item.status, item.is_interrupted) == ("in_progress", "incomplete", True)
+    told = [event async for event in updates]
+    assert told[-1] == ItemUpdated(item=item)
 
 
 async def test_a_followed_response_that_is_left_before_its_turn_is_withdrawn(
