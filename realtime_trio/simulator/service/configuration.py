@@ -123,6 +123,11 @@ def input_of(session: Session) -> SessionAudioInput:
     return session.audio.input
 
 
+def input_format(session: Session) -> AudioFormat:
+    """The encoding of the user's audio."""
+    return input_of(session).format or PCM
+
+
 def detection_of(session: Session) -> ServerVad | SemanticVad | None:
     """How the user's turns are detected, None for not at all."""
     detection = input_of(session).turn_detection

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from typing import TypeAlias
 
 from attrs import define, field
 
@@ -68,15 +69,19 @@ class ServerOutbox:
         self.events.append(event)
 
 
+Steps: TypeAlias = Generator[float, float, None]
+"""Does something that takes its time: yields the times before which it must not go on, infinite
+while it waits for something from outside, and is sent the time at which it does go on."""
+
+
 class Task:
     """Something that takes its time.
 
     Args:
-        steps: Does it, and yields the times before which it must not go on, infinite while it waits
-            for something from outside.  It runs to the first of these at once.
+        steps: Does it.  It runs to the first time that it waits for at once.
     """
 
-    def __init__(self, steps: Iterator[float]) -> None:
+    def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self.due = next(steps, None)
 
@@ -85,7 +90,11 @@ class Task:
 
     def advance(self) -> None:
         """Take the step that is due."""
-        self.due = next(self._steps, None)
+        assert self.due is not None, "what is done has no steps left"
+        try:
+            self.due = self._steps.send(self.due)
+        except StopIteration:
+            self.due = None
 
     def wake(self, now: float) -> None:
         """Let it go on if it waits for something from outside."""

@@ -43,7 +43,7 @@ from realtime_trio.events import (
 from realtime_trio.simulator.script.script import HostedCall, McpServer, Message, Output, Reply
 from realtime_trio.simulator.service.configuration import PCM
 from realtime_trio.simulator.service.conversation import ItemEntry, ServerConversation
-from realtime_trio.simulator.service.lifecycle import ServerOutbox, Task
+from realtime_trio.simulator.service.lifecycle import ServerOutbox, Steps, Task
 from realtime_trio.simulator.service.refusal import Refusal, check_choice, listed, missing
 
 _ADDRESSES = ("server_url", "connector_id", "tunnel_id")
@@ -167,7 +167,7 @@ class HostedTools:
                 self._lists[source] = None
                 self.tasks.append(Task(self._fetch(source, now)))
 
-    def _fetch(self, source: _Source, now: float) -> Iterator[float]:
+    def _fetch(self, source: _Source, now: float) -> Steps:
         item = McpListTools(id=self._out.new_id("item_"), server_label=source.label, tools=())
         entry = ItemEntry(str(item.id), item, PCM)
         self._out.send(McpListToolsInProgress(event_id=self._out.event_id(), item_id=entry.id))
@@ -275,7 +275,7 @@ class HostedTools:
         """Run a call.  The service does not go on by itself when it is over."""
         self.tasks.append(Task(self._run(made, now)))
 
-    def _run(self, made: MadeCall, now: float) -> Iterator[float]:
+    def _run(self, made: MadeCall, now: float) -> Steps:
         call, place = made.call, {"output_index": made.output_index}
         self._out.send(
             ResponseMcpCallInProgress(event_id=self._out.event_id(), item_id=made.item.id, **place)

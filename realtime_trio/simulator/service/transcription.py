@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 from realtime_trio.events import (
     ConversationItemInputAudioTranscriptionCompleted,
@@ -18,7 +17,7 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.script.script import Failure
 from realtime_trio.simulator.service.conversation import ItemEntry
-from realtime_trio.simulator.service.lifecycle import ServerOutbox, Task
+from realtime_trio.simulator.service.lifecycle import ServerOutbox, Steps, Task
 from realtime_trio.simulator.service.usage import (
     USER_MS_PER_TOKEN,
     audio_tokens,
@@ -74,12 +73,10 @@ class RunningTranscription(Task):
         self._outcome = outcome
         self.wake(now)
 
-    def _perform(self, now: float) -> Iterator[float]:
+    def _perform(self, now: float) -> Steps:
         yield now
         while self._outcome is None:
-            yield math.inf
-            assert self.due is not None, "it was woken"
-            now = self.due
+            now = yield math.inf
         item_id = self._entry.id
         if isinstance(self._outcome, Failure):
             failure = self._outcome
