@@ -18,7 +18,8 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 sys.path.append(str(ROOT / "docs"))  # where pytest, too, finds what the layers are read with
 
-from test_layers import MODULES, is_pure  # noqa: E402
+from floors import MODULES  # noqa: E402
+from test_layers import is_pure  # noqa: E402
 
 OVERALL = 95
 DATA = ROOT / ".coverage"
