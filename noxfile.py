@@ -32,13 +32,17 @@ PIP_SHA256 = "9655943313a94722b7774661c21049070f6bbb0a1516bf02f7c8d5d9201514cd"
 
 
 def download_pip(folder: Path) -> Path:
-    """Fetch pip's wheel from the package index (PyPI, or `PIP_INDEX_URL`) into `folder`; it runs as it is, without being installed."""
+    """Fetch pip's wheel from the package index (PyPI, or `PIP_INDEX_URL`) into `folder`.
+
+    It runs as it is, without being installed.
+    """
     index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/pip/"
     with urllib.request.urlopen(index, timeout=60) as page:
         link = re.search(rf'href="([^"#]*{re.escape(PIP_WHEEL)})', page.read().decode())
     if link is None:
         sys.exit(
-            f"{index} does not offer {PIP_WHEEL}: install Python's venv module (Debian: python3-venv) or set PIP_INDEX_URL"
+            f"{index} does not offer {PIP_WHEEL}: "
+            "install Python's venv module (Debian: python3-venv) or set PIP_INDEX_URL"
         )
     with urllib.request.urlopen(
         urllib.parse.urljoin(index, html.unescape(link[1])), timeout=60
@@ -52,7 +56,7 @@ def download_pip(folder: Path) -> Path:
 
 
 def bootstrap() -> Path:
-    """Return the Python of `.nox/bootstrap`, which has nox; make it first unless it works already."""
+    """Return the Python of `.nox/bootstrap`, which has nox; make it first unless it works."""
     folder = ROOT / ".nox" / "bootstrap"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if (
@@ -75,7 +79,8 @@ def bootstrap() -> Path:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):  # noqa: UP036 - before anything is installed, nobody else has looked
+    # Nothing is installed yet, so nothing else has looked at the version.
+    if sys.version_info < (3, 11):  # noqa: UP036
         sys.exit(f"Python 3.11 or newer is needed; {sys.executable} is {sys.version.split()[0]}")
     try:
         sys.exit(
@@ -95,9 +100,8 @@ nox.needs_version = NOX_VERSIONS
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
-nox.options.error_on_missing_interpreters = (
-    False  # not even where CI is set: what is there is tested, the rest is reported as skipped
-)
+# Not even where CI is set: what is there is tested, the rest is reported as skipped.
+nox.options.error_on_missing_interpreters = False
 
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
@@ -150,7 +154,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
-    """Have a spoken conversation with an agent that needs no service: `nox -s demo -- QUESTION.wav ANSWER.wav`."""
+    """Have a spoken conversation without a service: `nox -s demo -- QUESTION.wav ANSWER.wav`."""
     session.install(".[voice]")
     answer = Path(session.create_tmp()) / "answer.wav"
     session.run(
@@ -174,24 +178,19 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def interop(session: nox.Session) -> None:
-    """Let other people's clients talk to the simulator, and our client to other people's server; needs node."""
+    """Let other people's clients and our simulator talk, and our client and their server.
+
+    Needs node.
+    """
     if shutil.which("npm") is None:
         session.skip("npm is not there")
     session.install(".", *TEST, "-r", "interop/requirements.txt")
     folder = Path(session.create_tmp())
     shutil.copy(ROOT / "interop" / "package.json", folder)
-    options = [
-        "--no-audit",
-        "--no-fund",
-        "--ignore-scripts",
-        "--no-package-lock",
-        "--loglevel=error",
-    ]
-    options += [
-        "--fetch-timeout=30000",
-        "--fetch-retries=1",
-        "--fetch-retry-maxtimeout=3000",
-    ]  # no registry: no long wait
+    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]
+    options += ["--loglevel=error"]
+    # Where there is no registry, there is no long wait for one.
+    options += ["--fetch-timeout=30000", "--fetch-retries=1", "--fetch-retry-maxtimeout=3000"]
     session.run("npm", "install", "--prefix", str(folder), *options, external=True)
     session.env["INTEROP_NODE_MODULES"] = str(folder / "node_modules")
     session.env["INTEROP_PYTHON"] = str(Path(session.bin) / "python")
@@ -200,7 +199,10 @@ def interop(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def conformance(session: nox.Session) -> None:
-    """Hold events, and what the simulator says in any test, against a JSON Schema of the protocol: `nox -s conformance -- SCHEMA.json`."""
+    """Hold what travels against a JSON Schema of the protocol: `nox -s conformance -- SCHEMA.json`.
+
+    That is every event class, and all that the simulator says in any test.
+    """
     if len(session.posargs) != 1:
         session.error(
             "say which JSON Schema to hold the events against: nox -s conformance -- SCHEMA.json"
@@ -243,7 +245,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=SUPPORTED[0], default=False)
 def minimums(session: nox.Session) -> None:
-    """Run the tests on the oldest Python with the oldest dependencies that pyproject.toml admits."""
+    """Run the tests on the oldest Python with the oldest dependencies that are supported."""
     project = PYPROJECT["project"]
     declared = [
         *project["dependencies"],

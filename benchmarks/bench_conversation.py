@@ -1,4 +1,6 @@
-"""An hour of spoken answers through `Conversation`: what a delta costs at the start and at the end, and what stays in memory.
+"""An hour of spoken answers through `Conversation`: what a delta costs, and what stays in memory.
+
+The cost of a delta is taken at the start of the hour and at its end.
 
 The call has sixty turns of a minute, in deltas of 100 ms with a word of transcript each; "one item"
 says all of it in a single turn.  Next to it stands what keeps a conversation when nobody thinks of
@@ -91,7 +93,10 @@ def main() -> int:
 
 
 def hour_costs(retention: Retention, turns: int) -> list[float]:
-    """Microseconds per delta of audio in each tenth of an hour that is said in so many turns; they have not been decoded before."""
+    """Microseconds per delta of audio in each tenth of an hour that is said in so many turns.
+
+    Every delta is fresh: its audio has not been decoded before.
+    """
     conversation = Conversation(retention=retention)
     apply = conversation.apply
     tenths = [0.0] * 10

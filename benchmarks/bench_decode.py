@@ -106,7 +106,10 @@ def openai_samples(message: str) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
 
 
 def check_nothing_is_lost(messages: Sequence[str]) -> None:
-    """Make sure that the candidates do the same work: each one's event, written back, is the message again, but for nulls."""
+    """Make sure that the candidates do the same work.
+
+    Each one's event, written back, is the message again, but for nulls.
+    """
     server = Codec(Role.SERVER)
     for message in messages:
         expected = _without_nulls(json.loads(message))

@@ -25,12 +25,14 @@ SAMPLES = np.random.default_rng(1).integers(-20_000, 20_000, 2400, np.int16)
 
 
 class Sink(AsyncRealtimeConnection):
-    """A connection that keeps the text it would send; `super().__init__` is left out because it needs a connected WebSocket."""
+    """A connection that keeps the text it would send."""
 
     def __init__(self) -> None:
+        # Not `super().__init__()`, which needs a WebSocket that is connected.
         self.text: bytes | str = ""
 
-    async def _send(self, data: bytes | str) -> None:  # noqa: ASYNC910 - it stands in for a socket that is always ready
+    # It stands in for a socket that is always ready, so there is nothing to wait for.
+    async def _send(self, data: bytes | str) -> None:  # noqa: ASYNC910
         self.text = data
 
 

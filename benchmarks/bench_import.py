@@ -45,10 +45,11 @@ import json, sys
 made = []
 def watch(event, arguments):
     if event == "exec" and arguments[0].co_filename.startswith("<"):
-        made.extend(c.co_name for c in arguments[0].co_consts if hasattr(c, "co_name") and "structure" in c.co_name)
+        names = (getattr(constant, "co_name", "") for constant in arguments[0].co_consts)
+        made.extend(name for name in names if "structure" in name)
 sys.addaudithook(watch)
 import realtime_trio
-from realtime_trio.codec import Codec
+from realtime_trio._protocol.codec import Codec
 at_import = len(made)
 Codec(strict=True).decode({message!r})
 print(json.dumps([at_import, len(made)]))
@@ -70,7 +71,8 @@ def main() -> int:
         "the functions are not counted: they are made in another way than this script watches for"
     )
     print(
-        f"\nstructure functions made by the import: {at_import}; by decoding the first event: {after_one_event - at_import}\n"
+        f"\nstructure functions made by the import: {at_import}; "
+        f"by decoding the first event: {after_one_event - at_import}\n"
     )
     report.at_most("import, times the time of `import openai`", imports.ratio(OURS, OPENAI), 1 / 2)
     report.at_most("structure functions made by the import", at_import, 0)

@@ -1,4 +1,4 @@
-"""The simulator: how long a written turn takes in memory, and how many people can talk to one core of it.
+"""The simulator: how long a written turn takes, and how many people can talk to one core of it.
 
 A written turn is `Session.ask` with a script that answers at once, over the transport in memory:
 from the call to the answer, after `response.done`.  Our whole client is in it; the other candidates

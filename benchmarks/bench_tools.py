@@ -1,4 +1,6 @@
-"""A tool that does nothing: from the call on the wire to its output on the wire, one call after another and 100 in one response.
+"""A tool that does nothing: from the call on the wire to its output on the wire.
+
+Calls come one after another, and 100 in one response.
 
 The model is a blocking socket in this process (`tool_service`), so all clients are measured by one
 clock, from just before the call is written until its output is read.  Every client is a process of

@@ -14,8 +14,9 @@ from typing import Final
 
 _RATE_BYTES_PER_MS: Final = 48
 _SENTENCE: Final = (
-    "Right now in Paris it is twenty one degrees and mostly sunny, with a light breeze from the west; later this afternoon some clouds "
-    "will move in, but it should stay dry until tomorrow evening, so a walk along the river is a good idea."
+    "Right now in Paris it is twenty one degrees and mostly sunny, with a light breeze from the "
+    "west; later this afternoon some clouds will move in, but it should stay dry until tomorrow "
+    "evening, so a walk along the river is a good idea."
 )
 
 
@@ -90,7 +91,10 @@ def _session() -> dict[str, object]:
         "id": "sess_00000000000000000000A",
         "model": "gpt-realtime",
         "output_modalities": ["audio"],
-        "instructions": "You are a helpful, witty and friendly voice assistant. Talk quickly and keep answers short.",
+        "instructions": (
+            "You are a helpful, witty and friendly voice assistant. "
+            "Talk quickly and keep answers short."
+        ),
         "tools": [weather],
         "tool_choice": "auto",
         "max_output_tokens": "inf",

@@ -1,10 +1,11 @@
-"""How every benchmark here measures and reports: interleaved rounds, ratios within a round, a table and a JSON file.
+"""How every benchmark here measures and reports.
 
-Theory of operation ------------------- The machines that benchmarks run on are shared: a minute is
-fast, the next one is slow.  So the candidates take turns, in rounds of a few dozen milliseconds
-each, and a ratio is taken within each round, between neighbours in time; the median of those ratios
-hardly moves when the times themselves do.  The order rotates, so that nobody always runs after the
-same neighbour.
+Theory of operation
+-------------------
+The machines that benchmarks run on are shared: one minute is fast, the next one is slow.  So the
+candidates take turns, in rounds of a few dozen milliseconds each, and a ratio is taken within each
+round, between neighbours in time; the median of those ratios hardly moves when the times themselves
+do.  The order rotates, so that no candidate always runs after the same neighbour.
 
 Time is CPU time of the process, where the system measures it finely enough: the turns of other
 processes do not count.
@@ -36,7 +37,7 @@ from attrs import frozen
 CLOCK: Final = (
     "process_time" if time.get_clock_info("process_time").resolution <= 1e-6 else "perf_counter"
 )
-"""The clock in use, a function of `time`: CPU time, except where it ticks too coarsely (Windows)."""
+"""The clock in use, a function of `time`: CPU time, except where that is too coarse (Windows)."""
 
 _now: Final[Callable[[], float]] = getattr(time, CLOCK)
 _PACKAGES: Final = (
@@ -61,7 +62,7 @@ class Comparison:
         return statistics.median(self.rounds[name])
 
     def p99(self, name: str) -> float:
-        """The cost of the round that 99 % of the rounds do not exceed: below 100 rounds, the slowest."""
+        """The cost that 99 % of the rounds do not exceed: below 100 rounds, that of the slowest."""
         ordered = sorted(self.rounds[name])
         return ordered[math.ceil(len(ordered) * 0.99) - 1]
 
@@ -70,7 +71,7 @@ class Comparison:
         return min(self.rounds[name])
 
     def ratio(self, name: str, to: str) -> float:
-        """How many times the cost of `to` the candidate `name` has: the median of the ratios within each round."""
+        """How many times the cost of `to` the candidate `name` has: the median over the rounds."""
         return statistics.median(
             a / b for a, b in zip(self.rounds[name], self.rounds[to], strict=True)
         )
@@ -81,9 +82,9 @@ class Comparison:
         lines = [f"  {self.unit:<{width}}  {'median':>9}  {'p99':>9}  {'min':>9}  {'speed':>8}"]
         for name in self.rounds:
             speed = f"{self.ratio(self.peer, name):.2f} x"
-            lines.append(
-                f"  {name:<{width}}  {self.median(name):9.2f}  {self.p99(name):9.2f}  {self.best(name):9.2f}  {speed:>8}"
-            )
+            costs = (self.median(name), self.p99(name), self.best(name))
+            numbers = "  ".join(f"{cost:9.2f}" for cost in costs)
+            lines.append(f"  {name:<{width}}  {numbers}  {speed:>8}")
         return "\n".join(lines)
 
     def summary(self) -> dict[str, object]:
@@ -105,7 +106,10 @@ class Comparison:
 
 
 def interleave(samplers: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """Let the samplers take turns for `repeats` rounds and return what each returned.  Each round starts with another one."""
+    """Let the samplers take turns for `repeats` rounds and return what each returned.
+
+    Each round starts with another one.
+    """
     names = list(samplers)
     samples: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(repeats):
@@ -249,7 +253,10 @@ class Report:
         )
 
     def finish(self) -> int:
-        """Write the JSON file, if one is wanted, and return the exit code: 0, or with `--check` 1 if a target was missed."""
+        """Write the JSON file, if one is wanted, and return the exit code.
+
+        That is 0, or with `--check` 1 if a target was missed.
+        """
         if self._folder is not None:
             content = {
                 "benchmark": self.name,

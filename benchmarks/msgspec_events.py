@@ -1,4 +1,6 @@
-"""The events of `corpus` as msgspec structs: how fast a decoder written in C can be, the limit that ours is held against.
+"""The events of `corpus` as msgspec structs: the limit that our decoder is held against.
+
+They show how fast a decoder written in C can be.
 
 Faithful where it costs time: every field of every object in the corpus, optional ones included,
 with the same unions.  Where the protocol allows more kinds of a thing than the corpus holds (items,

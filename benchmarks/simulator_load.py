@@ -1,4 +1,4 @@
-"""The load of `bench_simulator`: users who ask, are answered, and ask again, and a clock for everything they wait for.
+"""The load of `bench_simulator`: users who ask again and again, and a clock for what they wait for.
 
 Every user is a WebSocket that says the same over and over in real time: a question, then silence
 until the answer has been heard.  They begin at different times, so that at every moment some speak,
@@ -67,7 +67,7 @@ class Question:
 
 
 def read_question(recording: Path, append_ms: int) -> Question:
-    """Make a question of a recording in which nobody pauses, cut into appends of so many milliseconds."""
+    """Cut a recording in which nobody pauses into appends of so many milliseconds."""
     samples = read_wav(recording)
     appends = np.pad(samples, (0, round(CYCLE_S * PCM_RATE) - len(samples))).reshape(
         -1, PCM_RATE * append_ms // 1000

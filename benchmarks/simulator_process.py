@@ -1,4 +1,6 @@
-"""The server of `bench_simulator`: a simulator in a process of its own, on a core of its own if the number of one is given.
+"""The server of `bench_simulator`: a simulator in a process of its own.
+
+If the number of a core is given, the process keeps to that one.
 
 Prints its URL.  Then it prints for every line of input how many nanoseconds it has been running so
 far and, where the system tells, how many it was kept waiting for its core by other processes.  It

@@ -1,7 +1,7 @@
-"""The service of `bench_tools`: one session that calls tools, as little of the protocol as that needs, and a clock.
+"""The service of `bench_tools`: one session that calls tools, and a clock.
 
-It blocks, has no tasks, and while it waits it does nothing but wait, so that it costs every client
-the same.
+It speaks as little of the protocol as that needs.  It blocks, has no tasks, and while it waits it
+does nothing but wait, so that it costs every client the same.
 """
 
 from __future__ import annotations
@@ -84,7 +84,10 @@ class Service:
         time.sleep(PAUSE_S)
 
     def call(self, name: str, arguments: Mapping[str, str]) -> Turn:
-        """Make one call in a response of its own, whose end waits for the output: two answers that are timed."""
+        """Make one call in a response of its own, whose end waits for the output.
+
+        So there are two answers to time: the output and the next request for a response.
+        """
         response_id = self._id("resp")
         call = self._item(name, arguments)
         self._write(self._created(response_id), *self._begun(response_id, 0, call))
@@ -99,7 +102,7 @@ class Service:
         return Turn((_output(output),), output.time - called, create.time - done)
 
     def call_many(self, name: str, calls: Sequence[Mapping[str, str]]) -> Turn:
-        """Make calls in one response, all of it at once, and see it through until nothing follows."""
+        """Make calls in one response, all at once, and see it through until nothing follows."""
         response_id = self._id("resp")
         items = [self._item(name, arguments) for arguments in calls]
         messages = [self._created(response_id)]
@@ -144,7 +147,7 @@ class Service:
         )
 
     def say_goodbye(self) -> None:
-        """Do the closing handshake; whoever owns the connection is then to hang up first, as servers do."""
+        """Do the closing handshake; the owner of the connection then hangs up, as servers do."""
         self._send_frame(_CLOSE, (1000).to_bytes(2))
         while self._read_frame()[0] != _CLOSE:
             pass
@@ -212,7 +215,7 @@ class Service:
         )
 
     def _answer(self, create: Sent) -> None:
-        """Answer a create with a response that says nothing; its metadata are repeated, as the service does."""
+        """Answer a create with a response that says nothing and repeats the metadata."""
         config = create.event.get("response")
         metadata = config.get("metadata") if isinstance(config, dict) else None
         response_id = self._id("resp")
@@ -228,9 +231,10 @@ class Service:
         assert key is not None, request
         accepted = base64.b64encode(hashlib.sha1(key[1] + _GUID).digest())
         self._socket.sendall(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-            + accepted
-            + b"\r\n\r\n"
+            b"HTTP/1.1 101 Switching Protocols\r\n"
+            b"Upgrade: websocket\r\n"
+            b"Connection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accepted + b"\r\n\r\n"
         )
 
     def _write(self, *events: Json) -> float:

@@ -21,13 +21,13 @@ from realtime_trio.simulator import Cast, serve_simulator
 from realtime_trio.simulator.chat_completions import ChatCompletionsAgent
 
 
-async def main(
+async def main(  # noqa: ASYNC114 - only its test waits for its start
     llm: str,
     model: str,
     port: int = 8765,
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
-) -> None:  # noqa: ASYNC114
+) -> None:
     """Serve until cancelled; every response of every client is answered by the model."""
     agent = ChatCompletionsAgent(llm, model=model, api_key=os.environ.get("LLM_API_KEY"))
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Other people's clients, unchanged, against the simulator: what works with the service must work with it."""
+"""Other people's clients, unchanged: what works with the service must work with the simulator."""
 
 from __future__ import annotations
 

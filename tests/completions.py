@@ -38,7 +38,10 @@ def call_chunk(arguments: str = "", *, index: int | None = None, **call: object)
 
 @define
 class Served:
-    """An endpoint at a port: it gives every connection one answer, and says when the client has closed it."""
+    """An endpoint at a port: it gives every connection one answer.
+
+    `left` is set when the client has closed the connection.
+    """
 
     body: Sequence[bytes]
     hangs_up: bool = False
@@ -51,14 +54,15 @@ class Served:
             while b'"stream":true' not in self.request:
                 self.request += await stream.receive_some()
             await stream.send_all(
-                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+                b"HTTP/1.1 200 OK\r\n"
+                b"Content-Type: text/event-stream\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n"
             )
             for piece in self.body:
                 await stream.send_all(b"%x\r\n%s\r\n" % (len(piece), piece))
             if not self.hangs_up:
-                with suppress(
-                    trio.BrokenResourceError
-                ):  # how it looks if something that was sent is unread
+                # A client that closes with unread data resets the connection.
+                with suppress(trio.BrokenResourceError):
                     assert await stream.receive_some() == b""
                 self.left.set()
 

@@ -1,4 +1,6 @@
-"""Hold the event classes against a JSON Schema of the protocol: `python tests/conformance.py SCHEMA.json`.
+"""Hold the event classes against a JSON Schema of the protocol.
+
+    python tests/conformance.py SCHEMA.json
 
 The schema's top-level key `map` says what to look at: dialect (`ga`, `transcription`,
 `translation`, `beta`) -> side that sends (`client`, `server`) -> wire type -> `{"$ref": ...}`.
@@ -20,7 +22,9 @@ from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings, strategies as st
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # its stubs are a package of their own
+
+# The stubs of jsonschema are a package of their own, which nothing else here needs.
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 from strategies import TEXTS, Palette, events
 
@@ -92,18 +96,27 @@ NOT_SENT: Final[Mapping[Speech, tuple[type[Event], ...]]] = {
 """Classes that a dialect has no event for: encoding them is refused."""
 
 REFUSED: Final[Mapping[str, str]] = {
-    r"(required field missing|expected a string, got null) @ \$\.(session|response)\.tools\[\d\]\.name$": (
-        "The schema requires nothing of a function, but one without a name cannot be called."
+    (
+        r"(required field missing|expected a string, got null)"
+        r" @ \$\.(session|response)\.tools\[\d\]\.name$"
+    ): ("The schema requires nothing of a function, but one without a name cannot be called."),
+    (
+        r"(required field missing|expected a string, got null)"
+        r" @ \$\.(item|response\.(input|output)\[\d\])\.(name|arguments|call_id|output)$"
+    ): (
+        "Beta's items are one object with every member optional.  What names no function is not a "
+        "call, and what names no call is not its output."
     ),
-    r"(required field missing|expected a string, got null) @ \$\.(item|response\.(input|output)\[\d\])\.(name|arguments|call_id|output)$": (
-        "Beta's items are one object with every member optional.  A call that names no function is none, nor is an answer to nothing."
+    (
+        r"(required field missing|expected a list, got null)"
+        r" @ \$\.(item|response\.(input|output)\[\d\])\.content$"
+    ): ("The same object: a message has content, if only an empty list."),
+    r"required field missing @ \$\.response\.input\[\d\]\.id$": (
+        "The same object: a reference refers to something."
     ),
-    r"(required field missing|expected a list, got null) @ \$\.(item|response\.(input|output)\[\d\])\.content$": (
-        "The same object: a message has content, if only an empty list."
-    ),
-    r"required field missing @ \$\.response\.input\[\d\]\.id$": "The same object: a reference refers to something.",
     r"expected null or an object, got a string @ \$\.session\.audio\.input\.format$": (
-        "The session of beta's transcription_session events may name any encoding; only three exist."
+        "The session of beta's transcription_session events may name any encoding; there are only "
+        "three."
     ),
 }
 """What the schema allows and we do not read: pattern of the problem -> why we are right."""
@@ -111,9 +124,12 @@ REFUSED: Final[Mapping[str, str]] = {
 
 LOST: Final[Mapping[str, str]] = {
     r"\.content\[\]\.(text|audio|image_url|detail|transcript|format)$": (
-        "The schema has one object for all parts of a message; in ours a part of text has no audio, and so on."
+        "The schema has one object for all parts of a message; in ours a part of text has no "
+        "audio, and so on."
     ),
-    r"\.content\[\]\.type$": "Assistant content spelled the old way, `text` or `audio`, is written the new way.",
+    r"\.content\[\]\.type$": (
+        "Assistant content spelled the old way, `text` or `audio`, is written the new way."
+    ),
 }
 """What the schema allows and we read, but do not keep: pattern of the path -> why we are right.
 Beta has many more: see `dialects`."""
@@ -244,7 +260,11 @@ def check_sent(
 
 
 class Variants:
-    """Instances of a schema: one with as little as possible, and for each thing it leaves open one that has it or does it otherwise."""
+    """Instances of a schema.
+
+    One holds as little as possible; for each thing that the schema leaves open, another one has it
+    or does it otherwise.
+    """
 
     def __init__(self, definitions: Mapping[str, Schema]) -> None:
         self.definitions = definitions
@@ -253,11 +273,8 @@ class Variants:
         """All variants, the plainest first."""
         if "$ref" in schema:
             return self.of(self.definitions[str(schema["$ref"]).removeprefix("#/$defs/")])
-        for union in (
-            "anyOf",
-            "oneOf",
-            "allOf",
-        ):  # every allOf has one member, there to carry a description beside a reference
+        # Every allOf has one member: it is there to carry a description beside a reference.
+        for union in ("anyOf", "oneOf", "allOf"):
             if union in schema:
                 return unique(
                     variant

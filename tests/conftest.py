@@ -1,4 +1,4 @@
-"""What every test shares: how hard hypothesis tries, `--log-wire`, and an eye on the simulated servers."""
+"""What every test shares: hypothesis profiles, `--log-wire`, oversight of simulated servers."""
 
 from __future__ import annotations
 

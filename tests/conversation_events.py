@@ -317,9 +317,9 @@ def ids(conversation: Conversation) -> list[str]:
     return [item.id for item in conversation.items]
 
 
-def answering(item: Item | None = None) -> Conversation:
+def answering(item: Item | None = None, conversation: Conversation | None = None) -> Conversation:
     """A response is under way and has begun an item."""
-    conversation = Conversation()
+    conversation = Conversation() if conversation is None else conversation
     item = item or assistant("item_1")
     tell(conversation, created(), output_added(item), added(item))
     return conversation

@@ -3,11 +3,14 @@
 One line an event: its wire type, then its fields in any order, `?` after those that may be absent,
 by the protocol or because servers leave them out all the same (the content index of a
 transcription).  Left out are `type`, which every event has, and `event_id`, which clients may and
-servers must give; the one exception says so.
+servers must give; the one exception says so.  A line that is indented further continues the one
+before.
 """
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -21,7 +24,7 @@ class Fields(NamedTuple):
 
 def _read(table: str, event_id: str) -> Mapping[str, Fields]:
     manifest = {}
-    for line in table.strip().splitlines():
+    for line in re.sub(r"\n +", " ", textwrap.dedent(table).strip()).splitlines():
         wire_type, *fields = line.split()
         if not any(field.startswith("event_id") for field in fields):
             fields.append(event_id)
@@ -64,9 +67,12 @@ SERVER: Final = _read(
     conversation.item.retrieved                             item
     conversation.item.truncated                             item_id content_index audio_end_ms
     conversation.item.deleted                               item_id
-    conversation.item.input_audio_transcription.delta       item_id content_index? delta? logprobs? obfuscation?
-    conversation.item.input_audio_transcription.segment     item_id content_index id text speaker start end
-    conversation.item.input_audio_transcription.completed   item_id content_index? transcript usage languages? logprobs?
+    conversation.item.input_audio_transcription.delta       item_id content_index? delta? logprobs?
+                                                            obfuscation?
+    conversation.item.input_audio_transcription.segment     item_id content_index id text speaker
+                                                            start end
+    conversation.item.input_audio_transcription.completed   item_id content_index? transcript usage
+                                                            languages? logprobs?
     conversation.item.input_audio_transcription.failed      item_id content_index? error
     input_audio_buffer.committed                            item_id previous_item_id?
     input_audio_buffer.cleared
@@ -81,18 +87,30 @@ SERVER: Final = _read(
     response.done                                           response
     response.output_item.added                              response_id output_index item
     response.output_item.done                               response_id output_index item
-    response.content_part.added                             response_id output_index item_id content_index part
-    response.content_part.done                              response_id output_index item_id content_index part
-    response.output_text.delta                              response_id output_index item_id content_index delta obfuscation?
-    response.output_text.done                               response_id output_index item_id content_index text
-    response.output_audio.delta                             response_id output_index item_id content_index delta
-    response.output_audio.done                              response_id output_index item_id content_index
-    response.output_audio_transcript.delta                  response_id output_index item_id content_index delta obfuscation?
-    response.output_audio_transcript.done                   response_id output_index item_id content_index transcript
-    response.function_call_arguments.delta                  response_id output_index item_id call_id delta obfuscation?
-    response.function_call_arguments.done                   response_id output_index item_id call_id arguments name?
-    response.mcp_call_arguments.delta                       response_id output_index item_id delta obfuscation?
-    response.mcp_call_arguments.done                        response_id output_index item_id arguments
+    response.content_part.added                             response_id output_index item_id
+                                                            content_index part
+    response.content_part.done                              response_id output_index item_id
+                                                            content_index part
+    response.output_text.delta                              response_id output_index item_id
+                                                            content_index delta obfuscation?
+    response.output_text.done                               response_id output_index item_id
+                                                            content_index text
+    response.output_audio.delta                             response_id output_index item_id
+                                                            content_index delta
+    response.output_audio.done                              response_id output_index item_id
+                                                            content_index
+    response.output_audio_transcript.delta                  response_id output_index item_id
+                                                            content_index delta obfuscation?
+    response.output_audio_transcript.done                   response_id output_index item_id
+                                                            content_index transcript
+    response.function_call_arguments.delta                  response_id output_index item_id
+                                                            call_id delta obfuscation?
+    response.function_call_arguments.done                   response_id output_index item_id
+                                                            call_id arguments name?
+    response.mcp_call_arguments.delta                       response_id output_index item_id delta
+                                                            obfuscation?
+    response.mcp_call_arguments.done                        response_id output_index item_id
+                                                            arguments
     response.mcp_call.in_progress                           output_index item_id
     response.mcp_call.completed                             output_index item_id
     response.mcp_call.failed                                output_index item_id

@@ -1,6 +1,7 @@
-"""Looks over the shoulder of every simulated server in any test: what it says must keep the protocol's order, and fit the schema.
+"""Look over the shoulder of every simulated server in any test.
 
-The schema is looked at if the environment variable REALTIME_SCHEMA names one: see `schema`.
+What it says must keep the protocol's order of events.  It must also fit the JSON Schema that the
+environment variable REALTIME_SCHEMA names, if it names one: see `schema`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The other side of a connection, for tests: an honest server a test can speak through, and what dishonest ones are made of.
+"""The other side of a connection, for tests.
 
+There is an honest server that a test can speak through, and what dishonest ones are made of.
 Here too a test states what it expects and when; nothing answers by itself.
 """
 
@@ -90,7 +91,10 @@ def committed(number: int) -> InputAudioBufferCommitted:
 
 
 class Server:
-    """One connection as its server sees it: `say` and `hear` typed events, and the transport for everything else."""
+    """One connection as its server sees it.
+
+    `say` and `hear` are for typed events, the transport is for everything else.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -181,7 +185,10 @@ def counted_ids() -> Callable[[str], str]:
 async def open_pair(
     *, network: float = math.inf, **options: Unpack[SessionOptions]
 ) -> AsyncIterator[tuple[Session, Server]]:
-    """A session that is ready, and its server; `network` is how many messages are under way before a send waits."""
+    """A session that is ready, and its server.
+
+    `network` is how many messages may be under way before a send waits.
+    """
     near, server = memory_server(capacity=network)
     await server.say(created())
     with trio.fail_after(60):
@@ -190,7 +197,7 @@ async def open_pair(
 
 
 async def fill(session: Session) -> int:
-    """Send until the next send would wait, with a network of one message; return how much that was."""
+    """Send until the next send would wait, given a network of one message; return how many."""
     under_way = OUTBOX_CAPACITY + 2  # one in the server's inbox, one in the sender's hand
     for number in range(under_way):
         await session.send(delete(number))
@@ -219,7 +226,10 @@ async def open_server(
     ssl_context: ssl.SSLContext | None = None,
     limit: float = 5,
 ) -> AsyncIterator[str]:
-    """Run a script for every client that connects to the URL.  What goes wrong in a script leaves the block, which has a time limit."""
+    """Run a script for every client that connects to the URL.
+
+    What goes wrong in a script leaves the block, which has a time limit.
+    """
     errors: list[Exception] = []
 
     async def handle(transport: Transport, _request: HandshakeRequest) -> None:
@@ -308,9 +318,10 @@ async def accept_upgrade(stream: trio.SocketStream) -> Reader:
     ]
     answer = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     await stream.send_all(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-        + answer
-        + b"\r\n\r\n"
+        b"HTTP/1.1 101 Switching Protocols\r\n"
+        b"Upgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + answer + b"\r\n\r\n"
     )
     return reader
 
@@ -325,7 +336,7 @@ def reset(stream: trio.SocketStream) -> None:
 async def open_tcp_server(
     script: Callable[[trio.SocketStream], Awaitable[None]],
 ) -> AsyncIterator[str]:
-    """Run a script on the TCP stream of every client that connects to the URL.  The block has 5 seconds."""
+    """Run a script on the TCP stream of every client that connects.  The block has 5 seconds."""
 
     async def handle(stream: trio.SocketStream) -> None:
         async with stream:
@@ -384,7 +395,10 @@ def sockets() -> set[str]:
 
 
 class Leaves(Generic[X]):
-    """Expects that exactly this leaves the block: one bare exception of exactly this class.  Everything else leaves as it is."""
+    """Expects one bare exception of exactly this class to leave the block.
+
+    Everything else leaves as it is.
+    """
 
     value: X
 

@@ -1,4 +1,7 @@
-"""Hold what the simulator says against a JSON Schema of the protocol, if the environment variable REALTIME_SCHEMA names one."""
+"""Hold what the simulator says against a JSON Schema of the protocol.
+
+Nothing is checked unless the environment variable REALTIME_SCHEMA names the schema.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ import os
 from pathlib import Path
 
 from conformance import validate
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # its stubs are a package of their own
+
+# The stubs of jsonschema are a package of their own, which nothing else here needs.
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from realtime_trio._protocol.kinds import SessionKind
 

@@ -75,7 +75,8 @@ ANYTHING: Final = Palette()
 
 def events(cls: type[_T], palette: Palette = ANYTHING) -> st.SearchStrategy[_T]:
     """Instances of an event class, or of the class of anything inside an event."""
-    return cast("st.SearchStrategy[_T]", _instances(cls, palette))  # type: ignore[arg-type]  # a class is hashable
+    # mypy does not see that a class is hashable, which the cache asks for.
+    return cast("st.SearchStrategy[_T]", _instances(cls, palette))  # type: ignore[arg-type]
 
 
 @cache

@@ -1,4 +1,7 @@
-"""Cancelled after every single step that any task makes, a life with a session ends in order: at once, and with nothing left."""
+"""Cancelled after any single step of any task, a life with a session ends in order.
+
+That is: at once, and with nothing left.
+"""
 
 from __future__ import annotations
 

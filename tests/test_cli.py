@@ -1,4 +1,4 @@
-"""The command line: what it prints where, what it writes, how it ends, and that it keeps keys to itself."""
+"""The command line: what it prints and writes, how it ends, and that it keeps keys to itself."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._transport.contract import Transport
 from realtime_trio.audio import PCM_RATE, read_wav, write_wav
 from realtime_trio.events import (
+    AudioConfig,
+    AudioInputConfig,
     AudioOutputConfig,
     ErrorDetail,
     ErrorEvent,
@@ -42,6 +44,7 @@ from realtime_trio.events import (
     ResponseOutputAudioTranscriptDelta,
     ResponseStatusDetails,
     ServerEvent,
+    SessionConfig,
     SessionCreated,
     SessionUpdate,
     SessionUpdated,
@@ -116,7 +119,10 @@ async def simulator(script: Script, api_key: str | None = None) -> AsyncIterator
 async def service(
     *answer: ServerEvent,
 ) -> AsyncIterator[tuple[str, list[HandshakeRequest], list[Event]]]:
-    """A service that answers a request for a response with these events and closes; its URL, who came and what they sent."""
+    """A service that answers a request for a response with these events and closes.
+
+    Yields its URL, the handshakes of its clients and the events they sent.
+    """
     requests: list[HandshakeRequest] = []
     received: list[Event] = []
 
@@ -281,9 +287,13 @@ async def test_the_options_reach_the_service_and_the_key_nobody_else(
     assert requests[0].header("authorization") == f"Bearer {KEY}"
     update = received[0]
     assert isinstance(update, SessionUpdate)
-    assert update.session.instructions == "Be brief."  # type: ignore[union-attr]  # a voice session's
-    assert update.session.audio.input.turn_detection is None  # type: ignore[union-attr]
-    assert update.session.audio.output == AudioOutputConfig(voice="marin")  # type: ignore[union-attr]
+    assert isinstance(update.session, SessionConfig)
+    assert update.session.instructions == "Be brief."
+    audio = update.session.audio
+    assert isinstance(audio, AudioConfig)
+    assert isinstance(audio.input, AudioInputConfig)
+    assert audio.input.turn_detection is None
+    assert audio.output == AudioOutputConfig(voice="marin")
     assert KEY not in "".join(capsys.readouterr())
 
 
@@ -494,7 +504,8 @@ async def test_at_a_terminal_chat_prompts(
     keyboard, terminal = os.openpty()
     try:
         os.write(keyboard, b"Hello\n/quit\n")
-        with open(terminal, encoding="utf-8") as stdin:  # noqa: ASYNC230 - a terminal that has its input already
+        # Reading does not block: the terminal has its input already.
+        with open(terminal, encoding="utf-8") as stdin:  # noqa: ASYNC230
             monkeypatch.setattr(sys, "stdin", stdin)
             async with simulator(Script()) as url:
                 assert await run_beside("chat", "--url", url) == 0

@@ -224,7 +224,8 @@ async def test_the_dialect_of_the_endpoint_is_spoken() -> None:
         ):
             event = await connection.receive()
     assert isinstance(event, SessionCreated)
-    assert event.session.output_modalities == ("text",)  # type: ignore[union-attr]  # the beta protocol has one kind of session
+    # The beta protocol has one kind of session, so there is nothing to tell apart here.
+    assert event.session.output_modalities == ("text",)  # type: ignore[union-attr]
 
 
 @socket
@@ -294,7 +295,10 @@ async def test_what_the_key_function_raises_is_not_disguised(open_: Open) -> Non
 
 
 def everything_said(error: BaseException) -> str:
-    """Text, repr, notes and attributes of an error and of all that is behind it, and the traceback as Python prints it."""
+    """Text, repr, notes and attributes of an error and of all that is behind it.
+
+    The traceback as Python prints it is part of that.
+    """
     said = "".join(traceback.format_exception(error))
     behind: list[BaseException | None] = [error]
     while behind:
@@ -366,7 +370,8 @@ async def test_events_go_both_ways(autojump_clock: MockClock) -> None:
 async def test_an_illegal_event_is_refused_and_nothing_is_sent(autojump_clock: MockClock) -> None:
     connection, server = connect()
     with pytest.raises(LocalProtocolError, match="item_id"):
-        await connection.send(ConversationItemDelete(item_id=5))  # type: ignore[arg-type]  # the point of the test
+        # What mypy would refuse is the point of the test.
+        await connection.send(ConversationItemDelete(item_id=5))  # type: ignore[arg-type]
     with pytest.raises(LocalProtocolError, match="cannot encode the message"):
         await connection.send_raw({"type": object()})
     await connection.aclose()
@@ -443,7 +448,8 @@ async def test_any_other_end_is_raised_after_everything_was_delivered(
     seen = []
     with Leaves(ConnectionLost) as caught:
         async for event in connection:
-            seen.append(event)  # noqa: PERF401 - a comprehension would keep nothing of what came before the end
+            # A comprehension would keep nothing of what came before the end.
+            seen.append(event)  # noqa: PERF401
     assert seen == [committed(1)]
     assert (caught.value.code, caught.value.reason) == (1011, "oops")
     with pytest.raises(ConnectionLost):
@@ -574,7 +580,8 @@ async def test_opening_may_be_cancelled_while_the_key_is_fetched_or_the_server_i
         async with open_server(serve) as url:
             for options in ({"api_key": never}, {}):
                 with trio.move_on_after(0.1) as scope:
-                    async with open_session(url=url, **options):  # type: ignore[arg-type]  # mypy sees any key there
+                    # As far as mypy can see, the dictionary may have any key.
+                    async with open_session(url=url, **options):  # type: ignore[arg-type]
                         pytest.fail("not reached")
                 assert scope.cancelled_caught
 

@@ -108,10 +108,10 @@ def events_of(opened: Opened) -> Any:
     return opened if isinstance(opened, Connection) else opened.events()
 
 
-async def consume(opened: Opened) -> list[Event]:
+async def consume(events: Any) -> list[Event]:
     """All events up to the end."""
     await trio.lowlevel.checkpoint()
-    return [event async for event in events_of(opened)]
+    return [event async for event in events]
 
 
 async def greet(server: Server) -> None:
@@ -120,8 +120,11 @@ async def greet(server: Server) -> None:
     await server.hear(InputAudioBufferCommit)
 
 
-async def start(opened: Opened) -> None:
+async def start(opened: Opened) -> Any:
+    """Let the server go on, and return the events from the first on."""
+    events = events_of(opened)
     await opened.send(InputAudioBufferCommit())
+    return events
 
 
 async def greet_by_hand(stream: trio.SocketStream) -> Reader:
@@ -201,8 +204,8 @@ async def test_a_certificate_we_vouch_for(open_: Open) -> None:
             open_tls_server(authority.issue_cert("127.0.0.1")) as url,
             open_(url=url, ssl_context=client_context(authority)) as opened,
         ):
-            await start(opened)
-            assert await consume(opened) == [created()]
+            events = await start(opened)
+            assert await consume(events) == [created()]
 
 
 @both
@@ -314,7 +317,8 @@ async def test_the_server_closes(open_: Open, code: int) -> None:
             stream = events_of(opened)
             await start(opened)
             async for event in stream:
-                seen.append(event)  # noqa: PERF401 - a comprehension would keep nothing of what came before the end
+                # A comprehension would keep nothing of what came before the end.
+                seen.append(event)  # noqa: PERF401
         return opened
 
     async with open_server(serve) as url:
@@ -347,8 +351,8 @@ async def test_the_server_vanishes(open_: Open, how: str) -> None:
     async with open_tcp_server(vanish) as url:
         with Leaves(ConnectionLost) as caught:
             async with open_(url=url) as opened:
-                await start(opened)
-                await consume(opened)
+                events = await start(opened)
+                await consume(events)
     assert caught.value.code == 1006
     assert caught.value.reason in {
         "the peer hung up without a close frame",
@@ -365,8 +369,8 @@ async def test_the_network_swallows_everything(open_: Open) -> None:
     async with open_tcp_server(fall_silent) as url:
         with Leaves(ConnectionLost, r"1006 no pong within 0\.05 s"):
             async with open_(url=url, ping_interval=0.05, ping_timeout=0.05) as opened:
-                await start(opened)
-                await consume(opened)
+                events = await start(opened)
+                await consume(events)
 
 
 async def test_a_connection_lost_while_sending_leaves_the_block_bare() -> None:
@@ -401,8 +405,8 @@ async def test_garbage_is_delivered_and_nothing_ends(
         await stream.receive_some()
 
     async with open_tcp_server(serve) as url, open_(url=url) as opened:
-        await start(opened)
-        first, unknown, last = await consume(opened)
+        events = await start(opened)
+        first, unknown, last = await consume(events)
     assert (first, last) == (created(), committed(1))
     assert isinstance(unknown, UnknownEvent)
     assert unknown.raw == (garbage.decode() if opcode == TEXT else garbage)
@@ -421,8 +425,8 @@ async def test_garbage_ends_what_is_strict(open_: Open) -> None:
     async with open_server(serve) as url:
         with Leaves(RemoteProtocolError, "not JSON"):
             async with open_(url=url, strict=True) as opened:
-                await start(opened)
-                await consume(opened)
+                events = await start(opened)
+                await consume(events)
 
 
 @both
@@ -435,8 +439,8 @@ async def test_text_that_is_no_utf8_ends_the_connection(open_: Open) -> None:
     async with open_tcp_server(serve) as url:
         with Leaves(ConnectionLost) as caught:
             async with open_(url=url) as opened:
-                await start(opened)
-                await consume(opened)
+                events = await start(opened)
+                await consume(events)
     assert caught.value.code in {1006, 1007}
 
 
@@ -557,8 +561,8 @@ async def test_an_exception_of_the_block_leaves_as_it_is(open_: Open) -> None:
     async with open_server(serve) as url:
         with Leaves(ValueError) as caught:
             async with open_(url=url) as opened:
-                await start(opened)
-                await events_of(opened).__anext__()
+                events = await start(opened)
+                await events.__anext__()
                 await wait_all_tasks_blocked(0.01)
                 raise error
     assert caught.value is error

@@ -37,7 +37,7 @@ FLOORS = (
     ("simulator.speech", "simulator.script.*"),
     ("simulator.roles",),
     ("simulator.service.*",),
-    ("simulator.offline.*",),
+    ("simulator.offline.*", "simulator.chat.*"),
     ("simulator.chat_completions", "simulator.voice", "simulator.replay"),
     ("simulator.serving.*",),
     ("simulator",),
@@ -56,7 +56,12 @@ PURE = (
     "_state.*",
     "_order.*",
 )
-PURE_IN_THE_SIMULATOR = ("simulator.roles", "simulator.speech", "simulator.service.*")
+PURE_IN_THE_SIMULATOR = (
+    "simulator.roles",
+    "simulator.speech",
+    "simulator.service.*",
+    "simulator.chat.*",
+)
 IMPURE = {"trio", "trio_websocket", "time", "random", "uuid", "logging"}
 # What is only a class is allowed: a UUID is a value, making one up is not pure.
 PURE_PARTS = {"uuid.UUID"}

@@ -1,4 +1,4 @@
-"""Recordings: what is written while a session runs, what is left out of it, and how it is read back."""
+"""Recordings: what is written while a session runs, what is left out, how it is read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the reference client for JavaScript tests live, here against the simulator on a real port; and what it gets wrong.
+"""The live tests of the JavaScript reference client, against the simulator on a real port.
 
 The first half asks of a session what its tests ask of the client, on a server (a key in a header)
 and in a browser (a key among the subprotocols).  The second half pins what is different here

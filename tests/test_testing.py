@@ -1,4 +1,7 @@
-"""The test kit, used as its users do: sessions in memory, transports that remember, assertions, and the pytest plugin."""
+"""The test kit, used as its users do.
+
+Sessions in memory, transports that remember, assertions, and the pytest plugin.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,8 @@ LOOK = FunctionTool(name="look")
 
 def complaint(talk: list[ConversationItem], *expected: tuple[object, ...]) -> list[str]:
     with pytest.raises(AssertionError) as failure:
-        assert_conversation(talk, expected)  # type: ignore[arg-type]  # what fits nothing may be anything
+        # What fits no item may be anything, also what mypy would refuse.
+        assert_conversation(talk, expected)  # type: ignore[arg-type]
     return str(failure.value).splitlines()[1:]
 
 

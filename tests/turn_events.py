@@ -19,6 +19,7 @@ from realtime_trio._state.turns.run import METADATA_KEY
 from realtime_trio.errors import SessionClosed
 from realtime_trio.events import (
     ConversationItemAdded,
+    ConversationItemCreate,
     ErrorDetail,
     ErrorEvent,
     FunctionCall,
@@ -39,6 +40,7 @@ from realtime_trio.events import (
     ResponseStatusDetails,
     ServerEvent,
     TurnDetection,
+    UserMessage,
 )
 
 ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
@@ -54,11 +56,17 @@ def open_turns(turn_detection: TurnDetection | None = None) -> Turns:
 
 
 def request(
-    event_id: str | None, *, aside: bool = False, metadata: JsonObject | None = None
+    event_id: str | None,
+    *,
+    aside: bool = False,
+    metadata: JsonObject | None = None,
+    about: str | None = None,
 ) -> ResponseRequest:
     config = ResponseConfig(conversation="none" if aside else None, metadata=metadata)
+    says = ConversationItemCreate(event_id=about, item=UserMessage.text("Hello!"))
     return ResponseRequest(
-        ResponseCreate(event_id=event_id, response=config if aside or metadata else None)
+        ResponseCreate(event_id=event_id, response=config if aside or metadata else None),
+        about=() if about is None else (says,),
     )
 
 
@@ -67,11 +75,13 @@ def state_of(turns: Turns) -> State:
 
 
 def sent(*actions: Action) -> list[str | None]:
-    """What is sent: ids of creates, `cancel ID`."""
+    """What is sent: ids of creates and of what they are about, `cancel ID`."""
     said: list[str | None] = []
     for action in actions:
         match action:
-            case Send(ResponseCreate(event_id=event_id)):
+            case Send(
+                ResponseCreate(event_id=event_id) | ConversationItemCreate(event_id=event_id)
+            ):
                 said.append(event_id)
             case Send(ResponseCancel(response_id=response_id)):
                 said.append(f"cancel {response_id}")

@@ -1,4 +1,7 @@
-"""openai-agents, by its documentation.  A session with the URL for each line of input, until the service closes it."""
+"""openai-agents, by its documentation.
+
+One session with the URL for each line of input, until the service closes it.
+"""
 
 from __future__ import annotations
 

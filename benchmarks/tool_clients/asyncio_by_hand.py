@@ -1,4 +1,7 @@
-"""The WebSocket of openai-agents without its sessions.  A connection to the URL for each line of input, until the service closes it."""
+"""The WebSocket of openai-agents without its sessions.
+
+One connection to the URL for each line of input, until the service closes it.
+"""
 
 from __future__ import annotations
 

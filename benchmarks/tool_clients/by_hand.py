@@ -1,4 +1,7 @@
-"""What a client of `bench_tools` cannot do without, and nothing else: the least that answers every call and then asks for a response."""
+"""What a client of `bench_tools` cannot do without, and nothing else.
+
+That is the least that answers every call and then asks for a response.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""realtime_trio, by its documentation.  A session with the URL for each line of input, until the service closes it."""
+"""realtime_trio, by its documentation.
+
+One session with the URL for each line of input, until the service closes it.
+"""
 
 from __future__ import annotations
 

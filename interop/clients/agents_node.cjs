@@ -1,14 +1,19 @@
-// @openai/agents-realtime, by its documentation: a `RealtimeAgent` in a `RealtimeSession`.  See strangers.py for arguments and output.
+// @openai/agents-realtime, by its documentation: a `RealtimeAgent` in a `RealtimeSession`.
+// See strangers.py for arguments and output.
 "use strict";
 
 const { createHash } = require("node:crypto");
 const { readFileSync } = require("node:fs");
 const { dirname, join } = require("node:path");
 const { RealtimeAgent, RealtimeSession, tool } = require("@openai/agents-realtime");
-const { parseRealtimeEvent } = require(join(dirname(require.resolve("@openai/agents-realtime")), "openaiRealtimeEvents.js"));
 const { z } = require("zod");
 
+// The package does not export the schema of its events; the file lies beside its entry.
+const PACKAGE = dirname(require.resolve("@openai/agents-realtime"));
+const { parseRealtimeEvent } = require(join(PACKAGE, "openaiRealtimeEvents.js"));
+
 const say = (line) => console.log(JSON.stringify(line));
+const sha256 = (chunks) => createHash("sha256").update(Buffer.concat(chunks)).digest("hex");
 
 const getWeather = tool({
   name: "get_weather",
@@ -22,8 +27,10 @@ const getWeather = tool({
 
 /** A session that tells what it sees; `config` is the scenario's. */
 function open(config = {}) {
-  const agent = new RealtimeAgent({ name: "assistant", instructions: "Be kind.", tools: [getWeather] });
-  const session = new RealtimeSession(agent, { transport: "websocket", model: "gpt-realtime", config });
+  const tools = [getWeather];
+  const agent = new RealtimeAgent({ name: "assistant", instructions: "Be kind.", tools });
+  const options = { transport: "websocket", model: "gpt-realtime", config };
+  const session = new RealtimeSession(agent, options);
   let audio = [];
   session.on("audio", (event) => audio.push(Buffer.from(event.data)));
   session.on("audio_interrupted", () => say({ interrupted: true }));
@@ -33,12 +40,13 @@ function open(config = {}) {
   });
   session.transport.on("*", (event) => {
     // The client passes on what its schema does not accept, and then ignores it: so ask the schema.
-    if (parseRealtimeEvent({ data: JSON.stringify(event) }).isGeneric) say({ misfit: JSON.stringify(event).slice(0, 300) });
+    const data = JSON.stringify(event);
+    if (parseRealtimeEvent({ data }).isGeneric) say({ misfit: data.slice(0, 300) });
     if (event.type === "conversation.item.truncated") say({ truncated: event.audio_end_ms });
     if (event.type === "response.done") {
       say({ status: event.response.status });
       if (event.response.status_details) say({ reason: event.response.status_details.reason });
-      if (audio.length) say({ audio: createHash("sha256").update(Buffer.concat(audio)).digest("hex") });
+      if (audio.length) say({ audio: sha256(audio) });
       audio = [];
     }
   });
@@ -60,13 +68,17 @@ const history = (session, condition) =>
       if (condition(items)) resolve(items);
     });
   });
-const spoken = (items, role) => items.filter((item) => item.role === role).flatMap((item) => item.content.map((part) => part.transcript));
+const spoken = (items, role) =>
+  items
+    .filter((item) => item.role === role)
+    .flatMap((item) => item.content.map((part) => part.transcript));
 const pcm = (file) => {
   const bytes = readFileSync(file);
   return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
 };
 const URL = process.env.OPENAI_BASE_URL.replace(/^http/, "ws") + "/realtime";
-const connect = (session, url = `${URL}?model=gpt-realtime`) => session.connect({ apiKey: process.env.OPENAI_API_KEY, url });
+const connect = (session, url = `${URL}?model=gpt-realtime`) =>
+  session.connect({ apiKey: process.env.OPENAI_API_KEY, url });
 
 async function textTurn(session) {
   const done = wire(session, "response.done");
@@ -75,7 +87,9 @@ async function textTurn(session) {
 }
 
 const WRITTEN = { outputModalities: ["text"] };
-const detection = (turnDetection) => ({ audio: { input: { turnDetection, transcription: { model: "gpt-4o-mini-transcribe" } } } });
+const detection = (turnDetection) => ({
+  audio: { input: { turnDetection, transcription: { model: "gpt-4o-mini-transcribe" } } },
+});
 
 const scenarios = {
   text_turn: [WRITTEN, textTurn],
@@ -132,10 +146,13 @@ const scenarios = {
     WRITTEN,
     async (session) => {
       await textTurn(session);
-      const first = { itemId: "item_first", type: "message", role: "user", status: "completed" };
-      const both = Promise.all([wire(session, "conversation.item.deleted"), wire(session, "conversation.item.added")]);
-      session.updateHistory((items) => [{ ...first, content: [{ type: "input_text", text: "I am in Paris." }] }, ...items.slice(1)]);
-      await both;
+      const content = [{ type: "input_text", text: "I am in Paris." }];
+      const message = { type: "message", role: "user", status: "completed", content };
+      const first = { itemId: "item_first", ...message };
+      const deleted = wire(session, "conversation.item.deleted");
+      const added = wire(session, "conversation.item.added");
+      session.updateHistory((items) => [first, ...items.slice(1)]);
+      await Promise.all([deleted, added]);
       const done = wire(session, "response.done");
       session.sendMessage("Where am I?");
       await done;
@@ -146,9 +163,11 @@ const scenarios = {
   refused_events: [
     WRITTEN,
     async (session) => {
-      session.transport.sendEvent({ type: "conversation.item.delete", item_id: "item_nobody", event_id: "event_delete" });
-      session.transport.sendEvent({ type: "conversation.item.truncate", item_id: "item_nobody", content_index: 0, audio_end_ms: 0 });
-      session.transport.sendEvent({ type: "response.cancel", event_id: "event_cancel" });
+      const send = (type, fields) => session.transport.sendEvent({ type, ...fields });
+      const item_id = "item_nobody";
+      send("conversation.item.delete", { item_id, event_id: "event_delete" });
+      send("conversation.item.truncate", { item_id, content_index: 0, audio_end_ms: 0 });
+      send("response.cancel", { event_id: "event_cancel" });
       await textTurn(session);
     },
   ],

@@ -1,4 +1,7 @@
-"""openai-agents, by its documentation: a `RealtimeAgent` run by a `RealtimeRunner`.  See `strangers` for arguments and output."""
+"""openai-agents, by its documentation: a `RealtimeAgent` run by a `RealtimeRunner`.
+
+See `strangers` for arguments and output.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,11 @@ async def open_session(
         name="assistant", instructions="Be kind.", tools=[function_tool(get_weather)]
     )
     runner = RealtimeRunner(agent)
-    initial: RealtimeSessionModelSettings = {"model_name": "gpt-realtime", **settings}  # type: ignore[typeddict-item]  # any of its keys
+    # The settings may have any key of the class, which mypy cannot see.
+    initial: RealtimeSessionModelSettings = {
+        "model_name": "gpt-realtime",
+        **settings,  # type: ignore[typeddict-item]
+    }
     config: RealtimeModelConfig = {
         "url": url,
         "api_key": os.environ["OPENAI_API_KEY"],

@@ -1,4 +1,5 @@
-// The npm package openai, by its documentation: `new OpenAIRealtimeWS({ model })`.  See strangers.py for arguments and output.
+// The npm package openai, by its documentation: `new OpenAIRealtimeWS({ model })`.
+// See strangers.py for arguments and output.
 "use strict";
 
 const { createHash } = require("node:crypto");
@@ -14,26 +15,29 @@ const WEATHER = {
 };
 
 const say = (line) => console.log(JSON.stringify(line));
+const sha256 = (chunks) => createHash("sha256").update(Buffer.concat(chunks)).digest("hex");
 
 /** A client that tells what it sees, and lets one wait for events. */
 function connect(target) {
   const client = new OpenAIRealtimeWS(target);
   let audio = [];
-  client.on("response.output_audio.delta", (event) => audio.push(Buffer.from(event.delta, "base64")));
+  client.on("response.output_audio.delta", ({ delta }) => audio.push(Buffer.from(delta, "base64")));
   client.on("response.output_text.done", (event) => say({ answer: event.text }));
   client.on("response.output_audio_transcript.done", (event) => say({ answer: event.transcript }));
   client.on("response.done", ({ response }) => {
     say({ status: response.status });
     if (response.status_details) say({ reason: response.status_details.reason });
-    if (audio.length) say({ audio: createHash("sha256").update(Buffer.concat(audio)).digest("hex") });
+    if (audio.length) say({ audio: sha256(audio) });
     audio = [];
   });
-  client.on("conversation.item.input_audio_transcription.completed", (event) => say({ heard: event.transcript }));
+  client.on("conversation.item.input_audio_transcription.completed", (event) => {
+    say({ heard: event.transcript });
+  });
   client.on("conversation.item.truncated", (event) => say({ truncated: event.audio_end_ms }));
   client.on("input_audio_buffer.speech_started", (event) => say({ interrupted: event.item_id }));
-  client.on("error", (error) => {
-    if (error.error) say({ error: error.error.code ?? null, event_id: error.error.event_id ?? null });
-    else say({ failure: error.message });
+  client.on("error", ({ error, message }) => {
+    if (error) say({ error: error.code ?? null, event_id: error.event_id ?? null });
+    else say({ failure: message });
   });
   client.socket.on("close", (code, reason) => say({ closed: `${code} ${reason}` }));
   return client;
@@ -50,20 +54,26 @@ const comes = (client, type, count = 1) =>
     });
   });
 
+function configure(client, session) {
+  client.send({ type: "session.update", session: { type: "realtime", ...session } });
+}
+
 function sendText(client, text) {
-  client.send({ type: "conversation.item.create", item: { type: "message", role: "user", content: [{ type: "input_text", text }] } });
+  const item = { type: "message", role: "user", content: [{ type: "input_text", text }] };
+  client.send({ type: "conversation.item.create", item });
   client.send({ type: "response.create" });
 }
 
 function sendAudio(client, file) {
   const pcm = readFileSync(file);
   for (let start = 0; start < pcm.length; start += 4800) {
-    client.send({ type: "input_audio_buffer.append", audio: pcm.subarray(start, start + 4800).toString("base64") });
+    const audio = pcm.subarray(start, start + 4800).toString("base64");
+    client.send({ type: "input_audio_buffer.append", audio });
   }
 }
 
 async function textTurn(client) {
-  client.send({ type: "session.update", session: { type: "realtime", output_modalities: ["text"] } });
+  configure(client, { output_modalities: ["text"] });
   const done = comes(client, "response.done");
   sendText(client, "Good morning!");
   await done;
@@ -73,8 +83,8 @@ const scenarios = {
   text_turn: textTurn,
 
   async audio_turn(client, file) {
-    const input = { format: PCM, turn_detection: null, transcription: { model: "gpt-4o-mini-transcribe" } };
-    client.send({ type: "session.update", session: { type: "realtime", audio: { input } } });
+    const transcription = { model: "gpt-4o-mini-transcribe" };
+    configure(client, { audio: { input: { format: PCM, turn_detection: null, transcription } } });
     const done = comes(client, "response.done");
     sendAudio(client, file);
     client.send({ type: "input_audio_buffer.commit" });
@@ -83,18 +93,16 @@ const scenarios = {
   },
 
   async tool_call(client) {
-    client.send({
-      type: "session.update",
-      session: { type: "realtime", output_modalities: ["text"], tools: [WEATHER], tool_choice: "auto" },
-    });
+    configure(client, { output_modalities: ["text"], tools: [WEATHER], tool_choice: "auto" });
     const called = comes(client, "response.done");
     sendText(client, "What is the weather in Paris?");
     for (const item of (await called).response.output) {
       if (item.type !== "function_call") continue;
       const parameters = JSON.parse(item.arguments);
       say({ tool: parameters });
-      const output = { type: "function_call_output", call_id: item.call_id, output: `Sunny in ${parameters.city}` };
-      client.send({ type: "conversation.item.create", item: output });
+      const output = `Sunny in ${parameters.city}`;
+      const answer = { type: "function_call_output", call_id: item.call_id, output };
+      client.send({ type: "conversation.item.create", item: answer });
     }
     const done = comes(client, "response.done");
     client.send({ type: "response.create" });
@@ -103,7 +111,7 @@ const scenarios = {
 
   async barge_in(client, file) {
     const turn_detection = { type: "server_vad", create_response: true, interrupt_response: true };
-    client.send({ type: "session.update", session: { type: "realtime", audio: { input: { turn_detection } } } });
+    configure(client, { audio: { input: { turn_detection } } });
     const done = comes(client, "response.done", 2);
     const speaking = comes(client, "response.output_audio.delta");
     sendAudio(client, file);
@@ -126,15 +134,18 @@ const scenarios = {
   },
 
   async refused_events(client) {
-    client.send({ type: "conversation.item.delete", item_id: "item_nobody", event_id: "event_delete" });
-    client.send({ type: "conversation.item.truncate", item_id: "item_nobody", content_index: 0, audio_end_ms: 0 });
+    const item_id = "item_nobody";
+    client.send({ type: "conversation.item.delete", item_id, event_id: "event_delete" });
+    const cut = { content_index: 0, audio_end_ms: 0 };
+    client.send({ type: "conversation.item.truncate", item_id, ...cut });
     client.send({ type: "response.cancel", event_id: "event_cancel" });
     await textTurn(client);
   },
 
   async transcription_session(client, file) {
-    const input = { format: PCM, turn_detection: null, transcription: { model: "gpt-4o-transcribe" } };
-    client.send({ type: "session.update", session: { type: "transcription", audio: { input } } });
+    const transcription = { model: "gpt-4o-transcribe" };
+    const audio = { input: { format: PCM, turn_detection: null, transcription } };
+    client.send({ type: "session.update", session: { type: "transcription", audio } });
     const heard = comes(client, "conversation.item.input_audio_transcription.completed");
     sendAudio(client, file);
     client.send({ type: "input_audio_buffer.commit" });
@@ -147,7 +158,8 @@ async function main(scenario, ...rest) {
     await closed(connect({ model: "gpt-realtime" }));
     return;
   }
-  const client = connect(scenario === "transcription_session" ? { intent: "transcription" } : { model: "gpt-realtime" });
+  const transcribes = scenario === "transcription_session";
+  const client = connect(transcribes ? { intent: "transcription" } : { model: "gpt-realtime" });
   await opened(client);
   await scenarios[scenario](client, ...rest);
   client.close();

@@ -1,4 +1,7 @@
-"""openai-python, by its documentation: `AsyncOpenAI().realtime.connect(model=...)`.  See `strangers` for arguments and output."""
+"""openai-python, by its documentation: `AsyncOpenAI().realtime.connect(model=...)`.
+
+See `strangers` for arguments and output.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def say(**line: object) -> None:
 
 
 async def receive(connection: AsyncRealtimeConnection) -> RealtimeServerEvent:
-    """The next event; the client itself is happy with any JSON, so hold it against the client's types here."""
+    """The next event, held against the client's types; the client itself takes any JSON."""
     raw = await connection.recv_bytes()
     try:
         EVENT.validate_json(raw)

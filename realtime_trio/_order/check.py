@@ -1,4 +1,4 @@
-"""The table of rules, and what holds a transcript against it."""
+"""The table of rules, and the functions that hold what went over the wire against it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Final, Literal, Protocol
 from attrs import frozen
 
 from realtime_trio._order import items, outputs, responses, session, speech
-from realtime_trio._order.transcript import Complaints, Transcript
+from realtime_trio._order.wire_log import Complaints, WireLog
 from realtime_trio.events import (
     ClientEvent,
     Event,
 )
 
-Rule = Callable[[Transcript, Event], Complaints]
+Rule = Callable[[WireLog, Event], Complaints]
 
 
 class Recorded(Protocol):
-    """A record of the wire, as far as the rules look at it."""
+    """A message on the wire, as far as the rules look at it."""
 
     @property
     def source(self) -> Literal["client", "server"]: ...
@@ -33,7 +33,7 @@ class Violation:
     rule: str
     """Name of the rule."""
     index: int
-    """Position in the transcript, from 0."""
+    """Position among the records, from 0."""
     explanation: str
     """What happened, and what should have."""
 
@@ -91,18 +91,18 @@ came to it: the one rule that can only be judged in the end."""
 
 
 def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
-    """Find out where a transcript breaks the protocol's order.
+    """Find out where messages break the protocol's order.
 
     Args:
-        records: Everything on the wire, in order: wire records, or events, of which only the
-            server's will do.
+        records: Everything that went over the wire, in order: wire records, or events.  The
+            server's events alone are enough.
 
     Returns:
-        Every violation, in order; none for a transcript that keeps the rules.  One mistake may
-        break several rules, and what follows it is judged as if it had been none.
+        Every violation, in order; none if the messages keep the rules.  One mistake may break several
+        rules; what follows it is judged as if it had not happened.
     """
     sides = [_side(record) for record in records]
-    so_far = Transcript(has_client=any(source == "client" for source, _ in sides))
+    so_far = WireLog(has_client=any(source == "client" for source, _ in sides))
     violations: list[Violation] = []
     for index, (source, event) in enumerate(sides):
         rules = CLIENT_RULES if source == "client" else SERVER_RULES
@@ -134,15 +134,18 @@ def _side(record: Recorded | Event) -> tuple[str, Event]:
 
 
 def assert_order(records: Iterable[Recorded | Event]) -> None:
-    """Fail unless a transcript keeps the protocol's order; the message lists every violation, with what was said there.
+    """Fail unless messages keep the protocol's order.
+
+    Args:
+        records: As for `check_order`.
 
     Raises:
-        AssertionError: It does not.
+        AssertionError: They do not.  It lists every violation, with the event that broke the rule.
     """
-    transcript = list(records)
+    messages = list(records)
     lines = []
-    for violation in check_order(transcript):
-        source, event = _side(transcript[violation.index])
+    for violation in check_order(messages):
+        source, event = _side(messages[violation.index])
         lines.append(f"  {violation} (at {event.type}, sent by the {source})")
     if lines:
-        raise AssertionError("\n".join(["the transcript breaks the protocol's order:", *lines]))
+        raise AssertionError("\n".join(["the messages break the protocol's order:", *lines]))

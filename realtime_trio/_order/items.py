@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from realtime_trio._order.transcript import Complaints, Transcript, status_of
+from realtime_trio._order.wire_log import Complaints, WireLog, status_of
 from realtime_trio.events import (
     AssistantMessage,
     ClientEvent,
@@ -36,7 +36,7 @@ from realtime_trio.events import (
 )
 
 
-def items_are_added_once(so_far: Transcript, event: Event) -> Complaints:
+def items_are_added_once(so_far: WireLog, event: Event) -> Complaints:
     """`conversation.item.added` comes once for every item; an id that a client used twice is put behind itself."""
     if (
         isinstance(event, ConversationItemAdded)
@@ -46,7 +46,7 @@ def items_are_added_once(so_far: Transcript, event: Event) -> Complaints:
         yield f"item {event.item.id} was added before"
 
 
-def items_are_done_once_added(so_far: Transcript, event: Event) -> Complaints:
+def items_are_done_once_added(so_far: WireLog, event: Event) -> Complaints:
     """`conversation.item.done` comes once, after `conversation.item.added`, at the same place."""
     if not isinstance(event, ConversationItemDone):
         return
@@ -63,7 +63,7 @@ def items_are_done_once_added(so_far: Transcript, event: Event) -> Complaints:
         yield f"item {event.item.id} was added behind {entry.previous} and is done behind {event.previous_item_id}"
 
 
-def items_are_done_before_the_next(so_far: Transcript, event: Event) -> Complaints:
+def items_are_done_before_the_next(so_far: WireLog, event: Event) -> Complaints:
     """What the client or the user made is added and done before the next of it is added."""
     if isinstance(event, ConversationItemAdded) and _is_whole(so_far, event.item):
         for item_id, entry in so_far.items.items():
@@ -71,12 +71,12 @@ def items_are_done_before_the_next(so_far: Transcript, event: Event) -> Complain
                 yield f"item {event.item.id} is added, but {item_id} was added before and is not done"
 
 
-def _is_whole(so_far: Transcript, item: Item) -> bool:
+def _is_whole(so_far: WireLog, item: Item) -> bool:
     """Whether an item has nothing to wait for."""
     return item.id not in so_far.outputs and not isinstance(item, McpCall | McpListTools)
 
 
-def items_stand_where_they_belong(so_far: Transcript, event: Event) -> Complaints:
+def items_stand_where_they_belong(so_far: WireLog, event: Event) -> Complaints:
     """An item is added behind the last one, or where the client asked for it."""
     if not isinstance(event, ConversationItemAdded) or (
         event.item.id in so_far.items and event.previous_item_id == event.item.id
@@ -100,7 +100,7 @@ def items_stand_where_they_belong(so_far: Transcript, event: Event) -> Complaint
         yield f"item {event.item.id} has previous_item_id {previous}, but the last item is {so_far.last}"
 
 
-def items_have_their_status(so_far: Transcript, event: Event) -> Complaints:
+def items_have_their_status(so_far: WireLog, event: Event) -> Complaints:
     """What a model makes is `in_progress` when added and `completed` or `incomplete` when done; everything else is `completed`."""
     allowed: tuple[str, ...]
     match event:
@@ -121,7 +121,7 @@ def items_have_their_status(so_far: Transcript, event: Event) -> Complaints:
         yield f"{event.type} shows item {item.id} as {status}; it should be {' or '.join(allowed)}"
 
 
-def deleted_items_are_gone(so_far: Transcript, event: Event) -> Complaints:
+def deleted_items_are_gone(so_far: WireLog, event: Event) -> Complaints:
     """Only items that are there are deleted, retrieved and truncated."""
     match event:
         case ConversationItemDeleted(item_id=item_id) | ConversationItemTruncated(item_id=item_id):
@@ -136,7 +136,7 @@ def deleted_items_are_gone(so_far: Transcript, event: Event) -> Complaints:
         )
 
 
-def requests_come_before_their_answers(so_far: Transcript, event: Event) -> Complaints:
+def requests_come_before_their_answers(so_far: WireLog, event: Event) -> Complaints:
     """Items are deleted, retrieved and truncated, and the input buffer is cleared, only if the client asked for it."""
     kind: type[ClientEvent]
     item_id: str | None = None
@@ -157,7 +157,7 @@ def requests_come_before_their_answers(so_far: Transcript, event: Event) -> Comp
         )
 
 
-def truncations_shorten(so_far: Transcript, event: Event) -> Complaints:
+def truncations_shorten(so_far: WireLog, event: Event) -> Complaints:
     """An item that was truncated can only become shorter."""
     if (
         isinstance(event, ConversationItemTruncated)
@@ -168,7 +168,7 @@ def truncations_shorten(so_far: Transcript, event: Event) -> Complaints:
             yield f"item {event.item_id} was cut at {before} ms, and is now cut at {event.audio_end_ms} ms"
 
 
-def audio_travels_in_deltas(_: Transcript, event: Event) -> Complaints:
+def audio_travels_in_deltas(_: WireLog, event: Event) -> Complaints:
     """Items and parts are shown without audio, except where the client retrieves them."""
     items: Iterable[Item] = ()
     match event:
@@ -192,7 +192,7 @@ def audio_travels_in_deltas(_: Transcript, event: Event) -> Complaints:
             yield f"{event.type} carries the audio of item {item.id}"
 
 
-def clients_name_items_that_are_there(so_far: Transcript, event: Event) -> Complaints:
+def clients_name_items_that_are_there(so_far: WireLog, event: Event) -> Complaints:
     """A client deletes, retrieves and truncates items, and adds others behind them, only if they are in the conversation."""
     match event:
         case (
@@ -211,7 +211,7 @@ def clients_name_items_that_are_there(so_far: Transcript, event: Event) -> Compl
         )
 
 
-def clients_answer_calls_once(so_far: Transcript, event: Event) -> Complaints:
+def clients_answer_calls_once(so_far: WireLog, event: Event) -> Complaints:
     """The output of a function answers a call that was made, and that was not answered yet."""
     if isinstance(event, ConversationItemCreate) and isinstance(event.item, FunctionCallOutput):
         is_answered = so_far.calls.get(event.item.call_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, cast
 
-from realtime_trio._order.transcript import Complaints, Output, Transcript
+from realtime_trio._order.wire_log import Complaints, LoggedOutput, WireLog
 from realtime_trio.events import (
     AssistantMessage,
     ConversationItemAdded,
@@ -33,19 +33,19 @@ from realtime_trio.events import (
 )
 
 
-def outputs_are_numbered(so_far: Transcript, event: Event) -> Complaints:
+def outputs_are_numbered(so_far: WireLog, event: Event) -> Complaints:
     """The outputs of a response are numbered 0, 1, ... in the order in which they are added."""
     if isinstance(event, ResponseOutputItemAdded):
         expected = (
-            len(so_far.answers[event.response_id].outputs)
-            if event.response_id in so_far.answers
+            len(so_far.responses[event.response_id].outputs)
+            if event.response_id in so_far.responses
             else 0
         )
         if event.output_index != expected:
             yield f"item {event.item.id} has output_index {event.output_index}; it should be {expected}"
 
 
-def outputs_keep_their_order(so_far: Transcript, event: Event) -> Complaints:
+def outputs_keep_their_order(so_far: WireLog, event: Event) -> Complaints:
     """An output is added to its response, then to the conversation; it gets its content; it is done there, and then in its response."""
     match event:
         case ResponseOutputItemAdded():
@@ -80,7 +80,7 @@ def outputs_keep_their_order(so_far: Transcript, event: Event) -> Complaints:
             yield from _content_in_place(so_far, event)
 
 
-def _content_in_place(so_far: Transcript, event: Event) -> Complaints:
+def _content_in_place(so_far: WireLog, event: Event) -> Complaints:
     item_id = str(getattr(event, "item_id", ""))
     output = so_far.outputs.get(item_id)
     if output is None:
@@ -95,7 +95,7 @@ def _content_in_place(so_far: Transcript, event: Event) -> Complaints:
         yield f"{event.type} comes before item {item_id} is added to the conversation"
 
 
-def _of_its_response(output: Output, response_id: str | None, index: int) -> Complaints:
+def _of_its_response(output: LoggedOutput, response_id: str | None, index: int) -> Complaints:
     if response_id is not None and (response_id, index) != (output.response.id, output.index):
         yield f"item {output.item.id} is output {output.index} of {output.response.id}, not {index} of {response_id}"
 
@@ -120,7 +120,7 @@ def _is_content(event: Event) -> bool:
     return isinstance(event, _CONTENT)
 
 
-def _left_open(output: Output) -> Complaints:
+def _left_open(output: LoggedOutput) -> Complaints:
     for index, part in output.parts.items():
         if not part.is_done:
             yield f"part {index} of item {output.item.id} is still open"
@@ -128,7 +128,7 @@ def _left_open(output: Output) -> Complaints:
         yield f"the arguments of item {output.item.id} are still open"
 
 
-def parts_keep_their_order(so_far: Transcript, event: Event) -> Complaints:
+def parts_keep_their_order(so_far: WireLog, event: Event) -> Complaints:
     """A part is added, gets its deltas, each stream of them is done once, and then the part is."""
     item_id, index = getattr(event, "item_id", None), getattr(event, "content_index", None)
     if not _is_content(event) or item_id is None or index is None:
@@ -167,7 +167,7 @@ def parts_keep_their_order(so_far: Transcript, event: Event) -> Complaints:
             yield f"{event.type} comes after the words of {name} were stated as a whole"
 
 
-def arguments_keep_their_order(so_far: Transcript, event: Event) -> Complaints:
+def arguments_keep_their_order(so_far: WireLog, event: Event) -> Complaints:
     """The arguments of a call come in deltas and are then stated once; nothing else has arguments, and calls have no parts."""
     if (
         not _is_content(event)
@@ -189,7 +189,7 @@ def arguments_keep_their_order(so_far: Transcript, event: Event) -> Complaints:
         yield f"{event.type} comes after the arguments of item {output.item.id} were stated"
 
 
-def deltas_add_up(so_far: Transcript, event: Event) -> Complaints:
+def deltas_add_up(so_far: WireLog, event: Event) -> Complaints:
     """What is stated as a whole is what came in pieces; and every later statement says the same."""
     match event:
         case (
@@ -222,7 +222,7 @@ def deltas_add_up(so_far: Transcript, event: Event) -> Complaints:
                 yield from _same_words(so_far, event, item)
 
 
-def _same_words(so_far: Transcript, event: Event, item: Item) -> Complaints:
+def _same_words(so_far: WireLog, event: Event, item: Item) -> Complaints:
     output = so_far.outputs.get(item.id or "")
     if output is None:
         return

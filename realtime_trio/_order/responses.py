@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from realtime_trio._order.transcript import Answer, Complaints, Transcript, status_of
+from realtime_trio._order.wire_log import Complaints, LoggedResponse, WireLog, status_of
 from realtime_trio.events import (
     Event,
     McpCall,
@@ -21,11 +21,11 @@ from realtime_trio.events import (
 )
 
 
-def responses_begin_and_end(so_far: Transcript, event: Event) -> Complaints:
+def responses_begin_and_end(so_far: WireLog, event: Event) -> Complaints:
     """`response.created` is a response's first event and `response.done` its last; only calls of MCP tools go on."""
     match event:
         case ResponseCreated(response=response):
-            if response.id in so_far.answers:
+            if response.id in so_far.responses:
                 yield f"response {response.id} was created before"
             return
         case ResponseDone(response=response):
@@ -38,14 +38,14 @@ def responses_begin_and_end(so_far: Transcript, event: Event) -> Complaints:
             return
     if response_id is None:
         return
-    answer = so_far.answers.get(response_id)
-    if answer is None:
+    logged = so_far.responses.get(response_id)
+    if logged is None:
         yield f"{event.type} is about response {response_id}, which was never created"
-    elif answer.is_done:
+    elif logged.is_done:
         yield f"{event.type} comes after response {response_id} was done"
 
 
-def one_response_at_a_time(so_far: Transcript, event: Event) -> Complaints:
+def one_response_at_a_time(so_far: WireLog, event: Event) -> Complaints:
     """The conversation has one active response; those out of band have no conversation and may run beside it."""
     if (
         isinstance(event, ResponseCreated)
@@ -61,7 +61,7 @@ _REASONS: Final = {
 }
 
 
-def responses_say_how_they_end(_: Transcript, event: Event) -> Complaints:
+def responses_say_how_they_end(_: WireLog, event: Event) -> Complaints:
     """A response is created in progress and empty; in the end it says why it was not completed."""
     match event:
         case ResponseCreated(response=response):
@@ -87,39 +87,39 @@ def responses_say_how_they_end(_: Transcript, event: Event) -> Complaints:
                     yield f"response {response.id} is done with status {status}"
 
 
-def responses_close_what_they_opened(so_far: Transcript, event: Event) -> Complaints:
+def responses_close_what_they_opened(so_far: WireLog, event: Event) -> Complaints:
     """When a response is done, however it ends, its outputs are, and it lists them all; only calls of MCP tools may go on."""
     if (
         not isinstance(event, ResponseDone)
-        or (answer := so_far.answers.get(event.response.id)) is None
+        or (logged := so_far.responses.get(event.response.id)) is None
     ):
         return
-    for output in answer.outputs:
+    for output in logged.outputs:
         if not output.is_done and not isinstance(output.item, McpCall):
-            yield f"response {answer.id} is done, but its output {output.index} is not"
-    yield from _listed(answer, event)
+            yield f"response {logged.id} is done, but its output {output.index} is not"
+    yield from _listed(logged, event)
     if event.response.status == "completed":
         for item in event.response.output:
             if status_of(item) not in (None, "completed"):
-                yield f"response {answer.id} is completed, but item {item.id} is {status_of(item)}"
+                yield f"response {logged.id} is completed, but item {item.id} is {status_of(item)}"
 
 
-def _listed(answer: Answer, event: ResponseDone) -> Complaints:
+def _listed(logged: LoggedResponse, event: ResponseDone) -> Complaints:
     told, listed = (
-        [output.item.id for output in answer.outputs],
+        [output.item.id for output in logged.outputs],
         [item.id for item in event.response.output],
     )
     if told != listed:
-        yield f"response {answer.id} had the outputs {told} and lists {listed}"
+        yield f"response {logged.id} had the outputs {told} and lists {listed}"
 
 
-def rate_limits_follow_responses(so_far: Transcript, event: Event) -> Complaints:
+def rate_limits_follow_responses(so_far: WireLog, event: Event) -> Complaints:
     """`rate_limits.updated` comes after `response.done`, once for each."""
     if isinstance(event, RateLimitsUpdated) and so_far.rate_limits_due <= 0:
         yield "no response was done since the rate limits were told"
 
 
-def tools_are_listed_once(so_far: Transcript, event: Event) -> Complaints:
+def tools_are_listed_once(so_far: WireLog, event: Event) -> Complaints:
     """The listing of an MCP server's tools is in progress, and then completed or failed."""
     match event:
         case McpListToolsInProgress():
@@ -130,7 +130,7 @@ def tools_are_listed_once(so_far: Transcript, event: Event) -> Complaints:
                 yield f"{event.type} for the listing {event.item_id}, which {'never began' if state is None else 'has ended'}"
 
 
-def mcp_calls_run_after_their_response(so_far: Transcript, event: Event) -> Complaints:
+def mcp_calls_run_after_their_response(so_far: WireLog, event: Event) -> Complaints:
     """A call of an MCP tool has its arguments, is in progress, and after its response is done it is completed or fails."""
     if not isinstance(
         event, ResponseMcpCallInProgress | ResponseMcpCallCompleted | ResponseMcpCallFailed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime_trio._order.transcript import FIRST_EVENT, Complaints, Transcript
+from realtime_trio._order.wire_log import FIRST_EVENT, Complaints, WireLog
 from realtime_trio.events import (
     ConversationCreated,
     ConversationItemCreated,
@@ -14,7 +14,7 @@ from realtime_trio.events import (
 )
 
 
-def session_is_created_first(so_far: Transcript, event: Event) -> Complaints:
+def session_is_created_first(so_far: WireLog, event: Event) -> Complaints:
     """The server begins with `session.created`, unless it turns the client away, and says it once."""
     if event.type == FIRST_EVENT and so_far.is_created:
         yield "the session is created a second time"
@@ -22,7 +22,7 @@ def session_is_created_first(so_far: Transcript, event: Event) -> Complaints:
         yield f"the first event is {event.type}, not {FIRST_EVENT}"
 
 
-def session_is_updated_when_asked(so_far: Transcript, event: Event) -> Complaints:
+def session_is_updated_when_asked(so_far: WireLog, event: Event) -> Complaints:
     """Every `session.updated` answers a `session.update`."""
     if (
         isinstance(event, SessionUpdated | TranslationSessionUpdated)
@@ -32,7 +32,7 @@ def session_is_updated_when_asked(so_far: Transcript, event: Event) -> Complaint
         yield "no session.update was waiting for an answer"
 
 
-def event_ids_are_unique(so_far: Transcript, event: Event) -> Complaints:
+def event_ids_are_unique(so_far: WireLog, event: Event) -> Complaints:
     """Every event of the server has an id of its own."""
     event_id = getattr(event, "event_id", None)
     if not event_id and not isinstance(event, InputAudioBufferDtmfEventReceived):
@@ -41,7 +41,7 @@ def event_ids_are_unique(so_far: Transcript, event: Event) -> Complaints:
         yield f"the id {event_id} was used before"
 
 
-def errors_name_what_was_sent(so_far: Transcript, event: Event) -> Complaints:
+def errors_name_what_was_sent(so_far: WireLog, event: Event) -> Complaints:
     """An `error` that names an event names one that the client sent."""
     if (
         isinstance(event, ErrorEvent)
@@ -52,19 +52,19 @@ def errors_name_what_was_sent(so_far: Transcript, event: Event) -> Complaints:
         yield f"the client sent no event {event.error.event_id}"
 
 
-def only_today_is_spoken(_: Transcript, event: Event) -> Complaints:
+def only_today_is_spoken(_: WireLog, event: Event) -> Complaints:
     """The events of the older protocol are not sent any more."""
     if isinstance(event, ConversationCreated | ConversationItemCreated):
         yield f"{event.type} is of the older protocol"
 
 
-def nothing_follows_the_close(so_far: Transcript, event: Event) -> Complaints:
+def nothing_follows_the_close(so_far: WireLog, event: Event) -> Complaints:
     """After `session.closed` a translation session says nothing."""
     if so_far.is_closed:
         yield f"{event.type} comes after session.closed"
 
 
-def translation_goes_on(so_far: Transcript, event: Event) -> Complaints:
+def translation_goes_on(so_far: WireLog, event: Event) -> Complaints:
     """Positions of a translation never go back."""
     elapsed_ms = getattr(event, "elapsed_ms", None)
     before = so_far.elapsed_ms.get(event.type, 0)

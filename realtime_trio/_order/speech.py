@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime_trio._order.transcript import Complaints, Transcript
+from realtime_trio._order.wire_log import Complaints, WireLog
 from realtime_trio.events import (
     ConversationItemAdded,
     ConversationItemInputAudioTranscriptionCompleted,
@@ -19,7 +19,7 @@ from realtime_trio.events import (
 )
 
 
-def speech_has_a_beginning_and_an_end(so_far: Transcript, event: Event) -> Complaints:
+def speech_has_a_beginning_and_an_end(so_far: WireLog, event: Event) -> Complaints:
     """Speech starts, stops and is committed, under one item id; a commit by the client or a clear may come between."""
     match event:
         case InputAudioBufferSpeechStarted() if so_far.speaking:
@@ -40,7 +40,7 @@ def speech_has_a_beginning_and_an_end(so_far: Transcript, event: Event) -> Compl
             yield f"{event.item_id} is committed, but the speech that stopped is {so_far.stopped}"
 
 
-def audio_positions_grow(so_far: Transcript, event: Event) -> Complaints:
+def audio_positions_grow(so_far: WireLog, event: Event) -> Complaints:
     """Positions count all audio of the session: neither starts nor ends go back, and no end is before its start."""
     start = getattr(event, "audio_start_ms", None)
     end = (
@@ -56,7 +56,7 @@ def audio_positions_grow(so_far: Transcript, event: Event) -> Complaints:
         yield f"audio_end_ms {end} is before the start"
 
 
-def commits_become_items(so_far: Transcript, event: Event) -> Complaints:
+def commits_become_items(so_far: WireLog, event: Event) -> Complaints:
     """A commit is followed by `conversation.item.added` for a user message with that id, at the place that the commit named."""
     committed = so_far.committed
     match event:
@@ -75,7 +75,7 @@ def commits_become_items(so_far: Transcript, event: Event) -> Complaints:
                 yield f"{item.id} was committed behind {committed.previous_item_id} and is added behind {event.previous_item_id}"
 
 
-def transcriptions_end_once(so_far: Transcript, event: Event) -> Complaints:
+def transcriptions_end_once(so_far: WireLog, event: Event) -> Complaints:
     """The transcription of a user message is pieces, and then one completion or failure."""
     match event:
         case (

@@ -210,7 +210,7 @@ _ITEMS: Final = _Reshape(
 # --- objects --------------------------------------------------------------------------------------
 
 
-class _Place(NamedTuple):
+class _MemberPlace(NamedTuple):
     """Where one member of an object is to be found in either dialect."""
 
     beta: str
@@ -223,7 +223,7 @@ class _Place(NamedTuple):
 class _Shape(NamedTuple):
     """How an object differs between the dialects.  Members that are not mentioned are the same in both."""
 
-    places: tuple[_Place, ...]
+    places: tuple[_MemberPlace, ...]
     ga_only: frozenset[str] = frozenset()
     """Members that beta does not know; a strict beta server would refuse the object for them."""
     beta_only: frozenset[str] = frozenset()
@@ -296,21 +296,21 @@ def _take(target: _Object, path: Sequence[str]) -> object:
     return value
 
 
-_INPUT_FORMAT: Final = _Place("input_audio_format", ("audio", "input", "format"), _FORMAT)
-_INPUT_TRANSCRIPTION: Final = _Place(
+_INPUT_FORMAT: Final = _MemberPlace("input_audio_format", ("audio", "input", "format"), _FORMAT)
+_INPUT_TRANSCRIPTION: Final = _MemberPlace(
     "input_audio_transcription", ("audio", "input", "transcription")
 )
-_INPUT_NOISE_REDUCTION: Final = _Place(
+_INPUT_NOISE_REDUCTION: Final = _MemberPlace(
     "input_audio_noise_reduction", ("audio", "input", "noise_reduction"), _without("strength")
 )
-_TURN_DETECTION: Final = _Place(
+_TURN_DETECTION: Final = _MemberPlace(
     "turn_detection",
     ("audio", "input", "turn_detection"),
     _Reshape(_turn_detection_from_beta, _same),
 )
-_OUTPUT_MODALITIES: Final = _Place("modalities", ("output_modalities",), _MODALITIES)
-_OUTPUT_FORMAT: Final = _Place("output_audio_format", ("audio", "output", "format"), _FORMAT)
-_VOICE: Final = _Place("voice", ("audio", "output", "voice"))
+_OUTPUT_MODALITIES: Final = _MemberPlace("modalities", ("output_modalities",), _MODALITIES)
+_OUTPUT_FORMAT: Final = _MemberPlace("output_audio_format", ("audio", "output", "format"), _FORMAT)
+_VOICE: Final = _MemberPlace("voice", ("audio", "output", "voice"))
 
 _SESSION_REPORTED: Final = _Shape(
     places=(
@@ -321,8 +321,8 @@ _SESSION_REPORTED: Final = _Shape(
         _TURN_DETECTION,
         _OUTPUT_FORMAT,
         _VOICE,
-        _Place("speed", ("audio", "output", "speed")),
-        _Place("max_response_output_tokens", ("max_output_tokens",)),
+        _MemberPlace("speed", ("audio", "output", "speed")),
+        _MemberPlace("max_response_output_tokens", ("max_output_tokens",)),
     ),
     ga_only=frozenset({"type", "parallel_tool_calls", "reasoning"}),
     beta_only=frozenset({"temperature", "client_secret"}),
@@ -342,7 +342,7 @@ _SESSION_ASKED: Final = _SESSION_REPORTED._replace(
 )
 """The voice session of `session.update`."""
 
-_TRANSCRIPTION_SESSION: Final = _Shape(
+_TRANSCRIPTION: Final = _Shape(
     places=(
         _INPUT_FORMAT,
         _INPUT_TRANSCRIPTION,
@@ -363,9 +363,9 @@ _RESPONSE: Final = _Shape(
         _OUTPUT_MODALITIES,
         _OUTPUT_FORMAT,
         _VOICE,
-        _Place("max_response_output_tokens", ("max_output_tokens",), read_only=True),
-        _Place("input", ("input",), _ITEMS),
-        _Place("output", ("output",), _ITEMS),
+        _MemberPlace("max_response_output_tokens", ("max_output_tokens",), read_only=True),
+        _MemberPlace("input", ("input",), _ITEMS),
+        _MemberPlace("output", ("output",), _ITEMS),
     ),
     ga_only=frozenset({"parallel_tool_calls", "reasoning"}),
     beta_only=frozenset({"temperature"}),
@@ -376,7 +376,7 @@ _RESPONSE: Final = _Shape(
 # --- events ---------------------------------------------------------------------------------------
 
 
-class _Row(NamedTuple):
+class _EventRow(NamedTuple):
     """One event in both dialects."""
 
     beta: str
@@ -390,11 +390,11 @@ class _Row(NamedTuple):
 class _Side(NamedTuple):
     """The rows of one direction of traffic, by either name.  Of rows that share a name the first one counts."""
 
-    by_beta: Mapping[str, _Row]
-    by_ga: Mapping[str, _Row]
+    by_beta: Mapping[str, _EventRow]
+    by_ga: Mapping[str, _EventRow]
 
     @classmethod
-    def of(cls, rows: Sequence[_Row]) -> _Side:
+    def of(cls, rows: Sequence[_EventRow]) -> _Side:
         return cls(
             {row.beta: row for row in reversed(rows)}, {row.ga: row for row in reversed(rows)}
         )
@@ -409,33 +409,33 @@ class _Filled(NamedTuple):
 
 _CLIENT: Final = _Side.of(
     [
-        _Row("session.update", "session.update", "session", _SESSION_ASKED),
-        _Row("transcription_session.update", "session.update", "session", _TRANSCRIPTION_SESSION),
-        _Row("conversation.item.create", "conversation.item.create", "item", _ITEM),
-        _Row("response.create", "response.create", "response", _RESPONSE),
+        _EventRow("session.update", "session.update", "session", _SESSION_ASKED),
+        _EventRow("transcription_session.update", "session.update", "session", _TRANSCRIPTION),
+        _EventRow("conversation.item.create", "conversation.item.create", "item", _ITEM),
+        _EventRow("response.create", "response.create", "response", _RESPONSE),
     ]
 )
 """What clients send."""
 
 _SERVER: Final = _Side.of(
     [
-        _Row("session.created", "session.created", "session", _SESSION_REPORTED),
-        _Row("session.updated", "session.updated", "session", _SESSION_REPORTED),
-        _Row("transcription_session.created", "session.created", "session", _TRANSCRIPTION_SESSION),
-        _Row("transcription_session.updated", "session.updated", "session", _TRANSCRIPTION_SESSION),
-        _Row("conversation.item.created", "conversation.item.created", "item", _ITEM),
-        _Row("conversation.item.created", "conversation.item.added", "item", _ITEM),
-        _Row("conversation.item.retrieved", "conversation.item.retrieved", "item", _ITEM),
-        _Row("response.created", "response.created", "response", _RESPONSE),
-        _Row("response.done", "response.done", "response", _RESPONSE),
-        _Row("response.output_item.added", "response.output_item.added", "item", _ITEM),
-        _Row("response.output_item.done", "response.output_item.done", "item", _ITEM),
-        _Row("response.text.delta", "response.output_text.delta"),
-        _Row("response.text.done", "response.output_text.done"),
-        _Row("response.audio.delta", "response.output_audio.delta"),
-        _Row("response.audio.done", "response.output_audio.done"),
-        _Row("response.audio_transcript.delta", "response.output_audio_transcript.delta"),
-        _Row("response.audio_transcript.done", "response.output_audio_transcript.done"),
+        _EventRow("session.created", "session.created", "session", _SESSION_REPORTED),
+        _EventRow("session.updated", "session.updated", "session", _SESSION_REPORTED),
+        _EventRow("transcription_session.created", "session.created", "session", _TRANSCRIPTION),
+        _EventRow("transcription_session.updated", "session.updated", "session", _TRANSCRIPTION),
+        _EventRow("conversation.item.created", "conversation.item.created", "item", _ITEM),
+        _EventRow("conversation.item.created", "conversation.item.added", "item", _ITEM),
+        _EventRow("conversation.item.retrieved", "conversation.item.retrieved", "item", _ITEM),
+        _EventRow("response.created", "response.created", "response", _RESPONSE),
+        _EventRow("response.done", "response.done", "response", _RESPONSE),
+        _EventRow("response.output_item.added", "response.output_item.added", "item", _ITEM),
+        _EventRow("response.output_item.done", "response.output_item.done", "item", _ITEM),
+        _EventRow("response.text.delta", "response.output_text.delta"),
+        _EventRow("response.text.done", "response.output_text.done"),
+        _EventRow("response.audio.delta", "response.output_audio.delta"),
+        _EventRow("response.audio.done", "response.output_audio.done"),
+        _EventRow("response.audio_transcript.delta", "response.output_audio_transcript.delta"),
+        _EventRow("response.audio_transcript.done", "response.output_audio_transcript.done"),
     ]
 )
 """What servers send."""

@@ -52,8 +52,9 @@ class EventHub(Generic[E]):
     """Hands every published event to every stream that asked for its type.
 
     Events published before the first subscription are kept for it: all that match its types are
-    delivered to the first stream, and the others are discarded at that moment.  From then on
-    nothing is kept for later subscribers.
+    delivered to the first stream, and the others are discarded at that moment, or when
+    `forget_kept` says that nobody means them any more.  From then on nothing is kept for later
+    subscribers.
 
     All methods are synchronous and belong to the thread of the trio loop.
 
@@ -193,6 +194,16 @@ class EventHub(Generic[E]):
             self._buffers.append(buffer)
             self._routes.clear()
         return EventStream(self, buffer)
+
+    def forget_kept(self) -> None:
+        """Let go of what was kept: from now on every stream begins where it is subscribed.
+
+        Idempotent; nothing happens once there was a subscription.
+        """
+        if self._kept is not None:
+            self._kept = None
+            self._kept_out.clear()
+            self._routes.clear()
 
     def close(self, error: Exception | None = None) -> None:
         """End all streams: each delivers what it has buffered, then ends or raises `error`.

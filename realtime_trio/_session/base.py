@@ -18,7 +18,7 @@ import logging
 import os
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any, Final, TypeVar, overload
 
@@ -33,7 +33,8 @@ from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._state.acknowledgements import Acknowledgements, Pending
-from realtime_trio._transport.contract import GOING_AWAY, NORMAL_CLOSURE, Close, Transport
+from realtime_trio._transport.closing import closing
+from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.connection import (
     ConnectOptions,
     open_transport,
@@ -106,6 +107,7 @@ class BaseSession(ABC):
         # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
         self._admission_error: ErrorEvent | None = None
+        self._is_entered = False
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -137,9 +139,11 @@ class BaseSession(ABC):
         """Open a stream of events, which is subscribed at the call and independent of all others.
 
         `break` and iterate again to resume.  Every server event is followed by the utility events
-        it caused.  What came before the first subscription is kept for it, so that nothing of the
-        session's beginning is missed.  When the session ends the stream delivers what it has and
-        then ends.
+        it caused.  When the session ends the stream delivers what it has and then ends.
+
+        The first stream that is opened before anything was sent or waited for in the block gets the
+        beginning of the session, `session.created` included.  Every other one begins where it is
+        opened: open it before you ask for what it is to bring.
 
         Args:
             types: Only instances of these classes (`ServerEvent` for everything from the wire); all
@@ -175,6 +179,7 @@ class BaseSession(ABC):
             SessionClosed: The session ended first.
         """
         with self._hub.subscribe(*types, kept=False) as stream:
+            self._forget_beginning()
             return await stream.receive()
 
     # --- sending ----------------------------------------------------------------------------------
@@ -241,11 +246,21 @@ class BaseSession(ABC):
 
     def _enqueue(self, event: Event, text: str) -> Pending | None:
         self._outbox.post((event, text))
+        self._forget_beginning()
         # Expected before anybody takes note: what follows from that may be sent, too, and comes
         # later in the order of acknowledgements.
         pending = self._acknowledgements.expect(event)
         self._note_sent(event)
         return pending
+
+    def _forget_beginning(self) -> None:
+        """Something was sent or is waited for, so that a stream from now on means what comes now.
+
+        What the library sends to set the session up does not count.
+        """
+        if self._is_entered:
+            self._hub.forget_kept()
+            self._wire.forget_kept()
 
     def _post(self, event: ClientEvent) -> None:
         """Queue an event of the library's own at once; after the end of the session, do nothing."""
@@ -399,6 +414,7 @@ async def run_session(
     transport: Transport | None,
     record: str | os.PathLike[str] | None,
     options: ConnectOptions,
+    prepare: Callable[[X], Awaitable[None]] | None = None,
 ) -> AsyncIterator[X]:
     """Run a session of any kind: ready when the block is entered, closed and gone when it is left.
 
@@ -411,6 +427,7 @@ async def run_session(
         transport: As for `open_session`.
         record: As for `open_session`.
         options: How to connect.
+        prepare: What is still to be done when it is ready, before the block is entered.
     """
     endpoint = Endpoint() if transport is not None else resolve_endpoint(url, options)
     codec = Codec(
@@ -437,6 +454,9 @@ async def run_session(
             services.start_soon(session._send_loop)
             try:
                 await session._become_ready(configure, deadline)
+                if prepare is not None:
+                    await prepare(session)
+                session._is_entered = True
                 yield session
                 # Shielded: the nursery's own end must not cut the goodbye short.
                 with trio.move_on_after(settings.close_timeout, shield=True):
@@ -448,10 +468,5 @@ async def run_session(
 @asynccontextmanager
 async def _own(transport: Transport) -> AsyncIterator[Transport]:
     """Close somebody else's transport at the end of the block."""
-    code = GOING_AWAY
-    try:
+    async with closing(transport):
         yield transport
-        code = NORMAL_CLOSURE
-    finally:
-        with trio.CancelScope(shield=True):  # bounded by the transport's own close timeout
-            await transport.aclose(code)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
-import numpy as np
 import trio
+from attrs import evolve
 
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import BaseSession
@@ -24,8 +24,11 @@ from realtime_trio.audio import PCM_RATE, AudioData, AudioLike, alaw_encode, mul
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
     AudioFormat,
+    ClientEvent,
+    ConversationItemCreate,
     ErrorEvent,
     Event,
+    InputAudio,
     InputAudioBufferAppend,
     InputAudioBufferClear,
     InputAudioBufferCommit,
@@ -34,6 +37,7 @@ from realtime_trio.events import (
     ServerEvent,
     SessionAudioInput,
     TranscriptionSession,
+    UserMessage,
 )
 
 S = TypeVar("S", bound=RealtimeSession | TranscriptionSession)
@@ -44,6 +48,15 @@ MAX_APPEND_BYTES: Final = 2**20
 """Longest piece of audio in one event.  The protocol allows 15 MiB, but masking and encoding that
 would hold up everybody else."""
 _G711: Final = {"audio/pcmu": mulaw_encode, "audio/pcma": alaw_encode}
+
+
+def in_format(audio: AudioData, audio_format: AudioFormat) -> AudioData:
+    """The audio as a session with this input format takes it.
+
+    Samples are companded for G.711; bytes are in the format already.
+    """
+    encode = _G711.get(audio_format.type or "") if audio.is_pcm else None
+    return audio if encode is None else AudioData(encode(audio.samples))
 
 
 def split_audio(
@@ -60,11 +73,8 @@ def split_audio(
     Raises:
         LocalProtocolError: It is not audio.
     """
-    encoded = AudioData.of(audio)
-    # Bytes are in the session's format already; only samples have to be companded.
-    if isinstance(audio, np.ndarray) and (encode := _G711.get(audio_format.type or "")):
-        encoded = AudioData(encode(encoded.samples))
-    data, bytes_per_ms = encoded.data, _bytes_per_ms(audio_format)
+    data = in_format(AudioData.of(audio), audio_format).data
+    bytes_per_ms = _bytes_per_ms(audio_format)
     size = MAX_APPEND_BYTES if chunk_ms is None else max(1, chunk_ms) * bytes_per_ms
     for start in range(0, len(data), size):
         yield data[start : start + size]
@@ -84,7 +94,7 @@ class InputAudioSession(BaseSession, Generic[S]):
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: S | None = None
-        self._conversation = Conversation(retention=retention)
+        self._conversation = Conversation(retention=retention, clock=trio.current_time)
         self._costs = Costs()
 
     @property
@@ -161,6 +171,25 @@ class InputAudioSession(BaseSession, Generic[S]):
             and event.error.code == COMMIT_EMPTY
             and self._is_detecting_turns
         )
+
+    def _named(self, event: ClientEvent) -> ClientEvent:
+        return super()._named(self._in_format(event))
+
+    def _in_format(self, event: ClientEvent) -> ClientEvent:
+        """The event with its audio in the session's input format, where it was given as samples."""
+        match event:
+            case InputAudioBufferAppend(audio=audio) if audio.is_pcm:
+                return evolve(event, audio=in_format(audio, self._input_format))
+            case ConversationItemCreate(item=UserMessage(content=content) as message):
+                parts = [
+                    evolve(part, audio=in_format(part.audio, self._input_format))
+                    if isinstance(part, InputAudio) and part.audio is not None
+                    else part
+                    for part in content
+                ]
+                return evolve(event, item=evolve(message, content=parts))
+            case _:
+                return event
 
     def _note_sent(self, event: Event) -> None:
         self._conversation.sent(event)

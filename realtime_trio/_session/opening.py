@@ -125,18 +125,8 @@ async def open_session(
             omissions=replay.omitted,
         )
 
-    async with run_session(
-        make,
-        SessionKind.REALTIME,
-        SessionUpdate(event_id=new_id("evt_"), session=config)
-        if config != SessionConfig()
-        else None,
-        model=model,
-        url=url,
-        transport=transport,
-        record=record,
-        options=connecting,
-    ) as session:
+    # Without a history there is nothing to wait for.
+    async def prepare(session: Session) -> None:  # noqa: ASYNC910
         if tools is None:  # what the server gives the model by itself stays when one more is added
             with suppress(LocalProtocolError):
                 session._offered.begin_with(ToolRegistry(session.config.tools or ()))
@@ -152,4 +142,18 @@ async def open_session(
                 raise ConnectionFailed(
                     f"the service refused the history: {error}", code=error.code
                 ) from error
+
+    async with run_session(
+        make,
+        SessionKind.REALTIME,
+        SessionUpdate(event_id=new_id("evt_"), session=config)
+        if config != SessionConfig()
+        else None,
+        model=model,
+        url=url,
+        transport=transport,
+        record=record,
+        options=connecting,
+        prepare=prepare,
+    ) as session:
         yield session

@@ -6,6 +6,7 @@ are for the voice session that builds on it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Unpack
@@ -19,6 +20,7 @@ from realtime_trio._session.items import ItemSession
 from realtime_trio._session.link import Link
 from realtime_trio._session.response_book import ResponseBook
 from realtime_trio._session.responses import FOLLOWED, Answer, LiveResponse
+from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.turns.actions import ResponseRequest
@@ -107,6 +109,10 @@ class RespondingSession(ItemSession):
     ) -> str | None:
         """Say something to the model, and ask for a response.
 
+        The message and the request for its response leave together, when it is their turn: after
+        the response that is active now.  So every response answers its own message, also if several
+        tasks talk.
+
         Audio that was appended before and waits to be committed is committed first, if turn
         detection is off.
 
@@ -118,28 +124,28 @@ class RespondingSession(ItemSession):
             **settings: Settings for this response alone.
 
         Returns:
-            Id of the user message; None if the content was an empty list, which only asks for a
-            response.
+            Id that the user message has or will have; None if the content was an empty list, which
+            only asks for a response.
 
         Raises:
             LocalProtocolError: The content or the settings do not fit the protocol, or less than
                 100 ms of audio wait to be committed; nothing was sent.
             SessionClosed: The session has ended.
+
+        Cancel-safe: nothing was sent.
         """
         if settings and not respond:
             raise TypeError("settings are for the response, and none is asked for")
-        message = attrs.evolve(UserMessage.of(content), id=self._new_id("item_"))
-        create = ConversationItemCreate(item=message, previous_item_id=previous_item_id)
-        # Both are checked before anything is sent: a message without its response is half a call.
-        self._codec.encode(create)
-        request = self._request_for(None, settings) if respond else None
-        await trio.lowlevel.checkpoint()
+        about = self._message(content, previous_item_id)
+        request = self._request_for(None, settings, about) if respond else None
+        await self._wait_to_speak()
         self._commit_pending()
-        if message.content:
-            await self.send(create)
         if request is not None:
             self._want(request)
-        return message.id if message.content else None
+        else:
+            for create in about:
+                self._post(create)
+        return about[0].item.id if about else None
 
     # --- responses --------------------------------------------------------------------------------
 
@@ -201,57 +207,49 @@ class RespondingSession(ItemSession):
             LocalProtocolError: As for `send_message`.
             SessionClosed: The session ended first.
 
-        Cancellation: cancels the response.
+        Cancellation: cancels the response; before its turn nothing was sent.
         """
-        request = self._request_for(None, settings)
-        await trio.lowlevel.checkpoint()
-        if content is not None:
-            await self.send_message(content, respond=False)
-        elif not request.is_out_of_band:
+        about = () if content is None else self._message(content, None)
+        request = self._request_for(None, settings, about)
+        await self._wait_to_speak()
+        if about or not request.is_out_of_band:
             self._commit_pending()
         if request.is_out_of_band:  # its speech is nowhere but in its events
             with self._follow(request) as live:
                 return await live.wait()
-        self._check_open()
         response = await self._book.wait_concluded(request)
         return Answer(response=response, audio=self._audio_of(response))
 
     async def cancel_response(
-        self, item_id: str | None = None, sample_count: int = 0
+        self, item_id: str | None = None, sample_count: float = 0
     ) -> ConversationItem | None:
         """Interrupt the model: cancel its response, and cut an item to what the user heard.
 
         Tools that wish to be interrupted (`on_interrupt="cancel"`) are stopped, too.
 
         Nothing is sent that the server would refuse: no cancel where nothing is active, and no more
-        milliseconds than arrived.
+        milliseconds than arrived.  An item that has its final length and was heard to its end is
+        left alone, because cutting it would only take its transcript from the model.
 
         Args:
             item_id: The assistant message that was being played; None only cancels.
-            sample_count: How many of its samples were played, at the session's output rate.
+            sample_count: How many of its samples were played, at the session's output rate; a
+                fraction is rounded.
 
         Returns:
             The item, None if none was given.
 
         Raises:
-            LocalProtocolError: There is no such item, it is not an assistant message, or it has no
-                audio; nothing was sent.
+            LocalProtocolError: There is no such item, it is not an assistant message, it has no
+                audio, or the count is not a finite number; nothing was sent.
         """
         await trio.lowlevel.checkpoint()
         item = None if item_id is None else self._spoken_item(item_id)
+        cut = None if item is None else _cut_to_heard(item, sample_count)
         # The cancel goes first, or the server would go on adding to what is being cut.
         self._take_floor()
-        if item is not None:
-            index = next(i for i, part in enumerate(item.parts) if isinstance(part, OutputAudio))
-            # A loudspeaker may have counted silence that it played itself; the server would refuse.
-            heard_ms = min(max(0, sample_count) * 1000 // item.audio_rate, item.audio_ms)
-            self._post(
-                self._named(
-                    ConversationItemTruncate(
-                        item_id=item.id, content_index=index, audio_end_ms=heard_ms
-                    )
-                )
-            )
+        if cut is not None:
+            self._post(self._named(cut))
         return item
 
     # --- inside -----------------------------------------------------------------------------------
@@ -270,8 +268,33 @@ class RespondingSession(ItemSession):
         ):
             yield live
 
+    async def _wait_to_speak(self) -> None:
+        """Wait until something may be queued, which has to happen before the next checkpoint.
+
+        There is none afterwards, so that who opens a stream next misses nothing of what comes.
+        """
+        await trio.lowlevel.checkpoint()
+        await self._outbox.wait_for_room()
+        self._check_open()
+
+    def _message(
+        self, content: MessageContent, previous_item_id: str | None
+    ) -> tuple[ConversationItemCreate, ...]:
+        """The event that says this to the model; none if there is nothing to be said."""
+        message = attrs.evolve(UserMessage.of(content), id=self._new_id("item_"))
+        create = ConversationItemCreate(item=message, previous_item_id=previous_item_id)
+        self._codec.encode(create)
+        if not message.content:
+            return ()
+        named = self._named(create)
+        assert isinstance(named, ConversationItemCreate)
+        return (named,)
+
     def _request_for(
-        self, config: ResponseConfig | None, settings: ResponseSettings
+        self,
+        config: ResponseConfig | None,
+        settings: ResponseSettings,
+        about: tuple[ConversationItemCreate, ...] = (),
     ) -> ResponseRequest:
         if config is not None and settings:
             raise TypeError("a response takes either a ResponseConfig or keywords, not both")
@@ -279,12 +302,13 @@ class RespondingSession(ItemSession):
             check_options(settings, ResponseSettings)
             config = ResponseConfig.of(**settings)
         event = ResponseCreate(event_id=self._new_id("evt_"), response=config)
+        # Checked before anything is sent: a message without its response is half a call.
         self._codec.encode(event)
-        return ResponseRequest(event)
+        return ResponseRequest(event, about=about)
 
     def _want(self, request: ResponseRequest) -> None:
         self._check_open()
-        self._book.act(self._turns.want_response(request))
+        self._book.ask_for(request)
 
     def _encoding_of(self, request: ResponseRequest) -> str:
         asked, present = request.event.response or ResponseConfig(), self.config
@@ -302,6 +326,11 @@ class RespondingSession(ItemSession):
         pieces = [item.audio for item in known if item is not None]
         return np.concatenate(pieces) if pieces else np.empty(0, np.int16)
 
+    def _settled(self, pending: Pending) -> None:
+        super()._settled(pending)
+        if isinstance(pending.event, ConversationItemCreate):
+            self._book.message_settled(pending.event, pending.error)
+
     def _is_benign(self, event: ServerEvent) -> bool:
         if isinstance(event, ErrorEvent) and self._book.is_benign(event.error):
             return True
@@ -310,3 +339,15 @@ class RespondingSession(ItemSession):
     def _over(self) -> None:
         error = SessionClosed("the session ended before the response did")
         self._book.act(self._turns.disconnected(error))
+
+
+def _cut_to_heard(item: ConversationItem, sample_count: float) -> ConversationItemTruncate | None:
+    """The cut of a message to what was heard; None if that is all there is and will be."""
+    if not math.isfinite(sample_count):
+        raise LocalProtocolError(f"{sample_count} samples cannot have been played")
+    # A loudspeaker may have counted silence that it played itself; the server would refuse that.
+    heard_ms = min(max(0, round(sample_count)) * 1000 // item.audio_rate, item.audio_ms)
+    if heard_ms == item.audio_ms and item.is_complete and not item.dropped_ms:
+        return None
+    index = next(i for i, part in enumerate(item.parts) if isinstance(part, OutputAudio))
+    return ConversationItemTruncate(item_id=item.id, content_index=index, audio_end_ms=heard_ms)

@@ -29,7 +29,13 @@ from realtime_trio._state.turns.actions import (
 )
 from realtime_trio._state.turns.machine import Turns
 from realtime_trio.errors import ServerError
-from realtime_trio.events import ClientEvent, ErrorDetail, Event, Response
+from realtime_trio.events import (
+    ClientEvent,
+    ConversationItemCreate,
+    ErrorDetail,
+    Event,
+    Response,
+)
 
 _BENIGN: Final = frozenset(
     {"response_cancel_not_active", "conversation_already_has_active_response"}
@@ -62,10 +68,28 @@ class ResponseBook:
         self._reflexes = Recent(_REFLEXES)
         self._live: dict[ResponseRequest, LiveResponse] = {}
         self._waiters: dict[ResponseRequest, _Waiter] = {}
+        self._messages: dict[str | None, ResponseRequest] = {}
+        """Event that says something -> the request for its response, until it is acknowledged."""
 
     def is_benign(self, error: ErrorDetail) -> bool:
         """Whether this refuses something sent by reflex, because something else was faster."""
         return error.code in _BENIGN and error.event_id in self._reflexes
+
+    def ask_for(self, request: ResponseRequest) -> None:
+        """Ask for a response, when it is its turn."""
+        self._messages.update((create.event_id, request) for create in request.about)
+        self.act(self._turns.want_response(request))
+
+    def message_settled(self, event: ConversationItemCreate, error: Exception | None) -> None:
+        """Take note that the server has taken an item, or refused it.
+
+        Nobody wants a response to a message that is not there.
+        """
+        request = self._messages.pop(event.event_id, None)
+        if request is not None and isinstance(error, ServerError):
+            # Told first: giving up a response would tell of a cancellation.
+            self._fail(request, error)
+            self.act(self._turns.abandon(request))
 
     @contextmanager
     def following(
@@ -74,7 +98,7 @@ class ResponseBook:
         """Ask for a response and follow it; leaving before its end gives it up."""
         live = self._live[request] = LiveResponse(stream, encoding)
         try:
-            self.act(self._turns.want_response(request))
+            self.ask_for(request)
             yield live
         finally:
             # Still in the book: it has not ended, so the block was left before its time.
@@ -92,7 +116,7 @@ class ResponseBook:
         """
         waiter = self._waiters[request] = _Waiter()
         try:
-            self.act(self._turns.want_response(request))
+            self.ask_for(request)
             await waiter.done.wait()
         finally:
             if self._waiters.pop(request, None) is not None:
@@ -127,13 +151,18 @@ class ResponseBook:
                 case Withdrawn(request=request) if self._is_awaited(request):
                     why = "the response was cancelled before it began"
                     self._fail(request, ServerError(why, event_id=request.event.event_id))
-                case Withdrawn():
-                    pass
+                case Withdrawn(request=request):
+                    self._forget_messages(request)
 
     def _is_awaited(self, request: ResponseRequest) -> bool:
         return request in self._live or request in self._waiters
 
+    def _forget_messages(self, request: ResponseRequest) -> None:
+        for create in request.about:
+            self._messages.pop(create.event_id, None)
+
     def _fail(self, request: ResponseRequest, error: Exception) -> None:
+        self._forget_messages(request)
         # A refusal that somebody is told of is not benign.
         self._reflexes.discard(str(request.event.event_id))
         if live := self._live.pop(request, None):

@@ -29,7 +29,7 @@ from realtime_trio._state.open_calls import (
     Halt,
     OpenCall,
     OpenCalls,
-    Run,
+    RunCall,
     StopClock,
 )
 from realtime_trio.errors import LocalProtocolError
@@ -132,7 +132,7 @@ class ToolWorkers:
         """Do what follows from something that happened to a call, in its order."""
         for action in actions:
             match action:
-                case Run(call):
+                case RunCall(call):
                     self._enqueue(call)
                 case AwaitApproval(call):
                     self._start_clock(call, self._expire_approval, self._limits.approval_timeout)

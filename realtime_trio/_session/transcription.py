@@ -73,8 +73,7 @@ class Transcriber(InputAudioSession[TranscriptionSession]):
     def captions(self, *, capacity: int | None = None) -> EventStream[Caption]:
         """Open a stream of captions: what is said, as it is understood, one piece after the other.
 
-        The same as `events(Caption)`.  What was said before the first stream of the session was
-        opened is in that one.
+        The same as `events(Caption)`: open it before you append what it is to bring.
 
         Args:
             capacity: Captions the stream may fall behind before it misses some and says so with

@@ -124,7 +124,7 @@ class _Listing:
 
 
 @define(eq=False)
-class _Call:
+class _CallProgress:
     item: McpCall | None = None
     arguments: str = ""
     is_done: bool = False
@@ -155,7 +155,7 @@ class McpActivity:
 
     def __init__(self) -> None:
         self._listings: dict[str, _Listing] = {}
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[str, _CallProgress] = {}
         self._requests: dict[str, McpApprovalRequest] = {}
         self._listed: dict[str, McpToolsListed] = {}
         self._over = Recent(_REMEMBERED)
@@ -195,14 +195,14 @@ class McpActivity:
                     told for item in event.response.output for told in self._on_item(item, event)
                 )
             case ResponseMcpCallArgumentsDone():
-                if call := self._entry(self._calls, event.item_id, _Call):
+                if call := self._entry(self._calls, event.item_id, _CallProgress):
                     call.arguments = event.arguments or call.arguments
             case ResponseMcpCallInProgress():
-                if call := self._entry(self._calls, event.item_id, _Call):
+                if call := self._entry(self._calls, event.item_id, _CallProgress):
                     call.is_running = True
                     return self._tell_call(event.item_id, call)
             case ResponseMcpCallCompleted() | ResponseMcpCallFailed():
-                if call := self._entry(self._calls, event.item_id, _Call):
+                if call := self._entry(self._calls, event.item_id, _CallProgress):
                     call.has_ended = True
                     return self._tell_call(event.item_id, call)
             case McpListToolsCompleted():
@@ -231,7 +231,7 @@ class McpActivity:
         is_done = isinstance(event, _Done)
         match wire:
             case McpCall():
-                if call := self._entry(self._calls, wire.id, _Call):
+                if call := self._entry(self._calls, wire.id, _CallProgress):
                     call.state(
                         wire, is_done=is_done, is_final=isinstance(event, ConversationItemDone)
                     )
@@ -252,7 +252,7 @@ class McpActivity:
                 self._end(wire.approval_request_id)
         return ()
 
-    def _tell_call(self, item_id: str, call: _Call) -> tuple[UtilityEvent, ...]:
+    def _tell_call(self, item_id: str, call: _CallProgress) -> tuple[UtilityEvent, ...]:
         if call.item is None:
             return ()
         known = evolve(call.item, arguments=call.arguments)

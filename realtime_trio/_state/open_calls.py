@@ -73,7 +73,7 @@ class OpenCall:
 
 
 @frozen
-class Run:
+class RunCall:
     """Give the call to a worker."""
 
     call: OpenCall
@@ -126,7 +126,7 @@ class Publish:
     event: UtilityEvent
 
 
-ForWorkers = Run | AwaitApproval | StopClock | Halt
+ForWorkers = RunCall | AwaitApproval | StopClock | Halt
 """What concerns those who run the functions."""
 ForSession = PostOutput | TellModel | Publish
 """What concerns the session."""
@@ -171,7 +171,7 @@ class OpenCalls:
         opened = self._calls[str(call.call_id)] = OpenCall(call, tool)
         if self._is_closed:
             return self.finish(opened, "cancelled", ToolOutput.error("the session is ending"))
-        return (Run(opened),)
+        return (RunCall(opened),)
 
     # --- from the workers -------------------------------------------------------------------------
 
@@ -273,7 +273,7 @@ class OpenCalls:
         """Somebody has said yes to a call that awaits approval."""
         call = self._calls[call_id]
         call.phase = CallPhase.APPROVED
-        return StopClock(call), Run(call)
+        return StopClock(call), RunCall(call)
 
     def reject(self, call_id: str, reason: str | None) -> CallActions:
         """Somebody has said no to a call that awaits approval."""

@@ -171,8 +171,8 @@ class Interrupted(UtilityEvent):
     """
 
     item: ConversationItem | None
-    """The model's latest speech; None if there is none or it was truncated already.  Only the
-    player knows whether it was still playing."""
+    """The speech of the model that may still be audible, by when it arrived and how long it is, or
+    that is still coming; None if there is none.  Only the player knows how much of it was heard."""
     audio_start_ms: int
     """Start of the user's speech, in milliseconds of audio appended since the session began."""
 

@@ -86,9 +86,11 @@ class Transport(Protocol):
         """Say goodbye and free everything; return when no task and no socket is left.
 
         Messages received before stay readable, later ones are discarded.  A second call, or one
-        after the connection has ended by itself, only waits for the end.  Never raises Cancelled:
-        it is bounded by the transport's own close timeout, and works the same way in a cancelled
-        scope.
+        after the connection has ended by itself, only waits for the end.  It is bounded by the
+        transport's own close timeout.
+
+        Cancellation: the connection is closed all the same, and nothing is waited for.  The close
+        frame goes if the network takes it at once, and the line is dropped.
 
         Args:
             code: Close code for the peer, 1000-1003, 1007-1014 or 3000-4999.

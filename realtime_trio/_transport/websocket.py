@@ -41,9 +41,9 @@ from trio_websocket import (
 )
 
 from realtime_trio._runtime.nursery import open_service_nursery
+from realtime_trio._transport.closing import closing
 from realtime_trio._transport.contract import (
     ABNORMAL_CLOSURE,
-    GOING_AWAY,
     NORMAL_CLOSURE,
     Close,
     check_close_code,
@@ -56,6 +56,9 @@ from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocol
 
 _DEFAULTS: Final = WebSocketSettings()
 _MAX_HANDSHAKE_SIZE = 2**20
+_LAST_WORDS_S: Final = 0.05
+"""How long a close frame may take of which nobody waits for the answer: for a few scheduler passes,
+not for a network."""
 
 _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _HTTP_RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3})\b.*?\r?\n\r?\n(.*)", re.DOTALL)
@@ -75,6 +78,8 @@ class Tap(trio.abc.Stream):
         self.opening: bytearray | None = bytearray()
         """What was received during the handshake; None stops the recording."""
         self._unread = bytearray()
+        self.sent: trio.Event | None = None
+        """Set by the next write."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         try:
@@ -82,6 +87,8 @@ class Tap(trio.abc.Stream):
         except trio.BrokenResourceError as error:
             self._end(_breakage(error))
             raise
+        if self.sent is not None:
+            self.sent.set()
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
@@ -181,6 +188,7 @@ class WebSocketTransport:
         self._opened = trio.Event()
         self._ending = trio.Event()
         self._pumped = trio.Event()
+        self._said = trio.Event()
         self._done = trio.Event()
 
     @property
@@ -228,7 +236,9 @@ class WebSocketTransport:
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Do the closing handshake within the close timeout, then close the socket in any case.
 
-        Idempotent, never cancelled.
+        Idempotent.
+
+        Cancellation: as `Transport` says.
 
         Raises:
             LocalProtocolError: The code may not appear on the wire.
@@ -238,8 +248,19 @@ class WebSocketTransport:
             self._closed = self._farewell = Close(code, reason)
             self._ending.set()
         self._inbox.end()
-        with trio.move_on_after(self._settings.close_timeout, shield=True):
-            await self._done.wait()
+        try:
+            with trio.move_on_after(self._settings.close_timeout):
+                await self._done.wait()
+        except trio.Cancelled:
+            # The service task has yet to write the close frame, which takes a few microseconds
+            # unless the peer has stopped reading.
+            with trio.move_on_after(_LAST_WORDS_S, shield=True):
+                await self._said.wait()
+            await self._drop_and_wait()  # noqa: ASYNC102 - it is shielded inside
+            raise
+        await self._drop_and_wait()
+
+    async def _drop_and_wait(self) -> None:
         self.drop()
         # Needs no limit: a service task that was dropped does not wait for anything.
         with trio.CancelScope(shield=True):
@@ -300,6 +321,7 @@ class WebSocketTransport:
             self._close_as(None)
             self._inbox.end()
             self._opened.set()
+            self._said.set()
             self._done.set()
 
     async def _serve(self, handshake: _Handshake) -> None:
@@ -315,7 +337,10 @@ class WebSocketTransport:
                 nursery.start_soon(self._keep_alive_loop, self._settings.ping_interval)
             await self._ending.wait()
             if self._farewell is not None:
+                self._tap.sent = self._said
                 await self._connection.aclose(self._farewell.code, self._farewell.reason or None)
+                # Not by the write, if the peer's close frame came first.
+                self._said.set()
             # If the peer's close frame came first, aclose() returned at once and the reader is
             # still answering.
             await self._pumped.wait()
@@ -499,14 +524,8 @@ async def run_websocket(
             # The service task is shielded, and the nursery would wait for it.
             transport.drop()
             raise
-        # Until the body has returned, as opposed to raised.
-        farewell = GOING_AWAY
-        try:
+        async with closing(transport):
             yield transport
-            farewell = NORMAL_CLOSURE
-        finally:
-            with trio.move_on_after(settings.close_timeout, shield=True):
-                await transport.aclose(farewell)
 
 
 def _handshake_failure(peer: str, error: Exception | None, received: bytes) -> ConnectionFailed:

@@ -35,7 +35,7 @@ class AudioData:
         LocalProtocolError: Anything else was given.
     """
 
-    __slots__ = ("_base64", "_data")
+    __slots__ = ("_base64", "_data", "is_pcm")
 
     # Both are caches of the same content and at least one is set.
     _data: bytes | None
@@ -46,6 +46,8 @@ class AudioData:
     ) -> None:
         self._data = _encode(data)
         self._base64 = None
+        self.is_pcm = isinstance(data, np.ndarray)
+        """Whether it was made of samples, so that it is 16-bit PCM; bytes may be anything."""
 
     @classmethod
     def from_base64(cls, text: str) -> AudioData:
@@ -60,6 +62,7 @@ class AudioData:
         audio = cls.__new__(cls)
         audio._base64 = text
         audio._data = None
+        audio.is_pcm = False
         return audio
 
     @classmethod

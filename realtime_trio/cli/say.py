@@ -62,6 +62,7 @@ async def _say(service: Service, file: Path, out: Path | None, speed: float | No
 
 async def _speak(session: Session, samples: NDArray[np.int16], speed: float | None) -> None:
     """Append audio in chunks, none before a microphone of this speed would have recorded it."""
+    await trio.lowlevel.checkpoint()  # also where there is nothing to append
     start = trio.current_time()
     for position in range(0, len(samples), CHUNK):
         chunk = samples[position : position + CHUNK]

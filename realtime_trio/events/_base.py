@@ -1,7 +1,7 @@
-"""What every wire event has, and the two words the protocol's JSON needs that Python lacks: *unset* and *unknown*.
+"""What every wire event has, and two words that Python lacks: *unset* and *unknown*.
 
-Owns the base classes and the markers the codec reads off a field.  Knows nothing of JSON, sockets
-or tasks.
+Owns the base classes, and the markers that the codec reads off a field.  Knows nothing of JSON,
+sockets or tasks.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ JsonObject = Mapping[str, object]
 variables)."""
 
 
+# An enum and not a plain object: type checkers narrow `x is UNSET` for the members of an enum only.
 class Unset(enum.Enum):
     """The type of `UNSET`; falsy, so `if config.instructions:` does what it says."""
 
@@ -34,7 +35,7 @@ class Unset(enum.Enum):
 
 UNSET: Final = Unset.UNSET
 """Leave this setting alone: the key does not appear in the message.  Not the same as `None`, which
-is sent as null and clears it."""
+is sent as null and clears the setting."""
 
 WRITE_NULL: Final[Mapping[object, object]] = MappingProxyType({"realtime_trio.write_null": True})
 """Field metadata: `None` is written as null instead of being left out, because peers read meaning
@@ -59,8 +60,8 @@ class ClientEvent(Event):
     """An event that a client sends."""
 
     event_id: str | None = None
-    """Your name for this event, up to 512 characters; an `error` event about it carries the same
-    id.  A session fills it in when None."""
+    """Your name for this event, up to 512 characters; an `error` event about it usually carries the
+    same id.  A session fills it in when None."""
 
 
 @frozen(kw_only=True)
@@ -73,15 +74,16 @@ class ServerEvent(Event):
 
 @frozen(kw_only=True)
 class UnknownEvent(ServerEvent):
-    """An event this version cannot type: a type from the future, or a known one whose payload does not fit.
+    """An event that this version cannot type.
 
-    It is delivered like any other event, so that nothing the peer says is lost.  Cannot be sent:
-    use `send_raw`.
+    Its type is newer than this version, or its payload does not fit its type.  It is delivered like
+    any other event, so that nothing the peer says is lost.  It cannot be sent: use `send_raw`.
     """
 
     event_id: str = ""
     """The event's id, `""` if it had none."""
-    type: str = field(default="")  # type: ignore[misc]  # here the wire name differs from value to value
+    # The wire name differs from value to value here: a field, where all others have a constant.
+    type: str = field(default="")  # type: ignore[misc]
     """The wire name it came with, `""` if it had none."""
     raw: object = field(repr=False)
     """The decoded JSON value, or the message itself (str or bytes) if it was not JSON."""
@@ -92,7 +94,10 @@ class UnknownEvent(ServerEvent):
 
 @frozen
 class UnknownObject:
-    """A nested object (item, content part, tool, ...) of a `type` this version does not know.  It is encoded as it came."""
+    """A nested object (item, content part, tool, ...) of a `type` that this version does not know.
+
+    It is encoded as it came.
+    """
 
     type: str | None
     """The object's own `type`, None if it had none."""

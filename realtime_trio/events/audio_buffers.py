@@ -1,8 +1,11 @@
-"""Audio buffer events: the user's audio on its way in, and, for WebRTC and SIP calls, the model's on its way out."""
+"""Audio buffer events: the user's audio on its way in, and the model's on its way out.
+
+The output buffer exists in WebRTC and SIP calls only, where the service does the playing.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import field, frozen
 
@@ -12,7 +15,7 @@ from realtime_trio.events._base import WRITE_NULL, ClientEvent, ServerEvent, to_
 
 @frozen(kw_only=True)
 class InputAudioBufferAppend(ClientEvent):
-    """Append audio to the input buffer.  There is no answer."""
+    """Append audio to the input buffer.  The server does not acknowledge it."""
 
     type: ClassVar[Literal["input_audio_buffer.append"]] = "input_audio_buffer.append"
     """Wire name."""
@@ -24,7 +27,11 @@ class InputAudioBufferAppend(ClientEvent):
 
 @frozen(kw_only=True)
 class InputAudioBufferCommit(ClientEvent):
-    """Make the buffered audio a user message.  Answered by `InputAudioBufferCommitted`; starts no response; refused below 100 ms."""
+    """Make the buffered audio a user message.
+
+    Answered by `InputAudioBufferCommitted`.  Starts no response.  Refused with less than 100 ms in
+    the buffer.
+    """
 
     type: ClassVar[Literal["input_audio_buffer.commit"]] = "input_audio_buffer.commit"
     """Wire name."""
@@ -40,7 +47,10 @@ class InputAudioBufferClear(ClientEvent):
 
 @frozen(kw_only=True)
 class InputAudioBufferCommitted(ServerEvent):
-    """The buffered audio becomes a user message, by a commit or because turn detection heard the end of a turn."""
+    """The buffered audio becomes a user message.
+
+    The client has committed it, or turn detection heard the end of a turn.
+    """
 
     type: ClassVar[Literal["input_audio_buffer.committed"]] = "input_audio_buffer.committed"
     """Wire name."""
@@ -61,13 +71,17 @@ class InputAudioBufferCleared(ServerEvent):
 
 @frozen(kw_only=True)
 class InputAudioBufferSpeechStarted(ServerEvent):
-    """Turn detection heard the user begin to speak.  Stop playing: the running response is cancelled unless you disabled that."""
+    """Turn detection heard the user begin to speak.
+
+    Stop playing: the server cancels the running response, unless you have disabled that.
+    """
 
     type: ClassVar[Literal["input_audio_buffer.speech_started"]] = (
         "input_audio_buffer.speech_started"
     )
     """Wire name."""
 
+    # Both positions count all audio ever appended: neither a commit nor a clear starts them anew.
     audio_start_ms: int
     """Start of the speech, padding included, in milliseconds of audio appended since the session
     began."""
@@ -93,7 +107,7 @@ class InputAudioBufferSpeechStopped(ServerEvent):
 
 @frozen(kw_only=True)
 class InputAudioBufferTimeoutTriggered(ServerEvent):
-    """The user stayed silent for the idle timeout; the silence is committed and a response follows."""
+    """The user was silent for the idle timeout; the silence is committed, a response follows."""
 
     type: ClassVar[Literal["input_audio_buffer.timeout_triggered"]] = (
         "input_audio_buffer.timeout_triggered"
@@ -117,8 +131,9 @@ class InputAudioBufferDtmfEventReceived(ServerEvent):
     )
     """Wire name."""
 
-    event_id: str | None = None  # type: ignore[assignment]  # the protocol breaks its own rule here
-    """None: the server gives none."""
+    # The protocol breaks its own rule here: the specification gives this event no id.
+    event_id: str | None = None  # type: ignore[assignment]
+    """None: the server does not give one."""
     event: str
     """The key: 0-9, `*`, `#`, A-D."""
     received_at: int
@@ -127,7 +142,10 @@ class InputAudioBufferDtmfEventReceived(ServerEvent):
 
 @frozen(kw_only=True)
 class OutputAudioBufferClear(ClientEvent):
-    """Stop playing (WebRTC and SIP calls only; a WebSocket session refuses it).  Answered by `OutputAudioBufferCleared`."""
+    """Stop playing, in a WebRTC or SIP call; a WebSocket session refuses it.
+
+    Answered by `OutputAudioBufferCleared`.  Cancel the response first: this does not stop it.
+    """
 
     type: ClassVar[Literal["output_audio_buffer.clear"]] = "output_audio_buffer.clear"
     """Wire name."""
@@ -157,10 +175,32 @@ class OutputAudioBufferStopped(ServerEvent):
 
 @frozen(kw_only=True)
 class OutputAudioBufferCleared(ServerEvent):
-    """Playing stopped early, because the user spoke or you asked."""
+    """Playing stopped early, because the user spoke or the client asked for it."""
 
     type: ClassVar[Literal["output_audio_buffer.cleared"]] = "output_audio_buffer.cleared"
     """Wire name."""
 
     response_id: str
     """Which response."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = (
+    InputAudioBufferAppend,
+    InputAudioBufferCommit,
+    InputAudioBufferClear,
+    OutputAudioBufferClear,
+)
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    InputAudioBufferCommitted,
+    InputAudioBufferCleared,
+    InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+    InputAudioBufferTimeoutTriggered,
+    InputAudioBufferDtmfEventReceived,
+    OutputAudioBufferStarted,
+    OutputAudioBufferStopped,
+    OutputAudioBufferCleared,
+)
+"""What a server sends."""

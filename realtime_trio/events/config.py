@@ -1,9 +1,9 @@
 """How a session or a single response is configured: formats, voices, turn detection, tools, limits.
 
-Two families.  `...Config` classes are what a client asks for; there a field can be `UNSET` (leave
-it), `None` (send null, which clears it) or a value.  `...Session` classes are what the server
-reports; there absent and null both read as None.  The small objects they share (`ServerVad`,
-`AudioFormat`, `FunctionTool`, ...) leave out what is None.
+There are two families.  `...Config` classes are what a client asks for; there a field can be
+`UNSET` (leave it), `None` (send null, which clears it) or a value.  `...Session` classes are what
+the server reports; there absent and null both read as None.  The small objects that they share
+(`ServerVad`, `AudioFormat`, `FunctionTool`, ...) leave out what is None.
 """
 
 from __future__ import annotations
@@ -68,7 +68,10 @@ class NoiseReduction:
 
 @frozen(kw_only=True)
 class Transcription:
-    """Transcription of the user's audio by a separate model; it does not change what the voice model hears."""
+    """Transcription of the user's audio by a separate model.
+
+    It does not change what the voice model hears.
+    """
 
     model: str | None = None
     """Transcription model, e.g. `gpt-4o-transcribe`."""
@@ -96,14 +99,16 @@ class ServerVad:
     prefix_padding_ms: int | None = None
     """Milliseconds of audio from before the detected start that count as speech.  Default 300."""
     silence_duration_ms: int | None = None
-    """Milliseconds of silence that end a turn.  Documented default 500, observed 200."""
+    """Milliseconds of silence that end a turn.  The documented default is 500; the service was seen
+    to use 200."""
     create_response: bool | None = None
     """Whether the end of a turn starts a response by itself.  Default true."""
     interrupt_response: bool | None = None
     """Whether the start of speech cancels the running response.  Default true."""
+    # The one member here with three states: updates are merged, so that only null can turn it off.
     idle_timeout_ms: int | Unset | None = UNSET
-    """Milliseconds of silence after a response, 5000 to 30000, upon which the server speaks up by
-    itself; null turns that off."""
+    """Milliseconds of silence after a response, 5000 to 30000, before the server speaks up by
+    itself; None turns that off."""
 
 
 @frozen(kw_only=True)
@@ -122,7 +127,8 @@ class SemanticVad:
 
 
 TurnDetection = ServerVad | SemanticVad | UnknownObject
-"""Who decides that the user's turn is over; None stands for push to talk, where the client commits."""
+"""Who decides that the user's turn is over.  None stands for push to talk, where the client commits
+the audio."""
 
 
 @frozen(kw_only=True)
@@ -145,6 +151,7 @@ class FunctionTool:
     type: ClassVar[Literal["function"]] = "function"
     """Tells it from a hosted tool."""
 
+    # Flat, where other interfaces of the service nest this under "function"; there is no `strict`.
     name: str
     """Name the model calls it by."""
     description: str | None = None
@@ -175,7 +182,10 @@ class McpApprovalFilter:
 
 @frozen(kw_only=True)
 class McpTool:
-    """A remote MCP server whose tools the service calls by itself.  Exactly one of url, connector and tunnel names it."""
+    """A remote MCP server whose tools the service calls by itself.
+
+    Exactly one of `server_url`, `connector_id` and `tunnel_id` says which.
+    """
 
     type: ClassVar[Literal["mcp"]] = "mcp"
     """Tells it from a function."""
@@ -260,7 +270,10 @@ class TokenLimits:
 
 @frozen(kw_only=True)
 class RetentionRatio:
-    """When the context is full, drop its oldest part down to this share in one go, so that the prompt cache survives longer."""
+    """When the context is full, drop its oldest part down to a share, in one go.
+
+    Dropping little by little would spoil the prompt cache each time.
+    """
 
     type: ClassVar[Literal["retention_ratio"]] = "retention_ratio"
     """Wire tag."""
@@ -345,9 +358,9 @@ def as_tuple(values: Iterable[_T] | Unset) -> tuple[_T, ...] | Unset:
 
 
 class SessionSettings(TypedDict, total=False):
-    """A voice session's settings as flat keywords, the everyday way to give them; see `SessionConfig` for what each means.
+    """A voice session's settings as flat keywords; see `SessionConfig` for what each means.
 
-    All but the tools, which are more than a setting where functions of yours are among them.
+    The tools are not among them: a list of tools may hold functions, which are more than a setting.
     """
 
     output_modalities: Iterable[Modality]
@@ -380,6 +393,7 @@ class SessionConfig:
     type: ClassVar[Literal["realtime"]] = "realtime"
     """Kind of session; the server insists on it."""
 
+    # One of two, although the wire has a list: audio and text together, as in beta, are refused.
     output_modalities: tuple[Modality, ...] | Unset = UNSET
     """Exactly one: `("audio",)`, the default, or `("text",)`."""
     model: str | Unset = UNSET
@@ -431,7 +445,7 @@ class SessionConfig:
         truncation: Truncation | Unset = UNSET,
         prompt: Prompt | Unset | None = UNSET,
     ) -> SessionConfig:
-        """Build a configuration from flat keywords: the audio settings by their own names, without the nesting."""
+        """Build a configuration from flat keywords, the audio settings without their nesting."""
         audio_in = AudioInputConfig(
             format=input_format,
             transcription=transcription,
@@ -460,7 +474,7 @@ class SessionConfig:
         )
 
     def changes_from(self, present: object) -> SessionConfig | None:
-        """What of this configuration differs from the one in force; None if nothing does.
+        """The part of this configuration that differs from the one in force; None if nothing does.
 
         Args:
             present: The configuration in force, as the server reports it: a `RealtimeSession`.
@@ -470,9 +484,11 @@ class SessionConfig:
 
 
 def _difference(wanted: object, present: object) -> object:
-    """What of a configuration, or of an object in it, differs; UNSET if nothing does."""
+    """The part of a configuration, or of an object in it, that differs; UNSET if nothing does."""
     if wanted is UNSET or wanted == present:
         return UNSET
+    # Only these are compared member by member.  Smaller objects are sent whole: the server reports
+    # them with every default filled in, and half a ServerVad on top of a SemanticVad is neither.
     nested = (SessionConfig, AudioConfig, AudioInputConfig, AudioOutputConfig)
     if not isinstance(wanted, nested) or present is None:
         return wanted
@@ -510,6 +526,7 @@ class SessionAudioInput:
 
     format: AudioFormat | None = None
     """Encoding of the audio."""
+    # Written as null: off is a setting, and a server that leaves out the key has said nothing.
     transcription: Transcription | None = field(default=None, metadata=WRITE_NULL)
     """Transcription of the user's speech; None means off."""
     noise_reduction: NoiseReduction | None = None

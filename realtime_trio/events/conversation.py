@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import field, frozen
 
@@ -12,7 +12,10 @@ from realtime_trio.events.items import Item
 
 @frozen(kw_only=True)
 class ConversationItemCreate(ClientEvent):
-    """Add an item.  Answered by `ConversationItemAdded` and `ConversationItemDone`; starts no response."""
+    """Add an item.
+
+    Answered by `ConversationItemAdded` and `ConversationItemDone`.  Starts no response.
+    """
 
     type: ClassVar[Literal["conversation.item.create"]] = "conversation.item.create"
     """Wire name."""
@@ -20,7 +23,7 @@ class ConversationItemCreate(ClientEvent):
     item: Item
     """The item."""
     previous_item_id: str | None = None
-    """Insert after this item; `root` inserts at the front; None appends."""
+    """Insert behind this item; `root` inserts at the front; None appends."""
 
 
 @frozen(kw_only=True)
@@ -36,7 +39,10 @@ class ConversationItemDelete(ClientEvent):
 
 @frozen(kw_only=True)
 class ConversationItemRetrieve(ClientEvent):
-    """Ask for an item as the server keeps it, audio included.  Answered by `ConversationItemRetrieved`."""
+    """Ask for an item as the server keeps it, audio included.
+
+    Answered by `ConversationItemRetrieved`.
+    """
 
     type: ClassVar[Literal["conversation.item.retrieve"]] = "conversation.item.retrieve"
     """Wire name."""
@@ -56,8 +62,10 @@ class ConversationItemTruncate(ClientEvent):
     """Which assistant message."""
     content_index: int
     """Which of its parts; 0."""
+    # A duration of the item's own audio, unlike `audio_end_ms` of the input buffer's events, which
+    # is a position in the audio of the session.
     audio_end_ms: int
-    """Milliseconds of audio to keep; more than there are is an error."""
+    """Milliseconds of audio to keep; more than the item has is an error."""
 
 
 @frozen(kw_only=True)
@@ -72,7 +80,10 @@ class ConversationInfo:
 
 @frozen(kw_only=True)
 class ConversationCreated(ServerEvent):
-    """A conversation was created: sent by older servers right after the session, never by today's service."""
+    """A conversation was created.
+
+    Older servers send it right after `SessionCreated`, today's service never does.
+    """
 
     type: ClassVar[Literal["conversation.created"]] = "conversation.created"
     """Wire name."""
@@ -83,7 +94,10 @@ class ConversationCreated(ServerEvent):
 
 @frozen(kw_only=True)
 class ConversationItemCreated(ServerEvent):
-    """An item was created: the older protocol's single event where today's has `ConversationItemAdded` and `ConversationItemDone`."""
+    """An item was created, in the older protocol.
+
+    Today's has two events for it, `ConversationItemAdded` and `ConversationItemDone`.
+    """
 
     type: ClassVar[Literal["conversation.item.created"]] = "conversation.item.created"
     """Wire name."""
@@ -94,9 +108,14 @@ class ConversationItemCreated(ServerEvent):
     """Item before it; None for the first."""
 
 
+# Every `previous_item_id` below is written as null when None: it says that the item is the first,
+# not that its place is unknown.
 @frozen(kw_only=True)
 class ConversationItemAdded(ServerEvent):
-    """An item entered the conversation.  A user's item is complete; an item of a response is empty and grows."""
+    """An item entered the conversation.
+
+    An item of the user is complete; an item of a response is empty and grows.
+    """
 
     type: ClassVar[Literal["conversation.item.added"]] = "conversation.item.added"
     """Wire name."""
@@ -155,3 +174,23 @@ class ConversationItemTruncated(ServerEvent):
     """Which of its parts."""
     audio_end_ms: int
     """Milliseconds of audio that are left."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = (
+    ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemRetrieve,
+    ConversationItemTruncate,
+)
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    ConversationCreated,
+    ConversationItemCreated,
+    ConversationItemAdded,
+    ConversationItemDone,
+    ConversationItemDeleted,
+    ConversationItemRetrieved,
+    ConversationItemTruncated,
+)
+"""What a server sends."""

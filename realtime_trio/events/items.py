@@ -21,7 +21,7 @@ from realtime_trio.events._base import (
 )
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
-"""How far an item has come.  The status of items a client creates has no effect."""
+"""How far an item has come.  The status of an item that a client creates has no effect."""
 ImageDetail = Literal["auto", "low", "high"]
 """How closely the model looks at an image."""
 
@@ -50,6 +50,7 @@ class InputAudio:
     audio: AudioData | None = field(default=None, converter=to_optional_audio)
     """Audio in the session's input format.  The server leaves it out except when an item is
     retrieved."""
+    # The service writes null for a transcript that is still to come.
     transcript: str | None = field(default=None, metadata=SERVER_WRITES_NULL)
     """What was said, once transcribed; the model does not read it."""
 
@@ -80,7 +81,10 @@ class OutputText:
 
 @frozen
 class OutputAudio:
-    """Speech in an assistant message.  A client cannot create it: give past speech as `OutputText`."""
+    """Speech in an assistant message.
+
+    A client cannot create it: give past speech as `OutputText`.
+    """
 
     type: ClassVar[Literal["output_audio"]] = "output_audio"
     """Wire tag; some servers write `audio`, which reads the same."""
@@ -103,8 +107,12 @@ AssistantContent = OutputText | OutputAudio | UnknownObject
 
 @frozen(kw_only=True)
 class ContentPart:
-    """A part of an assistant message as `response.content_part.*` shows it, which names the types differently than items do."""
+    """A part of an assistant message, as `response.content_part.*` shows it.
 
+    The types have other names here than in items.
+    """
+
+    # Speech is `audio` here, `output_audio` in an item and `response.output_audio.*` in its events.
     type: Literal["text", "audio"] | str | None = None
     """`text` or `audio`, never `output_text` or `output_audio`."""
     text: str | None = None
@@ -115,6 +123,8 @@ class ContentPart:
     """Transcript so far: empty when added, whole when done."""
 
 
+# One converter for each union, for they all do the same: type checkers take what a constructor
+# accepts from the signature of the field's converter.
 def _system_content(parts: Iterable[SystemContent]) -> tuple[SystemContent, ...]:
     return tuple(parts)
 
@@ -128,6 +138,8 @@ def _assistant_content(parts: Iterable[AssistantContent]) -> tuple[AssistantCont
 
 
 # --- messages -------------------------------------------------------------------------------------
+
+# Parameters named `id` and `input` shadow builtins (A002), because they are the protocol's words.
 
 
 @frozen(kw_only=True)
@@ -149,7 +161,7 @@ class SystemMessage:
     """How far it has come."""
 
     @classmethod
-    def text(cls, text: str, *, id: str | None = None) -> SystemMessage:  # noqa: A002 - the protocol's name
+    def text(cls, text: str, *, id: str | None = None) -> SystemMessage:  # noqa: A002
         """A message of one text part."""
         return cls(content=(InputText(text),), id=id)
 
@@ -189,23 +201,24 @@ class UserMessage:
 
     @classmethod
     def of(cls, content: MessageContent) -> UserMessage:
-        """Make a message of whatever somebody says.
+        """Make a message of whatever a user says.
 
         Args:
             content: A text, audio, a content part, or several texts and parts.
 
         Raises:
-            LocalProtocolError: It is nothing that can be said.
+            LocalProtocolError: It is not one of these.
         """
         if isinstance(content, str):
             return cls.text(content)
+        # Before the question whether it can be iterated: bytes and arrays can be, into numbers.
         if isinstance(content, bytes | bytearray | memoryview | np.ndarray | AudioData):
             return cls.audio(content)
         parts = content if isinstance(content, Iterable) else (content,)
         return cls(content=tuple(_to_user_part(part) for part in parts))
 
     @classmethod
-    def text(cls, text: str, *, id: str | None = None) -> UserMessage:  # noqa: A002 - the protocol's name
+    def text(cls, text: str, *, id: str | None = None) -> UserMessage:  # noqa: A002
         """A message of one text part."""
         return cls(content=(InputText(text),), id=id)
 
@@ -215,13 +228,13 @@ class UserMessage:
         audio: AudioLike,
         *,
         transcript: str | None = None,
-        id: str | None = None,  # noqa: A002 - the protocol's name
+        id: str | None = None,  # noqa: A002
     ) -> UserMessage:
         """A message of one audio part.
 
         Args:
-            audio: int16 or float32 array of shape (n,), or bytes, in the session's input format (24
-                kHz mono PCM by default).
+            audio: int16 or float32 array of shape (n,), or bytes, in the session's input format
+                (24 kHz mono PCM by default).
             transcript: What is said, for your own records; the model does not read it.
             id: Item id.
         """
@@ -247,7 +260,7 @@ class AssistantMessage:
     """How far it has come."""
 
     @classmethod
-    def text(cls, text: str, *, id: str | None = None) -> AssistantMessage:  # noqa: A002 - the protocol's name
+    def text(cls, text: str, *, id: str | None = None) -> AssistantMessage:  # noqa: A002
         """A message of one text part, the only kind a client can create."""
         return cls(content=(OutputText(text),), id=id)
 
@@ -257,7 +270,10 @@ class AssistantMessage:
 
 @frozen(kw_only=True)
 class FunctionCall:
-    """The model calls a function.  Run it when the item is done with status `completed`, not before."""
+    """The model calls a function.
+
+    Run it when the item is done with status `completed`, not before.
+    """
 
     type: ClassVar[Literal["function_call"]] = "function_call"
     """Wire tag."""
@@ -265,7 +281,7 @@ class FunctionCall:
     name: str
     """Which function."""
     arguments: str
-    """JSON text of the arguments: empty while they stream, and not necessarily valid JSON."""
+    """JSON text of the arguments: empty while they stream, and not always valid JSON at the end."""
     call_id: str | None = None
     """Names this call; its output must carry the same id."""
     id: str | None = None
@@ -386,7 +402,7 @@ class McpCall:
     approval_request_id: str | None = None
     """Approval request that allowed it."""
     output: str | None = None
-    """What the tool returned; None while it runs or when it failed."""
+    """What the tool returned; None while it runs, and if it failed."""
     error: McpError | None = None
     """Why it failed."""
 

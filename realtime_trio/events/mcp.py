@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import frozen
 
-from realtime_trio.events._base import ServerEvent
+from realtime_trio.events._base import ClientEvent, ServerEvent
 
 
 @frozen(kw_only=True)
@@ -24,6 +24,7 @@ class McpListToolsInProgress(ServerEvent):
 class McpListToolsCompleted(ServerEvent):
     """The tools are known; the item that lists them is done just before or just after."""
 
+    # Both orders were seen, so nothing may wait for one of the two as the second.
     type: ClassVar[Literal["mcp_list_tools.completed"]] = "mcp_list_tools.completed"
     """Wire name."""
 
@@ -33,7 +34,7 @@ class McpListToolsCompleted(ServerEvent):
 
 @frozen(kw_only=True)
 class McpListToolsFailed(ServerEvent):
-    """The MCP server did not tell its tools; responses go on without them."""
+    """The MCP server did not name its tools; responses go on without them."""
 
     type: ClassVar[Literal["mcp_list_tools.failed"]] = "mcp_list_tools.failed"
     """Wire name."""
@@ -84,6 +85,7 @@ class ResponseMcpCallArgumentsDone(ServerEvent):
 class ResponseMcpCallInProgress(ServerEvent):
     """The service is calling the tool."""
 
+    # Without a response_id, as the two below: the call goes on when its response is over.
     type: ClassVar[Literal["response.mcp_call.in_progress"]] = "response.mcp_call.in_progress"
     """Wire name."""
 
@@ -95,7 +97,10 @@ class ResponseMcpCallInProgress(ServerEvent):
 
 @frozen(kw_only=True)
 class ResponseMcpCallCompleted(ServerEvent):
-    """The tool answered; comes after the response is done, and the service does not go on by itself: ask for a response."""
+    """The tool has returned.
+
+    Comes after the response is done.  The service does not go on by itself: ask for a response.
+    """
 
     type: ClassVar[Literal["response.mcp_call.completed"]] = "response.mcp_call.completed"
     """Wire name."""
@@ -117,3 +122,19 @@ class ResponseMcpCallFailed(ServerEvent):
     """The item's position in the response, from 0."""
     item_id: str
     """Which item; it holds the error."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = ()
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    McpListToolsInProgress,
+    McpListToolsCompleted,
+    McpListToolsFailed,
+    ResponseMcpCallArgumentsDelta,
+    ResponseMcpCallArgumentsDone,
+    ResponseMcpCallInProgress,
+    ResponseMcpCallCompleted,
+    ResponseMcpCallFailed,
+)
+"""What a server sends."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal, TypedDict
+from typing import ClassVar, Final, Literal, TypedDict
 
 from attrs import field, frozen
 
@@ -25,7 +25,7 @@ from realtime_trio.events.items import ContentPart, InputItem, Item
 from realtime_trio.events.usage import ResponseUsage
 
 ResponseStatus = Literal["in_progress", "completed", "cancelled", "incomplete", "failed"]
-"""How a response stands; all but the first are final."""
+"""How far a response has come; all but the first are final."""
 
 
 class ResponseSettings(TypedDict, total=False):
@@ -48,7 +48,10 @@ class ResponseSettings(TypedDict, total=False):
 
 @frozen(kw_only=True)
 class ResponseConfig:
-    """Settings of one response; what is None is taken from the session.  Given instructions replace the session's for this response."""
+    """Settings of one response; what is None is taken from the session.
+
+    Instructions given here replace those of the session for this response.
+    """
 
     output_modalities: tuple[Modality, ...] | None = None
     """Exactly one of `text` and `audio`."""
@@ -73,6 +76,7 @@ class ResponseConfig:
     """Up to 16 pairs of strings (64 and 512 characters), repeated in the response's events."""
     prompt: Prompt | None = None
     """Stored prompt."""
+    # None and () differ: without the key, the model reads the conversation; with [], nothing.
     input: tuple[InputItem, ...] | None = None
     """Context that replaces the conversation; `()` is none at all."""
 
@@ -94,7 +98,7 @@ class ResponseConfig:
         prompt: Prompt | None = None,
         input: Iterable[InputItem] | None = None,  # noqa: A002 - the protocol's name
     ) -> ResponseConfig:
-        """Build the settings from flat keywords: voice and format by their own names, without the nesting."""
+        """Build the settings from flat keywords, voice and format without their nesting."""
         audio = None
         if voice is not None or output_format is not None:
             audio = ResponseAudioConfig(
@@ -129,7 +133,10 @@ class ResponseCreate(ClientEvent):
 
 @frozen(kw_only=True)
 class ResponseCancel(ClientEvent):
-    """Stop a response.  `ResponseDone` with status `cancelled` follows; deltas already under way still arrive before it."""
+    """Stop a response.
+
+    `ResponseDone` with status `cancelled` follows; deltas that are under way arrive before it.
+    """
 
     type: ClassVar[Literal["response.cancel"]] = "response.cancel"
     """Wire name."""
@@ -161,8 +168,8 @@ class ResponseStatusDetails:
         | str
         | None
     ) = None
-    """Cancelled because the user spoke or you asked; incomplete because of the token limit or the
-    content filter."""
+    """Cancelled because the user spoke or the client asked for it; incomplete because of the token
+    limit or the content filter."""
     error: ResponseErrorDetail | None = None
     """Why it failed."""
 
@@ -189,12 +196,13 @@ class ResponseAudio:
 class Response:
     """The model's answer: its items, how it ended and what it cost."""
 
+    # The specification requires almost nothing of a response, and compatible servers rely on it.
     id: str = ""
     """`resp_...`; `""` if the server gave none."""
     object: str | None = None
     """Always `realtime.response`."""
     status: ResponseStatus | str | None = None
-    """How it stands."""
+    """How far it has come."""
     status_details: ResponseStatusDetails | None = None
     """Why it ended so; None when completed."""
     output: tuple[Item, ...] = ()
@@ -205,6 +213,7 @@ class Response:
     """Audio settings."""
     usage: ResponseUsage | None = None
     """What it cost; None until it is done, and sometimes then."""
+    # The only mark of a response out of band, so a server has to write the null.
     conversation_id: str | None = field(default=None, metadata=WRITE_NULL)
     """Conversation it belongs to; None when out of band."""
     output_modalities: tuple[Modality | str, ...] | None = None
@@ -228,6 +237,7 @@ class ResponseCreated(ServerEvent):
 class ResponseDone(ServerEvent):
     """A response ended, whatever the outcome: always its last event."""
 
+    # There is no `response.cancelled`, although the guide speaks of one.
     type: ClassVar[Literal["response.done"]] = "response.done"
     """Wire name."""
 
@@ -252,7 +262,7 @@ class ResponseOutputItemAdded(ServerEvent):
 
 @frozen(kw_only=True)
 class ResponseOutputItemDone(ServerEvent):
-    """An item of the response ended, also when it was interrupted."""
+    """An item of the response has ended, perhaps because the response was interrupted."""
 
     type: ClassVar[Literal["response.output_item.done"]] = "response.output_item.done"
     """Wire name."""
@@ -262,7 +272,7 @@ class ResponseOutputItemDone(ServerEvent):
     output_index: int
     """Position among its items, from 0."""
     item: Item
-    """The item; a call is to be run only if its status is `completed`."""
+    """The item; run a call only if its status is `completed`."""
 
 
 @frozen(kw_only=True)
@@ -292,7 +302,7 @@ class ResponseContentPartAdded(ContentEvent):
 
 @frozen(kw_only=True)
 class ResponseContentPartDone(ContentEvent):
-    """A part ended, also when it was interrupted."""
+    """A part has ended, perhaps because the response was interrupted."""
 
     type: ClassVar[Literal["response.content_part.done"]] = "response.content_part.done"
     """Wire name."""
@@ -316,7 +326,7 @@ class ResponseOutputTextDelta(ContentEvent):
 
 @frozen(kw_only=True)
 class ResponseOutputTextDone(ContentEvent):
-    """The text is final, also when it was interrupted."""
+    """The text is final, also if the response was interrupted."""
 
     type: ClassVar[Literal["response.output_text.done"]] = "response.output_text.done"
     """Wire name."""
@@ -339,7 +349,7 @@ class ResponseOutputAudioDelta(ContentEvent):
 
 @frozen(kw_only=True)
 class ResponseOutputAudioDone(ContentEvent):
-    """The speech is final, also when it was interrupted."""
+    """The speech is final, also if the response was interrupted."""
 
     type: ClassVar[Literal["response.output_audio.done"]] = "response.output_audio.done"
     """Wire name."""
@@ -362,7 +372,7 @@ class ResponseOutputAudioTranscriptDelta(ContentEvent):
 
 @frozen(kw_only=True)
 class ResponseOutputAudioTranscriptDone(ContentEvent):
-    """The transcript is final, also when it was interrupted."""
+    """The transcript is final, also if the response was interrupted."""
 
     type: ClassVar[Literal["response.output_audio_transcript.done"]] = (
         "response.output_audio_transcript.done"
@@ -398,7 +408,10 @@ class ResponseFunctionCallArgumentsDelta(ServerEvent):
 
 @frozen(kw_only=True)
 class ResponseFunctionCallArgumentsDone(ServerEvent):
-    """A call's arguments are final, also when it was interrupted: wait for `ResponseOutputItemDone` before you run it."""
+    """A call's arguments are final, also when the call was interrupted.
+
+    Wait for `ResponseOutputItemDone` before you run it.
+    """
 
     type: ClassVar[Literal["response.function_call_arguments.done"]] = (
         "response.function_call_arguments.done"
@@ -417,3 +430,28 @@ class ResponseFunctionCallArgumentsDone(ServerEvent):
     """JSON text of the arguments."""
     name: str = ""
     """Which function; older services leave it to the item."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = (
+    ResponseCreate,
+    ResponseCancel,
+)
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    ResponseCreated,
+    ResponseDone,
+    ResponseOutputItemAdded,
+    ResponseOutputItemDone,
+    ResponseContentPartAdded,
+    ResponseContentPartDone,
+    ResponseOutputTextDelta,
+    ResponseOutputTextDone,
+    ResponseOutputAudioDelta,
+    ResponseOutputAudioDone,
+    ResponseOutputAudioTranscriptDelta,
+    ResponseOutputAudioTranscriptDone,
+    ResponseFunctionCallArgumentsDelta,
+    ResponseFunctionCallArgumentsDone,
+)
+"""What a server sends."""

@@ -1,8 +1,8 @@
-"""Session events: the server introduces itself, the client configures it, the server reports what went wrong."""
+"""Session events: how a session begins, is configured, and says what went wrong."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import field, frozen
 
@@ -13,7 +13,11 @@ from realtime_trio.events.transcription import TranscriptionSession, Transcripti
 
 @frozen(kw_only=True)
 class SessionUpdate(ClientEvent):
-    """Change the session's configuration.  Answered by `SessionUpdated`, or by an error, and then nothing has changed."""
+    """Change the session's configuration.
+
+    Answered by `SessionUpdated`, or by an error; then nothing has changed, not even the settings
+    that were in order.
+    """
 
     type: ClassVar[Literal["session.update"]] = "session.update"
     """Wire name."""
@@ -56,16 +60,32 @@ class ErrorDetail:
     """Code for programs, e.g. `unknown_parameter`."""
     param: str | None = field(default=None, metadata=WRITE_NULL)
     """Dotted path of the parameter at fault."""
+    # A name in it is certain, its absence says nothing: some refusals of a delete were seen to come
+    # with null, although the event they refuse had an id.
     event_id: str | None = field(default=None, metadata=WRITE_NULL)
-    """Id of the client event at fault, if it had one and the server says."""
+    """Id of the client event at fault, if it had one and the server repeats it."""
 
 
 @frozen(kw_only=True)
 class ErrorEvent(ServerEvent):
-    """Something went wrong, usually with a client event.  The session goes on unless a close follows."""
+    """Something went wrong, usually with a client event.
+
+    The session goes on unless the server closes it next.
+    """
 
     type: ClassVar[Literal["error"]] = "error"
     """Wire name."""
 
     error: ErrorDetail
     """What went wrong."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = (SessionUpdate,)
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    SessionCreated,
+    SessionUpdated,
+    ErrorEvent,
+)
+"""What a server sends."""

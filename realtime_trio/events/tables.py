@@ -1,4 +1,8 @@
-"""Which events exist, by kind of session and direction: the codec's dispatch tables and the manifest's other half."""
+"""Which events exist, by kind of session and direction.
+
+Made from the `CLIENT` and `SERVER` with which each file of events ends: an event is listed there
+and nowhere else.  `_protocol.kinds` gives these tables to the kinds of session.
+"""
 
 from __future__ import annotations
 
@@ -17,84 +21,35 @@ from realtime_trio.events import (
 from realtime_trio.events._base import ClientEvent, ServerEvent
 
 CLIENT_EVENTS: Final[tuple[type[ClientEvent], ...]] = (
-    session.SessionUpdate,
-    conversation.ConversationItemCreate,
-    conversation.ConversationItemDelete,
-    conversation.ConversationItemRetrieve,
-    conversation.ConversationItemTruncate,
-    audio_buffers.InputAudioBufferAppend,
-    audio_buffers.InputAudioBufferCommit,
-    audio_buffers.InputAudioBufferClear,
-    audio_buffers.OutputAudioBufferClear,
-    response.ResponseCreate,
-    response.ResponseCancel,
+    *session.CLIENT,
+    *conversation.CLIENT,
+    *transcription.CLIENT,
+    *audio_buffers.CLIENT,
+    *response.CLIENT,
+    *mcp.CLIENT,
+    *usage.CLIENT,
 )
 """What a client may send in a voice or transcription session."""
 
 SERVER_EVENTS: Final[tuple[type[ServerEvent], ...]] = (
-    session.SessionCreated,
-    session.SessionUpdated,
-    session.ErrorEvent,
-    conversation.ConversationCreated,
-    conversation.ConversationItemCreated,
-    conversation.ConversationItemAdded,
-    conversation.ConversationItemDone,
-    conversation.ConversationItemDeleted,
-    conversation.ConversationItemRetrieved,
-    conversation.ConversationItemTruncated,
-    transcription.ConversationItemInputAudioTranscriptionDelta,
-    transcription.ConversationItemInputAudioTranscriptionSegment,
-    transcription.ConversationItemInputAudioTranscriptionCompleted,
-    transcription.ConversationItemInputAudioTranscriptionFailed,
-    audio_buffers.InputAudioBufferCommitted,
-    audio_buffers.InputAudioBufferCleared,
-    audio_buffers.InputAudioBufferSpeechStarted,
-    audio_buffers.InputAudioBufferSpeechStopped,
-    audio_buffers.InputAudioBufferTimeoutTriggered,
-    audio_buffers.InputAudioBufferDtmfEventReceived,
-    audio_buffers.OutputAudioBufferStarted,
-    audio_buffers.OutputAudioBufferStopped,
-    audio_buffers.OutputAudioBufferCleared,
-    response.ResponseCreated,
-    response.ResponseDone,
-    response.ResponseOutputItemAdded,
-    response.ResponseOutputItemDone,
-    response.ResponseContentPartAdded,
-    response.ResponseContentPartDone,
-    response.ResponseOutputTextDelta,
-    response.ResponseOutputTextDone,
-    response.ResponseOutputAudioDelta,
-    response.ResponseOutputAudioDone,
-    response.ResponseOutputAudioTranscriptDelta,
-    response.ResponseOutputAudioTranscriptDone,
-    response.ResponseFunctionCallArgumentsDelta,
-    response.ResponseFunctionCallArgumentsDone,
-    mcp.McpListToolsInProgress,
-    mcp.McpListToolsCompleted,
-    mcp.McpListToolsFailed,
-    mcp.ResponseMcpCallArgumentsDelta,
-    mcp.ResponseMcpCallArgumentsDone,
-    mcp.ResponseMcpCallInProgress,
-    mcp.ResponseMcpCallCompleted,
-    mcp.ResponseMcpCallFailed,
-    usage.RateLimitsUpdated,
+    *session.SERVER,
+    *conversation.SERVER,
+    *transcription.SERVER,
+    *audio_buffers.SERVER,
+    *response.SERVER,
+    *mcp.SERVER,
+    *usage.SERVER,
 )
 """What the server may send in a voice or transcription session."""
 
-TRANSLATION_CLIENT_EVENTS: Final[tuple[type[ClientEvent], ...]] = (
-    translation.TranslationSessionUpdate,
-    translation.TranslationSessionInputAudioBufferAppend,
-    translation.TranslationSessionClose,
-)
+# Translation sessions are a protocol of their own that reuses wire names of the other one
+# (`session.created` among them) for other payloads: the two must never share a table.
+TRANSLATION_CLIENT_EVENTS: Final[tuple[type[ClientEvent], ...]] = translation.CLIENT
 """What a client may send in a translation session."""
 
 TRANSLATION_SERVER_EVENTS: Final[tuple[type[ServerEvent], ...]] = (
-    translation.TranslationSessionCreated,
-    translation.TranslationSessionUpdated,
-    translation.TranslationSessionClosed,
-    translation.TranslationSessionInputTranscriptDelta,
-    translation.TranslationSessionOutputTranscriptDelta,
-    translation.TranslationSessionOutputAudioDelta,
+    *translation.SERVER,
+    # The one event that both protocols have, in the same shape.
     session.ErrorEvent,
 )
 """What the server may send in a translation session."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import frozen
 
-from realtime_trio.events._base import UNSET, ServerEvent, Unset
+from realtime_trio.events._base import UNSET, ClientEvent, ServerEvent, Unset
 from realtime_trio.events.config import (
     AudioFormat,
     AudioInputConfig,
@@ -31,7 +31,10 @@ class TranscriptionAudioConfig:
 
 @frozen(kw_only=True)
 class TranscriptionSessionConfig:
-    """Configuration of a session that only transcribes: what its `session.update` carries.  Only what is set changes."""
+    """Configuration of a session that only transcribes: what its `session.update` carries.
+
+    Only what is set changes.
+    """
 
     type: ClassVar[Literal["transcription"]] = "transcription"
     """Kind of session; the server insists on it."""
@@ -107,7 +110,10 @@ class DetectedLanguage:
 
 @frozen(kw_only=True)
 class ConversationItemInputAudioTranscriptionDelta(ServerEvent):
-    """More of the transcript of a user message.  Comes in its own time, before, during or after the response."""
+    """More of the transcript of a user message.
+
+    Another model writes it, in its own time: before, during or after the response.
+    """
 
     type: ClassVar[Literal["conversation.item.input_audio_transcription.delta"]] = (
         "conversation.item.input_audio_transcription.delta"
@@ -116,6 +122,7 @@ class ConversationItemInputAudioTranscriptionDelta(ServerEvent):
 
     item_id: str
     """Which user message."""
+    # Optional in this event alone; in practice a user message has one part, and the index is 0.
     content_index: int | None = None
     """Which of its parts."""
     delta: str = ""
@@ -153,7 +160,10 @@ class ConversationItemInputAudioTranscriptionSegment(ServerEvent):
 
 @frozen(kw_only=True)
 class ConversationItemInputAudioTranscriptionCompleted(ServerEvent):
-    """The transcript of a user message is complete.  Items may complete in another order than they were spoken."""
+    """The transcript of a user message is complete.
+
+    Transcripts may be completed in another order than the messages were spoken.
+    """
 
     type: ClassVar[Literal["conversation.item.input_audio_transcription.completed"]] = (
         "conversation.item.input_audio_transcription.completed"
@@ -203,3 +213,15 @@ class ConversationItemInputAudioTranscriptionFailed(ServerEvent):
     """Which of its parts; some servers leave it out."""
     error: TranscriptionErrorDetail
     """Why."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = ()
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    ConversationItemInputAudioTranscriptionDelta,
+    ConversationItemInputAudioTranscriptionSegment,
+    ConversationItemInputAudioTranscriptionCompleted,
+    ConversationItemInputAudioTranscriptionFailed,
+)
+"""What a server sends."""

@@ -6,7 +6,7 @@ classes carry the prefix `Translation` and the codec picks its table by the kind
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import field, frozen
 
@@ -45,8 +45,12 @@ class TranslationAudioConfig:
 
 @frozen(kw_only=True)
 class TranslationSessionConfig:
-    """Configuration of a translation session.  Only what is set changes; model and audio format are fixed."""
+    """Configuration of a translation session.
 
+    Only what is set changes.  Model and audio format are fixed.
+    """
+
+    # No `type`, unlike the other configurations: the address alone makes it a translation session.
     audio: TranslationAudioConfig | Unset = UNSET
     """Audio settings."""
 
@@ -129,7 +133,7 @@ class TranslationSessionUpdate(ClientEvent):
 
 @frozen(kw_only=True)
 class TranslationSessionInputAudioBufferAppend(ClientEvent):
-    """Append audio.  Send without pauses, silence included: the model cannot see gaps."""
+    """Append audio.  Send silence too: the model does not notice a pause in the sending."""
 
     type: ClassVar[Literal["session.input_audio_buffer.append"]] = (
         "session.input_audio_buffer.append"
@@ -178,6 +182,8 @@ class TranslationSessionClosed(ServerEvent):
     """Wire name."""
 
 
+# The three deltas below have no `done`: a translation is one stream, without items or turns, and
+# what came stays as it is.
 @frozen(kw_only=True)
 class TranslationSessionInputTranscriptDelta(ServerEvent):
     """More of what was said, in the original language; only if transcription is on."""
@@ -221,3 +227,21 @@ class TranslationSessionOutputAudioDelta(ServerEvent):
     """Always `pcm16`."""
     elapsed_ms: int | None = None
     """Position in the session's audio, in milliseconds, in steps of 200; may repeat."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = (
+    TranslationSessionUpdate,
+    TranslationSessionInputAudioBufferAppend,
+    TranslationSessionClose,
+)
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (
+    TranslationSessionCreated,
+    TranslationSessionUpdated,
+    TranslationSessionClosed,
+    TranslationSessionInputTranscriptDelta,
+    TranslationSessionOutputTranscriptDelta,
+    TranslationSessionOutputAudioDelta,
+)
+"""What a server sends."""

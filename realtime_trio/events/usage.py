@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from attrs import frozen
 
-from realtime_trio.events._base import ServerEvent, UnknownObject
+from realtime_trio.events._base import ClientEvent, ServerEvent, UnknownObject
 
 
 @frozen(kw_only=True)
@@ -23,7 +23,10 @@ class CachedTokenDetails:
 
 @frozen(kw_only=True)
 class InputTokenDetails:
-    """Input tokens of a response by modality.  The whole conversation is input to every response."""
+    """Input tokens of a response by modality.
+
+    The whole conversation is input to every response, and is paid for again each time.
+    """
 
     cached_tokens: int = 0
     """How many of the input tokens came from the prompt cache, in all modalities; part of the
@@ -48,6 +51,8 @@ class OutputTokenDetails:
     """Audio tokens: about one per 50 ms of speech."""
 
 
+# Numbers default to 0 here, and nothing is required: servers that speak this protocol leave out
+# what they do not count, and a response is worth reading without its bill.
 @frozen(kw_only=True)
 class ResponseUsage:
     """What one response is billed for."""
@@ -122,10 +127,22 @@ class RateLimit:
 
 @frozen(kw_only=True)
 class RateLimitsUpdated(ServerEvent):
-    """The account's limits after a response has reserved or used its share.  Comes near a response's start or end, or never."""
+    """The account's limits, after a response has reserved or used its share.
 
+    Comes near the start or the end of a response, or never.
+    """
+
+    # The specification puts it at the start of a response, where output tokens are reserved; the
+    # service was seen to send it some 40 ms after `response.done`, and some servers leave it out.
     type: ClassVar[Literal["rate_limits.updated"]] = "rate_limits.updated"
     """Wire name."""
 
     rate_limits: tuple[RateLimit, ...]
     """Every limit the server chose to report, usually only tokens."""
+
+
+CLIENT: Final[tuple[type[ClientEvent], ...]] = ()
+"""What a client sends."""
+
+SERVER: Final[tuple[type[ServerEvent], ...]] = (RateLimitsUpdated,)
+"""What a server sends."""

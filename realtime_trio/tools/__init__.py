@@ -15,7 +15,6 @@ from realtime_trio.tools.registry import (
     Approval as Approval,
     LocalTool as LocalTool,
     OnInterrupt as OnInterrupt,
-    ToolChanges as ToolChanges,
     ToolOptions as ToolOptions,
     ToolRegistry as ToolRegistry,
     tool as tool,

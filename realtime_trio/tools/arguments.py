@@ -26,10 +26,10 @@ from realtime_trio.tools.shapes import (
     Anything,
     Array,
     Choice,
+    FixedArray,
     OneOf,
     Record,
     Refined,
-    Row,
     Scalar,
     Shape,
     Table,
@@ -178,8 +178,8 @@ def _hook_for(annotation: Any, converter: Converter) -> _Hook:
             return _chosen(shape)
         case Array():
             return _elements(shape, converter)
-        case Row():
-            return _row(shape, converter)
+        case FixedArray():
+            return _fixed_array(shape, converter)
         case Table():
             return _table(shape, converter)
         case Record():
@@ -268,7 +268,7 @@ def _elements(shape: Array, converter: Converter) -> _Hook:
     return hook
 
 
-def _row(shape: Row, converter: Converter) -> _Hook:
+def _fixed_array(shape: FixedArray, converter: Converter) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
         if type(value) is not list:
             raise _misfit(shape, value)

@@ -1,6 +1,6 @@
-"""The tools of a session: functions that run here, definitions that run somewhere else, and what changed between two lists of them.
+"""The tools of a session: functions that run here, and definitions that run somewhere else.
 
-Owns the names.  It refuses to know how a tool is run: that takes tasks and clocks.
+Owns the names.  Refuses to know how a tool is run: that takes tasks and clocks.
 """
 
 from __future__ import annotations
@@ -242,21 +242,6 @@ def _make(
 # --- many of them ---------------------------------------------------------------------------------
 
 
-@frozen(kw_only=True)
-class ToolChanges:
-    """What is different between two lists of tools, by name; false if nothing is."""
-
-    added: tuple[str, ...] = ()
-    """Only in the second."""
-    removed: tuple[str, ...] = ()
-    """Only in the first."""
-    changed: tuple[str, ...] = ()
-    """In both, with different definitions."""
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed)
-
-
 class ToolRegistry:
     """The tools of a session, in the order in which they were added.  Names are unique, those of hosted servers (their labels) included.
 
@@ -307,25 +292,10 @@ class ToolRegistry:
         name, kept = _named(added)
         if name in self._tools:
             raise LocalProtocolError(
-                f"there is a tool named {name!r} already; remove or replace it, or give this one another name"
+                f"there is a tool named {name!r} already; remove it first, or give this one another name"
             )
         self._tools[name] = kept
         return kept
-
-    def replace(self, replacement: AnyTool) -> LocalTool[..., object] | events.Tool:
-        """Put a tool in the place of the one that has its name; the others keep theirs.
-
-        Returns:
-            The one that was there.
-
-        Raises:
-            LocalProtocolError: There is none of this name, or it is a method without an object.
-            ToolDefinitionError: A plain function cannot be a tool.
-        """
-        name, kept = _named(replacement)
-        before = self._known(name)
-        self._tools[name] = kept
-        return before
 
     def remove(self, name: str) -> LocalTool[..., object] | events.Tool:
         """Take a tool away, and return it.
@@ -358,18 +328,6 @@ class ToolRegistry:
             if isinstance(self.get(name), LocalTool | None)
         ]
         return ToolRegistry([*(each for each in stay if each is not None), *new])
-
-    def changes_to(self, other: ToolRegistry) -> ToolChanges:
-        """What the server would see change if `other` came in place of this one.  Bodies do not count, nor does the order."""
-        mine, theirs = (
-            dict(zip(registry.names, registry.definitions, strict=True))
-            for registry in (self, other)
-        )
-        return ToolChanges(
-            added=tuple(name for name in theirs if name not in mine),
-            removed=tuple(name for name in mine if name not in theirs),
-            changed=tuple(name for name in mine if name in theirs and mine[name] != theirs[name]),
-        )
 
     def _known(self, name: str) -> LocalTool[..., object] | events.Tool:
         if name not in self._tools:

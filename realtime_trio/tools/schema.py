@@ -24,11 +24,11 @@ from realtime_trio.tools.shapes import (
     Anything,
     Array,
     Choice,
+    FixedArray,
     Member,
     OneOf,
     Record,
     Refined,
-    Row,
     Scalar,
     Table,
     Text,
@@ -240,7 +240,7 @@ class _Describer:
                     "items": self.describe(element, f"{where}, elements"),
                 }
                 return {**schema, "uniqueItems": True} if unique else schema
-            case Row(elements=elements):
+            case FixedArray(elements=elements):
                 items = [
                     self.describe(element, f"{where}, element {index}")
                     for index, element in enumerate(elements)

@@ -137,7 +137,7 @@ class Array:
 
 
 @frozen
-class Row:
+class FixedArray:
     """A fixed number of elements, each with an annotation of its own."""
 
     elements: tuple[Any, ...]
@@ -177,7 +177,7 @@ class Refined:
     constraints: tuple[Constraints, ...]
 
 
-Shape = Anything | Scalar | Text | Choice | Array | Row | Table | Record | OneOf | Refined
+Shape = Anything | Scalar | Text | Choice | Array | FixedArray | Table | Record | OneOf | Refined
 
 
 def kinds_of(shape: Shape) -> frozenset[Kind]:
@@ -193,7 +193,7 @@ def kinds_of(shape: Shape) -> frozenset[Kind]:
             return frozenset({"string"})
         case Choice(values=values):
             return frozenset(kind_of(value) for value, _ in values)
-        case Array() | Row():
+        case Array() | FixedArray():
             return frozenset({"array"})
         case Table() | Record():
             return frozenset({"object"})
@@ -221,7 +221,7 @@ def noun_of(shape: Shape) -> str:
             return f"one of {listed}" if len(values) > 1 else listed
         case Array():
             return "a list"
-        case Row(elements=elements):
+        case FixedArray(elements=elements):
             return f"a list of {len(elements)}"
         case Table() | Record():
             return "an object"
@@ -242,7 +242,7 @@ def rank_of(shape: Shape) -> tuple[int, int]:
             return 1, list(TEXT_FORMATS.values()).index(form)
         case Scalar(kind=kind):
             return 2, KINDS.index(kind)
-        case Row():
+        case FixedArray():
             return 3, 0
         case Record(cls=cls):  # one with more members says more
             return 4, -len(members_of(cls, cls.__qualname__))
@@ -316,7 +316,7 @@ def shape_of(annotation: Any, where: str = "") -> Shape:
     if (kind := origin or annotation) is tuple:
         if arguments[1:] == (...,) or (not arguments and annotation != tuple[()]):
             return Array(arguments[0] if arguments else Any, tuple, False)
-        return Row(arguments)
+        return FixedArray(arguments)
     if kind in _ARRAYS:
         return _array(_ARRAYS[kind], arguments[0] if arguments else Any, where)
     if kind in _TABLES:

@@ -350,6 +350,17 @@ def test_nothing_is_kept_again_once_somebody_has_subscribed() -> None:
     assert drain(hub.subscribe()) == []
 
 
+def test_what_was_kept_can_be_let_go_of_together_with_its_gap() -> None:
+    hub = open_hub(backlog=2)
+    publish(hub, 1, 2, 3)
+    hub.forget_kept()
+    hub.forget_kept()
+    publish(hub, 4)
+    stream = hub.subscribe()
+    publish(hub, 5)
+    assert drain(stream) == [5]
+
+
 def test_a_full_backlog_is_a_gap_for_the_first_stream() -> None:
     hub = open_hub(backlog=2)
     publish(hub, 1, 2, 3, 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import trio
 from peers import (
@@ -21,11 +22,13 @@ from peers import (
     open_pair,
     updated,
 )
+from simulated import open_simulated, types_sent
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.base import generate_id
 from realtime_trio._session.opening import open_session
+from realtime_trio._session.responses import Answer
 from realtime_trio._session.voice import Session
 from realtime_trio.errors import (
     ConnectionLost,
@@ -42,6 +45,7 @@ from realtime_trio.events import (
     InputAudioBufferCommit,
     InputAudioBufferCommitted,
     RealtimeSession,
+    ResponseDone,
     ServerEvent,
     SessionConfig,
     SessionCreated,
@@ -51,6 +55,7 @@ from realtime_trio.events import (
     UnknownEvent,
 )
 from realtime_trio.recording import WireRecord
+from realtime_trio.simulator import Reply
 
 if TYPE_CHECKING:
     from typing import assert_type
@@ -132,13 +137,60 @@ async def test_waiting_for_an_event_gives_the_next_one_and_no_earlier_one(
         assert got == [committed(2)]
 
 
-async def test_waiting_for_an_event_leaves_the_beginning_to_the_first_stream(
+async def test_the_first_stream_brings_the_beginning(autojump_clock: MockClock) -> None:
+    async with open_pair() as (session, _):
+        await trio.sleep(1)
+        assert isinstance(await session.events().receive(), SessionCreated)
+        assert session.events().pending == 0
+
+
+async def test_once_something_was_waited_for_a_stream_begins_where_it_is_opened(
     autojump_clock: MockClock,
 ) -> None:
-    async with open_pair() as (session, _):
+    async with open_pair() as (session, server):
         with trio.move_on_after(1):
             await session.wait_for(SessionCreated)
+        with session.events() as events, session.wire() as wire:
+            assert (events.pending, wire.pending) == (0, 0)
+            await server.say(committed(1))
+            assert await events.receive() == committed(1)
+
+
+async def test_once_something_was_sent_a_stream_begins_where_it_is_opened(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.text("One."), Reply.text("Two.")) as session:
+        assert (await session.ask("One?")).text == "One."
+        with session.events(ResponseDone) as done:
+            await session.send_message("Two?")
+            response = (await done.receive()).response
+    assert Answer(response=response, audio=np.empty(0, np.int16)).text == "Two."
+
+
+async def test_a_stream_opened_right_after_a_question_brings_all_of_the_answer(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.text("One."), output_modalities=["text"]) as session:
+        await session.send_message("One?")
+        types = []
+        async for event in session.events(ServerEvent):
+            types.append(event.type)
+            if isinstance(event, ResponseDone):
+                break
+    assert types[:2] == ["conversation.item.added", "conversation.item.done"]
+    assert "response.created" in types
+
+
+async def test_a_history_is_not_something_that_the_block_has_sent(
+    autojump_clock: MockClock,
+) -> None:
+    history = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]}
+    ]
+    async with open_simulated(history=history) as session:
+        wire = session.wire()
         assert isinstance(await session.events().receive(), SessionCreated)
+        assert "conversation.item.create" in types_sent(wire)
 
 
 async def test_the_wire_shows_both_directions_with_time_and_sender(

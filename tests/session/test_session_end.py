@@ -180,8 +180,8 @@ async def test_a_loss_is_told_to_tasks_around_the_block_as_the_end_of_the_sessio
         with Leaves(ConnectionLost):
             async with open_pair() as (session, server):
                 updates = Updates(session, nursery)
-                await updates.start("one")
                 nursery.start_soon(consume, session.events())
+                await updates.start("one")
                 await wait_all_tasks_blocked()
                 server.drop()
                 await trio.sleep_forever()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -13,9 +14,7 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._session.responses import Answer
 from realtime_trio._session.voice import Session
-from realtime_trio._state.utility_events import (
-    ToolCallRequested,
-)
+from realtime_trio._state.utility_events import Interrupted, ToolCallRequested
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
     AudioFormat,
@@ -32,9 +31,10 @@ from realtime_trio.events import (
     ResponseOutputAudioDelta,
     ResponseOutputItemAdded,
     ServerEvent,
+    ServerVad,
     UserMessage,
 )
-from realtime_trio.simulator import Call, Reply
+from realtime_trio.simulator import Call, Reply, synthesize_speech
 
 ALREADY_ACTIVE = "conversation_already_has_active_response"
 
@@ -91,11 +91,11 @@ async def test_interrupting_cancels_and_cuts_to_what_was_heard(autojump_clock: M
 
 @pytest.mark.parametrize(
     ("samples", "milliseconds"),
-    [(24001, 600), (14400, 600), (14399, 599), (23, 0), (0, 0), (-5, 0)],
+    [(14399, 599), (14375.6, 599), (23, 0), (0, 0), (-5, 0)],
     ids=str,
 )
-async def test_what_was_heard_is_whole_milliseconds_and_no_more_than_arrived(
-    samples: int, milliseconds: int, autojump_clock: MockClock
+async def test_what_was_heard_is_whole_milliseconds(
+    samples: float, milliseconds: int, autojump_clock: MockClock
 ) -> None:
     async with open_simulated(Reply.speech("Once upon a time.", speech(600))) as session:
         answer = await session.ask("Speak!")
@@ -106,6 +106,67 @@ async def test_what_was_heard_is_whole_milliseconds_and_no_more_than_arrived(
         item = session.conversation.items[1]
         assert (item.audio_ms, item.heard_ms) == (milliseconds, milliseconds)
         assert errors.pending == 0
+
+
+@pytest.mark.parametrize("samples", [14400, 14399.5, 24001])
+async def test_an_answer_that_was_heard_whole_is_left_alone(
+    samples: float, autojump_clock: MockClock
+) -> None:
+    async with open_simulated(Reply.speech("Once upon a time.", speech(600))) as session:
+        answer = await session.ask("Speak!")
+        wire = session.wire()
+        item = await session.cancel_response(answer.items[0].id, samples)
+        await wait_all_tasks_blocked()
+        assert types_sent(wire) == []
+        assert item is not None
+        assert (item.transcript, item.heard_ms) == ("Once upon a time.", None)
+
+
+async def test_no_more_is_cut_off_than_has_arrived(autojump_clock: MockClock) -> None:
+    async with open_simulated(
+        Reply.speech("Once upon a time.", speech(5000), pacing=SLOW)
+    ) as session:
+        item_id = await spoken_item(session)
+        errors = session.events(ErrorEvent)
+        item = await session.cancel_response(item_id, 24 * 60_000)
+        await wait_all_tasks_blocked()
+        assert item is not None
+        assert item.heard_ms == 600  # the server has sent no more, but said more
+        assert errors.pending == 0
+
+
+@pytest.mark.parametrize("samples", [math.nan, math.inf, -math.inf])
+async def test_a_count_that_is_none_is_refused_before_anything_is_sent(
+    samples: float, autojump_clock: MockClock
+) -> None:
+    async with open_simulated(
+        Reply.speech("Once upon a time.", speech(5000), pacing=SLOW)
+    ) as session:
+        item_id = await spoken_item(session)
+        wire = session.wire()
+        before = types_sent(wire)
+        with pytest.raises(LocalProtocolError, match="cannot have been played"):
+            await session.cancel_response(item_id, samples)
+        await wait_all_tasks_blocked()
+        assert "response.cancel" not in [*before, *types_sent(wire)]
+
+
+async def test_speech_after_an_answer_that_was_heard_erases_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    """As in the guide: on every `Interrupted` the player's count is handed on."""
+    async with open_simulated(
+        Reply.speech("Once upon a time.", speech(600)),
+        Reply.text("Yes?"),
+        turn_detection=ServerVad(),
+    ) as session:
+        await session.ask("Speak!")
+        await trio.sleep(300)
+        with session.events(Interrupted) as interruptions:
+            await session.append_audio(synthesize_speech("Where is my parcel?"))
+            interrupted = await interruptions.receive()
+        assert interrupted.item is None
+        assert session.conversation.items[1].transcript == "Once upon a time."
 
 
 async def test_samples_of_telephony_count_at_its_own_rate(autojump_clock: MockClock) -> None:

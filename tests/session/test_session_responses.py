@@ -24,7 +24,11 @@ from realtime_trio.errors import ServerError, SessionClosed
 from realtime_trio.events import (
     AssistantMessage,
     AudioFormat,
+    ConversationItemCreate,
+    ErrorDetail,
     ErrorEvent,
+    Response,
+    ResponseCancel,
     ResponseConfig,
     ResponseCreate,
     ResponseCreated,
@@ -251,7 +255,78 @@ async def test_who_stops_waiting_before_it_is_his_turn_withdraws_the_question(
             await session.ask("And now?")
         assert (await done.receive()).response.status == "completed"
         await wait_all_tasks_blocked()
-        assert types_sent(wire) == ["response.create", "conversation.item.create"]
+        assert types_sent(wire) == ["response.create"]
+        assert session.conversation.items[-1].role == "assistant"
+
+
+async def test_questions_of_several_tasks_are_answered_each_by_its_own_answer(
+    autojump_clock: MockClock,
+) -> None:
+    answers: dict[str, str] = {}
+
+    async def ask(session: Session, question: str) -> None:
+        answers[question] = (await session.ask(question)).text
+
+    async with open_simulated(output_modalities=("text",)) as session:
+        async with trio.open_nursery() as nursery:
+            for name in "abcde":
+                nursery.start_soon(ask, session, name)
+        spoken = [item.text for item in session.conversation.items]
+    assert answers == {name: f"You said: {name}" for name in "abcde"}
+    assert spoken == [text for pair in zip(spoken[::2], spoken[1::2], strict=True) for text in pair]
+    assert [f"You said: {said}" for said in spoken[::2]] == spoken[1::2]
+
+
+async def test_a_message_waits_for_its_turn_together_with_the_request_for_its_response(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.text("One two three.", pacing=SLOW)) as session:
+        wire, done = session.wire(), session.events(ResponseDone)
+        await session.send_message("First.")
+        item_id = await session.send_message("Second.")
+        await session.wait_for(ResponseCreated)
+        assert types_sent(wire) == ["conversation.item.create", "response.create"]
+        await done.receive()
+        await done.receive()
+        assert types_sent(wire) == ["conversation.item.create", "response.create"]
+        assert session.conversation.items[2].id == item_id
+
+
+def refusal(event_id: str | None, code: str) -> ErrorEvent:
+    detail = ErrorDetail(type="invalid_request_error", code=code, message="no", event_id=event_id)
+    return ErrorEvent(event_id="e", error=detail)
+
+
+async def test_a_message_that_is_refused_is_not_answered(autojump_clock: MockClock) -> None:
+    async def ask(session: Session) -> None:
+        with pytest.raises(ServerError, match="too long"):
+            await session.ask("Hello!")
+
+    async with trio.open_nursery() as nursery, open_pair() as (session, server):
+        nursery.start_soon(ask, session)
+        message = await server.hear(ConversationItemCreate)
+        create = await server.hear(ResponseCreate)
+        assert create.response is not None
+        begun = Response(id="resp_1", conversation_id="conv_1", metadata=create.response.metadata)
+        await server.say(
+            refusal(message.event_id, "too long"), ResponseCreated(event_id="e", response=begun)
+        )
+        assert (await server.hear(ResponseCancel)).response_id == "resp_1"
+
+
+async def test_a_request_that_comes_too_early_does_not_say_its_message_twice(
+    autojump_clock: MockClock,
+) -> None:
+    over = Response(id="resp_0", conversation_id="conv_1", status="completed")
+    async with open_pair() as (session, server):
+        await session.send_message("Hello!")
+        await server.hear(ConversationItemCreate)
+        create = await server.hear(ResponseCreate)
+        await server.say(
+            refusal(create.event_id, "conversation_already_has_active_response"),
+            ResponseDone(event_id="e", response=over),
+        )
+        await server.hear(ResponseCreate)  # and no message before it
 
 
 @pytest.mark.parametrize("aside", [False, True])

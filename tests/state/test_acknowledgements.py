@@ -310,6 +310,25 @@ def test_closing_settles_everything_that_is_open() -> None:
     assert isinstance(pending.error, SessionClosed)
 
 
+def test_what_waits_for_an_event_is_found_until_it_is_settled() -> None:
+    acknowledgements = Acknowledgements()
+    first, twin = update("a"), update("a")
+    pending = expect(acknowledgements, first)
+    was_settled = pending.is_settled
+    assert acknowledgements.find(first) is pending
+    assert acknowledgements.find(twin) is None  # equal, but another event
+    acknowledgements.settle(updated())
+    assert (was_settled, pending.is_settled) == (False, True)
+    assert acknowledgements.find(first) is None
+
+
+def test_what_is_refused_is_settled() -> None:
+    acknowledgements = Acknowledgements()
+    pending = expect(acknowledgements, update("a"))
+    acknowledgements.settle(refusal("a"))
+    assert pending.is_settled
+
+
 def test_what_is_said_of_an_end_fits_what_was_waited_for() -> None:
     acknowledgements = Acknowledgements()
     pending = expect(acknowledgements, TranslationSessionClose(event_id="a"))

@@ -18,7 +18,7 @@ from realtime_trio._state.open_calls import (
     OpenCalls,
     PostOutput,
     Publish,
-    Run,
+    RunCall,
     StopClock,
     TellModel,
 )
@@ -60,7 +60,7 @@ def call_of(name: str, call_id: str = "call_1") -> FunctionCall:
 
 def submit(calls: OpenCalls, tool: LocalTool[..., object], call_id: str = "call_1") -> OpenCall:
     (action,) = calls.submit(call_of(tool.name, call_id), tool, REGISTRY)
-    assert isinstance(action, Run)
+    assert isinstance(action, RunCall)
     return action.call
 
 
@@ -119,7 +119,7 @@ def test_a_call_after_the_end_is_answered_and_not_run() -> None:
     calls.close(0.0)
     actions = calls.submit(call_of("steady"), steady, REGISTRY)
     assert outcomes(actions) == ["cancelled"]
-    assert not any(isinstance(action, Run) for action in actions)
+    assert not any(isinstance(action, RunCall) for action in actions)
     assert calls.calls == ()
 
 
@@ -177,7 +177,7 @@ def test_a_call_waits_for_approval_and_then_runs() -> None:
     )
     assert calls.awaits_approval("call_1")
     assert not calls.awaits_approval("call_2")
-    assert calls.approve("call_1") == (StopClock(call), Run(call))
+    assert calls.approve("call_1") == (StopClock(call), RunCall(call))
     assert call.phase is CallPhase.APPROVED
     assert not calls.awaits_approval("call_1")
     assert calls.expire(call, "too slow") == ()
@@ -332,7 +332,7 @@ class Calls(RuleBasedStateMachine):
     def act(self, actions: CallActions) -> None:
         for action in actions:
             match action:
-                case Run(call):
+                case RunCall(call):
                     if call not in self.seen:
                         self.seen.append(call)
                 case AwaitApproval(call):

@@ -551,3 +551,55 @@ def test_no_sequence_of_events_is_too_odd(sequence: list[ServerEvent], has_asked
         turns.want_response(request("x", aside=True))
     feed(turns, sequence)
     turns.disconnected(LOST)
+
+
+# --- what a response is about ---------------------------------------------------------------------
+
+
+def test_what_a_response_is_about_leaves_right_before_it_when_it_is_its_turn() -> None:
+    turns = open_turns()
+    ask(turns)
+    assert turns.want_response(request("b", about="message b")) == ()
+    assert turns.want_response(request("c", about="message c")) == ()
+    assert sent(*feed(turns, [created("r", "a"), done("r")])) == ["message b", "b"]
+    assert sent(*feed(turns, [created("s", "b"), done("s")])) == ["message c", "c"]
+
+
+def test_out_of_band_it_leaves_at_once() -> None:
+    turns = open_turns()
+    ask(turns)
+    wish = request("x", aside=True, about="message x")
+    assert sent(*turns.want_response(wish)) == ["message x", "x"]
+
+
+def test_it_is_sent_once_however_often_the_create_is_refused() -> None:
+    turns = open_turns()
+    wish = request("a", about="message a")
+    assert sent(*turns.want_response(wish)) == ["message a", "a"]
+    for other in ("r", "s"):
+        assert sent(*feed(turns, [refusal("a"), done(other)])) == ["a"]
+
+
+def test_what_was_withdrawn_is_not_said() -> None:
+    turns = open_turns()
+    ask(turns)
+    wish = request("b", about="message b")
+    turns.want_response(wish)
+    assert turns.abandon(wish) == (Withdrawn(wish),)
+    assert sent(*feed(turns, [created("r", "a"), done("r")])) == []
+
+
+def test_a_refused_request_that_is_withdrawn_can_be_made_again() -> None:
+    turns = open_turns()
+    wish = request("a", about="message a")
+    turns.want_response(wish)
+    feed(turns, [refusal("a")])
+    assert turns.abandon(wish) == (Withdrawn(wish),)
+    feed(turns, [done("other")])
+    assert sent(*turns.want_response(wish)) == ["message a", "a"]
+
+
+def test_another_connection_is_told_again() -> None:
+    turns = open_turns()
+    turns.want_response(request("a", about="message a"))
+    assert sent(*turns.restart(LOST)) == ["message a", "a"]

@@ -206,8 +206,9 @@ async def test_cancelling_while_connecting_leaves_nothing_behind() -> None:
 async def test_unusable_arguments_are_refused_without_quoting_secrets(
     arguments: dict[str, object], problem: str
 ) -> None:
+    all_arguments = {"url": "ws://127.0.0.1:9/", **arguments}
     with pytest.raises(LocalProtocolError, match=problem) as caught:
-        async with open_websocket(**{"url": "ws://127.0.0.1:9/", **arguments}):  # type: ignore[arg-type]
+        async with open_websocket(**all_arguments):  # type: ignore[arg-type]
             pytest.fail("not reached")
     assert "s3" not in str(caught.value)
 
@@ -262,8 +263,9 @@ async def test_a_proxy_is_taken_from_the_argument_or_the_environment(
         ({"proxy": "socks5://127.0.0.1:9"}, "socks5://127.0.0.1:9"),
         ({"proxy": None}, None),
     ]:
+        url = "ws://api.example.invalid/"
         with pytest.raises(ConnectionFailed) as caught:
-            async with open_websocket("ws://api.example.invalid/", **arguments):  # type: ignore[arg-type]
+            async with open_websocket(url, **arguments):  # type: ignore[arg-type]
                 pytest.fail("not reached")
         assert ("through the proxy" in str(caught.value)) is (shown is not None)
         assert shown is None or f"through the proxy {shown}: " in str(caught.value)

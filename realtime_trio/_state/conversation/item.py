@@ -193,6 +193,7 @@ class ConversationItem:
     _segments: dict[str, TranscriptSegment] = field(factory=dict)
     _transcription_error: TranscriptionErrorDetail | None = None
     _heard_ms: int | None = None
+    _dropped_us: int = 0
     _as_is: Item | None = None
     """The item itself, of those that do not grow."""
     _phase: ItemPhase = ItemPhase.HIDDEN
@@ -287,6 +288,14 @@ class ConversationItem:
     def heard_ms(self) -> int | None:
         """Milliseconds of audio that the user heard, once it was truncated; None before."""
         return self._heard_ms
+
+    @property
+    def dropped_ms(self) -> int:
+        """Milliseconds of audio that the server has of it and `audio` has not.
+
+        They arrived after its response had been cancelled; 0 again once it was truncated.
+        """
+        return self._dropped_us // 1000
 
     @property
     def is_interrupted(self) -> bool:
@@ -390,6 +399,12 @@ class ConversationItem:
     def _is_stopped(self) -> bool:
         """Whether what still arrives for it is a straggler."""
         return self._response is not None and self._response.is_stopped
+
+    @property
+    def _is_growing(self) -> bool:
+        """Whether its response is still making it."""
+        response = self._response
+        return response is not None and not response.is_over and not self.is_complete
 
     def _reach(self, phase: ItemPhase) -> None:
         """Go on to a phase, or stay in a later one."""

@@ -149,12 +149,6 @@ class KnownItems:
         item._is_interrupted = item._is_interrupted or item._is_stopped
         return [None]
 
-    @staticmethod
-    def is_growing(item: ConversationItem) -> bool:
-        """Whether its response is still making it."""
-        response = item._response
-        return response is not None and not response.is_over and not item.is_complete
-
     # --- responses --------------------------------------------------------------------------------
 
     def begin(self, response: Response) -> None:

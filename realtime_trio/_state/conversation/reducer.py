@@ -24,9 +24,10 @@ delta, so that nobody plays or prints them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 
+from realtime_trio._state.conversation.audible import Audible
 from realtime_trio._state.conversation.audio import Encoding, Retention, Shelf
 from realtime_trio._state.conversation.content import (
     Change,
@@ -44,6 +45,7 @@ from realtime_trio._state.conversation.history import export_items
 from realtime_trio._state.conversation.input_buffer import Committed, InputBuffer
 from realtime_trio._state.conversation.item import ConversationItem, GrowingText, TranscriptSegment
 from realtime_trio._state.conversation.known import KnownItems, drop
+from realtime_trio._state.conversation.messages import SpokenMessages
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,
     AudioDelta,
@@ -58,9 +60,11 @@ from realtime_trio._state.utility_events import (
     TranscriptDelta,
     UtilityEvent,
 )
+from realtime_trio.audio.track import sample_count
 from realtime_trio.events import (
     ContentPart,
     ConversationItemAdded,
+    ConversationItemCreate,
     ConversationItemCreated,
     ConversationItemDeleted,
     ConversationItemDone,
@@ -118,13 +122,25 @@ class Conversation:
             turn loses its beginning here, not on the server.  The default is longer than people
             speak at a stretch, and 14 MB.
 
+        clock: Tells the time in seconds, by which `Interrupted.item` is found.  By default time
+            stands still, and everything that was said is still audible.
+
     Raises:
         LocalProtocolError: The retention is a negative number of seconds.
     """
 
-    def __init__(self, *, retention: Retention = "all", input_capacity_s: float = 300.0) -> None:
+    def __init__(
+        self,
+        *,
+        retention: Retention = "all",
+        input_capacity_s: float = 300.0,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._clock = clock
+        self._audible = Audible()
         self._shelf = Shelf(retention)
         self._input = InputBuffer(round(input_capacity_s * 1000) if self._shelf.keeps else 0)
+        self._messages = SpokenMessages()
         self._interrupts = True
         self._items = KnownItems()
 
@@ -157,7 +173,7 @@ class Conversation:
     def sent(self, event: Event) -> None:
         """Take note of what is sent, in the order in which it is sent.
 
-        Only audio, commits, clears and cancellations matter.
+        Only audio, commits, clears, messages and cancellations matter.
         """
         match event:
             case InputAudioBufferAppend():
@@ -168,6 +184,8 @@ class Conversation:
                 self._input.mark("clear", event.event_id)
             case ResponseCancel():
                 self.cancelled(event.response_id)
+            case ConversationItemCreate() if self._shelf.keeps:
+                self._messages.sent(event)
 
     def cancelled(self, response_id: str | None = None) -> None:
         """Note that a response was cancelled: from now on what arrives of it is dropped.
@@ -240,6 +258,7 @@ class Conversation:
                 return self._on_retrieved(event.item)
             case ErrorEvent():
                 self._input.refused(event)
+                self._messages.refused(event.error.event_id)
             case SessionCreated():
                 return self._on_session_created(event)
             case SessionUpdated():
@@ -259,11 +278,17 @@ class Conversation:
         )
         track = part.track or self._shelf.output_track(item, part)
         if item._is_stopped or part.is_cut:
+            count = sample_count(event.delta, track.encoding)
+            item._dropped_us += count * 1_000_000 // track.rate
             return drop(item, AudioDelta(event.delta, track.encoding))
         audio = self._shelf.append(track, event.delta)
         if audio is None:
             return self._items.tell(item, (), reveal=True)
-        update = ItemUpdated(item=item, delta=AudioDelta(audio, track.encoding))
+        delta = AudioDelta(audio, track.encoding)
+        if item._response is None or not item._response.is_out_of_band:
+            seconds = sample_count(audio, track.encoding) / track.rate
+            self._audible.add(item, seconds, self._clock())
+        update = ItemUpdated(item=item, delta=delta)
         return (update,) if item._is_shown else self._items.reveal(item, update)
 
     def _on_words(
@@ -392,7 +417,7 @@ class Conversation:
                 if item._response is not None or comes_from_server(event.item)
                 else "completed"
             )
-        elif status == "completed" and self._items.is_growing(item):
+        elif status == "completed" and item._is_growing:
             # Some servers announce an answer as completed before they have sent any of it.
             status = "in_progress"
         deltas += self._items.become(item, status)
@@ -438,7 +463,7 @@ class Conversation:
         if item is None:
             return ()
         deltas = merge(item, wire, self._shelf, final=True, retrieved=True)
-        if not self._items.is_growing(item):
+        if not item._is_growing:
             deltas += self._items.become(
                 item, "completed" if is_whole_at_once(wire) else status_of(wire) or "completed"
             )
@@ -455,8 +480,11 @@ class Conversation:
             part.is_wordless = False
             if part.track is not None:
                 part.track.truncate(event.audio_end_ms * part.track.rate // 1000)
+        item._dropped_us = 0
         item._heard_ms = max(0, min(event.audio_end_ms, item.audio_ms))
         item._is_interrupted = True
+        # Who cuts an item has stopped the player, and knows what was heard.
+        self._audible.silence()
         return (ItemTruncated(item=item, audio_end_ms=event.audio_end_ms),)
 
     # --- the user's speech ------------------------------------------------------------------------
@@ -466,13 +494,11 @@ class Conversation:
         if not self._interrupts:
             return ()
         self.cancelled()
-        spoken = next(
-            (item for item in reversed(self.items) if item._role == "assistant" and item.audio_ms),
-            None,
-        )
-        # Somebody has cut it already, so nothing of it can be playing.
-        if spoken is not None and spoken._heard_ms is not None:
-            spoken = None
+        spoken = self._audible.at(self._clock())
+        # The player is told to stop, so whatever comes next is audible from when it comes.
+        self._audible.silence()
+        if spoken is not None and self._items.get(spoken._id) is not spoken:
+            spoken = None  # deleted: there is nothing left that could be cut
         return (Interrupted(item=spoken, audio_start_ms=event.audio_start_ms),)
 
     def _on_committed(self, event: InputAudioBufferCommitted) -> tuple[UtilityEvent, ...]:
@@ -489,9 +515,16 @@ class Conversation:
         return self._items.tell(item, self._attach(item, committed))
 
     def _hear(self, item: ConversationItem) -> list[Change]:
-        """Give a user message its audio, if the server made it without announcing a commit."""
-        heard = self._input.heard(item._id) if item._role == "user" else None
-        return [] if heard is None else self._attach(item, heard)
+        """Give a user message its audio, if it was sent with it or made without a commit."""
+        if item._role != "user":
+            return []
+        changes: list[Change] = []
+        for index, audio in self._messages.take(item._id).items():
+            part = part_of(item, index, "input_audio")
+            if is_silent(part) and self._shelf.append(self._shelf.input_track(part), audio):
+                changes.append(None)
+        heard = self._input.heard(item._id)
+        return changes if heard is None else changes + self._attach(item, heard)
 
     def _attach(self, item: ConversationItem, committed: Committed) -> list[Change]:
         item._is_committed = True

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from realtime_trio.events import Response, ResponseCancel, ResponseCreate
+from realtime_trio.events import (
+    ConversationItemCreate,
+    Response,
+    ResponseCancel,
+    ResponseCreate,
+)
 
 
 @frozen(eq=False)
@@ -18,6 +23,8 @@ class ResponseRequest:
     """What to send, with an event id of its own."""
     is_follow_up: bool = False
     """Whether it was made here, so that the model replies to the outputs of its tools."""
+    about: tuple[ConversationItemCreate, ...] = ()
+    """What the response is about, with event ids: sent right before it, and once."""
 
     @property
     def is_out_of_band(self) -> bool:
@@ -29,7 +36,7 @@ class ResponseRequest:
 class Send:
     """Post this now, before anything else is posted."""
 
-    event: ResponseCreate | ResponseCancel
+    event: ConversationItemCreate | ResponseCreate | ResponseCancel
 
 
 @frozen

@@ -133,6 +133,8 @@ class Turns:
         self._new_id = new_id
         self._is_closed = False
         self._queue: deque[ResponseRequest] = deque()
+        # Those in the queue that were sent once, so that what they are about is there already.
+        self._refused_before: set[ResponseRequest] = set()
         # Creates without an answer: at most one for the conversation, any number out of band.
         self._under_way: list[Asked] = []
         self._active: Run | None = None
@@ -197,6 +199,7 @@ class Turns:
         """
         if request in self._queue:
             self._queue.remove(request)
+            self._refused_before.discard(request)
             return (Withdrawn(request),)
         for asked in self._under_way:
             if asked.request is request:
@@ -377,7 +380,10 @@ class Turns:
     def _hand_out(self, request: ResponseRequest) -> Actions:
         event = mark(request.event)
         self._under_way.append(Asked(request, event, self._rounds.unread))
-        return (Send(event),)
+        # Together: a message that goes ahead of its response is answered by the one before.
+        about = () if request in self._refused_before else request.about
+        self._refused_before.discard(request)
+        return (*(Send(each) for each in about), Send(event))
 
     def _stop(self, run: Run) -> Actions:
         # Without an id, a cancel means the conversation's response, and would hit another one.
@@ -522,6 +528,7 @@ class Turns:
             return (Withdrawn(request),)
         if not request.is_follow_up:
             self._queue.appendleft(request)
+            self._refused_before.add(request)
         return ()
 
     def _refused(self, event_id: str | None) -> Asked | None:
@@ -591,6 +598,7 @@ class Turns:
     def _forget(self) -> None:
         """Forget everything that belongs to one connection."""
         self._under_way.clear()
+        self._refused_before.clear()
         self._active = None
         self._running.clear()
         self._rounds = Rounds()

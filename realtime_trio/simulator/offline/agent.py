@@ -1,8 +1,8 @@
-"""Who answers when there is no script: the contract, and an agent that needs no service.
+"""An agent that needs no service: a small conversation by rules.
 
-Owns `Agent`, `Ears` and `Voice`, behind which anything can be plugged in, and `OfflineAgent`, a
-small conversation by rules.  Refuses to know the protocol: an agent is given a `Turn` and yields
-what to say and to call.
+Owns what it reads in a turn, in which order, and how the instructions change what it says; the
+rules are in `small_talk`, `tool_words` and `argument_words`.  Refuses to know the protocol: an
+agent is given a `Turn` and yields what to say and to call.
 """
 
 from __future__ import annotations
@@ -36,17 +36,20 @@ from realtime_trio.simulator.script.script import Call, Turn
 
 
 class OfflineAgent:
-    """A small honest conversation without any service: deterministic, in English, by rules, and open about being no more than that.
+    """A small conversation without any service: deterministic, in English, and by rules.
 
-    It greets, says what it is, calculates with two numbers, counts, spells, repeats, says thanks
-    and goodbye, and otherwise says what it understood and what it can do.  It calls a function tool
-    when the user's words are those of the tool's name or description, with the arguments it finds
-    in them: words of an enum, on and off, numbers, quoted strings, and names behind a preposition.
-    A required argument that is not there is asked for, and the next thing the user says is taken
-    for the answer.  Outputs of tools are read out, and call no further tool.  `tool_choice` is
-    obeyed: a tool that must be called is called or asked about, whatever the words.
+    It says openly that it is not more than that.
 
-    Of the instructions, and of system messages, it follows these, and ignores everything else: `You
+    It greets, says what it is, calculates with two numbers, counts, spells, repeats, answers thanks
+    and goodbyes, and otherwise says what it understood and what it can do.  It calls a function
+    tool when the user's words are those of the tool's name or description, with the arguments it
+    finds in them: words of an enum, on and off, numbers, quoted strings, and names behind a
+    preposition.  It asks for a required argument that is missing, and takes the next thing the user
+    says for the answer.  It reads out the outputs of tools, and calls no further tool after them.
+    `tool_choice` is obeyed: a tool that must be called is called or asked about, whatever the
+    words.
+
+    Of the instructions, and of system messages, it follows these and ignores everything else: `You
     are called Ada`, `Answer with exactly: "..."`, `Answer in at most 10 words` (or sentences),
     `Begin with "..."` and `End with "..."`.
 
@@ -54,14 +57,14 @@ class OfflineAgent:
     connections.
 
     Args:
-        voice: Speaks the answers where they are to be heard; None leaves that to whoever plays
-            them.
+        voice: Speaks the answers in audio; None leaves that to the synthetic voice.
     """
 
     def __init__(self, voice: Voice | None = None) -> None:
         self._voice = voice
 
-    async def answer(self, turn: Turn) -> AsyncIterator[Piece]:  # noqa: ASYNC900 - opens no scope and no nursery
+    # A generator, since it opens no cancel scope and no nursery that a yield could leave open.
+    async def answer(self, turn: Turn) -> AsyncIterator[Piece]:  # noqa: ASYNC900
         """Answer one turn: one `Say` per sentence, or one `Call`.
 
         Args:
@@ -70,7 +73,7 @@ class OfflineAgent:
         Yields:
             The pieces, with audio if there is a voice and the turn's modality is `audio`.
 
-        Whatever the voice raises comes out here.  Cancel-safe: nothing is kept between turns.
+        What the voice raises comes out here.  Cancel-safe: nothing is kept between turns.
         """
         voice = self._voice if turn.modality == "audio" else None
         for piece in _answer(turn):
@@ -82,17 +85,19 @@ class OfflineAgent:
 
 
 _LONGEST_TEXT: Final = 2_000
-"""Characters of what the user said that are read.  Patterns may take time quadratic in it, and
-nobody says more at once."""
+"""Characters of what the user said that are read.  Patterns may take time quadratic in them, and
+this is more than people say at once."""
 _LONGEST_INSTRUCTIONS: Final = 20_000
 """Characters, likewise."""
 
 
 def _answer(turn: Turn) -> Iterator[Piece]:
     manner = _Manner.of(_instructions(turn))
+    # Before everything else, tools included: somebody wants one answer whatever happens.
     if manner.exactly is not None:
         yield Say(manner.exactly)
         return
+    # An output is read out even if its words would fit another tool: no loops of calls.
     request = None if turn.tool_output is not None else _open_request(turn)
     if request is not None and request.missing is None:
         yield Call(request.tool.name, request.arguments)
@@ -117,16 +122,19 @@ def _words(turn: Turn, request: ToolRequest | None, name: str | None) -> str:
 
 
 def _sentences(text: str) -> list[str]:
-    """Sentences with the space after them; joined they are the text.  A full stop inside a number ends none."""
+    """Sentences with the space after them; joined they are the text.
+
+    A full stop inside a number does not end a sentence.
+    """
     return re.findall(r"\S.*?(?:[.!?…][\"”'’)]*(?:\s+|$)|$)", text, re.DOTALL)
 
 
 # --- tools ----------------------------------------------------------------------------------------
 
 _HISTORY: Final = 20
-"""Items in which an open question may stand; no conversation about one call is longer."""
+"""Items in which an open question may stand: a conversation about one call is not longer."""
 _MOST_TOOLS: Final = 5
-"""Tools that are named when somebody asks."""
+"""Tools that are named when the user asks what it can do."""
 
 
 def _function_tools(turn: Turn) -> list[FunctionTool]:
@@ -143,7 +151,10 @@ def _function_tools(turn: Turn) -> list[FunctionTool]:
 
 
 def _open_request(turn: Turn) -> ToolRequest | None:
-    """What the user wants to have called and is not called yet, told from the conversation alone."""
+    """What the user wants to have called and was not called yet.
+
+    It is told from the conversation alone, by going through its end again at every turn.
+    """
     tools = _function_tools(turn)
     is_required = turn.tool_choice == "required" or isinstance(turn.tool_choice, ToolChoiceFunction)
     request: ToolRequest | None = None
@@ -152,6 +163,7 @@ def _open_request(turn: Turn) -> ToolRequest | None:
             request = None
         elif isinstance(item, UserMessage):
             text = attrs.evolve(turn, items=(item,)).user_text[:_LONGEST_TEXT]
+            # What must be called now was not required when the earlier messages were answered.
             request = _next_request(
                 tools, request, text, is_required=is_required and item is turn.items[-1]
             )
@@ -162,6 +174,7 @@ def _next_request(
     tools: list[FunctionTool], earlier: ToolRequest | None, text: str, *, is_required: bool
 ) -> ToolRequest | None:
     fitting = fitting_rule(text)
+    # "Say the weather is nice" is to be repeated, and not a question for the weather.
     is_talk = fitting is not None and fitting[0].takes_words and not is_required
     newer = (
         None if is_talk else find_request(tools, text, is_required=is_required and earlier is None)
@@ -185,12 +198,15 @@ def _abilities(tools: list[FunctionTool]) -> str:
 # --- outputs of tools -----------------------------------------------------------------------------
 
 _MOST_FACTS: Final = 12
-"""Facts of an output that are read out; more than that nobody remembers."""
+"""Facts of an output that are read out: about as many as a listener can remember."""
 _FAILURES: Final = ("error", "errors", "exception")
 
 
 def _outputs(turn: Turn) -> list[str]:
-    """Everything that functions returned since anything else happened, in order: parallel calls are answered together."""
+    """What functions have returned since anything else happened, in order.
+
+    So the outputs of parallel calls are told together.
+    """
     latest = takewhile(
         lambda item: isinstance(item, FunctionCallOutput | FunctionCall), reversed(turn.items)
     )
@@ -219,7 +235,8 @@ def _parse(output: str) -> object:
     try:
         return parse_json(output)
     except ValueError:
-        return output  # a tool may return plain words
+        # A tool may return plain words.
+        return output
 
 
 def _sentence(opening: str, value: object) -> str:
@@ -239,6 +256,7 @@ def _facts(value: object, name: str = "") -> Iterator[str]:
         case list():
             for element in value:
                 yield from _facts(element, name)
+        # Before the rest, since a bool would be told as a number is.
         case True | False:
             yield f"{name} {'yes' if value else 'no'}".strip()
         case None | "":
@@ -252,7 +270,8 @@ def _facts(value: object, name: str = "") -> Iterator[str]:
 _QUOTE: Final = r"[\"“«](?P<{0}>[^\"”»]+)[\"”»]"
 _TOLD: Final = r"(?:" + _QUOTE.format("quoted") + r"|(?P<bare>[^\"“«.\n]+[^\s\"“«.\n]))"
 _NAME: Final = re.compile(
-    r"\b(?i:you are (?:called|named)|you['’]re (?:called|named)|your name is|call yourself|you are|you['’]re) "
+    r"\b(?i:you are (?:called|named)|you['’]re (?:called|named)|your name is|call yourself"
+    r"|you are|you['’]re) "
     r"[\"“]?(?P<name>[A-Z][\w-]+(?: [A-Z][\w-]+)*)"
 )
 _EXACTLY: Final = re.compile(
@@ -267,7 +286,8 @@ _BEGIN: Final = re.compile(
     re.IGNORECASE,
 )
 _LIMIT: Final = re.compile(
-    rf"\b(?:at most|no more than|not more than|a maximum of|maximum|up to|in|within|only) (?P<number>{NUMBER}) (?P<unit>word|sentence)s?\b",
+    r"\b(?:at most|no more than|not more than|a maximum of|maximum|up to|in|within|only) "
+    rf"(?P<number>{NUMBER}) (?P<unit>word|sentence)s?\b",
     re.IGNORECASE,
 )
 
@@ -317,7 +337,10 @@ class _Manner:
         )
 
     def apply(self, text: str) -> str:
-        """Shorten the text and put what it must begin and end with around it, which counts as words, too."""
+        """Shorten the text, and put around it what it must begin and end with.
+
+        The words of the beginning and the ending count, too.
+        """
         around = [part for part in (self.beginning, self.ending) if part]
         words = "".join(_sentences(text)[: self.most_sentences]).split(" ")
         if self.most_words is not None:

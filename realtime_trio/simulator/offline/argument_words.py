@@ -1,7 +1,7 @@
 """Arguments of a function tool, cut out of what the user said.
 
 Owns the heuristics of where people put values: behind a preposition, in quotes, as a number, as one
-of a few words.  Refuses to know which tool it is for.
+of a few words.  Refuses to know which tool they are for.
 
 Theory of operation.  What can be told best is searched first: one of a few words, yes or no, a
 number, and at last strings, which are quoted, stand behind a preposition or begin with a capital
@@ -77,9 +77,8 @@ def property_of(schema: JsonObject, name: str) -> JsonObject:
 
 def _resolve(schema: JsonObject, root: JsonObject) -> JsonObject:
     """Follow references, and take the first branch of a choice that is not null."""
-    for _ in range(
-        4
-    ):  # deep enough for schemas that people write, and an end for those that run in circles
+    # Deep enough for schemas that people write, and an end for those that run in circles.
+    for _ in range(4):
         reference = schema.get("$ref")
         branches = [
             branch
@@ -87,6 +86,7 @@ def _resolve(schema: JsonObject, root: JsonObject) -> JsonObject:
             for branch in map(mapping, _list(schema.get(key)))
         ]
         if isinstance(reference, str):
+            # `#/$defs/Name`, as generators of schemas write it; other references come to nothing.
             schema = mapping(
                 mapping(root.get(reference.split("/")[1] if "/" in reference else "")).get(
                     reference.split("/")[-1]
@@ -121,13 +121,17 @@ def options_of(schema: JsonObject) -> list[object]:
 # --- values in words ------------------------------------------------------------------------------
 
 _PREPOSITIONS: Final = "in at on to into from for of near with by about named called"
-_PHRASE_ENDS: Final = "and or but then please now today tonight tomorrow is are be me you it him her us them that this what saying"
+_PHRASE_ENDS: Final = (
+    "and or but then please now today tonight tomorrow is are be me you it him her us them that "
+    "this what saying"
+)
 _STOPPER: Final = rf"(?:{'|'.join((_PREPOSITIONS + ' ' + _PHRASE_ENDS).split())})\b"
 _PHRASE: Final = rf"((?!{_STOPPER})[\w'’&-]+(?:\s+(?!{_STOPPER})[\w'’&-]+)*)"
 _QUOTED: Final = re.compile(r"[\"“«]([^\"”»]+)[\"”»]|(?<!\w)['‘]([^'’]+)['’](?!\w)")
 _PROPER: Final = re.compile(r"(?<![.!?|] )(?<!^)\b([A-Z][\w'’-]+(?: [A-Z][\w'’-]+)*)")
 _WHEN: Final = re.compile(
-    r"\b(\d{4}-\d\d-\d\d|\d{1,2}:\d\d(?: ?[ap]\.?m\b)?|\d{1,2} ?[ap]m|today|tonight|tomorrow|yesterday|noon|midnight"
+    r"\b(\d{4}-\d\d-\d\d|\d{1,2}:\d\d(?: ?[ap]\.?m\b)?|\d{1,2} ?[ap]m"
+    r"|today|tonight|tomorrow|yesterday|noon|midnight"
     r"|(?:next |this )?(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|week|month))\b",
     re.IGNORECASE,
 )
@@ -137,7 +141,8 @@ _FALSE: Final = re.compile(r"\b(?:off|no|not|false|disabled?|without)\b", re.IGN
 
 def _after(prepositions: str) -> re.Pattern[str]:
     return re.compile(
-        rf"\b(?:{'|'.join(prepositions.split())})\s+(?:(?:the|an?|my|your)\s+)?(?!{NUMBER}){_PHRASE}",
+        rf"\b(?:{'|'.join(prepositions.split())})\s+"
+        rf"(?:(?:the|an?|my|your)\s+)?(?!{NUMBER}){_PHRASE}",
         re.IGNORECASE,
     )
 
@@ -178,7 +183,7 @@ class Search:
     """Words of the tool's name: they say what to call, not with what."""
 
     def find(self, name: str, schema: JsonObject) -> object:
-        """The value of one argument, which is then gone; None if there is none."""
+        """The value of one argument, which is then cut out; None if nothing was found."""
         match kind_of(schema):
             case "choice":
                 return self._choice(options_of(schema))
@@ -204,6 +209,7 @@ class Search:
         """The text of the group that took part."""
         group = found.lastindex or 0
         start, end = found.span(group)
+        # A mark stays, so that no phrase reaches over the gap; the patterns know it.
         self._rest = f"{self._rest[:start]}|{self._rest[end:]}"
         return found[group]
 
@@ -230,10 +236,12 @@ class Search:
         return option
 
     def _boolean(self, name: str) -> bool | None:
+        # No before yes: "do not turn it on" has both.
         for pattern, value in ((_FALSE, False), (_TRUE, True)):
             if found := pattern.search(self._rest):
                 self._cut(found)
                 return value
+        # "With breakfast" sets `breakfast`.
         words = set(words_of(name))
         return True if words and words <= set(words_of(self._rest)) else None
 
@@ -256,6 +264,7 @@ class Search:
         patterns = next((patterns for names, patterns in _STRINGS if names & words), _ANY_STRING)
         for pattern in (_QUOTED, *patterns):
             for found in pattern.finditer(self._rest):
+                # A capital letter alone makes neither the tool's own words nor "I" a value.
                 if not set(words_of(found[found.lastindex or 0])) <= {*self._own, "i"}:
                     return self._cut(found).strip()
         return None
@@ -266,10 +275,14 @@ def _numbers(text: str) -> Iterable[re.Match[str]]:
 
 
 def fill(schema: JsonObject, search: Search, known: JsonObject) -> JsonObject:
-    """Every argument that can be found, in the order of the schema; what is optional and not mentioned is left out."""
+    """Every argument that can be found, in the order of the schema.
+
+    What is optional and not mentioned is left out.
+    """
     required = required_of(schema)
     names = list(dict.fromkeys([*mapping(schema.get("properties")), *required]))
     found = dict(known)
+    # Searched in another order than returned: see the module's theory of operation.
     for name in sorted(
         names,
         key=lambda name: (_ORDER.index(kind_of(property_of(schema, name))), name not in required),

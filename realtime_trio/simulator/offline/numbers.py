@@ -1,4 +1,4 @@
-"""Numbers as people say and write them: "12.5", "1,000", "twenty-one", "a hundred and five", "minus three".
+"""Numbers as people say and write them: "12.5", "1,000", "twenty-one", "minus three".
 
 A pattern that finds them and a function that reads what it found; nothing else.
 """
@@ -31,12 +31,16 @@ def _any(words: str | dict[str, int]) -> str:
 
 
 _UNIT: Final = _any(_UNITS)
+# Longer forms stand before shorter ones: of two alternatives that fit, the first is taken.
 _BELOW_100: Final = f"(?:{_any(_TENS)}(?:[ -]{_UNIT})?|{_any(_TEENS)}|{_UNIT}|zero)"
 _BELOW_1000: Final = f"(?:(?:{_UNIT}|a) hundred(?: (?:and )?{_BELOW_100})?|{_BELOW_100})"
 _BELOW_MILLION: Final = (
     f"(?:(?:{_BELOW_1000}|a) thousand(?: (?:and )?{_BELOW_1000})?|{_BELOW_1000})"
 )
-_WORDS: Final = f"(?:(?:{_BELOW_1000}|a) million(?: (?:and )?{_BELOW_MILLION})?|{_BELOW_MILLION})(?: point(?: (?:{_UNIT}|zero|oh))+)?"
+_WORDS: Final = (
+    f"(?:(?:{_BELOW_1000}|a) million(?: (?:and )?{_BELOW_MILLION})?|{_BELOW_MILLION})"
+    f"(?: point(?: (?:{_UNIT}|zero|oh))+)?"
+)
 
 NUMBER: Final = (
     rf"(?:(?<![\w.])-|\bminus )?(?:(?<![\w.])\d+(?:,\d{{3}})*(?:\.\d+)?(?![\d])|\b{_WORDS}\b)"
@@ -45,7 +49,7 @@ NUMBER: Final = (
 
 
 def read_number(text: str) -> Fraction:
-    """The value of what `NUMBER` matched, exactly; any other text raises whatever it raises."""
+    """The exact value of what `NUMBER` matched; for any other text there is no promise."""
     words = re.split(r"[ -]", re.sub(r"^(?:-|minus )", "", text.lower()))
     value = _read_digits(words[0]) if words[0][0].isdigit() else _read_words(words)
     return -value if re.match(r"-|minus ", text, re.IGNORECASE) else value
@@ -65,6 +69,7 @@ def _read_words(words: list[str]) -> Fraction:
             total, group = total + group * _SCALES[word], 0
         elif word != "and":
             group += _VALUES[word]
+    # Behind the point every word is one digit: "point one oh five".
     digits = "".join(str(_VALUES[word]) for word in decimals.split())
     return Fraction(f"{total + group}.{digits or 0}")
 

@@ -1,6 +1,6 @@
 """What the offline agent can talk about by itself: one table of patterns and answers.
 
-Owns the rules and their words; refuses to know about tools, instructions and audio.  Every answer
+Owns the rules and their words.  Refuses to know about tools, instructions and audio.  Every answer
 is a function of what was said.
 """
 
@@ -16,7 +16,7 @@ from attrs import frozen
 from realtime_trio.simulator.offline.numbers import NUMBER, read_number, write_number
 
 _LONGEST_COUNT: Final = 50
-"""Numbers; nobody listens to more."""
+"""Numbers: about a minute when they are spoken."""
 
 
 @frozen(kw_only=True)
@@ -24,7 +24,7 @@ class Speaker:
     """Who answers."""
 
     name: str | None = None
-    """What it is called, if anybody said so."""
+    """What it is called, if the instructions say so."""
     abilities: str = ""
     """What it can do with the tools on offer, as the end of a sentence."""
 
@@ -41,7 +41,7 @@ _Match = re.Match[str]
 
 @frozen
 class Rule:
-    """An answer to whatever fits a pattern."""
+    """An answer to what fits a pattern."""
 
     pattern: re.Pattern[str]
     """Searched for in the whole of what was said."""
@@ -88,7 +88,8 @@ def _calculate(found: _Match, _: Speaker) -> str:
     left, right = read_number(found["left"]), read_number(found["right"])
     if operator == "divided by" and right == 0:
         return "Nothing can be divided by zero."
-    return f"{write_number(left)} {operator} {write_number(right)} is {write_number(_OPERATORS[operator](left, right))}."
+    result = _OPERATORS[operator](left, right)
+    return f"{write_number(left)} {operator} {write_number(right)} is {write_number(result)}."
 
 
 def _count(found: _Match, _: Speaker) -> str:
@@ -110,7 +111,10 @@ def _spell(found: _Match, _: Speaker) -> str:
 
 
 def _name_itself(_: _Match, speaker: Speaker) -> str:
-    return f"{speaker.introduction}, not a language model: I follow a few rules and hear words, not meaning."
+    return (
+        f"{speaker.introduction}, not a language model: "
+        "I follow a few rules and hear words, not meaning."
+    )
 
 
 def _help(_: _Match, speaker: Speaker) -> str:
@@ -129,26 +133,32 @@ def greeting(speaker: Speaker) -> str:
 # The first that fits answers: what is special stands before what is general.
 RULES: Final = (
     _rule(
-        r"\b(?:answer|reply|respond|say)\b[^.\"“]{0,80}?\bexactly\b[^\"“:]{0,40}:?\s*(?P<words>\S.*)",
+        r"\b(?:answer|reply|respond|say)\b[^.\"“]{0,80}?"
+        r"\bexactly\b[^\"“:]{0,40}:?\s*(?P<words>\S.*)",
         _repeat,
         takes_words=True,
     ),
     _rule(
-        r"^(?:(?:can|could) you |please |now )*(?:say|repeat(?: after me)?)(?: the words?)?\b[,: ]+(?P<words>\S.*)",
+        r"^(?:(?:can|could) you |please |now )*"
+        r"(?:say|repeat(?: after me)?)(?: the words?)?\b[,: ]+(?P<words>\S.*)",
         _repeat,
         takes_words=True,
     ),
     _rule(
-        r"\b(?:spell|how do you (?:spell|write))\b[,: ]+(?:the (?:word|name) )?[\"“'‘]?(?P<words>[^\W_]+)[\"”'’]?[.?!]?$",
+        r"\b(?:spell|how do you (?:spell|write))\b[,: ]+(?:the (?:word|name) )?"
+        r"[\"“'‘]?(?P<words>[^\W_]+)[\"”'’]?[.?!]?$",
         _spell,
         takes_words=True,
     ),
     _rule(
-        rf"\bcount (?:(?:up|down) )?(?:from (?P<first>{NUMBER}) )?(?:up |down )?to (?P<last>{NUMBER})",
+        rf"\bcount (?:(?:up|down) )?(?:from (?P<first>{NUMBER}) )?"
+        rf"(?:up |down )?to (?P<last>{NUMBER})",
         _count,
     ),
     _rule(
-        rf"(?P<left>{NUMBER}) ?(?P<operator>plus|minus|less|times|x|multiplied by|divided by|over|[-+*/×÷−]) ?(?P<right>{NUMBER})",
+        rf"(?P<left>{NUMBER}) ?"
+        r"(?P<operator>plus|minus|less|times|x|multiplied by|divided by|over|[-+*/×÷−])"
+        rf" ?(?P<right>{NUMBER})",
         _calculate,
     ),
     _rule(
@@ -159,12 +169,14 @@ RULES: Final = (
         rf"\b(?P<operator>divide|multiply) (?P<left>{NUMBER}) by (?P<right>{NUMBER})", _calculate
     ),
     _rule(rf"\b(?P<operator>subtract) (?P<right>{NUMBER}) from (?P<left>{NUMBER})", _calculate),
+    # The answer may not depend on anything but what was said.
     _rule(
         r"\b(?:what|which) (?:time|day|date)\b|\b(?:the|today['’]s) (?:time|date)\b",
         lambda *_: "I have no clock, so I cannot tell.",
     ),
     _rule(
-        r"\b(?:who|what) are you\b|\byour name\b|\bare you (?:an? )?(?:ai|bot|robot|human|person|real|machine|simulator)\b",
+        r"\b(?:who|what) are you\b|\byour name\b"
+        r"|\bare you (?:an? )?(?:ai|bot|robot|human|person|real|machine|simulator)\b",
         _name_itself,
     ),
     _rule(r"\bwhat can (?:you|i)\b|\bhelp\b|\bwhat do you do\b", _help),
@@ -172,6 +184,7 @@ RULES: Final = (
         r"\bhow are you\b|\bhow do you do\b",
         lambda *_: "I am a program, so always the same. Thank you for asking.",
     ),
+    # Before thanks alone, since who takes leave usually says thanks first.
     _rule(
         r"\bthank(?:s| you)\b.*\b(?:bye|goodbye)\b|\b(?:good ?bye|bye|see you|good night)\b",
         lambda *_: "Goodbye!",
@@ -194,4 +207,7 @@ def talk(text: str, speaker: Speaker) -> str:
     if fitting is not None:
         rule, found = fitting
         return rule.answer(found, speaker)
-    return f"I understood: “{text}”. {speaker.introduction} and have no answer to that. I can {speaker.abilities}."
+    return (
+        f"I understood: “{text}”. {speaker.introduction} and have no answer to that. "
+        f"I can {speaker.abilities}."
+    )

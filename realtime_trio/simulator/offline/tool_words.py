@@ -1,6 +1,6 @@
 """From a user's words to the call of a function tool: which one is meant, and with which arguments.
 
-Owns the heuristics, and they are no more than that: words that the request shares with a tool's
+Owns the heuristics, and they are not more than that: words that the request shares with a tool's
 name and description, and values that stand in the request where people put them.  Refuses to know
 who calls, and what becomes of the call.
 
@@ -43,20 +43,24 @@ _DESCRIPTION_WEIGHT: Final = 0.5
 _MAX_DESCRIPTION: Final = 4.0
 """So that a long description does not win by its length."""
 
+# The single letters and "don" are what the pattern for words leaves of "it's", "don't", "we'll".
 _STOP: Final = frozenset(
     re.findall(
         r"\w+",
-        """a an the this that these those some any all each every and or but not no if then than so as at by for from in into of off on
-        onto to with without about over under up down out near is are was were be been being am do does did done has have had can could may
-        might must shall should will would i me my you your he his she her it its we us our they them their what which who whom whose when
-        where why how please tell function tool user given return current currently get fetch use call want need like let one now right
-        just hey hello s t m re ll ve d don""",
+        """a an the this that these those some any all each every and or but not no if then than so
+        as at by for from in into of off on onto to with without about over under up down out near is
+        are was were be been being am do does did done has have had can could may might must shall
+        should will would i me my you your he his she her it its we us our they them their what
+        which who whom whose when where why how please tell function tool user given return current
+        currently get fetch use call want need like let one now right just hey hello s t m re ll ve
+        d don""",
     )
 )
 _WEAK: Final = frozenset(
     re.findall(
         r"\w+",
-        "find make set show start stop turn switch put take give send check look search open create add new say on off",
+        "find make set show start stop turn switch put take give send check look search open "
+        "create add new say on off",
     )
 )
 """Verbs, and particles of verbs, that say little about what is meant."""
@@ -73,6 +77,7 @@ def _weigh(words: Iterable[str]) -> float:
 
 def _score(tool: FunctionTool, said: set[str]) -> tuple[float, float]:
     """How much a tool is meant; of two alike, how much of its name was said."""
+    # A name such as `get_it` has nothing but little words; then they have to do.
     name = _content(words_of(tool.name)) or set(words_of(tool.name))
     description = _content(words_of(tool.description or "")) - name
     named = _weigh(name & said)
@@ -96,7 +101,10 @@ class ToolRequest:
 
     @property
     def missing(self) -> str | None:
-        """Name of the first required argument that nothing was found for; None if the tool can be called."""
+        """Name of the first required argument that nothing was found for.
+
+        None if the tool can be called.
+        """
         return next(
             (name for name in required_of(_schema_of(self.tool)) if name not in self.arguments),
             None,
@@ -109,12 +117,11 @@ class ToolRequest:
         return None if name is None else _ask(name, property_of(_schema_of(self.tool), name))
 
     def answered(self, text: str, *, is_name: bool) -> ToolRequest | None:
-        """The request after the user's answer to `question`; None if that was no answer.
+        """The request after the user's answer to `question`; None if that was not an answer.
 
         Args:
             text: What the user said.
-            is_name: Whether a text in which nothing is found may be, as a whole, what was asked
-                for.
+            is_name: Whether the whole text may be what was asked for if nothing is found in it.
         """
         name = self.missing
         assert name is not None, "only an incomplete request asks"
@@ -147,7 +154,10 @@ class ToolRequest:
 def find_request(
     tools: Iterable[FunctionTool], text: str, *, is_required: bool = False
 ) -> ToolRequest | None:
-    """The tool that a user's words ask for, if any, with the arguments that are in them; the likeliest one if there must be one."""
+    """The tool that a user's words ask for, with the arguments that are in them, or None.
+
+    If one is required it is the likeliest, however unlikely that is.
+    """
     if _REFUSAL.search(text) and not is_required:
         return None
     said = set(words_of(text))
@@ -165,7 +175,8 @@ def _schema_of(tool: FunctionTool) -> JsonObject:
 # --- questions and answers ------------------------------------------------------------------------
 
 _LEAD: Final = re.compile(
-    r"^(?:(?:it(?:['’]s| is)|in|at|for|to|from|on|the|please|use|make it|say|i (?:want|need|choose|would like))\b[\s,:]*)+",
+    r"^(?:(?:it(?:['’]s| is)|in|at|for|to|from|on|the|please|use|make it|say"
+    r"|i (?:want|need|choose|would like))\b[\s,:]*)+",
     re.IGNORECASE,
 )
 _QUESTION: Final = re.compile(

@@ -2,7 +2,7 @@
 
 Owns the two syntaxes and the form of the errors, and nothing of what may be said in a file.  Both
 syntaxes have the same values: YAML is read as JSON with another punctuation, so that `on` is a word
-and `12:30` no number.  That is YAML 1.2, where PyYAML by itself takes 1.1.
+and `12:30` a text.  That is YAML 1.2, where PyYAML by itself takes 1.1.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def read_document(file: Path) -> object:
     """What a file says: mappings, lists, texts, numbers, true, false and null.  Blocks.
 
     Raises:
-        ScriptFileError: It cannot be read, or is no YAML or JSON; or it is YAML and PyYAML is not
-            installed.
+        ScriptFileError: It cannot be read, or is neither YAML nor JSON; or it is YAML and PyYAML is
+            not installed.
     """
     read = _SYNTAXES.get(file.suffix.lower())
     if read is None:
@@ -51,6 +51,7 @@ def read_document(file: Path) -> object:
             f"a script is a file whose name ends in {', '.join(_SYNTAXES)}", file=str(file)
         )
     try:
+        # Some editors on Windows begin a file with a byte order mark.
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ScriptFileError(f"cannot be read: {error.strerror}", file=str(file)) from None
@@ -73,16 +74,16 @@ def _read_json(text: str, file: str) -> object:
             members[key] = value
         return members
 
+    # Not `parse_json`, which has no such hook: a key that stands twice is a mistake of the writer,
+    # and one of its values would silently win.
     try:
         document: object = json.loads(text, object_pairs_hook=distinct)
     except json.JSONDecodeError as error:
         raise ScriptFileError(
             f"not JSON: {error.msg}", where=f"line {error.lineno}, column {error.colno}", file=file
         ) from None
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # a number of thousands of digits, thousands of brackets
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, or thousands of brackets.
         raise ScriptFileError(f"not readable: {error}", file=file) from None
     return document
 
@@ -108,13 +109,17 @@ def _read_yaml(text: str, file: str) -> object:
         ) from None
 
     class Loader(yaml.SafeLoader):
-        yaml_implicit_resolvers = {}  # noqa: RUF012 - that is where PyYAML keeps them; its own take `on` for true
+        # Emptied, because the resolvers of PyYAML are those of YAML 1.1, which take `on` for true.
+        # Class attributes, because that is where PyYAML keeps them.
+        yaml_implicit_resolvers = {}  # noqa: RUF012
         yaml_constructors = {  # noqa: RUF012
             f"{_TAG}seq": yaml.SafeLoader.construct_yaml_seq,
             f"{_TAG}map": yaml.SafeLoader.construct_yaml_map,
             None: yaml.SafeLoader.construct_undefined,
         }
 
+        # Here and not where the mapping is made of the node, since merging with `<<` may give a key
+        # twice by right.
         def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
             node = super().compose_mapping_node(anchor)
             assert isinstance(node, yaml.MappingNode)
@@ -138,6 +143,7 @@ def _read_yaml(text: str, file: str) -> object:
 
         def construct_literal(self, node: yaml.ScalarNode) -> object:
             written = self.construct_scalar(node)
+            # What `_LITERALS` lets through is JSON, apart from the two other ways to write null.
             try:
                 return json.loads(written) if written not in ("", "~") else None
             except ValueError as error:
@@ -160,12 +166,8 @@ def _read_yaml(text: str, file: str) -> object:
             where=f"line {mark.line + 1}, column {mark.column + 1}",
             file=file,
         ) from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        OverflowError,
-        RecursionError,
-    ) as error:  # a control character, or what PyYAML does not expect
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        # A control character, or something that PyYAML does not expect.
         raise ScriptFileError(f"not readable: {error}", file=file) from None
     return document
 
@@ -180,7 +182,7 @@ _SYNTAXES: Final[Mapping[str, Callable[[str, str], object]]] = {
 
 
 @frozen
-class Place:
+class FilePlace:
     """Where in which file a value stands."""
 
     file: str
@@ -190,11 +192,11 @@ class Place:
     path: str = ""
     """The way to the value from the top."""
 
-    def member(self, key: str) -> Place:
+    def member(self, key: str) -> FilePlace:
         """The place of a member of the mapping that stands here."""
         return evolve(self, path=f"{self.path}.{key}" if self.path else key)
 
-    def element(self, index: int) -> Place:
+    def element(self, index: int) -> FilePlace:
         """The place of an element of the list that stands here."""
         return evolve(self, path=f"{self.path}[{index}]")
 
@@ -207,7 +209,7 @@ class Place:
         return self.error(f"expected {expected}, got {described(value)}")
 
     def unknown(self, name: object, allowed: Iterable[str]) -> ScriptFileError:
-        """What to raise about a word that is none of those that may stand here."""
+        """What to raise about a word that may not stand here."""
         names = list(allowed)
         similar = difflib.get_close_matches(str(name), names, n=1)
         guess = f"did you mean {similar[0]}? " if similar else ""
@@ -221,6 +223,7 @@ def described(value: object) -> str:
     match value:
         case None:
             return "null"
+        # Before the numbers, since a bool is an int.
         case bool():
             return "true" if value else "false"
         case int() | float():

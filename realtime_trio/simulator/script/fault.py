@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, as values: faults that strike when a certain event is about to be sent.
+"""What goes wrong on purpose, as values: faults that strike when an event is about to be sent.
 
 Owns what there is to go wrong and when; the transport that does it is `serving.faults`.
 """
@@ -10,11 +10,7 @@ from typing import Final, Literal
 
 from attrs import field, frozen
 
-from realtime_trio._transport.contract import (
-    GOING_AWAY,
-    Close,
-    check_close_code,
-)
+from realtime_trio._transport.contract import GOING_AWAY, Close, check_close_code
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import ErrorDetail
 
@@ -31,11 +27,12 @@ FaultKind = Literal[
 ]
 """What a fault does; the constructors of `Fault` say more."""
 Corruption = Literal["cut", "garbage", "payload", "audio"]
-"""How a message is spoilt: `cut` in the middle, `garbage` that is no JSON, a `payload` whose fields
-have the wrong types, or `audio` that is no base64."""
+"""How a message is spoilt: `cut` in the middle, `garbage` that is not JSON, a `payload` whose
+fields have the wrong types, or `audio` that is not base64."""
 
 
 def _at_least_once(_: object, attribute: object, value: float) -> None:
+    # Not `value < 1`, which would let NaN pass.
     if not value >= 1:
         raise LocalProtocolError(
             f"a fault strikes at the first event or later, and at least once, not {value}"
@@ -56,9 +53,9 @@ class Fault:
     on: str | None = None
     """Type of the event, or its beginning."""
     nth: int = field(default=1, validator=_at_least_once)
-    """At which of them for the first time."""
+    """At which of these events it strikes for the first time, counted from 1."""
     times: float = field(default=1, validator=_at_least_once)
-    """How often; `math.inf` for ever after."""
+    """How often it strikes; `math.inf` for every event from the `nth` on."""
     seconds: float = 0.0
     """How long a `delay` or `stall` takes."""
     characters_per_second: float = math.inf
@@ -74,12 +71,15 @@ class Fault:
 
     @classmethod
     def drop(cls, on: str | None = None, *, nth: int = 1) -> Fault:
-        """Drop the connection without a close frame, as a phone that loses its network."""
+        """Drop the connection without a close frame, like a phone that loses its network."""
         return cls(kind="drop", on=on, nth=nth)
 
     @classmethod
     def reset(cls, on: str | None = None, *, nth: int = 1) -> Fault:
-        """Reset the connection (TCP RST), as a proxy that crashes; in memory the same as `drop`."""
+        """Reset the connection (TCP RST), like a proxy that crashes.
+
+        In memory this is the same as `drop`.
+        """
         return cls(kind="reset", on=on, nth=nth)
 
     @classmethod
@@ -94,7 +94,10 @@ class Fault:
 
     @classmethod
     def expiry(cls, on: str | None = None, *, nth: int = 1) -> Fault:
-        """End the session as the service does after an hour: an error `session_expired`, then 1001."""
+        """End the session as the service does after an hour.
+
+        That is an error `session_expired`, and then a close with 1001.
+        """
         error = ErrorDetail(
             type="invalid_request_error",
             code="session_expired",
@@ -106,22 +109,30 @@ class Fault:
 
     @classmethod
     def stall(cls, seconds: float = math.inf, *, on: str | None = None, nth: int = 1) -> Fault:
-        """Say nothing for a while, or ever again; the client is still read, but nothing is obeyed."""
+        """Say nothing for a while, or never again.
+
+        What the client sends meanwhile is still read, but not acted upon.
+        """
         return cls(kind="stall", on=on, nth=nth, seconds=seconds)
 
     @classmethod
     def delay(
         cls, seconds: float, *, on: str | None = None, nth: int = 1, times: float = 1
     ) -> Fault:
-        """Send the event, and so everything after it, this much later."""
+        """Send the event, and so everything after it, this many seconds later."""
         return cls(kind="delay", on=on, nth=nth, times=times, seconds=seconds)
 
     @classmethod
     def slow(cls, characters_per_second: float, *, on: str | None = None, nth: int = 1) -> Fault:
-        """From this event on the line carries only so much."""
+        """Limit what the line carries, from this event on.
+
+        Raises:
+            LocalProtocolError: `characters_per_second` is not greater than 0.
+        """
         if not characters_per_second > 0:
             raise LocalProtocolError(
-                f"a slow line still carries more than 0 characters a second, not {characters_per_second}"
+                "a slow line still carries more than 0 characters a second, "
+                f"not {characters_per_second}"
             )
         return cls(
             kind="slow", on=on, nth=nth, times=math.inf, characters_per_second=characters_per_second
@@ -144,11 +155,12 @@ class Fault:
         """Send the event after so many later ones, where the protocol leaves its place open.
 
         Raises:
-            LocalProtocolError: It does not: see `MOVABLE`.
+            LocalProtocolError: The protocol fixes the place of these events: see `MOVABLE`.
         """
         if not on.startswith(MOVABLE):
             raise LocalProtocolError(
-                f"{on!r} has its place in the order of events; what may come late begins with {', '.join(MOVABLE)}"
+                f"{on!r} has its place in the order of events; what may come late begins with "
+                f"{', '.join(MOVABLE)}"
             )
         return cls(kind="reorder", on=on, nth=nth, times=times, behind=behind)
 

@@ -33,6 +33,8 @@ from realtime_trio.simulator.script.reply import Call, Failure, HostedCall, Mess
 def replies_in(events: Sequence[Event]) -> list[Reply]:
     """Every response as a reply, in the order in which they ended."""
     spoken = _speech_in(events)
+    # By what was called and not by id: a call that was approved ends in another item than the one
+    # that asked for the approval.
     outcomes = {
         call.name + call.arguments: call
         for call in _items_in(events)
@@ -46,7 +48,10 @@ def replies_in(events: Sequence[Event]) -> list[Reply]:
 
 
 def transcripts_in(events: Sequence[Event]) -> list[str | None]:
-    """What was understood of each committed piece of audio, as far as anybody tried; None where that failed."""
+    """What was understood of each committed piece of audio, in the order of the commits.
+
+    None stands for a transcription that failed.  Audio that was not transcribed is left out.
+    """
     heard: dict[str, str | None] = {}
     for event in events:
         match event:
@@ -58,6 +63,8 @@ def transcripts_in(events: Sequence[Event]) -> list[str | None]:
                 heard[item_id] = None
             case _:
                 pass
+    # In the order of the commits, which is the order a script needs; transcripts may overtake each
+    # other.
     return [
         heard[event.item_id]
         for event in events
@@ -100,6 +107,7 @@ def _speech_in(events: Iterable[Event]) -> dict[str, AudioData]:
                     else encoding
                 )
             case ResponseOutputAudioDelta(item_id=item_id, delta=delta):
+                # The encoding at that time: a session may change it between two responses.
                 pieces.setdefault(item_id, []).append(delta.data)
                 encodings[item_id] = encoding
             case _:
@@ -138,6 +146,7 @@ def _output(
 ) -> Output | None:
     match item:
         case AssistantMessage(content=parts):
+            # Joined, since a reply says a message in one part.
             words = (
                 part.text if isinstance(part, OutputText) else part.transcript
                 for part in parts

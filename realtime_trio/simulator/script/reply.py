@@ -1,6 +1,7 @@
-"""One reply of the simulated model: what it says and calls, how it ends, how fast it comes, and what it has before it.
+"""One reply of the simulated model: what it says and calls, how it ends, and how fast it comes.
 
-Owns the words and nothing of the protocol.  Everything here is a value.
+Owns the words, and the turn that the model has before it; nothing of the protocol.  Everything here
+is a value.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from realtime_trio.events import (
 
 
 def check_delay(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    """Refuse what is no number of seconds."""
+    """Refuse what is not a number of seconds."""
+    # NaN fails both comparisons, and is refused too.
     if not 0 <= value < math.inf:
         raise LocalProtocolError(
             f"{attribute.name} is {value}; it must be a number of seconds, 0 or more"
@@ -49,21 +51,23 @@ class Pacing:
     """Deltas per second of written text, of a call's arguments, and of the transcript of what the
     user said."""
     audio_speed: float = field(default=math.inf)
-    """How many seconds of speech come in a second; a transcript keeps a little ahead of its speech."""
+    """How many seconds of speech come in a second.  A transcript keeps a little ahead of its
+    speech."""
 
     @tokens_per_second.validator
     @audio_speed.validator
     def _check_speed(self, attribute: attrs.Attribute[float], value: float) -> None:
         if not value > 0:
             raise LocalProtocolError(
-                f"{attribute.name} is {value}; it must be greater than 0, and is infinite by default"
+                f"{attribute.name} is {value}; "
+                "it must be greater than 0, and is infinite by default"
             )
 
 
 INSTANT = Pacing()
 """Everything at once."""
 LIFELIKE = Pacing(time_to_first_event=0.35, tokens_per_second=40.0, audio_speed=4.0)
-"""About as the service does it: a short wait, then speech several times faster than it is played."""
+"""About as the service does it: a short wait, then speech several times faster than real time."""
 
 
 @frozen(kw_only=True)
@@ -80,11 +84,11 @@ class Turn:
     tools: tuple[Tool, ...] = ()
     """The tools on offer."""
     tool_choice: ToolChoice = "auto"
-    """Whether tools may, must or must not be called, or which one must.  Nobody checks that the
+    """Whether tools may, must or must not be called, or which one must.  It is not checked that the
     answer keeps to it."""
     max_output_tokens: int | None = None
-    """After how many tokens the answer is cut off, None for never.  Those of speech count, too: 20
-    a second."""
+    """After how many tokens the answer is cut off, None for never.  Speech counts 20 tokens a
+    second."""
     metadata: JsonObject | None = None
     """The metadata of the request."""
     heard_seconds: float = 0.0
@@ -138,8 +142,8 @@ class Message:
     text: str
     """The words."""
     audio: AudioData | None = field(default=None, converter=_to_optional_audio, kw_only=True)
-    """How they are spoken: samples at 24 kHz.  None: by the synthetic voice, if they are spoken at
-    all."""
+    """How they are spoken: samples at 24 kHz.  None leaves that to the synthetic voice, if they are
+    spoken at all."""
 
 
 @frozen
@@ -147,11 +151,11 @@ class Call:
     """A function call."""
 
     name: str
-    """Which function; nobody checks that it was offered."""
+    """Which function; it is not checked that it was offered."""
     arguments: str = field(default="{}", converter=_to_json)
     """A mapping, or JSON text, which may be broken if that is what you want to test."""
     call_id: str | None = None
-    """Id of the call; the server makes one when None."""
+    """Id of the call; None lets the server make one."""
 
 
 @frozen
@@ -188,10 +192,10 @@ class HostedCall:
     output: str = field(default="", converter=_to_json, kw_only=True)
     """What the tool returns unless it fails: a text, or a mapping that becomes JSON."""
     error: McpError | None = field(default=None, converter=_to_error, kw_only=True)
-    """How the call fails; a text is the message of a tool that failed.  None: it does not."""
+    """How the call fails; a text is the message of a tool that failed.  None lets it succeed."""
     approval: bool | None = field(default=None, kw_only=True)
-    """Whether the service asks before it makes the call; None: as `require_approval` of the
-    configured tool says."""
+    """Whether the service asks before it makes the call; None leaves that to `require_approval` of
+    the configured tool."""
     duration: float = field(default=0.0, validator=check_delay, kw_only=True)
     """Seconds that the tool takes.  The conversation goes on meanwhile."""
 
@@ -207,11 +211,11 @@ class Reply:
     outputs: tuple[Output, ...] = ()
     """What it says and calls, each an item."""
     failure: Failure | None = None
-    """Why the response fails after these outputs; None: it completes."""
+    """Why the response fails after these outputs; None lets it complete."""
     when: Predicate | None = None
     """A reply with a predicate waits in the script until a turn fits."""
     pacing: Pacing | None = None
-    """How fast it comes; as the script says when None."""
+    """How fast it comes; None leaves that to the script."""
 
     @classmethod
     def text(
@@ -229,12 +233,14 @@ class Reply:
         when: Predicate | None = None,
         pacing: Pacing | None = None,
     ) -> Reply:
-        """Say something with a voice of your own; in a session with text output only the words are used.
+        """Say something with a voice of your own.
+
+        In a session with text output only the words are used.
 
         Args:
             text: The transcript.
             audio: int16 samples of shape (n,) at 24 kHz mono, float samples in [-1, 1], or PCM
-                bytes; the synthetic voice when None.
+                bytes; None takes the synthetic voice.
             when: Use this reply only for a turn for which this is true.
             pacing: How fast it comes.
         """
@@ -242,7 +248,11 @@ class Reply:
 
     @classmethod
     def call(cls, name: str, /, **arguments: object) -> Reply:
-        """Call one function; every keyword is an argument of the call.  For a call id or a predicate, see `calls`."""
+        """Call one function; every keyword is an argument of the call.
+
+        For a call id or a predicate, see `calls`.
+        """
+        # The name is positional only, so that an argument may be called `name`.
         return cls.calls(Call(name, arguments))
 
     @classmethod
@@ -267,19 +277,20 @@ class Reply:
         when: Predicate | None = None,
         pacing: Pacing | None = None,
     ) -> Reply:
-        """Call a tool on an MCP server, e.g. `Reply.mcp("docs", "search", {"query": "trio"}, output="Two pages.")`.
+        """Call a tool on an MCP server.
 
-        The server must be in the session's configuration and in the script's `mcp_servers`.
-        Whether the model goes on afterwards is up to the client, as with functions.
+        For example `Reply.mcp("docs", "search", {"query": "trio"}, output="Two pages.")`.  The
+        server must be in the session's configuration and in the script's `mcp_servers`.  Whether
+        the model goes on afterwards is up to the client, as with functions.
 
         Args:
             server_label: Which server.
             name: Which of its tools.
-            arguments: Of the call.
+            arguments: A mapping, or JSON text.
             output: What the tool returns unless it fails.
             error: How the call fails; a text is the message of a tool that failed.
-            approval: Whether the service asks before it makes the call; None: as `require_approval`
-                of the configured tool says.
+            approval: Whether the service asks before it makes the call; None leaves that to
+                `require_approval` of the configured tool.
             duration: Seconds that the tool takes.
             when: Use this reply only for a turn for which this is true.
             pacing: How fast the call is written.
@@ -304,7 +315,10 @@ class Reply:
         type: str = "server_error",  # noqa: A002 - the protocol's own name
         when: Predicate | None = None,
     ) -> Reply:
-        """Let the response fail, e.g. `Reply.fail("inference_rate_limit_exceeded", "Try again later.")`."""
+        """Let the response fail.
+
+        For example `Reply.fail("inference_rate_limit_exceeded", "Try again later.")`.
+        """
         return cls(failure=Failure(code, message, type), when=when)
 
     def then(self, other: Reply) -> Reply:

@@ -1,4 +1,4 @@
-"""What the simulated model says and understands: replies in order, or picked by what the conversation is about.
+"""What the simulated model says and understands: replies in order, or picked by predicates.
 
 Owns the words and nothing of the protocol.  Everything here is a value: one script can serve any
 number of connections, each of which has a `Performance` of its own.
@@ -52,8 +52,9 @@ class McpServer:
     is_reachable: bool = field(default=True, kw_only=True)
     """Whether its tools can be listed."""
     listing_delay: float = field(default=0.0, validator=check_delay, kw_only=True)
-    """Seconds until its tools are listed or that has failed; the model does not wait for it.  0:
-    before anything else, so that even the response whose request names the server can call them."""
+    """Seconds until its tools are listed or that has failed; the model does not wait for it.  With
+    0 this comes before anything else, so that even the response whose request names the server can
+    call them."""
     completes_item_first: bool = field(default=False, kw_only=True)
     """Whether the item with the tools is done before `mcp_list_tools.completed` says that they are
     known; clients must take both."""
@@ -67,8 +68,8 @@ class Script:
     """Everything the simulated model will say.
 
     For each response the first unused reply is taken whose predicate, if it has one, is true.  When
-    none is left the agent answers, and where there is none the simulator does for itself: it
-    repeats what it was told and says so.
+    no reply is left the agent answers, and where there is no agent the simulator answers for
+    itself: it repeats what it was told, and says so.
     """
 
     replies: tuple[Reply, ...] = field(default=(), converter=tuple[Reply, ...])
@@ -77,21 +78,21 @@ class Script:
         default=(), converter=tuple["str | None", ...], kw_only=True
     )
     """What the user is understood to say, one for each committed piece of audio; None is audio that
-    cannot be transcribed.  When they are used up it is what the ears hear, and where there are none
-    the length of the audio, in brackets."""
+    cannot be transcribed.  When they are used up, the transcript is what the ears hear, and where
+    there are no ears it is the length of the audio, in brackets."""
     transcription_delay: float = field(default=0.0, validator=check_delay, kw_only=True)
     """Seconds between a commit and the first event of its transcription, which the service does
-    beside everything else: a transcript may come while the answer is being given, or after it.  0:
-    before anything else.  The model does not wait for it: it understands the user at once or, where
-    there are ears, as soon as they have heard."""
+    beside everything else: a transcript may come while the answer is being given, or after it.
+    With 0 it comes before anything else.  The model does not wait for it: it understands the user
+    at once or, where there are ears, as soon as they have heard."""
     transcription_jitter: float = field(default=0.0, validator=check_delay, kw_only=True)
-    """Up to so many seconds more, at random, but the same in every run.  Transcripts may then come
-    in another order than their audio."""
+    """Up to this many seconds more, at random, but the same in every run.  Transcripts may then
+    come in another order than their audio."""
     translations: tuple[tuple[str, str], ...] = field(default=(), converter=_to_pairs, kw_only=True)
     """What a translation session hears, phrase by phrase: the words, and the same in the other
     language.  Each phrase takes as many frames of audio as its translation takes to be spoken;
-    after the last one there is silence.  Without any, it says over and over that it hears nothing:
-    the simulator has no ears."""
+    after the last one there is silence.  Without phrases the session says over and over that it
+    hears nothing: the simulator has no ears."""
     pacing: Pacing = field(default=INSTANT, kw_only=True)
     """How fast replies come that have no pacing of their own, and transcripts and translations."""
     mcp_servers: tuple[McpServer, ...] = field(
@@ -106,12 +107,13 @@ class Script:
         for label in labels:
             if labels.count(label) > 1:
                 raise LocalProtocolError(
-                    f"there are several MCP servers with the label {label!r}; every label stands for one"
+                    f"there are several MCP servers with the label {label!r}; "
+                    "every label stands for one"
                 )
 
     @classmethod
     def from_recording(cls, recording: Recording, *, pacing: Pacing = INSTANT) -> Script:
-        """Say again what the model said in a recorded session, to whatever client, whatever it says.
+        """Say again what the model said in a recorded session, whatever the client says.
 
         Every response of the recording becomes a reply, in their order, with its words, its speech
         and its calls; one that was cut short has what was said of it.  The user is understood as it
@@ -153,12 +155,13 @@ class Performance:
     transcription_delay: float
     """Seconds between a commit and the first event of its transcription."""
     transcription_jitter: float
-    """Up to so many seconds more."""
+    """Up to this many seconds more."""
     _replies: list[Reply]
     _transcripts: list[str | None]
     _translations: Iterator[tuple[str, str]]
     mcp_servers: tuple[McpServer, ...]
     """The MCP servers that exist."""
+    # With a seed of its own: the same script gives the same run, also beside other connections.
     _chance: random.Random = field(factory=partial(random.Random, 0), init=False)
 
     def answer(self, turn: Turn) -> Reply:
@@ -182,7 +185,10 @@ class Performance:
 
     @property
     def goes_by_words(self) -> bool:
-        """Whether what the user said can make a difference to the next reply; not if that is taken in any case."""
+        """Whether what the user said can make a difference to the next reply.
+
+        It cannot if the next reply has no predicate, and is taken in any case.
+        """
         return not self._replies or self._replies[0].when is not None
 
     @property
@@ -191,7 +197,7 @@ class Performance:
         return bool(self._transcripts)
 
     def transcribe(self, seconds: float) -> str | None:
-        """The transcript of the next piece of audio, None if there can be none."""
+        """The transcript of the next piece of audio; None if it cannot be transcribed."""
         return (
             self._transcripts.pop(0) if self._transcripts else f"[{seconds:.1f} seconds of audio]"
         )
@@ -208,7 +214,8 @@ class Performance:
 def _fits(reply: Reply, turn: Turn) -> bool:
     try:
         return reply.when is None or reply.when(turn)
-    except Exception as error:  # somebody else's code
+    # A predicate is the user's code, and may raise anything.
+    except Exception as error:
         raise LocalProtocolError(
             f"the predicate of a reply failed with {type(error).__name__}"
         ) from error
@@ -220,5 +227,8 @@ def _own_words(turn: Turn) -> str:
     if turn.user_text:
         return f"You said: {turn.user_text}"
     if turn.heard_seconds:
-        return f"I received {turn.heard_seconds:.1f} seconds of audio, but I am a simulator and cannot hear."
+        return (
+            f"I received {turn.heard_seconds:.1f} seconds of audio, "
+            "but I am a simulator and cannot hear."
+        )
     return "Hello! I am a simulator, so I can only repeat what you tell me."

@@ -1,8 +1,8 @@
 """Scripts as files: what the simulated model says, and what goes wrong, written as YAML or JSON.
 
-Owns the format.  Readers say which keys there are and what may stand behind each; keys are called
-like the attributes and parameters of the classes they stand for, so that whoever knows one way to
-write a script knows the other.  Refuses to know the two syntaxes.
+Owns the format.  Readers say which keys there are and what may stand behind each.  Keys are called
+like the attributes and parameters of the classes they stand for, so that one way to write a script
+teaches the other.  Refuses to know the two syntaxes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from realtime_trio.events import (
     Modality,
 )
 from realtime_trio.simulator.script.document import (
-    Place,
+    FilePlace,
     ScriptFileError as ScriptFileError,
     described,
     read_document,
@@ -64,7 +64,10 @@ class ScriptFile:
 
 @frozen(kw_only=True)
 class When:
-    """A predicate that can be written down.  Everything that is asked for must hold; nothing asked for holds always."""
+    """A predicate that can be written down.
+
+    Everything that is asked for must hold; a predicate that asks for nothing always holds.
+    """
 
     user: re.Pattern[str] | None = None
     """Found in what the user last said or wrote."""
@@ -102,9 +105,10 @@ def _is_found(pattern: re.Pattern[str] | None, text: str | None) -> bool:
 
 
 def load_script(path: str | os.PathLike[str]) -> ScriptFile:
-    """Read a script from a file: YAML if its name ends in `.yaml` or `.yml`, JSON if it ends in `.json`.
+    """Read a script from a YAML or JSON file.
 
-    Blocks while it reads the file, and the WAV files that the script names.
+    It is YAML if its name ends in `.yaml` or `.yml`, JSON if it ends in `.json`.  Blocks while it
+    reads the file, and the WAV files that the script names.
 
     Raises:
         ScriptFileError: The file, or a WAV file, cannot be read, is not YAML or JSON, or says
@@ -115,7 +119,9 @@ def load_script(path: str | os.PathLike[str]) -> ScriptFile:
 
 
 def parse_script(document: object, *, folder: Path, file: str = "script") -> ScriptFile:
-    """Make a script of a document that is parsed already.  Reads nothing but the WAV files that it names.
+    """Make a script of a document that is parsed already.
+
+    Reads nothing but the WAV files that the document names.
 
     Args:
         document: A mapping as it comes from JSON.
@@ -125,19 +131,19 @@ def parse_script(document: object, *, folder: Path, file: str = "script") -> Scr
     Raises:
         ScriptFileError: It says something that a script cannot say, or a WAV file cannot be read.
     """
-    return _SCRIPT_FILE(Place(file, folder), document)
+    return _SCRIPT_FILE(FilePlace(file, folder), document)
 
 
 # --- readers --------------------------------------------------------------------------------------
 
 
-_Read: TypeAlias = Callable[[Place, object], _T]
+_Read: TypeAlias = Callable[[FilePlace, object], _T]
 """Makes something of a value, or raises the place's error."""
 
 _NONE: Final[Mapping[str, _Read[object]]] = {}
 
 
-def _mapping(at: Place, value: object) -> Mapping[object, object]:
+def _mapping(at: FilePlace, value: object) -> Mapping[object, object]:
     if not isinstance(value, Mapping):
         raise at.misfit("a mapping", value)
     return value
@@ -151,8 +157,9 @@ def _record(
     """A mapping with certain keys, which are the keywords of what makes something of it."""
     readers = {**required, **optional}
 
-    def read(at: Place, value: object) -> _T:
+    def read(at: FilePlace, value: object) -> _T:
         document = _mapping(at, value)
+        # Unknown keys first: a key that is missing may be there with a typing error.
         for key in document:
             if key not in readers:
                 raise at.unknown(key, readers)
@@ -164,6 +171,7 @@ def _record(
             for key, reader in readers.items()
             if key in document
         }
+        # The constructors check more than a reader can, such as two values that exclude each other.
         try:
             return make(**members)
         except LocalProtocolError as error:
@@ -173,7 +181,7 @@ def _record(
 
 
 def _list_of(read: _Read[_T]) -> _Read[tuple[_T, ...]]:
-    def read_list(at: Place, value: object) -> tuple[_T, ...]:
+    def read_list(at: FilePlace, value: object) -> tuple[_T, ...]:
         if not isinstance(value, list):
             raise at.misfit("a list", value)
         return tuple(read(at.element(index), element) for index, element in enumerate(value))
@@ -184,7 +192,7 @@ def _list_of(read: _Read[_T]) -> _Read[tuple[_T, ...]]:
 def _one_of(variants: Mapping[str, _Read[_T]]) -> _Read[_T]:
     """A mapping with a single key, which says what stands behind it."""
 
-    def read(at: Place, value: object) -> _T:
+    def read(at: FilePlace, value: object) -> _T:
         document = _mapping(at, value)
         for name in document:
             if name not in variants:
@@ -203,7 +211,7 @@ def _one_of(variants: Mapping[str, _Read[_T]]) -> _Read[_T]:
 def _text_or(short: Callable[[str], _T], read: _Read[_T]) -> _Read[_T]:
     """A mapping, or a text that is short for one."""
 
-    def read_either(at: Place, value: object) -> _T:
+    def read_either(at: FilePlace, value: object) -> _T:
         match value:
             case str():
                 return short(_text(at, value))
@@ -217,7 +225,7 @@ def _text_or(short: Callable[[str], _T], read: _Read[_T]) -> _Read[_T]:
 def _choice(choices: Mapping[str, _T], read: _Read[_T] | None = None) -> _Read[_T]:
     """One of a few words, or what else can be read."""
 
-    def read_choice(at: Place, value: object) -> _T:
+    def read_choice(at: FilePlace, value: object) -> _T:
         if isinstance(value, str):
             if value not in choices:
                 raise at.unknown(value, choices)
@@ -229,7 +237,7 @@ def _choice(choices: Mapping[str, _T], read: _Read[_T] | None = None) -> _Read[_
     return read_choice
 
 
-def _text(at: Place, value: object) -> str:
+def _text(at: FilePlace, value: object) -> str:
     if not isinstance(value, str):
         hint = (
             "; quotes make a text of anything"
@@ -240,34 +248,35 @@ def _text(at: Place, value: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise at.error("half a surrogate pair, which is no text and cannot be sent") from None
+        raise at.error("half a surrogate pair, which is not a text and cannot be sent") from None
     return value
 
 
-def _text_or_null(at: Place, value: object) -> str | None:
+def _text_or_null(at: FilePlace, value: object) -> str | None:
     return None if value is None else _text(at, value)
 
 
-def _flag(at: Place, value: object) -> bool:
+def _flag(at: FilePlace, value: object) -> bool:
     if not isinstance(value, bool):
         raise at.misfit("true or false", value)
     return value
 
 
-def _integer(at: Place, value: object) -> int:
+def _integer(at: FilePlace, value: object) -> int:
+    # A bool is an int to Python, and a mistake to us.
     if not isinstance(value, int) or isinstance(value, bool):
         raise at.misfit("a whole number", value)
     return value
 
 
-def _count(at: Place, value: object) -> int:
+def _count(at: FilePlace, value: object) -> int:
     number = _integer(at, value)
     if number < 1:
         raise at.misfit("a whole number, 1 or more", value)
     return number
 
 
-def _number(at: Place, value: object) -> float:
+def _number(at: FilePlace, value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise at.misfit("a number", value)
     try:
@@ -276,14 +285,14 @@ def _number(at: Place, value: object) -> float:
         raise at.error("the number is too large") from None
 
 
-def _seconds(at: Place, value: object) -> float:
+def _seconds(at: FilePlace, value: object) -> float:
     seconds = _number(at, value)
     if not 0 <= seconds < math.inf:
         raise at.error(f"expected seconds, 0 or more and not infinitely many, got {seconds}")
     return seconds
 
 
-def _pattern(at: Place, value: object) -> re.Pattern[str]:
+def _pattern(at: FilePlace, value: object) -> re.Pattern[str]:
     written = _text(at, value)
     try:
         return re.compile(written, re.IGNORECASE)
@@ -291,17 +300,18 @@ def _pattern(at: Place, value: object) -> re.Pattern[str]:
         raise at.error(f"not a regular expression: {error}") from None
 
 
-def _pairs(at: Place, value: object) -> tuple[tuple[str, str], ...]:
+def _pairs(at: FilePlace, value: object) -> tuple[tuple[str, str], ...]:
     return tuple((key, _text(at.member(key), member)) for key, member in _named(at, value).items())
 
 
-def _named(at: Place, value: object) -> Mapping[str, object]:
+def _named(at: FilePlace, value: object) -> Mapping[str, object]:
     return {_text(at, key): member for key, member in _mapping(at, value).items()}
 
 
-def _object(at: Place, value: object) -> Mapping[str, object]:
-    """A mapping of anything that JSON has; it will be sent some day, and is looked at while there is a place to name."""
+def _object(at: FilePlace, value: object) -> Mapping[str, object]:
+    """A mapping of anything that JSON has."""
     document = _named(at, value)
+    # It will be written when it is sent; here an error can still name its place.
     try:
         write_json(dict(document))
     except TypeError as error:
@@ -309,7 +319,7 @@ def _object(at: Place, value: object) -> Mapping[str, object]:
     return document
 
 
-def _audio(at: Place, value: object) -> AudioData:
+def _audio(at: FilePlace, value: object) -> AudioData:
     file = at.folder / _text(at, value)
     try:
         return AudioData.of(read_wav(file))
@@ -334,7 +344,8 @@ _PACING: Final = _choice(
 )
 
 
-def _to_limits(*, min: float = 0.0, max: float = math.inf) -> tuple[float, float]:  # noqa: A002 - keys of the format
+# `min` and `max` are keys of the format.
+def _to_limits(*, min: float = 0.0, max: float = math.inf) -> tuple[float, float]:  # noqa: A002
     if min > max:
         raise LocalProtocolError(f"nothing is at least {min} and at most {max}")
     return min, max
@@ -403,7 +414,8 @@ def _to_reply(
 ) -> Reply:
     if len(first) != 1:
         raise LocalProtocolError(
-            f"expected exactly one of {', '.join(_STEPS)}, got {' and '.join(first) or 'none'}; more go under then"
+            f"expected exactly one of {', '.join(_STEPS)}, "
+            f"got {' and '.join(first) or 'none'}; more go under then"
         )
     steps = (*first.values(), *then)
     if any(step.failure for step in steps[:-1]):
@@ -450,8 +462,9 @@ _NAMED_FAULT: Final[_Read[Fault]] = _one_of(
 )
 
 
-def _fault(at: Place, value: object) -> Fault:
+def _fault(at: FilePlace, value: object) -> Fault:
     """Its name with its options, or without them."""
+    # `drop`, `drop:` and `drop: {}` are the same.
     named = {value: None} if isinstance(value, str) else _mapping(at, value)
     return _NAMED_FAULT(
         at, {name: {} if options is None else options for name, options in named.items()}

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import logging
 import math
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Final
 
 import attrs
@@ -110,18 +111,19 @@ async def _receive_loop(
     bell: _Bell,
     conversation: trio.CancelScope,
 ) -> None:
-    while batch := await transport.receive():
-        due = server.next_due
-        for message in batch:
-            event = read_message(codec, message)
-            _logger.debug("received %s", event.type or "something that is not an event")
-            server.receive(event, trio.current_time())
-        if desk is not None:
-            desk.attend()
-        # Most of what arrives is audio, to which there is nothing to say: let the sender sleep.
-        if server.next_due != due or server.close is not None:
-            bell.ring()
-    conversation.cancel()
+    with bell.failing():
+        while batch := await transport.receive():
+            due = server.next_due
+            for message in batch:
+                event = read_message(codec, message)
+                _logger.debug("received %s", event.type or "something that is not an event")
+                server.receive(event, trio.current_time())
+            if desk is not None:
+                desk.attend()
+            # Most of what arrives is audio, to which there is nothing to say: let the sender sleep.
+            if server.next_due != due or server.close is not None:
+                bell.ring()
+        conversation.cancel()
 
 
 async def _send_loop(
@@ -145,20 +147,41 @@ async def _send_loop(
 
 
 class _Bell:
-    """Tells the sender that there may be something to send."""
+    """Tells the sender that there may be something to send, or that nothing can be sent any more."""
 
     def __init__(self) -> None:
         self._rung = trio.Event()
+        self._failure: Exception | None = None
 
     def ring(self) -> None:
         """Wake the sender, now or as soon as it waits."""
         self._rung.set()
 
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Let the sender raise what the block raises, as soon as it has nothing in hand.
+
+        Raised by a task beside the sender, a failure would cancel the sender in the middle of a
+        message.  That breaks the connection for good, and the client would see this instead of the
+        close 1011 that tells of a failure.
+        """
+        try:
+            yield
+        except Exception as error:
+            self._failure = self._failure or error
+            self._rung.set()
+
     async def wait(self, deadline: float) -> None:
-        """Wait until it has rung since the last time, or for the deadline."""
+        """Wait until it has rung since the last time, or for the deadline.
+
+        Raises:
+            Exception: What a block of `failing` has raised.
+        """
         with trio.move_on_at(deadline):
             await self._rung.wait()
         self._rung = trio.Event()
+        if self._failure is not None:
+            raise self._failure
 
 
 class _Desk:
@@ -214,11 +237,12 @@ class _Desk:
                         await self._say(question, piece)
         except* Exception as errors:  # somebody else's code
             failure = _failure("the agent", errors, "server_error")
-        if failure is None:
-            self._server.answer_ends(question.id, trio.current_time())
-        else:
-            self._server.answer_fails(question.id, failure, trio.current_time())
-        self._finish(question.id)
+        with self._bell.failing():
+            if failure is None:
+                self._server.answer_ends(question.id, trio.current_time())
+            else:
+                self._server.answer_fails(question.id, failure, trio.current_time())
+            self._finish(question.id)
 
     async def _say(self, question: AnswerWanted, piece: Piece) -> None:
         voice = self._cast.voice
@@ -249,11 +273,13 @@ class _Desk:
                     words = await ears.transcribe(question.samples)
         except* Exception as errors:  # somebody else's code
             failure = _failure("the ears", errors, "transcription_error")
-        if failure is None:
-            self._server.transcription_ends(question.id, words, trio.current_time())
-        else:
-            self._server.transcription_fails(question.id, failure, trio.current_time())
-        self._finish(question.id)
+        # Words may decide which reply is given, so this is where its predicate may fail.
+        with self._bell.failing():
+            if failure is None:
+                self._server.transcription_ends(question.id, words, trio.current_time())
+            else:
+                self._server.transcription_fails(question.id, failure, trio.current_time())
+            self._finish(question.id)
 
 
 def _failure(whose: str, errors: ExceptionGroup[Exception], kind: str) -> Failure:

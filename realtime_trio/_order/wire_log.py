@@ -80,7 +80,7 @@ def status_of(item: Item) -> str | None:
 
 
 @define(eq=False)
-class Words:
+class LoggedWords:
     """Something that is told in pieces and then as a whole."""
 
     pieces: list[str] = field(factory=list)
@@ -92,26 +92,26 @@ class Words:
 
 
 @define(eq=False)
-class Part:
+class LoggedPart:
     """A content part of an output."""
 
     kind: str | None = None
     is_added: bool = False
-    words: Words = field(factory=Words)
+    words: LoggedWords = field(factory=LoggedWords)
     has_audio: bool = False
     is_audio_done: bool = False
     is_done: bool = False
 
 
 @define(eq=False)
-class Output:
+class LoggedOutput:
     """An item of a response."""
 
     item: Item
     index: int
-    response: Answer
-    parts: dict[int, Part] = field(factory=dict)
-    arguments: Words = field(factory=Words)
+    response: LoggedResponse
+    parts: dict[int, LoggedPart] = field(factory=dict)
+    arguments: LoggedWords = field(factory=LoggedWords)
     is_joined: bool = False
     """Whether it was put into the conversation."""
     final: Item | None = None
@@ -125,18 +125,18 @@ class Output:
 
 
 @define(eq=False)
-class Answer:
+class LoggedResponse:
     """A response."""
 
     id: str
     is_default: bool
     """Whether it belongs to the conversation."""
-    outputs: list[Output] = field(factory=list)
+    outputs: list[LoggedOutput] = field(factory=list)
     is_done: bool = False
 
 
 @define(eq=False)
-class Entry:
+class LoggedItem:
     """An item of the conversation."""
 
     item: Item
@@ -147,12 +147,12 @@ class Entry:
 
 
 @define(eq=False)
-class Transcript:
+class WireLog:
     """Everything that the rules need to remember.
 
     Args:
-        has_client: Whether the client's side is part of the transcript; without it nobody knows
-            what the server was asked.
+        has_client: Whether the client's messages are logged too; without them, nobody knows what the
+            server was asked for.
     """
 
     has_client: bool
@@ -195,7 +195,7 @@ class Transcript:
     ends_ms: int = 0
 
     # The conversation.
-    items: dict[str, Entry] = field(factory=dict)
+    items: dict[str, LoggedItem] = field(factory=dict)
     deleted: set[str] = field(factory=set)
     order: list[str] = field(factory=list)
     transcribed: set[tuple[str, int]] = field(factory=set)
@@ -207,9 +207,9 @@ class Transcript:
     """Calls of MCP tools that were made, likewise."""
 
     # The responses.
-    answers: dict[str, Answer] = field(factory=dict)
-    outputs: dict[str, Output] = field(factory=dict)
-    active: Answer | None = None
+    responses: dict[str, LoggedResponse] = field(factory=dict)
+    outputs: dict[str, LoggedOutput] = field(factory=dict)
+    active: LoggedResponse | None = None
 
     # Translation.
     elapsed_ms: dict[str, int] = field(factory=dict)
@@ -219,7 +219,7 @@ class Transcript:
         """The last item of the conversation."""
         return self.order[-1] if self.order else None
 
-    def part(self, item_id: str, index: int) -> Part | None:
+    def part(self, item_id: str, index: int) -> LoggedPart | None:
         """A part of an output, if both are known."""
         output = self.outputs.get(item_id)
         return output.parts.get(index) if output is not None else None
@@ -330,7 +330,7 @@ class Transcript:
                 self._note_added(item.id, event)
             case ConversationItemDone(item=item) if item.id:
                 self.items.setdefault(
-                    item.id, Entry(event.item, event.previous_item_id)
+                    item.id, LoggedItem(event.item, event.previous_item_id)
                 ).is_done = True
                 if item.id in self.outputs:
                     self.outputs[item.id].final = item
@@ -359,7 +359,7 @@ class Transcript:
             self.last_obeyed = max(self.last_obeyed, self.positions.get(item_id, -1))
         elif self.committed is not None and self.committed.item_id == item_id:
             self.committed = None
-        self.items[item_id] = Entry(event.item, event.previous_item_id)
+        self.items[item_id] = LoggedItem(event.item, event.previous_item_id)
         self.deleted.discard(item_id)
         previous = event.previous_item_id
         if previous is None:
@@ -386,21 +386,21 @@ class Transcript:
             case ResponseCreated(response=response):
                 if self.wanted:
                     del self.wanted[min(self.wanted)]
-                answer = self.answers[response.id] = Answer(
+                logged = self.responses[response.id] = LoggedResponse(
                     response.id, response.conversation_id is not None
                 )
-                self.active = answer if answer.is_default else self.active
+                self.active = logged if logged.is_default else self.active
             case ResponseDone(response=response):
                 self.rate_limits_due += 1
-                if finished := self.answers.get(response.id):
+                if finished := self.responses.get(response.id):
                     finished.is_done = True
                     self.active = None if self.active is finished else self.active
             case ResponseOutputItemAdded(item=item):
-                answer = self.answers.setdefault(
-                    event.response_id, Answer(event.response_id, is_default=True)
+                logged = self.responses.setdefault(
+                    event.response_id, LoggedResponse(event.response_id, is_default=True)
                 )
-                output = Output(item, event.output_index, answer)
-                answer.outputs.append(output)
+                output = LoggedOutput(item, event.output_index, logged)
+                logged.outputs.append(output)
                 self.outputs[item.id or ""] = output
                 self._note_call(item)
             case ResponseMcpCallInProgress() | ResponseMcpCallCompleted() | ResponseMcpCallFailed():
@@ -415,11 +415,11 @@ def _item_id(event: Event) -> str:
     return str(getattr(event, "item_id", ""))
 
 
-def _note_content(output: Output, event: Event) -> None:
+def _note_content(output: LoggedOutput, event: Event) -> None:
     part = (
-        output.parts.setdefault(event.content_index, Part())
+        output.parts.setdefault(event.content_index, LoggedPart())
         if hasattr(event, "content_index")
-        else Part()
+        else LoggedPart()
     )
     match event:
         case ResponseOutputItemDone():

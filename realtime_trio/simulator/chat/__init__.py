@@ -1,0 +1,1 @@
+"""The chat-completions format, both ways; the HTTP around it is in `simulator.chat_completions`."""

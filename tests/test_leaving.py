@@ -1,0 +1,102 @@
+"""Leaving in a hurry: an exception or a cancellation is not held up by a peer that does not answer.
+
+The servers here have 5 seconds, and the closing handshake would have 60.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
+
+import numpy as np
+import pytest
+import trio
+from peers import (
+    CLOSE,
+    Leaves,
+    accept_upgrade,
+    created,
+    event_frame,
+    open_tcp_server,
+    sockets,
+    tasks,
+)
+
+from realtime_trio import ConnectionFailed, Session, open_session
+from realtime_trio.connection import Connection, open_connection
+
+pytestmark = pytest.mark.socket
+
+Opened = Session | Connection
+Open = Callable[..., AbstractAsyncContextManager[Opened]]
+both = pytest.mark.parametrize(
+    "open_",
+    [
+        partial(open_session, api_key=None, close_timeout=60),
+        partial(open_connection, api_key=None, close_timeout=60),
+    ],
+    ids=["open_session", "open_connection"],
+)
+
+
+class Silent:
+    """A service that says hello and then nothing any more, not even goodbye."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, bytes]] = []
+        self.has_ended = trio.Event()
+
+    async def __call__(self, stream: trio.SocketStream) -> None:
+        reader = await accept_upgrade(stream)
+        await stream.send_all(event_frame(created()))
+        try:
+            while True:
+                self.heard.append(await reader.frame())
+        except (AssertionError, trio.BrokenResourceError):  # the end
+            self.has_ended.set()
+
+
+@both
+@pytest.mark.parametrize("how", ["exception", "cancellation", "interrupt"])
+async def test_nobody_waits_for_a_peer_that_does_not_say_goodbye(open_: Open, how: str) -> None:
+    server = Silent()
+    before = sockets(), tasks()
+    async with open_tcp_server(server) as url:
+        with trio.CancelScope() as scope, suppress(ValueError, KeyboardInterrupt):
+            async with open_(url=url):
+                if how == "cancellation":
+                    scope.cancel()
+                    await trio.sleep_forever()
+                raise ValueError("mine") if how == "exception" else KeyboardInterrupt
+        assert scope.cancelled_caught == (how == "cancellation")
+        await server.has_ended.wait()
+    assert (CLOSE, b"\x03\xe9") in server.heard  # 1001: it was told all the same
+    assert sockets() <= before[0]
+    assert tasks() <= before[1]
+
+
+async def test_nobody_waits_for_a_peer_that_does_not_even_read() -> None:
+    async def deaf(stream: trio.SocketStream) -> None:
+        await accept_upgrade(stream)
+        await stream.send_all(event_frame(created()))
+        await trio.sleep_forever()
+
+    async with open_tcp_server(deaf) as url:
+        with Leaves(ValueError, "mine"):
+            async with open_session(url=url, api_key=None, close_timeout=60) as session:
+                with trio.move_on_after(0.3):  # until the network takes no more
+                    while True:
+                        await session.append_audio(np.ones(500_000, np.int16))
+                raise ValueError("mine")
+
+
+async def test_the_time_to_connect_is_all_the_time_there_is() -> None:
+    async def silent(stream: trio.SocketStream) -> None:
+        await accept_upgrade(stream)
+        await trio.sleep_forever()
+
+    async with open_tcp_server(silent) as url:
+        with Leaves(ConnectionFailed, "did not begin the session in time"):
+            async with open_session(url=url, api_key=None, connect_timeout=0.1, close_timeout=60):
+                pytest.fail("not reached")
