@@ -94,6 +94,17 @@ def test_every_word_of_the_code_is_in_the_glossary() -> None:
     assert set(internal_classes()) - words_in_code(MAP) == set()
 
 
+def test_every_name_on_the_map_is_in_the_code() -> None:
+    today = MAP.read_text(encoding="utf-8").partition("### Names that were given up")[0]
+    named = {
+        name
+        for span in re.findall(r"`([^`]+)`", today)
+        for name in re.findall(r"\b[A-Z][a-z]\w+", span)
+    }
+    code = "\n".join(path.read_text(encoding="utf-8") for path in MODULES.values())
+    assert {name for name in named if not re.search(rf"\b{name}\b", code)} == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_path_on_a_page_exists(page: Path) -> None:
     written = {word for word in words_in_code(page) if "/" in word and word.endswith((".py", "/"))}
