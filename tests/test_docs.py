@@ -242,6 +242,12 @@ GIVEN = {
             Reply.text("It is warmer in Paris."),
         )
     ),
+    "a map": Situation(
+        replies=(
+            Reply.call("draw_map", city="Paris"),
+            Reply.text("It flows through the middle."),
+        )
+    ),
     "a switch": Situation(
         replies=(Reply.call("switch_light", room="kitchen", on=True), Reply.text("Here you are."))
     ),
