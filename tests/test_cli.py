@@ -558,7 +558,7 @@ async def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[st
     [
         (["--llm", "http://127.0.0.1:1"], "--llm and --model go together"),
         (["--model", "llama"], "--llm and --model go together"),
-        (["--key", QUESTION], "--key is the key of a --cert"),
+        (["--key", QUESTION], "--key needs --cert"),
         (["--script", "missing.yaml"], "does not exist"),
     ],
 )
