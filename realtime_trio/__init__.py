@@ -14,12 +14,7 @@ programs.  All others have one place each, and asking here for one of them says 
 # Under a private name: what completion offers here should be the front door and nothing else.
 import typing as _typing
 
-from realtime_trio import (
-    _elsewhere as _elsewhere,
-    audio as audio,
-    events as events,
-    tools as tools,
-)
+from realtime_trio import _elsewhere as _elsewhere, audio as audio, events as events, tools as tools
 from realtime_trio._protocol.dialects import Dialect as Dialect
 from realtime_trio._protocol.endpoint import ApiKey as ApiKey, Endpoint as Endpoint, azure as azure
 from realtime_trio._runtime.hub import EventStream as EventStream

@@ -9,13 +9,7 @@ from realtime_trio._state.utility_events import AudioDelta, ItemUpdated, TextDel
 from realtime_trio.audio import PCM_RATE, WavWriter
 from realtime_trio.cli.terminal import complain, remark, stream
 from realtime_trio.errors import ServerError, SessionClosed
-from realtime_trio.events import (
-    ErrorEvent,
-    Response,
-    ResponseCreated,
-    ResponseDone,
-    ResponseUsage,
-)
+from realtime_trio.events import ErrorEvent, Response, ResponseCreated, ResponseDone, ResponseUsage
 
 AnswerEvent = ItemUpdated | ResponseCreated | ResponseDone | ErrorEvent
 ANSWERING: Final = (ItemUpdated, ResponseCreated, ResponseDone, ErrorEvent)

@@ -17,14 +17,7 @@ import trio
 from realtime_trio.cli.running import run
 from realtime_trio.cli.simulated import cast_of, described
 from realtime_trio.cli.terminal import report
-from realtime_trio.simulator import (
-    LIFELIKE,
-    Cast,
-    Script,
-    ScriptFile,
-    load_script,
-    serve_simulator,
-)
+from realtime_trio.simulator import LIFELIKE, Cast, Script, ScriptFile, load_script, serve_simulator
 
 DEFAULT_PORT: Final = 8765
 """Port of `serve`.  It is fixed, so that the address can be written down."""
