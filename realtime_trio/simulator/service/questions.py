@@ -85,6 +85,7 @@ class Hearing:
 
     def listen(self, entry: ItemEntry) -> None:
         """Ask what the user says in an item, if it has audio whose words nobody has given yet."""
+        # Noted before the answer: every response reads the item, and ears are asked once.
         if entry not in self._known and _has_unknown_words(entry):
             self._known.add(entry)
             self._count += 1

@@ -102,7 +102,8 @@ def settings_for(
 def _check_metadata(metadata: JsonObject, param: str) -> None:
     if len(metadata) > 16:
         raise Refusal(
-            f"Invalid '{param}': too many properties. Expected an object with at most 16 properties, "
+            f"Invalid '{param}': too many properties. "
+            "Expected an object with at most 16 properties, "
             f"but got an object with {len(metadata)} properties instead.",
             code="object_above_max_properties",
             param=param,
