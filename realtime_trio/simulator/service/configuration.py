@@ -170,6 +170,7 @@ def updated_session(
                 _check_output(
                     session, audio.output, has_spoken=has_spoken, is_responding=is_responding
                 )
+            # Everything has been checked by now, so an update applies as a whole or not at all.
             return _checked(merge(session, change, SessionKind.REALTIME))
         case TranscriptionSession(), TranscriptionSessionConfig(audio=listening):
             if not isinstance(listening, Unset):
@@ -183,6 +184,7 @@ def updated_session(
 
 def _checked(session: _S) -> _S:
     """Refuse settings that do not go together."""
+    # Looked at when everything is merged, because either half may be older than the update.
     listening = input_of(session)
     if (
         listening.turn_detection is not None

@@ -91,6 +91,7 @@ class Context:
             is_apart: Whether it is out of band or reads other items than the conversation's: then
                 nothing is cached, and nothing becomes of what was left out.
         """
+        # With its size, because an item that was truncated is another one to the cache.
         pieces = [_preamble(settings), *(_Piece(entry.id, *entry.tokens) for entry in entries)]
         cached: Iterable[_Piece] = ()
         if not is_apart:

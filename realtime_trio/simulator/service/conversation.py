@@ -222,6 +222,7 @@ def _texts(item: InputItem) -> Iterator[str | None]:
         case McpCall(name=name, arguments=arguments):
             yield from (name, arguments, item.output)
         case McpListTools(tools=tools):
+            # A list is read with every response.  In which form is not known, so this is a guess.
             yield from map(str, tools)
         case FunctionCallOutput(output=output):
             yield output
@@ -303,6 +304,7 @@ class ServerConversation:
         """
         if isinstance(item, McpApprovalResponse):
             self._check_approval(item.approval_request_id)
+        # Restored conversations are checked as well: a call has to be inserted before its output.
         if isinstance(item, FunctionCallOutput) and not any(
             isinstance(entry.item, FunctionCall) and entry.item.call_id == item.call_id
             for entry in self
@@ -390,6 +392,7 @@ def with_identity(item: KnownItem, item_id: str, call_id: str) -> KnownItem:
         case McpApprovalResponse() | McpListTools() | McpCall() | McpApprovalRequest():
             return attrs.evolve(item, id=item_id)
         case FunctionCall():
+            # Without an id of the call no output could answer it.
             return attrs.evolve(
                 item, id=item_id, status="completed", call_id=item.call_id or call_id, object=None
             )

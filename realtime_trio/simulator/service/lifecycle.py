@@ -100,6 +100,7 @@ class Task:
 
     def wake(self, now: float) -> None:
         """Let it go on if it waits for something from outside."""
+        # What waits for a time is not hurried: its pace is not that of whoever feeds it.
         if self.due == math.inf:
             self.due = now
 
@@ -145,6 +146,7 @@ class Lifecycle(ABC):
 
         None if there will be nothing to take.
         """
+        # First of all, since what was said before the server wanted to close is still to be sent.
         if self._out.events:
             return self._now
         if self._close is not None:
@@ -218,6 +220,7 @@ class Lifecycle(ABC):
         until = max(self._now, now)
         while self._close is None:
             due = self._next_step()
+            # What is due after the expiry is never said, however late somebody looks.
             if due < math.inf and due <= min(until, self._expiry):
                 self._now = max(self._now, due)
                 self._step()

@@ -183,6 +183,8 @@ class HostedTools:
             )
         )
         server = next((server for server in self._servers if server.label == source.label), None)
+        # Without a delay there is no wait at all, not even for "now": the response whose request
+        # names the server finds the list.
         if server is not None and server.listing_delay:
             yield now + server.listing_delay
         if server is None or not server.is_reachable:
@@ -233,6 +235,8 @@ class HostedTools:
                 (listed for listed in self._callable(tool) if listed.name == output.name), None
             )
         )
+        # A model does not know what it was not offered.  Words show the author of the script what
+        # is missing; an error would blame the client.
         if tool is None or callee is None:
             return Message(
                 f"I would call {output.name} of the MCP server {output.server_label}, "

@@ -34,6 +34,8 @@ which it lists in the errors of voice sessions, too."""
 UNKNOWN_PARAMETER = "unknown parameter"
 """What is wrong, in an `UnknownEvent`, with a parameter that the protocol does not have."""
 
+# The codec's diagnoses are sentences for people.  Reading them here keeps the service's wording out
+# of the codec, which clients use as well.
 _WRONG_TAG = re.compile(
     r"expected an object of type (?P<allowed>.+), got (?:'(?P<got>.*)'|null)", re.DOTALL
 )

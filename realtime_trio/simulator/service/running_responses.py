@@ -134,6 +134,7 @@ class RunningResponses:
         # Selected before anything is changed, because it may refuse.
         context = self._context.select(given, settings)
         if config.tools:
+            # Only now, because a request that is refused lists nothing.
             self._hosted.discover(config.tools, now)
             # A listing that takes no time is in the conversation now.
             context = self._context.select(given, settings)

@@ -92,6 +92,7 @@ class RunningTranscription(Task):
             )
             return
         transcript = self._outcome
+        # At the pace of the script, and whatever the answer is doing meanwhile.
         for delta in [transcript] if self._by_duration else tokenize(transcript):
             yield now
             self._out.send(

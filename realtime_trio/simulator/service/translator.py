@@ -213,6 +213,7 @@ class SimulatedTranslator(Lifecycle):
     # --- translation ------------------------------------------------------------------------------
 
     def _append_audio(self, data: bytes) -> None:
+        # In other sessions an append may end within a sample; here whole samples are demanded.
         if len(data) % 2:
             raise Refusal(
                 "Invalid 'audio'. Expected whole samples of mono PCM16 at 24kHz.",
@@ -233,6 +234,7 @@ class SimulatedTranslator(Lifecycle):
             self._has_spoken = True
         current = self._slices.popleft()
         listening = self._session.audio.input
+        # All three at one position: a client that shows subtitles joins them by that.
         if listening is not None and listening.transcription is not None:
             for token in current.heard:
                 self._out.send(

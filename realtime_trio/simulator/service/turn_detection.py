@@ -176,6 +176,7 @@ class TurnDetector:
                 Otherwise it is over without a stop, and if the user speaks on, a new turn starts
                 here.
         """
+        # What does not fill a frame yet has left the buffer, too.
         self._first = self._position + len(self._rest)
         if not turn_goes_on:
             self._speaking = False
@@ -212,6 +213,8 @@ class _NoiseFloor:
     """The quietest frame of the last whole seconds."""
 
     def __init__(self) -> None:
+        # Zeros until ten seconds are full: a floor that is too low hears noise as speech for a
+        # while, and one that is too high would be deaf to the first words.
         self._minima = deque([0.0] * _NOISE_SECONDS, maxlen=_NOISE_SECONDS)
         self._quietest = np.inf
         self.power = 0.0
