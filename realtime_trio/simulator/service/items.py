@@ -68,6 +68,7 @@ class Items:
             item_id, with_identity(checked, item_id, self._out.new_id("call_")), audio_format
         )
         self._announce(entry, self._conversation.insert(entry, request.previous_item_id))
+        # The answer is an item like any other, and comes before the call that it allows.
         if isinstance(checked, McpApprovalResponse):
             self._hosted.answer(checked, now)
 
@@ -77,6 +78,7 @@ class Items:
             id=item_id, status="completed", content=(InputAudio(AudioData(audio)),)
         )
         entry = ItemEntry(item_id, message, audio_format)
+        # The commit names the item first: clients note it, to know which audio became of the item.
         previous = self._conversation.insert(entry)
         self._out.send(
             InputAudioBufferCommitted(

@@ -85,9 +85,11 @@ class Hearing:
 
     def listen(self, entry: ItemEntry) -> None:
         """Ask what the user says in an item, if it has audio whose words nobody has given yet."""
+        # Noted before the answer: every response reads the item, and ears are asked once.
         if entry not in self._known and _has_unknown_words(entry):
             self._known.add(entry)
             self._count += 1
+            # Not the id of the item: that may be a client's, and questions share one set of names.
             question = TranscriptWanted(id=f"audio_{self._count}", samples=_samples(entry))
             self._open[question.id] = entry
             self._ask(question)
@@ -129,5 +131,6 @@ def _samples(entry: ItemEntry) -> NDArray[np.int16]:
     data = b"".join(parts)
     if entry.format.type == PCM.type:
         return AudioData(data).samples
+    # One rate for all ears, so that none has to know what the client's audio was.
     narrow = mulaw_decode(data) if entry.format.type == "audio/pcmu" else alaw_decode(data)
     return resample(narrow, G711_RATE, PCM_RATE)

@@ -69,6 +69,7 @@ class RunningResponse(Task):
         outbox: ServerOutbox,
         now: float,
     ) -> None:
+        # Names it also as a question, for an agent that answers it.
         self.id = outbox.new_id("resp_")
         self._settings = settings
         self._created = now

@@ -68,6 +68,7 @@ _LEAD = 0.4
 """Seconds by which a transcript is ahead of its speech.  On the live wire it usually is ahead, by
 no fixed time."""
 _PADDING = "Kq3vTz8LmXw1RbYf"
+"""Letters without a meaning, and always the same ones, so that every run is the same."""
 
 
 class _PartPlace(TypedDict):
@@ -123,6 +124,7 @@ class OutputWriter:
                 item=entry.shown,
             )
         )
+        # What is out of band joins no conversation, so only the response tells of it.
         if self._conversation is None:
             return entry, None
         previous = self._conversation.insert(entry)
@@ -216,6 +218,7 @@ class OutputWriter:
                 )
                 now += 1 / self._progress.pacing.tokens_per_second
             piece, now = yield from self._progress.next_piece(piece, now)
+        # The protocol has these ends for interrupted messages, too, with what was said so far.
         self._out.send(ResponseOutputTextDone(event_id=self._out.event_id(), **place, text=said))
         self._close_message(
             entry, previous, place, OutputText(said), ContentPart(type="text", text=said)
@@ -288,6 +291,7 @@ class OutputWriter:
             audio = AudioData(
                 synthesize_speech(piece.text, voice=str(settings.voice), speed=settings.speed)
             )
+        # Encoded as a whole, not chunk by chunk: resampling would leave a click at every seam.
         data = encode_audio(audio, settings.format)
         size = CHUNK_MS * bytes_per_ms(settings.format)
         return [data[start : start + size] for start in range(0, len(data), size)]
@@ -386,7 +390,8 @@ class OutputWriter:
         return now
 
     def _ask(self, index: int, output: HostedCall, now: float) -> Clock:
-        """A request for approval: nothing of it streams, so it is there as a whole or not at all."""
+        """A request for approval, which does not stream: it is there as a whole or not at all."""
+        # The arguments take their time, and their tokens, all the same.
         _, now = yield from self._spell(output.arguments, lambda _: None, now)
         if self._progress.ending is None:
             item = McpApprovalRequest(

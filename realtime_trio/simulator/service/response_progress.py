@@ -71,6 +71,7 @@ class ResponseProgress:
     def may_say(self, *, text: int = 0, audio: int = 0) -> bool:
         """Spend tokens, unless the response is stopped or that would exceed its limit."""
         spent = self.text_tokens + self.audio_tokens
+        # The delta that would exceed the limit is not said, so the answer is never longer than it.
         if self.ending is None and spent + text + audio > self.max_tokens:
             self.ending = (
                 "incomplete",
@@ -84,6 +85,7 @@ class ResponseProgress:
 
     def fail_if_told(self) -> None:
         """Note a failure as the ending, unless the response ends in another way already."""
+        # Whoever cancelled it wants to read that it was cancelled.
         if self.ending is None and self.failure is not None:
             error = ResponseErrorDetail(
                 type=self.failure.type, code=self.failure.code, message=self.failure.message

@@ -115,6 +115,7 @@ class RunningResponses:
             LocalProtocolError: A predicate of the script failed.
         """
         check_choice(config.conversation or "auto", ("auto", "none"), "response.conversation")
+        # The slot is the conversation's: what is out of band needs none, whatever it reads.
         is_out_of_band = config.conversation == "none"
         if self._active is not None and not is_out_of_band:
             # Clients look for the id in this text, to try again when that response is done.
@@ -133,6 +134,7 @@ class RunningResponses:
         # Selected before anything is changed, because it may refuse.
         context = self._context.select(given, settings)
         if config.tools:
+            # Only now, because a request that is refused lists nothing.
             self._hosted.discover(config.tools, now)
             # A listing that takes no time is in the conversation now.
             context = self._context.select(given, settings)
@@ -180,6 +182,7 @@ class RunningResponses:
         Raises:
             LocalProtocolError: A predicate of the script failed.
         """
+        # Taken off first, because those that have to wait longer are put back on the list.
         undecided, self._undecided = self._undecided, []
         for pending in undecided:
             self._decide_when_understood(pending, now)

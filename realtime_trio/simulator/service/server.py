@@ -168,12 +168,14 @@ class SimulatedServer(Lifecycle):
         """The wait for a user who says nothing."""
 
     def _greet(self, expires_at: int | None) -> None:
+        # Only this: `conversation.created`, which the older dialect knew, is not sent any more.
         self._session = attrs.evolve(self._session, expires_at=expires_at)
         self._out.send(SessionCreated(event_id=self._out.event_id(), session=self._session))
 
     # --- time -------------------------------------------------------------------------------------
 
     def _next_step(self) -> float:
+        # A handful of tasks at most, so looking through all of them is cheaper than a heap.
         return min(map(_due, self._running), default=math.inf)
 
     def _step(self) -> None:
@@ -360,11 +362,13 @@ class SimulatedServer(Lifecycle):
             is_responding=self._responses.is_active,
         )
         tools = change.tools or () if isinstance(change, SessionConfig) else ()
+        # The last check: an update that is wrong anywhere changes nothing at all.
         self._hosted.check(tools, "session.tools")
         before, detection = detection_of(self._session), detection_of(session)
         self._session = session
         if self._input.configure(input_format(self._session), detection):
             self._turn_item = None
+        # Whoever names the same timeout again does not begin the wait anew, nor end it.
         if idle_timeout_ms(before) != idle_timeout_ms(detection):
             self._silence = None
         self._out.send(SessionUpdated(event_id=self._out.event_id(), session=session))
@@ -401,6 +405,7 @@ class SimulatedServer(Lifecycle):
             )
         )
         detection = detection_of(self._session)
+        # `is not False` here and below: what is None has the service's default, which is true.
         if detection is not None and detection.interrupt_response is not False:
             self._responses.interrupt(self._now)
             self._forget_finished()
@@ -480,6 +485,7 @@ class SimulatedServer(Lifecycle):
                 "A transcription session does not create responses.", code="invalid_parameter"
             )
         self._responses.create(self._session, config, self._now)
+        # Its end will begin another wait; what is out of band is not heard, and leaves this one be.
         if config.conversation != "none":
             self._silence = None
 

@@ -77,12 +77,14 @@ class Understanding:
         if not (is_transcribed or self._questions.has_agent or has_ears):
             # Nobody reads the words, so the script keeps its transcript for audio that needs one.
             return
+        # A silence uses up no transcript: those of the script are for what the user says.
         if is_silent:
             self._understand(entry, "", now)
         elif self._performance.has_transcripts or (is_transcribed and not has_ears):
             words = self._performance.transcribe(entry.heard_ms / 1000)
             self._understand(entry, UNINTELLIGIBLE if words is None else words, now)
         elif is_transcribed:
+            # With no transcription ears are asked only when a response needs the words.
             self.listen(entry)
 
     def listen(self, entry: ItemEntry) -> None:
@@ -106,6 +108,7 @@ class Understanding:
 
     def _understand(self, entry: ItemEntry, outcome: str | Failure, now: float) -> None:
         """Note what the user says in an item, and tell those who wait for it."""
+        # Later responses read this item again; what is understood once is never asked about.
         self._hearing.skip(entry)
         if isinstance(outcome, str):
             entry.transcript = outcome
