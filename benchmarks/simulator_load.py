@@ -26,7 +26,7 @@ from realtime_trio._transport.websocket import open_websocket
 from realtime_trio.audio import PCM_RATE, AudioData, read_wav
 from realtime_trio.events import InputAudioBufferAppend, ServerVad
 from realtime_trio.simulator import LIFELIKE, synthesize_speech
-from realtime_trio.simulator.service.response import CHUNK_MS
+from realtime_trio.simulator.service.response_output import CHUNK_MS
 from realtime_trio.simulator.service.turn_detection import SpeechStopped, TurnDetector
 
 CYCLE_S: Final = 6.0

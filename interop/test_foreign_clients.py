@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ssl
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import trio
 import trustme
+from certificates import server_context
 from strangers import HERE, Account, Stranger, run_client
 
 from realtime_trio.audio import AudioData, read_wav
@@ -52,9 +52,9 @@ async def play(
     serve = partial(serve_simulator, script or Script(), api_key=KEY)
     async with trio.open_nursery() as nursery:
         if client.needs_tls:
-            authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            authority = trustme.CA()
             authority.cert_pem.write_to_path(folder / "ca.pem")
-            authority.issue_cert("127.0.0.1").configure_cert(context)
+            context = server_context(authority)
             url: str = await nursery.start(partial(serve, ssl_context=context))
             seen = await run(
                 OPENAI_BASE_URL=base_of(url), NODE_EXTRA_CA_CERTS=str(folder / "ca.pem")

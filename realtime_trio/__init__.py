@@ -11,14 +11,10 @@ programs.  All others have one place each, and asking here for one of them says 
 - `realtime_trio.simulator`: the server to develop against
 """
 
+# Under a private name: what completion offers here should be the front door and nothing else.
 import typing as _typing
 
-from realtime_trio import (
-    _elsewhere as _elsewhere,
-    audio as audio,
-    events as events,
-    tools as tools,
-)
+from realtime_trio import _elsewhere as _elsewhere, audio as audio, events as events, tools as tools
 from realtime_trio._protocol.dialects import Dialect as Dialect
 from realtime_trio._protocol.endpoint import ApiKey as ApiKey, Endpoint as Endpoint, azure as azure
 from realtime_trio._runtime.hub import EventStream as EventStream
@@ -42,9 +38,7 @@ from realtime_trio._session.translation import (
 )
 from realtime_trio._session.voice import Session as Session
 from realtime_trio._state.captions import Caption as Caption
-from realtime_trio._state.conversation.history import (
-    Omission as Omission,
-)
+from realtime_trio._state.conversation.history import Omission as Omission
 from realtime_trio._state.conversation.item import (
     ConversationItem as ConversationItem,
     TranscriptSegment as TranscriptSegment,
@@ -79,9 +73,7 @@ from realtime_trio._state.utility_events import (
     UtilityEvent as UtilityEvent,
 )
 from realtime_trio._transport.contract import Close as Close, Transport as Transport
-from realtime_trio._version import (
-    __version__ as __version__,
-)
+from realtime_trio._version import __version__ as __version__
 from realtime_trio.connection import (
     Connection as Connection,
     ConnectOptions as ConnectOptions,
@@ -141,15 +133,11 @@ from realtime_trio.recording import (
     open_recording as open_recording,
     read_recording as read_recording,
 )
-from realtime_trio.tools import (
-    ToolOutput as ToolOutput,
-    tool as tool,
-)
-from realtime_trio.tools.constraints import (
-    Constraints as Constraints,
-)
+from realtime_trio.tools import ToolOutput as ToolOutput, tool as tool
+from realtime_trio.tools.constraints import Constraints as Constraints
 
-if not _typing.TYPE_CHECKING:  # with a __getattr__, a type checker would let every name pass
+# Hidden from type checkers: they take a module with a `__getattr__` to have every name.
+if not _typing.TYPE_CHECKING:
     __getattr__ = _elsewhere.getattr_of(
         __name__,
         {

@@ -1,8 +1,8 @@
 """Where a name is, for programs that ask the wrong module for it.
 
 Owns the `__getattr__` of `realtime_trio` and `realtime_trio.events`, the list of names that never
-travel, and that of names which single modules have.  Which names a package exports is decided in
-its `__init__`.
+travel, and the list of names that single modules have.  Which names a package exports is decided
+in its `__init__`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DERIVED: Final = (
     "TranscriptSegment",
     "UtilityEvent",
 )
-"""Names that one expects among the events and that are not on the wire: the front door has them."""
+"""Names that one looks for among the events.  They never travel, so the front door has them."""
 
 OF_MODULES: Final = {
     "Codec": "realtime_trio.connection",

@@ -1,7 +1,7 @@
-"""Fixtures for everybody who has pytest and this library: `simulated_session`, and with pytest-trio `realtime_server`.
+"""Fixtures for tests of applications: `simulated_session`, and with pytest-trio `realtime_server`.
 
-pytest finds them by itself.  Define a fixture `realtime_script` of your own to decide what the
-model says in them.
+pytest finds them by itself wherever this library is installed.  Define a fixture `realtime_script`
+of your own to decide what the model says in them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from realtime_trio.simulator.script.script import Script
 from realtime_trio.simulator.serving.serve import Simulation, serve_simulator
 from realtime_trio.testing import open_simulated_session
 
+# pytest loads this file wherever the library is installed, also where pytest-trio is not.
 try:
     from pytest_trio import trio_fixture  # type: ignore[import-untyped]  # it has no types
-except ModuleNotFoundError:  # then there is nobody who could run a server beside the test
+except ModuleNotFoundError:  # then nothing could run a server beside the test
     trio_fixture = None
 
 
 @pytest.fixture
 def realtime_script() -> Script:
-    """What the simulated model says in the other fixtures: nothing in particular.  Made to be overridden."""
+    """What the simulated model says in the other fixtures; override it to decide that.
+
+    Without a fixture of your own the simulator answers for itself.
+    """
     return Script()
 
 
@@ -34,7 +38,7 @@ def realtime_script() -> Script:
 def simulated_session(
     realtime_script: Script,
 ) -> Callable[..., AbstractAsyncContextManager[tuple[Session, Simulation]]]:
-    """`open_simulated_session` with `realtime_script` for its script.
+    """`open_simulated_session` with `realtime_script` as its script.
 
     `async with simulated_session(instructions="...") as (session, server)` opens a session with the
     simulator in memory.
@@ -46,6 +50,9 @@ if trio_fixture is not None:
 
     @trio_fixture  # type: ignore[untyped-decorator]
     async def realtime_server(nursery: trio.Nursery, realtime_script: Script) -> str:
-        """URL of a simulator that serves `realtime_script` on a port of this machine while the test runs, to any client."""
+        """URL of a simulator that serves `realtime_script` to any client while the test runs.
+
+        It listens at a free port of 127.0.0.1.
+        """
         url: str = await nursery.start(serve_simulator, realtime_script)
         return url

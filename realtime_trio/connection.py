@@ -1,7 +1,8 @@
 """One WebSocket life with typed events: the thin primitive under a session.
 
 Owns the way from an address and a key to an open connection, and the translation of messages to
-events on it.  Refuses to know what the events mean: no conversation, no tools, no reflexes.
+events on it.  What the events mean is not decided here: there is no conversation, there are no
+tools and no reflexes.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class ConnectOptions(TypedDict, total=False):
         dialect: `Dialect.BETA` for servers that still speak the older protocol.
         ssl_context: For `wss://`; by default certificates are checked against the system's
             authorities.
-        proxy: `http://`, `socks4://` or `socks5://` URL, None for none.  By default the environment
-            decides, as it does for curl.  Needs the extra `realtime-trio[proxy]`.
+        proxy: `http://`, `socks4://` or `socks5://` URL; None connects directly.  By default the
+            environment decides, as it does for curl.  Needs the extra `realtime-trio[proxy]`.
         connect_timeout, close_timeout, ping_interval, ping_timeout, max_message_size,
             receive_buffer_size: See `WebSocketSettings`.
         strict: Raise `RemoteProtocolError` on what cannot be decoded instead of delivering it as
@@ -104,8 +105,10 @@ def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> End
     if isinstance(url, Endpoint):
         return evolve(url, **given)
     # Never for an `Endpoint`: a key of OpenAI's must not travel to another service by accident.
+    # A variable that is set to nothing counts as unset, which is how shells and CI clear one.
     given.setdefault("api_key", os.environ.get("OPENAI_API_KEY") or None)
     endpoint = Endpoint(url=url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, **given)
+    # Other services may do without a key.  OpenAI's own would report it only after the handshake.
     if endpoint.api_key is None and endpoint.url.partition("://")[2].startswith("api.openai.com"):
         raise LocalProtocolError(
             "no API key: pass api_key=, or set OPENAI_API_KEY, or name another service with url="
@@ -125,10 +128,10 @@ def websocket_settings(options: ConnectOptions) -> WebSocketSettings:
 async def open_transport(
     endpoint: Endpoint, kind: SessionKind, model: str | None, options: ConnectOptions
 ) -> AsyncIterator[Transport]:
-    """Connect to a service and let messages through as they are.
+    """Connect to a service, and pass messages on as they are.
 
     Raises:
-        ConnectionFailed: Not connected, for whatever reason.
+        ConnectionFailed: The connection could not be made, for whatever reason.
         LocalProtocolError: An argument is unusable; nothing was sent.
     """
     # Loaded only when something connects: trio-websocket brings h11, and makes the import of the
@@ -156,8 +159,10 @@ async def open_transport(
 
 
 async def _fetch_key(fetch: Callable[[], Awaitable[str]], deadline: float) -> str:
+    # Not `fail_at`: a TooSlowError of the user's own function should leave as it is.
     with trio.move_on_at(deadline):
         key = await fetch()
+        # Checked, since a None from an untyped function would end up in a header as "Bearer None".
         if not isinstance(key, str):
             raise LocalProtocolError(
                 f"the api_key function returned {type(key).__name__}, not a str"
@@ -182,9 +187,9 @@ def check_options(options: Mapping[str, object], *allowed: type) -> None:
 class Connection:
     """Typed events over one open connection.  Made by `open_connection`.
 
-    One task receives and one task sends.  All it does by itself is to send and to answer pings, and
-    that only while `receive` is called now and then: a connection that nobody reads from is given
-    up by both sides.
+    One task may receive and one task may send.  All that happens by itself is that pings are sent
+    and answered, and that only while `receive` is called now and then: a connection that nobody
+    reads from is given up by both sides.
     """
 
     def __init__(self, transport: Transport, codec: Codec) -> None:
@@ -201,7 +206,7 @@ class Connection:
         """Send one event; return when it has been handed to the network.
 
         Cancelling is *not* safe: a send that was cancelled half way ends the connection.  Sessions
-        have a queue for that.
+        have a queue and a task that writes, so that cancelling their `send` is safe.
 
         Raises:
             LocalProtocolError: The event does not fit the protocol; nothing was sent.
@@ -216,7 +221,7 @@ class Connection:
             payload: A JSON object, or the text of a message as it is.
 
         Raises:
-            LocalProtocolError: The object holds something that JSON does not have; nothing was
+            LocalProtocolError: The object holds a value that JSON cannot express; nothing was
                 sent.
             ConnectionLost: The connection has ended.
         """
@@ -237,6 +242,7 @@ class Connection:
         else:
             self._arrived.extend(await self._transport.receive())
         if not self._arrived:
+            # A transport delivers nothing only after its end, and then it knows how it ended.
             close = self._transport.closed
             assert close is not None
             if close.is_clean:
@@ -268,11 +274,12 @@ class Connection:
 def decode(codec: Codec, message: str | bytes) -> ServerEvent:
     """Decode one message from the server and log it: its size and type, never its content.
 
-    Binary messages have no place in the protocol; they are decoded all the same, since some servers
-    send text that way.
+    The protocol has no binary messages.  They are decoded all the same, since some servers send
+    text that way.
     """
     event = codec.decode(message)
     assert isinstance(event, ServerEvent), "a client's codec decodes server events"
+    # Asked first, since this is on the way of every message and the arguments cost something, too.
     if _logger.isEnabledFor(logging.DEBUG):
         _logger.debug("received %s (%d characters)", event.type or "something", len(message))
     if isinstance(event, UnknownEvent) and event.problem is not None:
@@ -292,7 +299,7 @@ async def open_connection(
     kind: SessionKind = SessionKind.REALTIME,
     **options: Unpack[ConnectOptions],
 ) -> AsyncIterator[Connection]:
-    """Connect to a Realtime service: typed events and nothing else.
+    """Connect to a Realtime service for typed events and nothing else.
 
     The block owns the connection and closes it.  The connection is open when the block is entered,
     but the service may still refuse it: it answers every handshake, and reports a wrong key or
@@ -303,12 +310,12 @@ async def open_connection(
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
             and then OpenAI's own.
         model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
-        kind: Kind of session, which decides on the address and on the event classes.
+        kind: Kind of session; it decides on the address and on the event classes.
         **options: See `ConnectOptions`.
 
     Raises:
-        ConnectionFailed: Not connected; `status` and `body` are the server's answer if it refused
-            by HTTP.
+        ConnectionFailed: The connection could not be made; `status` and `body` are the server's
+            answer if it refused by HTTP.
         LocalProtocolError: An argument is unusable; nothing was sent.
         TypeError: There is no such option.
     """

@@ -5,9 +5,9 @@ The tree::
     RealtimeError
     ├─ ConnectionFailed        never got a session          (.status, .code, .body)
     ├─ ConnectionLost          had one, lost it             (.code, .reason)
-    ├─ SessionClosed           you used a session that has ended
+    ├─ SessionClosed           a session was used after its end
     ├─ ProtocolError           abstract
-    │   ├─ LocalProtocolError  you asked for something that is illegal here
+    │   ├─ LocalProtocolError  your code asked for something that is illegal here
     │   └─ RemoteProtocolError the server sent something undecodable
     ├─ ServerError             an `error` event answered your request
     ├─ SlowConsumer            this stream overflowed; the others are fine
@@ -21,12 +21,15 @@ message ever contains a key, audio or a whole payload.
 
 from __future__ import annotations
 
+# Some names say what happened and do not end in "Error", the suffix that N818 asks for: nobody need
+# have made a mistake when a connection is lost or a session is closed.
+
 
 class RealtimeError(Exception):
     """Base of everything this library raises on purpose."""
 
 
-class ConnectionFailed(RealtimeError):  # noqa: N818 - the plan's vocabulary: what happened, not "Error"
+class ConnectionFailed(RealtimeError):  # noqa: N818
     """A session or connection could not be established.
 
     Raised by `open_session` and `open_connection` for a refused or unreachable server, a TLS
@@ -36,12 +39,11 @@ class ConnectionFailed(RealtimeError):  # noqa: N818 - the plan's vocabulary: wh
     """
 
     status: int | None
-    """HTTP status of the rejected handshake (401, 404, ...), or None when it never came to an HTTP
-    answer."""
+    """HTTP status of the rejected handshake (401, 404, ...); None if there was no HTTP answer."""
     code: str | None
     """The service's error code (`invalid_api_key`, `invalid_model`, ...), or None."""
     body: bytes
-    """Body of the rejected handshake's HTTP response, `b""` when there was none."""
+    """Body of the rejected handshake's HTTP response; `b""` if there was none."""
 
     def __init__(
         self, message: str, *, status: int | None = None, code: str | None = None, body: bytes = b""
@@ -75,11 +77,17 @@ class ProtocolError(RealtimeError):
 
 
 class LocalProtocolError(ProtocolError):
-    """You asked for something illegal here; the message names the state and what would be allowed.  Nothing was sent."""
+    """Your code asked for something that is illegal here; nothing was sent.
+
+    The message names the state and what would be allowed.
+    """
 
 
 class RemoteProtocolError(ProtocolError):
-    """The other side sent something undecodable.  Raised by strict codecs, and where an event's bad audio is read."""
+    """The other side sent something undecodable.
+
+    Raised by strict codecs, and where bad audio of an event is read.
+    """
 
 
 class ServerError(RealtimeError):
@@ -105,6 +113,7 @@ class ServerError(RealtimeError):
         param: str | None = None,
         event_id: str | None = None,
     ) -> None:
+        # The code first: it is what a program compares and what a person searches for.
         super().__init__(f"{code or type}: {message}" + (f" (param {param})" if param else ""))
         self.type = type
         self.code = code
@@ -116,8 +125,8 @@ class ServerError(RealtimeError):
 class SlowConsumer(RealtimeError):  # noqa: N818
     """An event stream was not read fast enough and its bound was reached.
 
-    Raised once, after everything that was buffered has been delivered; then the stream goes on with
-    what arrives from now on.
+    Raised once, after everything that was buffered has been delivered.  The stream then goes on
+    with what arrives from there on.
     """
 
     dropped: int
@@ -125,13 +134,17 @@ class SlowConsumer(RealtimeError):  # noqa: N818
 
     def __init__(self, dropped: int) -> None:
         super().__init__(
-            f"this event stream fell behind and missed {dropped} event(s); read faster or raise its capacity"
+            f"this event stream fell behind and missed {dropped} event(s); "
+            "read faster or raise its capacity"
         )
         self.dropped = dropped
 
 
 class ToolDefinitionError(RealtimeError):
-    """A function cannot be offered as a tool; the message names the parameter and what would be allowed."""
+    """A function cannot be offered as a tool.
+
+    The message names the parameter and what would be allowed.
+    """
 
 
 class InternalError(RealtimeError):

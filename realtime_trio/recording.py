@@ -1,12 +1,14 @@
 """What went over the wire, kept in a file: written while the session runs, and read back.
 
-Owns the file format and what is left out of it.  Refuses to know sessions: it takes a stream of
-wire records, as `session.wire()` gives it.
+Owns the file format and what is left out of it.  It needs no session, only a stream of wire
+records such as `session.wire()`.
 
-The first line is `{"version": 1, "kind": ..., "model": ...}`, every other one a record: `{"time":
-seconds since the first record, "source": "client" or "server", "event": the message}`.  A message
-that was not a JSON object stands there as it was.  Where records were missed, because the disk
-did not keep up, `{"dropped": n}` stands in their place.  Events are always written in today's
+The first line is `{"version": 1, "kind": ..., "model": ...}`; every other line is a record::
+
+    {"time": seconds since the first record, "source": "client" or "server", "event": the message}
+
+A message that was not a JSON object is written as it was.  Where records were missed because the
+disk did not keep up, `{"dropped": n}` stands in their place.  Events are always written in today's
 dialect.
 """
 
@@ -53,7 +55,7 @@ _T = TypeVar("_T")
 VERSION: Final = 1
 """Version of the file format."""
 SECRET: Final = "<secret>"
-"""Stands where a secret was."""
+"""What is written in place of a secret."""
 
 _BATCH: Final = 256
 """Records written at once: enough for a burst, and at most some megabytes of text."""
@@ -75,7 +77,7 @@ class WireRecord:
 # --- changing parts of a value --------------------------------------------------------------------
 
 Replace = Callable[[str, object], object]
-"""Given the name of a field and its value, returns what should stand there: another value, or
+"""Takes the name of a field and its value, and returns the value that should be there instead, or
 the same object to leave it alone."""
 
 
@@ -84,8 +86,8 @@ def rewrite(value: _T, replace: Replace, name: str = "") -> _T:
 
     Args:
         value: The event.
-        replace: Asked about every part, the whole before its parts; what it has replaced is not
-            looked into.
+        replace: Asked about every part, the whole before its parts.  Parts of a value that it has
+            replaced are not visited.
         name: What the value is called where it stands.
 
     Returns:
@@ -98,6 +100,7 @@ def _rewrite(value: object, replace: Replace, name: str) -> object:
     replaced = replace(name, value)
     if replaced is not value:
         return replaced
+    # Copies are made only where something has changed: most events hold no secret and no audio.
     if isinstance(value, tuple | list):
         elements = [_rewrite(element, replace, name) for element in value]
         return type(value)(elements) if _differ(elements, value) else value
@@ -123,6 +126,7 @@ def _differ(new: Iterable[object], old: Iterable[object]) -> bool:
 
 # --- scrubbing ------------------------------------------------------------------------------------
 
+# Spelled as headers are and as fields of JSON are: the objects of an MCP server have both.
 _SECRET_NAMES: Final = frozenset(
     {
         "access_token",
@@ -134,7 +138,9 @@ _SECRET_NAMES: Final = frozenset(
         "refresh_token",
     }
 )
+# OpenAI's keys begin with `sk-`, its short-lived ones for browsers with `ek_`.
 _KEYS: Final = re.compile(r"\b(?:sk|ek)[-_][\w-]{8,}|\bBearer\s+[\w.~+/-]+=*")
+# User name and password, and the whole query: any of its values may be a token.
 _CREDENTIALS_IN_URL: Final = re.compile(r"(?<=://)[^/?#@]*@|\?.*", re.DOTALL)
 
 
@@ -147,7 +153,9 @@ def _without_secrets(name: str, value: object) -> object:
                 headers=value.headers and dict.fromkeys(value.headers, SECRET),
                 server_url=value.server_url and _CREDENTIALS_IN_URL.sub(SECRET, value.server_url),
             )
+        # The same object in an event that this version does not know, which is a plain mapping.
         case {"type": "mcp", "headers": Mapping() as headers}:
+            # Its other parts have to be visited here: `rewrite` does not look into a replacement.
             return _rewrite(
                 {**cast("Mapping[str, object]", value), "headers": dict.fromkeys(headers, SECRET)},
                 _without_keys,
@@ -164,15 +172,17 @@ def _without_keys(name: str, value: object) -> object:
 
 
 _MARK: Final = re.compile(r"<(\d+) bytes of audio>")
+# G.711 inverts bits on the line, so that silence is not a long run of zeros.
 _SILENCE: Final[Mapping[str, int]] = {"audio/pcmu": 0xFF, "audio/pcma": 0xD5}
-"""The byte that is silence, where it is not zero."""
+"""The byte that means silence in a format, where that is not zero."""
 
 
 def _without_audio(name: str, value: object) -> object:
     match value:
         case AudioData():
             return AudioData.from_base64(_mark(value))
-        case str() if name == "audio":  # of an event that this version does not know
+        # The other two are audio in an event that this version does not know.
+        case str() if name == "audio":
             return _mark(AudioData.from_base64(value))
         case {"type": str(kind), "delta": str(delta)} if kind.endswith("audio.delta"):
             return {
@@ -189,7 +199,7 @@ def _mark(audio: AudioData) -> str:
 class _Silence:
     """Puts silence where audio was scrubbed.
 
-    It has to follow the session, since silence is not the same in every format.
+    It has to follow the session, since the bytes of silence depend on the format.
     """
 
     def __init__(self) -> None:
@@ -202,6 +212,7 @@ class _Silence:
             case SessionCreated(session=session) | SessionUpdated(session=session):
                 self._follow(session)
             case ResponseCreated(response=Response(id=response_id, audio=audio)):
+                # A response may have a format of its own, which its deltas do not repeat.
                 output = audio.output if audio else None
                 self._of_response[response_id] = (
                     _type_of(output.format if output else None) or self._output
@@ -218,6 +229,7 @@ class _Silence:
 
     def _replace(self, encoding: str | None, name: str, value: object) -> object:
         match value:
+            # An item does not say in which response it was spoken: the session's format is assumed.
             case OutputAudio(audio=AudioData() as audio):
                 return attrs.evolve(value, audio=_silence(audio, self._output))
             case AudioData():
@@ -250,14 +262,14 @@ class _Scribe:
         self._start = 0.0
 
     def header(self, kind: SessionKind = SessionKind.REALTIME, model: str | None = None) -> str:
-        """The first line; nothing when it was written."""
+        """The first line, or `""` if it has been written already."""
         if self._codecs:
             return ""
         self._codecs = {role.value: Codec(role, kind=kind) for role in Role}
         return write_json({"version": VERSION, "kind": kind.value, "model": model}) + "\n"
 
     def record(self, record: WireRecord) -> str:
-        """The line of a record, and before that the header if this is the first."""
+        """The line of a record; before that the header, if this is the first record."""
         header = ""
         if not self._codecs:
             header = self.header(*_identity(record.event))
@@ -265,8 +277,10 @@ class _Scribe:
         event = record.event
         for change in self._scrubs:
             event = rewrite(event, change)
+        # Microseconds: what the clock has beyond that is noise, and costs ten characters a line.
         time = round(record.time - self._start, 6)
         if isinstance(event, UnknownEvent):
+            # Bytes that are not UTF-8 have no place in JSON, so they are shown and not kept.
             raw = (
                 event.raw.decode("utf-8", "backslashreplace")
                 if isinstance(event.raw, bytes)
@@ -283,7 +297,7 @@ class _Scribe:
 
 
 def _identity(first: Event) -> tuple[SessionKind, str | None]:
-    """The kind of session, and its model if that is known, told by the first event."""
+    """The kind of session, and its model if that is known, as the first event tells."""
     match first:
         case SessionCreated(session=session) | TranslationSessionCreated(session=session):
             model = None if isinstance(session, TranscriptionSession) else session.model
@@ -301,36 +315,39 @@ async def open_recording(
 ) -> AsyncIterator[None]:
     """Write everything that goes over the wire to a file, while the block runs.
 
-    Whatever has happened is in the file moments later, so that a crash of the program loses nothing
-    that was on the wire before.  Writing is done by a task and a thread of its own and holds nobody
-    up; if the disk does not keep up with the wire, the file says how much is missing and where.
+    Events are in the file moments after they have happened, so that even a crash of the program
+    loses next to nothing.  A task and a thread of their own do the writing, so that it delays
+    nothing else; if the disk does not keep up with the wire, the file says how much is missing and
+    where.
 
     An autojump clock does not see the thread and runs ahead of it; tests under one use
     `realtime_trio.testing.RecordingTransport`.
 
-    Leaving the block, in whatever way, first writes what is left in the stream.  The stream is the
-    block's from then on, and stays open.
+    Leaving the block, in whatever way, first writes what is left in the stream.  From its beginning
+    the block is the only reader of the stream; it does not close it.
 
     Args:
         wire: What to record: `session.wire()`.  The first such stream has everything from the
             beginning.
         path: The file; replaced if it exists.
-        scrub_audio: Write how long audio was instead of what is heard.  It is read back as silence.
-        scrub_secrets: Leave out keys: credentials of MCP servers, and whatever looks like a key of
+        scrub_audio: Write the size of audio instead of its content.  It is read back as silence.
+        scrub_secrets: Leave out credentials of MCP servers, and everything that looks like a key of
             the service.
 
     Raises:
-        OSError: The file cannot be written.  Later than at the beginning, this cancels the block
-            and leaves it bare.
+        OSError: The file cannot be written.  If that happens later than at the beginning, the block
+            is cancelled and the bare error leaves it.
     """
     scribe = _Scribe(scrub_audio=scrub_audio, scrub_secrets=scrub_secrets)
     limiter = trio.CapacityLimiter(1)  # its own, so that it never waits for the threads of others
+    # Unbuffered: what waits in a buffer of Python's would be lost in a crash.
     file = await trio.to_thread.run_sync(partial(io.FileIO, path, "w"), limiter=limiter)
 
     async def write(text: str) -> None:
         # Bounded by the disk alone, since what was taken off the stream is to be written.
         with trio.CancelScope(shield=True):
             failure = await trio.to_thread.run_sync(_append, file, text, limiter=limiter)
+        # Not raised: an OSError that leaves a task would be called a bug of ours, an InternalError.
         if failure is not None:
             services.fail(failure)
 
@@ -339,6 +356,8 @@ async def open_recording(
             while text := await _next(wire, scribe):
                 await write(text)
         finally:
+            # The header, too, if nothing has happened: then this is a recording of nothing, and not
+            # an empty file that cannot be read back.
             rest = _waiting(wire, scribe, math.inf) + scribe.header()
             await write(rest)  # noqa: ASYNC102 - `write` is shielded
 
@@ -351,8 +370,9 @@ async def open_recording(
 def _append(file: io.FileIO, text: str) -> OSError | None:
     """Hand text to the system, which keeps it even if this program crashes.
 
-    Returns what was in the way, so that the caller's thread need not raise.
+    Returns the error if there was one, so that a thread does not have to raise it.
     """
+    # A raw file may take less than it is given, on a pipe or when a signal comes in between.
     rest = memoryview(text.encode())
     try:
         while rest:
@@ -363,7 +383,7 @@ def _append(file: io.FileIO, text: str) -> OSError | None:
 
 
 async def _next(wire: EventStream[WireRecord], scribe: _Scribe) -> str:
-    """Wait for records, and write down all there are; `""` at the end of the stream."""
+    """Wait for records and return the lines of all there are; `""` at the end of the stream."""
     await trio.lowlevel.checkpoint()
     try:
         text = scribe.record(await wire.receive())
@@ -396,7 +416,7 @@ class Recording:
     kind: SessionKind = SessionKind.REALTIME
     """What the session was for."""
     model: str | None = None
-    """Model that it was with, None if that is not known."""
+    """Model that the session was with; None if that is not known."""
     records: tuple[WireRecord, ...]
     """Everything in order; times are seconds since the first."""
     dropped: int = 0
@@ -404,7 +424,7 @@ class Recording:
 
     @classmethod
     def of(cls, records: Iterable[WireRecord]) -> Recording:
-        """Make a recording of what was recorded in memory."""
+        """Make a recording of records in memory."""
         given = tuple(records)
         kind, model = _identity(given[0].event) if given else (SessionKind.REALTIME, None)
         return cls(
@@ -420,24 +440,27 @@ class Recording:
         scribe = _Scribe(scrub_audio=scrub_audio, scrub_secrets=scrub_secrets)
         yield scribe.header(self.kind, self.model)
         yield from map(scribe.record, self.records)
+        # Where the records are missing is not known here, only how many: so at the end.
         if self.dropped:
             yield scribe.gap(self.dropped)
 
 
 def read_recording(path: str | os.PathLike[str]) -> Recording:
-    """Read a file that `open_recording` wrote, also one whose last line a crash has cut off.
+    """Read a file that `open_recording` wrote, even if a crash has cut off its last line.
 
-    Events are as they were on the wire; what was not an event of this version is an `UnknownEvent`
+    Events are as they were on the wire.  What was not an event of this version is an `UnknownEvent`
     again, and audio that was scrubbed is silence of the same length.  The file is read as a whole.
 
     Raises:
         LocalProtocolError: The file is not a recording, or is damaged; the message names the line.
         OSError: The file cannot be read.
     """
+    # A crash may have cut a character of the last line in two: that line is dropped, not refused.
     with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
         # After the last newline there is nothing, or what a crash has left of a line.
         *lines, _ = file.read().split("\n")
     kind, model = _read_header(lines, path)
+    # Crosswise: a codec decodes what the other side sends.
     codecs = {"client": Codec(Role.SERVER, kind=kind), "server": Codec(Role.CLIENT, kind=kind)}
     silence = _Silence()
     records: list[WireRecord] = []
@@ -490,7 +513,7 @@ def _read_object(line: str) -> object:
 
 def _read_event(codec: Codec, raw: object) -> Event:
     match raw:
-        case Mapping() | str():  # a text that was no JSON is none now
+        case Mapping() | str():  # a string is a message that was not JSON, and is decoded as such
             return codec.decode(codec.encode_raw(raw))
         case _:
             return UnknownEvent(raw=raw, problem="expected an object")

@@ -1,10 +1,18 @@
-"""The test kit: sessions with a simulated service, transports that remember, and assertions about conversations and the wire.
+"""The test kit: simulated sessions, transports that remember, and assertions.
 
     async def test_agent_reports_the_weather(autojump_clock):
         script = Script([Reply.call("get_weather", city="Paris"), Reply.text("It is sunny.")])
         async with open_simulated_session(script) as (session, server):
-            ... assert_conversation(session, [("user", "How is the weather in Paris?"), ("call",
-            "get_weather", {"city": "Paris"}), ...])
+            ...
+            assert_conversation(
+                session,
+                [
+                    ("user", "How is the weather in Paris?"),
+                    ("call", "get_weather", {"city": "Paris"}),
+                    ("output", ...),
+                    ("assistant", "It is sunny."),
+                ],
+            )
 
 The names that tests need most are here; everything else of the simulator is in
 `realtime_trio.simulator`.
@@ -55,7 +63,7 @@ from realtime_trio.simulator.serving.wiretap import Source, Wiretap, wire_codecs
 from realtime_trio.tools.registry import AnyTool
 
 ExpectedItem: TypeAlias = Sequence[str | Mapping[str, object] | EllipsisType | None]
-"""One line of a conversation as a test expects it: `(kind, what, ...)`; see `assert_conversation`."""
+"""One item of a conversation as a test expects it; see `assert_conversation`."""
 
 
 class SimulationOptions(SessionOptions, total=False):
@@ -81,16 +89,17 @@ async def open_simulated_session(
     faults: Faults = (),
     **options: Unpack[SimulationOptions],
 ) -> AsyncIterator[tuple[Session, Simulation]]:
-    """Open a session with a simulated service in memory: no network, no key, no waiting under an autojump clock.
+    """Open a session with a simulated service in memory.
 
-    Messages that do not fit the protocol are errors here (`strict=True`), unless the options say
-    otherwise.
+    It needs no network and no key, and under an autojump clock it takes no time.  Messages that do
+    not fit the protocol are errors here (`strict=True`), unless the options say otherwise.
 
     Args:
-        script: What the model says; the simulator answers for itself when None.  Or a server of
-            your own, such as a `ReplayServer`.
+        script: What the model says, or a server of your own such as a `ReplayServer`; with None the
+            simulator answers for itself.
         model: The model that the simulator claims to be.
-        cast: Who answers where the script does not say what, e.g. `Cast(OfflineAgent())`.
+        cast: The agent that answers where the script does not say what, e.g.
+            `Cast(OfflineAgent())`.
         faults: What goes wrong, e.g. `[Fault.drop("response.done")]`.
         **options: As for `open_session`.  `new_id=sequential_ids()` makes the same ids in every
             run.
@@ -99,6 +108,7 @@ async def open_simulated_session(
         The session, and the server that it is connected to.
     """
     server = _served(script, model)
+    # A program in production should survive what it cannot decode; a test should know of it.
     options.setdefault("strict", True)
     async with (
         open_simulator_transport(server, cast=cast, faults=faults) as transport,
@@ -114,14 +124,14 @@ def _served(script: Script | Simulation | None, model: str) -> Simulation:
 
 
 class RecordingTransport(Wiretap):
-    """A transport that hands everything on and remembers it, for tests that look at the wire.
+    """A transport that passes everything on and remembers it, for tests that look at the wire.
 
-    Nothing is forgotten while it exists, so it is for tests and not for long calls; those have
+    It keeps everything as long as it exists, so it is for tests.  For long calls there is
     `open_recording`.
 
     Args:
-        transport: The transport that does the work; belongs to this one from now on.
-        role: Which side this end is on.
+        transport: The transport that does the work; it belongs to this one from now on.
+        role: The side that this end is on.
         kind: Kind of the session, for decoding.
     """
 
@@ -144,13 +154,14 @@ class RecordingTransport(Wiretap):
     def messages(self) -> tuple[str | bytes, ...]:
         """Every message in both directions as it was on the wire.
 
-        Those received are there from when they were taken, those sent from when sending began.
+        A received message is among them once it has been taken, a sent one once sending began.
         """
         return tuple(message for _, _, message in self._messages)
 
     @property
     def records(self) -> tuple[WireRecord, ...]:
         """The same, decoded: for `assert_order` and `Recording.of`."""
+        # Only what has come since the last time: tests ask again and again.
         for time, source, message in self._messages[len(self._records) :]:
             self._records.append(WireRecord(time, source, self._codecs[source].decode(message)))
         return tuple(self._records)
@@ -174,10 +185,11 @@ def assert_conversation(
 
     An expected item is one of::
 
-        ("user", "hello")  also "assistant" and "system": its text, or what was said ("call",
-        "get_weather", {"x": 1})  a function call; its arguments as a mapping, or as text ("output",
-        "21 degrees")  what the function returned: a text, or a mapping if it is JSON ("mcp_call",)
-        any other item, by its type
+        ("user", "hello")                  its text, or what was said
+        ("assistant", "hi")                the same; so is "system"
+        ("call", "get_weather", {"x": 1})  a function call; its arguments as a mapping, or as text
+        ("output", "21 degrees")           the output of a function: a text, or a mapping for JSON
+        ("mcp_call",)                      any other item, by its type
 
     `...` stands for anything, and what is left out at the end is not compared: `("assistant", ...)`
     is `("assistant",)`.  None stands for no words, as of speech that was not transcribed.
@@ -187,7 +199,7 @@ def assert_conversation(
         expected: The items.
 
     Raises:
-        AssertionError: There are other items; the message shows the difference.
+        AssertionError: The items are not these; the message shows the difference.
     """
     conversation = talk.conversation if isinstance(talk, InputAudioSession) else talk
     items = conversation.items if isinstance(conversation, Conversation) else conversation
@@ -210,6 +222,7 @@ _Line: TypeAlias = tuple[object, ...]
 def _line_of(item: ConversationItem) -> _Line:
     match item.type:
         case "message":
+            # Both, as a message may mix them; the words of speech arrive with blanks around them.
             return item.role, " ".join(filter(None, (item.text, item.transcript.strip()))) or None
         case "function_call":
             return "call", item.name, item.arguments

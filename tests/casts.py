@@ -1,4 +1,4 @@
-"""Agents, ears and voices that do what a test tells them, and clients of a simulator that has them."""
+"""Agents, ears and voices that do what a test tells them, and clients of a simulator with them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ WHISPER = Transcription(model="gpt-4o-transcribe")
 
 @define(eq=False)
 class Scripted:
-    """An agent that says what it was told to say, in its own time, and remembers how it was treated."""
+    """An agent that says what it was told to say, and remembers how it was treated."""
 
     pieces: list[Piece] = field(factory=list)
     wait: float = 0.0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import trio
 from hypothesis import settings
 from oversight import overseen
+from peers import sockets, tasks
 
 # No deadlines: a shared machine is slow at times, and that is no bug.  On CI the examples are the
 # same in every run, so that its verdict is about the change and not about luck; everywhere else
@@ -36,6 +38,31 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--log-wire"):
         logging.getLogger("realtime_trio").setLevel(logging.DEBUG)
+
+
+@pytest.fixture
+def no_service_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a key, nor the address of a service, nor a proxy, as far as the environment goes."""
+    proxies = ("all_proxy", "http_proxy", "https_proxy")
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", *proxies, *map(str.upper, proxies)):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def no_socket_is_left() -> Iterator[None]:
+    """The test closes every socket that it opens."""
+    before = sockets()
+    yield
+    assert sockets() <= before
+
+
+@pytest.fixture
+async def no_task_is_left() -> AsyncIterator[None]:
+    """The test leaves no task behind."""
+    await trio.lowlevel.checkpoint()
+    before = tasks()
+    yield
+    assert tasks() <= before
 
 
 @pytest.fixture(autouse=True)

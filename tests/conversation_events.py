@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
-from realtime_trio._state.utility_events import (
-    UtilityEvent,
-)
+from realtime_trio._state.utility_events import UtilityEvent
 from realtime_trio.audio import AudioData
 from realtime_trio.events import (
     AssistantMessage,

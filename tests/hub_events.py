@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import trio
 
 from realtime_trio._runtime.hub import EventHub, EventStream
 from realtime_trio.errors import SessionClosed, SlowConsumer
-
-if TYPE_CHECKING:
-    from typing import assert_type
-if TYPE_CHECKING:
-
-    def types_are_inferred(
-        hub: EventHub[Event], many: tuple[type[Event], ...]
-    ) -> EventStream[object]:
-        assert_type(hub.subscribe(), EventStream[Event])
-        assert_type(hub.subscribe(Text), EventStream[Text])
-        assert_type(hub.subscribe(Text, Audio), EventStream[Text | Audio])
-        assert_type(hub.subscribe(*many), EventStream[Event])
-        return hub.subscribe(Text, capacity=1)
 
 
 class Event:

@@ -61,7 +61,7 @@ class Options(TypedDict, total=False):
 
 @define
 class Endpoint:
-    """A chat-completions endpoint in memory: it answers everybody the same and keeps what it was asked."""
+    """An endpoint in memory: it gives everybody the same answer, and keeps what it was asked."""
 
     body: Sequence[bytes] = (chunk(content="Hi."), DONE)
     status: int = 200

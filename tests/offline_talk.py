@@ -78,7 +78,10 @@ async def hold(
     modality: Modality = "text",
     heard_seconds: float = 0.0,
 ) -> str | tuple[str, str]:
-    """Hold a conversation and return the last answer: what it says, or the name and the arguments of what it calls."""
+    """Hold a conversation and return the last answer.
+
+    That is what the agent says, or the name and the arguments of what it calls.
+    """
     await trio.lowlevel.checkpoint()
     items: list[InputItem] = []
     answer: str | tuple[str, str] = ""

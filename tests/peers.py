@@ -1,19 +1,15 @@
 """The other side of a connection, for tests.
 
-There is an honest server that a test can speak through, and what dishonest ones are made of.
-Here too a test states what it expects and when; nothing answers by itself.
+There is an honest server that a test can speak through; those of `websocket_peers` are dishonest.
+A test states what it expects and when; nothing answers by itself.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 import os
 import re
-import socket
 import ssl
-import struct
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -254,102 +250,6 @@ async def open_server(
         raise error
 
 
-# Dishonest ones, by hand
-
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
-
-
-def frame(opcode: int, payload: bytes) -> bytes:
-    if len(payload) < 126:
-        return struct.pack("!BB", 0x80 | opcode, len(payload)) + payload
-    if len(payload) < 2**16:
-        return struct.pack("!BBH", 0x80 | opcode, 126, len(payload)) + payload
-    return struct.pack("!BBQ", 0x80 | opcode, 127, len(payload)) + payload
-
-
-def event_frame(event: ServerEvent) -> bytes:
-    return frame(TEXT, _codec.encode(event).encode())
-
-
-class Reader:
-    """Reads a client's frames off a stream."""
-
-    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
-        self._stream = stream
-        self._data = b""
-
-    async def request(self) -> bytes:
-        """The HTTP request of the handshake."""
-        await trio.lowlevel.checkpoint()
-        while b"\r\n\r\n" not in self._data:
-            await self._read()
-        head, self._data = self._data.split(b"\r\n\r\n", 1)
-        return head
-
-    async def frame(self) -> tuple[int, bytes]:
-        """Opcode and payload of the next frame; those of a client are masked."""
-        opcode, length = await self._take(2)
-        length &= 0x7F
-        if length >= 126:
-            length = int.from_bytes(await self._take(2 if length == 126 else 8))
-        mask, masked = await self._take(4), await self._take(length)
-        return opcode & 0x0F, bytes(byte ^ mask[index % 4] for index, byte in enumerate(masked))
-
-    async def _take(self, size: int) -> bytes:
-        await trio.lowlevel.checkpoint()
-        while len(self._data) < size:
-            await self._read()
-        taken, self._data = self._data[:size], self._data[size:]
-        return taken
-
-    async def _read(self) -> None:
-        data = await self._stream.receive_some()
-        assert data, "the client hung up"
-        self._data += data
-
-
-async def accept_upgrade(stream: trio.SocketStream) -> Reader:
-    reader = Reader(stream)
-    request = await reader.request()
-    [key] = [
-        line.partition(b":")[2].strip()
-        for line in request.split(b"\r\n")
-        if line.lower().startswith(b"sec-websocket-key:")
-    ]
-    answer = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-    await stream.send_all(
-        b"HTTP/1.1 101 Switching Protocols\r\n"
-        b"Upgrade: websocket\r\n"
-        b"Connection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + answer + b"\r\n\r\n"
-    )
-    return reader
-
-
-def reset(stream: trio.SocketStream) -> None:
-    """Drop a connection as a crash does: the client's TCP gets an RST."""
-    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    stream.socket.close()
-
-
-@asynccontextmanager
-async def open_tcp_server(
-    script: Callable[[trio.SocketStream], Awaitable[None]],
-) -> AsyncIterator[str]:
-    """Run a script on the TCP stream of every client that connects.  The block has 5 seconds."""
-
-    async def handle(stream: trio.SocketStream) -> None:
-        async with stream:
-            await script(stream)
-
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            await nursery.start(trio.serve_listeners, handle, listeners)
-            yield f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-            nursery.cancel_scope.cancel()
-
-
 # What may happen, and what may be left behind
 
 
@@ -365,6 +265,36 @@ class CancelAt(trio.abc.Instrument):
             self.steps_left -= 1
             if self.steps_left == 0:
                 self.scope.cancel()
+
+
+def cancel_at_every_step(
+    life: Callable[[trio.CancelScope, CancelAt], Awaitable[bool]],
+    *,
+    at_least: int,
+    clock: Callable[[], trio.abc.Clock] | None = None,
+    then: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a life again and again, cancelled one step later each time, until it ends by itself.
+
+    Args:
+        life: Gives the canceller its scope when there is something to cancel, and says whether it
+            got to its end.
+        at_least: How many steps it takes at the least, or the test would show nothing.
+        clock: Makes the clock of each life.
+        then: Called after each life, for what is to be checked outside of it.
+    """
+    for step in range(1, 5000):
+        scope, canceller = trio.CancelScope(), CancelAt(step)
+        is_done = trio.run(
+            life, scope, canceller, clock=clock() if clock else None, instruments=[canceller]
+        )
+        then()
+        assert is_done != scope.cancelled_caught
+        if canceller.steps_left > 0:
+            assert is_done
+            assert step > at_least
+            return
+    raise AssertionError("it takes more steps than that?")
 
 
 def tasks() -> set[trio.lowlevel.Task]:

@@ -1,4 +1,4 @@
-"""Documents that are scripts, for tests: what they mean, and which error there is if they are not."""
+"""Documents that are scripts, for tests: what they mean, and how those with mistakes fail."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar, Unpack
 
 import numpy as np
@@ -16,7 +17,14 @@ from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio.events import Event, JsonObject
 from realtime_trio.recording import WireRecord
-from realtime_trio.simulator import INSTANT, Pacing, Reply, Script, open_simulator_transport
+from realtime_trio.simulator import (
+    INSTANT,
+    Pacing,
+    Reply,
+    Script,
+    open_simulator_transport,
+    serve_simulator,
+)
 from realtime_trio.tools import AnyTool
 
 E = TypeVar("E", bound=Event)
@@ -47,6 +55,15 @@ async def open_simulated(
             ) as session,
         ):
             yield session
+
+
+@asynccontextmanager
+async def simulator_at_port(script: Script, *, api_key: str | None = None) -> AsyncIterator[str]:
+    """The URL of a simulator on a real port, which must not be needed for more than 10 seconds."""
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            yield await nursery.start(partial(serve_simulator, script, api_key=api_key))
+            nursery.cancel_scope.cancel()
 
 
 def speech(milliseconds: int, *, level: int = 1000) -> NDArray[np.int16]:

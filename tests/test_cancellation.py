@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import pytest
 import trio
 from peers import (
     CancelAt,
     Server,
+    cancel_at_every_step,
     committed,
     created,
     memory_server,
@@ -26,9 +28,7 @@ from trio.testing import MockClock
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
 from realtime_trio.connection import Connection, open_connection
-from realtime_trio.errors import (
-    ConnectionLost,
-)
+from realtime_trio.errors import ConnectionLost
 from realtime_trio.events import (
     Event,
     InputAudioBufferCommit,
@@ -86,22 +86,9 @@ async def life_of_a_session(scope: trio.CancelScope, canceller: CancelAt) -> boo
 
 
 def test_a_session_may_be_cancelled_at_every_single_step() -> None:
-    for step in range(1, 2000):
-        scope = trio.CancelScope()
-        canceller = CancelAt(step)
-        is_done = trio.run(
-            life_of_a_session,
-            scope,
-            canceller,
-            clock=MockClock(autojump_threshold=0),
-            instruments=[canceller],
-        )
-        assert is_done != scope.cancelled_caught
-        if canceller.steps_left > 0:
-            assert is_done
-            assert step > 50
-            return
-    pytest.fail("a session takes more steps than that?")
+    cancel_at_every_step(
+        life_of_a_session, at_least=50, clock=partial(MockClock, autojump_threshold=0)
+    )
 
 
 async def life_on_a_network(
@@ -142,13 +129,8 @@ def test_everything_may_be_cancelled_at_every_single_step(
     open_: Callable[..., AbstractAsyncContextManager[Session | Connection]],
 ) -> None:
     before = sockets()
-    for step in range(1, 2000):
-        scope, canceller = trio.CancelScope(), CancelAt(step)
-        is_done = trio.run(life_on_a_network, open_, scope, canceller, instruments=[canceller])
+
+    def check() -> None:
         assert sockets() <= before
-        assert is_done != scope.cancelled_caught
-        if canceller.steps_left > 0:
-            assert is_done
-            assert step > 50
-            return
-    pytest.fail("one life takes more steps than that?")
+
+    cancel_at_every_step(partial(life_on_a_network, open_), at_least=50, then=check)

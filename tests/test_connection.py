@@ -43,17 +43,13 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.serving.websocket_server import Accept, HandshakeRequest, Reject
 
+pytestmark = pytest.mark.usefixtures("no_service_in_environment")
+
 KEY = "sk-very-secret"
 socket = pytest.mark.socket
 
 Open = Callable[..., AbstractAsyncContextManager[object]]
 both = pytest.mark.parametrize("open_", [open_connection, open_session])
-
-
-@pytest.fixture(autouse=True)
-def _environment_without_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
 
 def connect(*, strict: bool = False) -> tuple[Connection, Server]:

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import trio
 from completions import DONE, chunk, served
+from simulated import simulator_at_port
 
 from realtime_trio import open_session
 from realtime_trio.audio import PCM_RATE, read_wav
-from realtime_trio.simulator import INSTANT, Reply, Script, Turn, serve_simulator, synthesize_speech
+from realtime_trio.simulator import INSTANT, Reply, Script, Turn, synthesize_speech
 
 pytest_plugins = ["pytester"]
 
@@ -50,13 +51,9 @@ async def simulator(
     transcripts: Sequence[str | None] = (),
     translations: Sequence[tuple[str, str]] = (),
 ) -> AsyncIterator[str]:
-    with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            script = Script(
-                replies, transcripts=transcripts, translations=translations, pacing=INSTANT
-            )
-            yield await nursery.start(serve_simulator, script)
-            nursery.cancel_scope.cancel()
+    script = Script(replies, transcripts=transcripts, translations=translations, pacing=INSTANT)
+    async with simulator_at_port(script) as url:
+        yield url
 
 
 def main_of(example: str) -> Callable[..., Awaitable[None]]:

@@ -12,29 +12,25 @@ from functools import partial
 import numpy as np
 import pytest
 import trio
-from peers import (
-    CLOSE,
-    Leaves,
-    accept_upgrade,
-    created,
-    event_frame,
-    open_tcp_server,
-    sockets,
-    tasks,
-)
+from openings import event_frame
+from peers import Leaves, created
+from websocket_peers import CLOSE, accept_upgrade, open_tcp_server
 
 from realtime_trio import ConnectionFailed, Session, open_session
 from realtime_trio.connection import Connection, open_connection
 
-pytestmark = pytest.mark.socket
+pytestmark = [
+    pytest.mark.socket,
+    pytest.mark.usefixtures("no_service_in_environment", "no_socket_is_left", "no_task_is_left"),
+]
 
 Opened = Session | Connection
 Open = Callable[..., AbstractAsyncContextManager[Opened]]
 both = pytest.mark.parametrize(
     "open_",
     [
-        partial(open_session, api_key=None, close_timeout=60),
-        partial(open_connection, api_key=None, close_timeout=60),
+        partial(open_session, close_timeout=60),
+        partial(open_connection, close_timeout=60),
     ],
     ids=["open_session", "open_connection"],
 )
@@ -61,7 +57,6 @@ class Silent:
 @pytest.mark.parametrize("how", ["exception", "cancellation", "interrupt"])
 async def test_nobody_waits_for_a_peer_that_does_not_say_goodbye(open_: Open, how: str) -> None:
     server = Silent()
-    before = sockets(), tasks()
     async with open_tcp_server(server) as url:
         with trio.CancelScope() as scope, suppress(ValueError, KeyboardInterrupt):
             async with open_(url=url):
@@ -72,8 +67,6 @@ async def test_nobody_waits_for_a_peer_that_does_not_say_goodbye(open_: Open, ho
         assert scope.cancelled_caught == (how == "cancellation")
         await server.has_ended.wait()
     assert (CLOSE, b"\x03\xe9") in server.heard  # 1001: it was told all the same
-    assert sockets() <= before[0]
-    assert tasks() <= before[1]
 
 
 async def test_nobody_waits_for_a_peer_that_does_not_even_read() -> None:
@@ -84,7 +77,7 @@ async def test_nobody_waits_for_a_peer_that_does_not_even_read() -> None:
 
     async with open_tcp_server(deaf) as url:
         with Leaves(ValueError, "mine"):
-            async with open_session(url=url, api_key=None, close_timeout=60) as session:
+            async with open_session(url=url, close_timeout=60) as session:
                 with trio.move_on_after(0.3):  # until the network takes no more
                     while True:
                         await session.append_audio(np.ones(500_000, np.int16))
@@ -98,5 +91,5 @@ async def test_the_time_to_connect_is_all_the_time_there_is() -> None:
 
     async with open_tcp_server(silent) as url:
         with Leaves(ConnectionFailed, "did not begin the session in time"):
-            async with open_session(url=url, api_key=None, connect_timeout=0.1, close_timeout=60):
+            async with open_session(url=url, connect_timeout=0.1, close_timeout=60):
                 pytest.fail("not reached")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -17,7 +16,16 @@ import numpy as np
 import pytest
 import trio
 from peers import drain, failure, open_pair
-from simulated import SLOW, buffered, open_simulated, records, sent, speech, types_sent
+from simulated import (
+    SLOW,
+    buffered,
+    open_simulated,
+    records,
+    sent,
+    simulator_at_port,
+    speech,
+    types_sent,
+)
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio._runtime.hub import EventStream
@@ -62,7 +70,7 @@ from realtime_trio.events import (
     UserContent,
     UserMessage,
 )
-from realtime_trio.simulator import Call, Reply, Script, serve_simulator
+from realtime_trio.simulator import Call, Reply, Script
 
 KEY = "sk-simulated"
 QUESTION = Path(__file__).parent.parent / "examples" / "question.wav"
@@ -78,10 +86,8 @@ on_server_and_in_browser = pytest.mark.parametrize(
 async def open_service(*replies: Reply) -> AsyncIterator[str]:
     """A service that wants a key, at the URL that this yields."""
     script = Script(replies, transcripts=["What is the population of Toronto?"])
-    with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            yield await nursery.start(partial(serve_simulator, script, api_key=KEY))
-            nursery.cancel_scope.cancel()
+    async with simulator_at_port(script, api_key=KEY) as url:
+        yield url
 
 
 @asynccontextmanager
@@ -97,23 +103,21 @@ async def open_live(*replies: Reply, **options: Unpack[SessionOptions]) -> Async
 # What is asked of the client, live
 
 
-def test_a_session_can_be_prepared_without_a_key_and_without_a_network(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+@pytest.mark.usefixtures("no_service_in_environment")
+def test_a_session_can_be_prepared_without_a_key_and_without_a_network() -> None:
     open_session()
     open_session(url="wss://example.invalid/v1", api_key=KEY)
 
 
 @pytest.mark.socket
+@pytest.mark.usefixtures("no_service_in_environment")
 @on_server_and_in_browser
 @pytest.mark.parametrize(
     ("key", "complaint"), [(None, "Missing bearer"), ("sk-wrong", "Incorrect API key provided")]
 )
 async def test_without_the_right_key_the_service_is_quoted_within_a_second(
-    key: str | None, complaint: str, auth: Any, monkeypatch: pytest.MonkeyPatch
+    key: str | None, complaint: str, auth: Any
 ) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     async with open_service() as url:
         with trio.fail_after(1), pytest.raises(ConnectionFailed, match=complaint):
             async with open_session(url=url, api_key=key, auth=auth, proxy=None):

@@ -16,10 +16,7 @@ from realtime_trio import ToolContext, tool
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
-from realtime_trio._state.utility_events import (
-    ToolCallFinished,
-    ToolOutcome,
-)
+from realtime_trio._state.utility_events import ToolCallFinished, ToolOutcome
 from realtime_trio.events import (
     ConversationItemAdded,
     ConversationItemCreate,

@@ -13,39 +13,68 @@ import trio
 import trio.testing
 
 from realtime_trio._transport.contract import Transport
-from realtime_trio.simulator.serving.websocket_server import (
-    HandshakeRequest,
-)
+from realtime_trio.simulator.serving.websocket_server import HandshakeRequest
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 Script = Callable[[trio.SocketStream], Awaitable[None]]
 
 
-# A WebSocket peer by hand, for what no honest library would do.
-
-
 def frame(opcode: int, payload: bytes, *, size: int | None = None) -> bytes:
-    """One whole frame of up to 125 bytes, or one that announces `size` bytes and then has fewer."""
-    return struct.pack("!BB", 0x80 | opcode, len(payload) if size is None else size) + payload
+    """One whole frame of a server, or one that announces `size` bytes and then has fewer."""
+    size = len(payload) if size is None else size
+    if size < 126:
+        return struct.pack("!BB", 0x80 | opcode, size) + payload
+    if size < 2**16:
+        return struct.pack("!BBH", 0x80 | opcode, 126, size) + payload
+    return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
 
 
 def close_frame(code: int, reason: bytes = b"") -> bytes:
     return frame(CLOSE, struct.pack("!H", code) + reason)
 
 
-async def read_request(stream: trio.abc.Stream) -> bytes:
-    await trio.lowlevel.checkpoint()
-    request = b""
-    while b"\r\n\r\n" not in request:
-        data = await stream.receive_some()
+class Reader:
+    """Reads a client's handshake and frames off a stream."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self._data = b""
+
+    async def request(self) -> bytes:
+        """The HTTP request of the handshake."""
+        await trio.lowlevel.checkpoint()
+        while b"\r\n\r\n" not in self._data:
+            await self._read()
+        head, self._data = self._data.split(b"\r\n\r\n", 1)
+        return head
+
+    async def frame(self) -> tuple[int, bytes]:
+        """Opcode and payload of the next frame; those of a client are masked."""
+        opcode, length = await self._take(2)
+        length &= 0x7F
+        if length >= 126:
+            length = int.from_bytes(await self._take(2 if length == 126 else 8))
+        mask, masked = await self._take(4), await self._take(length)
+        return opcode & 0x0F, bytes(byte ^ mask[index % 4] for index, byte in enumerate(masked))
+
+    async def _take(self, size: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        while len(self._data) < size:
+            await self._read()
+        taken, self._data = self._data[:size], self._data[size:]
+        return taken
+
+    async def _read(self) -> None:
+        data = await self._stream.receive_some()
         assert data, "the client hung up"
-        request += data
-    return request
+        self._data += data
 
 
-async def answer_upgrade(stream: trio.abc.Stream, rest: bytes = b"") -> None:
-    request = await read_request(stream)
+async def accept_upgrade(stream: trio.abc.Stream, rest: bytes = b"") -> Reader:
+    """Read the client's handshake and accept it; `rest` goes out together with the answer."""
+    reader = Reader(stream)
+    request = await reader.request()
     [key] = [
         line.partition(b":")[2].strip()
         for line in request.split(b"\r\n")
@@ -57,6 +86,7 @@ async def answer_upgrade(stream: trio.abc.Stream, rest: bytes = b"") -> None:
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
     await stream.send_all(head + rest)
+    return reader
 
 
 async def read_to_the_end(stream: trio.abc.Stream) -> bytes:
@@ -71,6 +101,7 @@ async def read_to_the_end(stream: trio.abc.Stream) -> bytes:
 
 
 def reset(stream: trio.SocketStream) -> None:
+    """Drop a connection as a crash does: the client's TCP gets an RST."""
     stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     stream.socket.close()
 
@@ -86,6 +117,30 @@ async def limited_nursery() -> AsyncIterator[trio.Nursery]:
 
 
 @asynccontextmanager
+async def listening(script: Script) -> AsyncIterator[int]:
+    """Run a script on the stream of every client that connects to the port.
+
+    The scripts end with the block, which must not take longer than 5 seconds.
+    """
+
+    async def handle(stream: trio.SocketStream) -> None:
+        async with stream:
+            await script(stream)
+
+    async with limited_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        await nursery.start(trio.serve_listeners, handle, listeners)
+        yield listeners[0].socket.getsockname()[1]
+
+
+@asynccontextmanager
+async def open_tcp_server(script: Script) -> AsyncIterator[str]:
+    """The same at a URL."""
+    async with listening(script) as port:
+        yield f"ws://127.0.0.1:{port}"
+
+
+@asynccontextmanager
 async def open_peer(script: Script) -> AsyncIterator[str]:
     """Run a script for one client.
 
@@ -93,24 +148,13 @@ async def open_peer(script: Script) -> AsyncIterator[str]:
     """
     finished = trio.Event()
 
-    async def handle(stream: trio.SocketStream) -> None:
-        async with stream:
-            await script(stream)
+    async def finish(stream: trio.SocketStream) -> None:
+        await script(stream)
         finished.set()
 
-    async with limited_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        await nursery.start(trio.serve_listeners, handle, listeners)
-        yield f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}/v1"
+    async with open_tcp_server(finish) as url:
+        yield f"{url}/v1"
         await finished.wait()
-
-
-def count_tasks(root: trio.lowlevel.Task | None = None) -> int:
-    root = root or trio.lowlevel.current_root_task()
-    assert root is not None
-    return 1 + sum(
-        count_tasks(task) for nursery in root.child_nurseries for task in nursery.child_tasks
-    )
 
 
 async def receive_all(transport: Transport) -> list[str | bytes]:

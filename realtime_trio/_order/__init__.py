@@ -1,8 +1,9 @@
-"""The order of the protocol: what may be said when, as a table of small rules, each of which looks at one thing.
+"""The order of the protocol: what may be sent when, as a table of small rules.
 
-A rule is a function from what was said so far and what is said now to complaints; its name is the
-name of the rule, and its docstring the rule itself.  Rules look at today's protocol, and at what
-the service does on a WebSocket; where it is known to leave something open, no rule closes it.
+Each rule looks at one thing.  It is a function from what was sent so far, and what is sent now, to
+complaints; its name is the name of the rule, and its docstring the rule itself.  Rules look at
+today's protocol, and at what the service does on a WebSocket; where the service is known to leave
+something open, no rule closes it.
 """
 
 from realtime_trio._order.check import (

@@ -77,17 +77,17 @@ SERVER_RULES: Final[tuple[Rule, ...]] = (
     responses.tools_are_listed_once,
     responses.mcp_calls_run_after_their_response,
 )
-"""What a server has to keep."""
+"""The rules that a server has to keep."""
 
 CLIENT_RULES: Final[tuple[Rule, ...]] = (
     items.clients_name_items_that_are_there,
     items.clients_answer_calls_once,
 )
-"""What a client has to keep."""
+"""The rules that a client has to keep."""
 
 UNANSWERED: Final = "responses_are_answered"
 """Every `response.create` is followed by `response.created` or an error, unless the server never
-came to it: the one rule that can only be judged in the end."""
+came to it.  The one rule that can only be judged at the end."""
 
 
 def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
@@ -98,10 +98,11 @@ def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
             server's events alone are enough.
 
     Returns:
-        Every violation, in order; none if the messages keep the rules.  One mistake may break several
-        rules; what follows it is judged as if it had not happened.
+        Every violation, in order; none if the messages keep the rules.  One mistake may break
+        several rules; what follows it is judged as if it had not happened.
     """
     sides = [_side(record) for record in records]
+    # Without the client's side it is unknown what was asked for, and rules about that say nothing.
     so_far = WireLog(has_client=any(source == "client" for source, _ in sides))
     violations: list[Violation] = []
     for index, (source, event) in enumerate(sides):
@@ -111,6 +112,8 @@ def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
             for rule in rules
             for complaint in rule(so_far, event)
         ]
+        # Noted after it is judged, and whatever the verdict: a rule compares an event with the
+        # past, and one mistake must not make the rest unreadable.
         if source == "client":
             so_far.note_client(index, event)
         else:
@@ -122,8 +125,10 @@ def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
             "this response.create was neither answered nor refused, though later events were",
         )
         for position in so_far.wanted
+        # The server takes requests in order, so it has passed by this one.
         if position < so_far.last_obeyed
     ]
+    # Those of the end come in where they belong.
     return sorted(violations, key=lambda violation: violation.index)
 
 

@@ -37,7 +37,9 @@ from realtime_trio.events import (
 
 
 def items_are_added_once(so_far: WireLog, event: Event) -> Complaints:
-    """`conversation.item.added` comes once for every item; an id that a client used twice is put behind itself."""
+    """`conversation.item.added` comes once for every item."""
+    # An id that a client uses twice is not refused: the second item was seen to be added behind
+    # itself.
     if (
         isinstance(event, ConversationItemAdded)
         and event.item.id in so_far.items
@@ -52,27 +54,32 @@ def items_are_done_once_added(so_far: WireLog, event: Event) -> Complaints:
         return
     entry = so_far.items.get(event.item.id or "")
     if entry is None:
-        if (
-            event.item.id not in so_far.deleted
-        ):  # what becomes of an item that is deleted while it grows is not known
+        # What becomes of an item that is deleted while it grows is not documented.
+        if event.item.id not in so_far.deleted:
             yield f"item {event.item.id} is done, but was never added"
         return
+    # An MCP call may be done twice: with its arguments, and again with its output.
     if entry.is_done and not isinstance(event.item, McpCall):
         yield f"item {event.item.id} was done before"
     if event.previous_item_id != entry.previous and entry.previous not in so_far.deleted:
-        yield f"item {event.item.id} was added behind {entry.previous} and is done behind {event.previous_item_id}"
+        yield (
+            f"item {event.item.id} was added behind {entry.previous} "
+            f"and is done behind {event.previous_item_id}"
+        )
 
 
 def items_are_done_before_the_next(so_far: WireLog, event: Event) -> Complaints:
-    """What the client or the user made is added and done before the next of it is added."""
+    """An item that the client or the user has made is done before the next of them is added."""
     if isinstance(event, ConversationItemAdded) and _is_whole(so_far, event.item):
         for item_id, entry in so_far.items.items():
             if not entry.is_done and _is_whole(so_far, entry.item):
-                yield f"item {event.item.id} is added, but {item_id} was added before and is not done"
+                yield (
+                    f"item {event.item.id} is added, but {item_id} was added before and is not done"
+                )
 
 
 def _is_whole(so_far: WireLog, item: Item) -> bool:
-    """Whether an item has nothing to wait for."""
+    """Whether an item is complete when it is added: nothing streams into it."""
     return item.id not in so_far.outputs and not isinstance(item, McpCall | McpListTools)
 
 
@@ -90,18 +97,25 @@ def items_stand_where_they_belong(so_far: WireLog, event: Event) -> Complaints:
             yield f"item {event.item.id} was to be the first, and is added behind {previous}"
     elif asked:
         if previous != asked:
-            yield f"item {event.item.id} was to stand behind {asked}, and is added behind {previous}"
-    elif (
-        not so_far.has_client and event.item.id not in so_far.outputs
-    ):  # nobody knows where the client wanted it
+            yield (
+                f"item {event.item.id} was to stand behind {asked}, and is added behind {previous}"
+            )
+    elif not so_far.has_client and event.item.id not in so_far.outputs:
+        # Without the client's side, it is not known where the client wanted it.
         if previous is not None and previous not in so_far.items:
             yield f"item {event.item.id} is added behind {previous}, which is not there"
     elif previous != so_far.last:
-        yield f"item {event.item.id} has previous_item_id {previous}, but the last item is {so_far.last}"
+        yield (
+            f"item {event.item.id} has previous_item_id {previous}, "
+            f"but the last item is {so_far.last}"
+        )
 
 
 def items_have_their_status(so_far: WireLog, event: Event) -> Complaints:
-    """What a model makes is `in_progress` when added and `completed` or `incomplete` when done; everything else is `completed`."""
+    """An output is `in_progress` when it is added, `completed` or `incomplete` when it is done.
+
+    Every other item is `completed` from the start.
+    """
     allowed: tuple[str, ...]
     match event:
         case ConversationItemAdded(item=item):
@@ -111,18 +125,20 @@ def items_have_their_status(so_far: WireLog, event: Event) -> Complaints:
         case ResponseOutputItemAdded(item=item):
             allowed = ("in_progress",)
         case ResponseOutputItemDone(item=item):
+            # As the conversation has shown it, which comes first.
             final = so_far.outputs[item.id].final if item.id in so_far.outputs else None
             known = status_of(final) if final is not None else None
             allowed = ("completed", "incomplete") if known is None else (known,)
         case _:
             return
     status = status_of(item)
+    # Not every kind of item has a status.
     if status is not None and status not in allowed:
         yield f"{event.type} shows item {item.id} as {status}; it should be {' or '.join(allowed)}"
 
 
 def deleted_items_are_gone(so_far: WireLog, event: Event) -> Complaints:
-    """Only items that are there are deleted, retrieved and truncated."""
+    """Only items of the conversation are deleted, retrieved and truncated."""
     match event:
         case ConversationItemDeleted(item_id=item_id) | ConversationItemTruncated(item_id=item_id):
             pass
@@ -137,7 +153,9 @@ def deleted_items_are_gone(so_far: WireLog, event: Event) -> Complaints:
 
 
 def requests_come_before_their_answers(so_far: WireLog, event: Event) -> Complaints:
-    """Items are deleted, retrieved and truncated, and the input buffer is cleared, only if the client asked for it."""
+    """Nothing is deleted, retrieved, truncated or cleared unless the client asked for it."""
+    # On a WebSocket.  In WebRTC and SIP calls the service truncates by itself when the user
+    # interrupts.
     kind: type[ClientEvent]
     item_id: str | None = None
     match event:
@@ -152,7 +170,7 @@ def requests_come_before_their_answers(so_far: WireLog, event: Event) -> Complai
         case _:
             return
     if so_far.has_client and so_far.asked[kind, item_id] <= 0:
-        yield f"{event.type} answers nothing: the client sent no {kind.type}" + (
+        yield f"{event.type} answers nothing: the client did not send {kind.type}" + (
             f" for {item_id}" if item_id else ""
         )
 
@@ -165,7 +183,10 @@ def truncations_shorten(so_far: WireLog, event: Event) -> Complaints:
     ):
         before = entry.audio_end_ms
         if before is not None and event.audio_end_ms > before:
-            yield f"item {event.item_id} was cut at {before} ms, and is now cut at {event.audio_end_ms} ms"
+            yield (
+                f"item {event.item_id} was cut at {before} ms, "
+                f"and is now cut at {event.audio_end_ms} ms"
+            )
 
 
 def audio_travels_in_deltas(_: WireLog, event: Event) -> Complaints:
@@ -193,7 +214,7 @@ def audio_travels_in_deltas(_: WireLog, event: Event) -> Complaints:
 
 
 def clients_name_items_that_are_there(so_far: WireLog, event: Event) -> Complaints:
-    """A client deletes, retrieves and truncates items, and adds others behind them, only if they are in the conversation."""
+    """A client names only items that are in the conversation, or that it has created."""
     match event:
         case (
             ConversationItemDelete(item_id=item_id)
@@ -205,9 +226,11 @@ def clients_name_items_that_are_there(so_far: WireLog, event: Event) -> Complain
             pass
         case _:
             return
+    # An item that the client has created may be named before the server has added it: requests are
+    # taken in order.
     if item_id not in so_far.items and (item_id not in so_far.created or item_id in so_far.deleted):
         yield f"{event.type} names item {item_id}, which " + (
-            "was deleted" if item_id in so_far.deleted else "nobody knows"
+            "was deleted" if item_id in so_far.deleted else "was never there"
         )
 
 

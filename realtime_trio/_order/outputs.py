@@ -42,23 +42,34 @@ def outputs_are_numbered(so_far: WireLog, event: Event) -> Complaints:
             else 0
         )
         if event.output_index != expected:
-            yield f"item {event.item.id} has output_index {event.output_index}; it should be {expected}"
+            yield (
+                f"item {event.item.id} has output_index {event.output_index}; "
+                f"it should be {expected}"
+            )
 
 
 def outputs_keep_their_order(so_far: WireLog, event: Event) -> Complaints:
-    """An output is added to its response, then to the conversation; it gets its content; it is done there, and then in its response."""
+    """An output is added to its response, then to the conversation, and gets its content.
+
+    It is done in the conversation, and then in its response.
+    """
     match event:
         case ResponseOutputItemAdded():
             if event.item.id in so_far.outputs:
                 yield f"output {event.item.id} was added before"
         case ConversationItemAdded() if output := so_far.outputs.get(event.item.id or ""):
             if not output.response.is_default:
-                yield f"item {event.item.id} joins the conversation, but its response is out of band"
+                yield (
+                    f"item {event.item.id} joins the conversation, but its response is out of band"
+                )
             elif not output.is_empty or output.is_done:
-                yield f"item {event.item.id} is added to the conversation after its content began"
+                yield (f"item {event.item.id} is added to the conversation after its content began")
         case ConversationItemDone() if output := so_far.outputs.get(event.item.id or ""):
             if output.is_done and not isinstance(event.item, McpCall):
-                yield f"item {event.item.id} is done in the conversation after it was done in the response"
+                yield (
+                    f"item {event.item.id} is done in the conversation "
+                    "after it was done in the response"
+                )
             yield from _left_open(output)
         case ResponseOutputItemDone():
             output = so_far.outputs.get(event.item.id or "")
@@ -74,6 +85,7 @@ def outputs_keep_their_order(so_far: WireLog, event: Event) -> Complaints:
                 and not isinstance(event.item, McpCall)
             ):
                 yield f"output {event.item.id} is done before conversation.item.done"
+            # Otherwise this was said when it was done in the conversation.
             if output.final is None:
                 yield from _left_open(output)
         case _ if _is_content(event):
@@ -84,7 +96,7 @@ def _content_in_place(so_far: WireLog, event: Event) -> Complaints:
     item_id = str(getattr(event, "item_id", ""))
     output = so_far.outputs.get(item_id)
     if output is None:
-        yield f"{event.type} is about item {item_id}, which is no output of a response"
+        yield f"{event.type} is about item {item_id}, which is not an output of a response"
         return
     yield from _of_its_response(
         output, getattr(event, "response_id", None), cast("int", getattr(event, "output_index", 0))
@@ -96,8 +108,12 @@ def _content_in_place(so_far: WireLog, event: Event) -> Complaints:
 
 
 def _of_its_response(output: LoggedOutput, response_id: str | None, index: int) -> Complaints:
+    # The events about a running MCP call do not name the response.
     if response_id is not None and (response_id, index) != (output.response.id, output.index):
-        yield f"item {output.item.id} is output {output.index} of {output.response.id}, not {index} of {response_id}"
+        yield (
+            f"item {output.item.id} is output {output.index} of {output.response.id}, "
+            f"not {index} of {response_id}"
+        )
 
 
 _CONTENT: Final = (
@@ -144,6 +160,8 @@ def parts_keep_their_order(so_far: WireLog, event: Event) -> Complaints:
     if part.is_done:
         yield f"{event.type} comes after {name} was done"
         return
+    # Text has one stream of deltas, speech has two: audio and transcript may end in either order,
+    # and the part after both.
     is_text = part.kind == "text"
     match event:
         case ResponseOutputTextDelta() | ResponseOutputTextDone() if not is_text:
@@ -168,7 +186,10 @@ def parts_keep_their_order(so_far: WireLog, event: Event) -> Complaints:
 
 
 def arguments_keep_their_order(so_far: WireLog, event: Event) -> Complaints:
-    """The arguments of a call come in deltas and are then stated once; nothing else has arguments, and calls have no parts."""
+    """The arguments of a call come in deltas and are then stated once.
+
+    Nothing else has arguments, and calls have no parts.
+    """
     if (
         not _is_content(event)
         or (output := so_far.outputs.get(str(getattr(event, "item_id", "")))) is None
@@ -190,7 +211,7 @@ def arguments_keep_their_order(so_far: WireLog, event: Event) -> Complaints:
 
 
 def deltas_add_up(so_far: WireLog, event: Event) -> Complaints:
-    """What is stated as a whole is what came in pieces; and every later statement says the same."""
+    """A whole is the sum of the pieces before it, and every later statement of it is the same."""
     match event:
         case (
             ResponseOutputTextDone(text=whole) | ResponseOutputAudioTranscriptDone(transcript=whole)
@@ -237,6 +258,7 @@ def _same_words(so_far: WireLog, event: Event, item: Item) -> Complaints:
                 case OutputText(text=words) | OutputAudio(transcript=str(words)):
                     if part.words.whole is not None and words != part.words.whole:
                         yield _different(event, item.id, words, part.words.whole)
+                # A part without words is fine, a part that is missing is not.
                 case None:
                     yield f"{event.type} shows item {item.id} without its part {index}"
 
@@ -246,4 +268,5 @@ def _different(event: Event, item_id: str | None, whole: str, told: str) -> str:
 
 
 def _short(text: str) -> str:
+    # Both ends of it: what differs is mostly at the end.
     return repr(text) if len(text) <= 60 else repr(text[:28] + "..." + text[-28:])

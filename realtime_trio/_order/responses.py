@@ -22,7 +22,10 @@ from realtime_trio.events import (
 
 
 def responses_begin_and_end(so_far: WireLog, event: Event) -> Complaints:
-    """`response.created` is a response's first event and `response.done` its last; only calls of MCP tools go on."""
+    """`response.created` is a response's first event and `response.done` its last.
+
+    Only calls of MCP tools go on.
+    """
     match event:
         case ResponseCreated(response=response):
             if response.id in so_far.responses:
@@ -30,12 +33,14 @@ def responses_begin_and_end(so_far: WireLog, event: Event) -> Complaints:
             return
         case ResponseDone(response=response):
             response_id: str | None = response.id
+        # The output is done when the tool has returned, which is after the response.
         case ResponseOutputItemDone(item=McpCall()):
             return
         case _ if event.type.startswith("response."):
             response_id = getattr(event, "response_id", None)
         case _:
             return
+    # The events about a running MCP call do not name a response, for the same reason.
     if response_id is None:
         return
     logged = so_far.responses.get(response_id)
@@ -46,7 +51,10 @@ def responses_begin_and_end(so_far: WireLog, event: Event) -> Complaints:
 
 
 def one_response_at_a_time(so_far: WireLog, event: Event) -> Complaints:
-    """The conversation has one active response; those out of band have no conversation and may run beside it."""
+    """The conversation has one active response.
+
+    Responses out of band have no conversation, and may run beside it.
+    """
     if (
         isinstance(event, ResponseCreated)
         and event.response.conversation_id is not None
@@ -62,24 +70,33 @@ _REASONS: Final = {
 
 
 def responses_say_how_they_end(_: WireLog, event: Event) -> Complaints:
-    """A response is created in progress and empty; in the end it says why it was not completed."""
+    """A response is created in progress and empty; in the end it says why it is not complete."""
     match event:
         case ResponseCreated(response=response):
             if response.status != "in_progress" or response.output or response.usage is not None:
-                yield f"response {response.id} is created with status {response.status}; it should be in progress, without output and usage"
+                yield (
+                    f"response {response.id} is created with status {response.status}; "
+                    "it should be in progress, without output and usage"
+                )
         case ResponseDone(response=response):
             details = response.status_details
             match response.status:
                 case "completed":
                     if details is not None:
-                        yield f"response {response.id} is completed, but has details of another status"
+                        yield (
+                            f"response {response.id} is completed, "
+                            "but has details of another status"
+                        )
                 case "cancelled" | "incomplete" as status:
                     if (
                         details is None
                         or details.type != status
                         or details.reason not in _REASONS[status]
                     ):
-                        yield f"response {response.id} is {status} and does not say why: one of {', '.join(_REASONS[status])}"
+                        yield (
+                            f"response {response.id} is {status} and does not say why: "
+                            f"one of {', '.join(_REASONS[status])}"
+                        )
                 case "failed":
                     if details is None or details.type != "failed" or details.error is None:
                         yield f"response {response.id} failed and does not say why"
@@ -88,7 +105,10 @@ def responses_say_how_they_end(_: WireLog, event: Event) -> Complaints:
 
 
 def responses_close_what_they_opened(so_far: WireLog, event: Event) -> Complaints:
-    """When a response is done, however it ends, its outputs are, and it lists them all; only calls of MCP tools may go on."""
+    """When a response is done, however it ends, its outputs are done, and it lists them all.
+
+    Only calls of MCP tools may go on.
+    """
     if (
         not isinstance(event, ResponseDone)
         or (logged := so_far.responses.get(event.response.id)) is None
@@ -100,6 +120,7 @@ def responses_close_what_they_opened(so_far: WireLog, event: Event) -> Complaint
     yield from _listed(logged, event)
     if event.response.status == "completed":
         for item in event.response.output:
+            # None: items that the service runs itself, such as MCP calls, have no status.
             if status_of(item) not in (None, "completed"):
                 yield f"response {logged.id} is completed, but item {item.id} is {status_of(item)}"
 
@@ -115,6 +136,8 @@ def _listed(logged: LoggedResponse, event: ResponseDone) -> Complaints:
 
 def rate_limits_follow_responses(so_far: WireLog, event: Event) -> Complaints:
     """`rate_limits.updated` comes after `response.done`, once for each."""
+    # As observed.  The specification puts it at the start; and the service may leave it out, so
+    # nothing is said when it does not come.
     if isinstance(event, RateLimitsUpdated) and so_far.rate_limits_due <= 0:
         yield "no response was done since the rate limits were told"
 
@@ -127,21 +150,26 @@ def tools_are_listed_once(so_far: WireLog, event: Event) -> Complaints:
                 yield f"the listing {event.item_id} began before"
         case McpListToolsCompleted() | McpListToolsFailed():
             if (state := so_far.tool_lists.get(event.item_id)) != "in_progress":
-                yield f"{event.type} for the listing {event.item_id}, which {'never began' if state is None else 'has ended'}"
+                yield f"{event.type} for the listing {event.item_id}, which " + (
+                    "never began" if state is None else "has ended"
+                )
 
 
 def mcp_calls_run_after_their_response(so_far: WireLog, event: Event) -> Complaints:
-    """A call of an MCP tool has its arguments, is in progress, and after its response is done it is completed or fails."""
+    """A call of an MCP tool has its arguments, is in progress, and is completed or fails.
+
+    It is completed after its response is done.
+    """
     if not isinstance(
         event, ResponseMcpCallInProgress | ResponseMcpCallCompleted | ResponseMcpCallFailed
     ):
         return
     output, entry = so_far.outputs.get(event.item_id), so_far.items.get(event.item_id)
-    item = (
-        output.item if output is not None else entry.item if entry is not None else None
-    )  # an approved call is no output any more
+    # A call that had to be approved is an item of the conversation, and not an output of a
+    # response.
+    item = output.item if output is not None else entry.item if entry is not None else None
     if not isinstance(item, McpCall):
-        yield f"{event.type} is about item {event.item_id}, which is no call of an MCP tool"
+        yield f"{event.type} is about item {event.item_id}, which is not a call of an MCP tool"
         return
     state = so_far.tool_calls.get(event.item_id)
     if isinstance(event, ResponseMcpCallInProgress):

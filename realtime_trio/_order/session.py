@@ -1,4 +1,4 @@
-"""Rules about the session itself: how it begins, what answers what, and translation, which has no items."""
+"""Rules about the session itself: how it begins, what is an answer, and how translation goes on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from realtime_trio.events import (
 
 
 def session_is_created_first(so_far: WireLog, event: Event) -> Complaints:
-    """The server begins with `session.created`, unless it turns the client away, and says it once."""
+    """The server begins with `session.created`, once, unless it turns the client away."""
     if event.type == FIRST_EVENT and so_far.is_created:
         yield "the session is created a second time"
+    # The service accepts every upgrade: a wrong key or model is told as an error, and then the
+    # connection is closed.
     elif event.type != FIRST_EVENT and not so_far.has_spoken and not isinstance(event, ErrorEvent):
         yield f"the first event is {event.type}, not {FIRST_EVENT}"
 
@@ -35,6 +37,7 @@ def session_is_updated_when_asked(so_far: WireLog, event: Event) -> Complaints:
 def event_ids_are_unique(so_far: WireLog, event: Event) -> Complaints:
     """Every event of the server has an id of its own."""
     event_id = getattr(event, "event_id", None)
+    # A pressed key is the one event that the specification gives no id.
     if not event_id and not isinstance(event, InputAudioBufferDtmfEventReceived):
         yield f"{event.type} has no event id"
     elif event_id in so_far.event_ids:
@@ -45,17 +48,19 @@ def errors_name_what_was_sent(so_far: WireLog, event: Event) -> Complaints:
     """An `error` that names an event names one that the client sent."""
     if (
         isinstance(event, ErrorEvent)
+        # An error may leave it out: not everything that goes wrong was asked for.
         and event.error.event_id
         and so_far.has_client
         and event.error.event_id not in so_far.sent
     ):
-        yield f"the client sent no event {event.error.event_id}"
+        yield f"the client did not send an event {event.error.event_id}"
 
 
 def only_today_is_spoken(_: WireLog, event: Event) -> Complaints:
     """The events of the older protocol are not sent any more."""
+    # Today's specification still lists both, and the service was never seen to send them.
     if isinstance(event, ConversationCreated | ConversationItemCreated):
-        yield f"{event.type} is of the older protocol"
+        yield f"{event.type} belongs to the older protocol"
 
 
 def nothing_follows_the_close(so_far: WireLog, event: Event) -> Complaints:
@@ -66,6 +71,7 @@ def nothing_follows_the_close(so_far: WireLog, event: Event) -> Complaints:
 
 def translation_goes_on(so_far: WireLog, event: Event) -> Complaints:
     """Positions of a translation never go back."""
+    # They may stay: they move in steps of 200 ms, and each kind of delta has its own.
     elapsed_ms = getattr(event, "elapsed_ms", None)
     before = so_far.elapsed_ms.get(event.type, 0)
     if elapsed_ms is not None and elapsed_ms < before:

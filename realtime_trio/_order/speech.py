@@ -20,7 +20,11 @@ from realtime_trio.events import (
 
 
 def speech_has_a_beginning_and_an_end(so_far: WireLog, event: Event) -> Complaints:
-    """Speech starts, stops and is committed, under one item id; a commit by the client or a clear may come between."""
+    """Speech starts, stops and is committed, under one item id.
+
+    A commit by the client, or a clear, may come in between.
+    """
+    # Each case asks for `is_cut`: after such a commit, the service may go on under another id.
     match event:
         case InputAudioBufferSpeechStarted() if so_far.speaking:
             yield f"speech starts again while that of {so_far.speaking} has not stopped"
@@ -41,8 +45,12 @@ def speech_has_a_beginning_and_an_end(so_far: WireLog, event: Event) -> Complain
 
 
 def audio_positions_grow(so_far: WireLog, event: Event) -> Complaints:
-    """Positions count all audio of the session: neither starts nor ends go back, and no end is before its start."""
+    """Positions count all audio of the session.
+
+    Neither starts nor ends go back, and no end is before its start.
+    """
     start = getattr(event, "audio_start_ms", None)
+    # A truncation has a member of this name, which counts the audio of its item.
     end = (
         None
         if isinstance(event, ConversationItemTruncated)
@@ -57,22 +65,31 @@ def audio_positions_grow(so_far: WireLog, event: Event) -> Complaints:
 
 
 def commits_become_items(so_far: WireLog, event: Event) -> Complaints:
-    """A commit is followed by `conversation.item.added` for a user message with that id, at the place that the commit named."""
+    """A commit is followed by `conversation.item.added` for a user message with that id.
+
+    It is added at the place that the commit has named.
+    """
     committed = so_far.committed
     match event:
         case InputAudioBufferCommitted() if committed is not None:
-            yield f"{committed.item_id} was committed, and is no item yet"
+            yield f"{committed.item_id} was committed, and is not an item yet"
         case InputAudioBufferCommitted() if event.item_id in so_far.items:
             yield f"{event.item_id} is committed, but an item of that id is there already"
         case InputAudioBufferCommitted() if event.previous_item_id != so_far.last:
-            yield f"the commit has previous_item_id {event.previous_item_id}, but the last item is {so_far.last}"
+            yield (
+                f"the commit has previous_item_id {event.previous_item_id}, "
+                f"but the last item is {so_far.last}"
+            )
         case ConversationItemAdded(item=item) if (
             committed is not None and item.id == committed.item_id
         ):
             if not isinstance(item, UserMessage):
                 yield f"{item.id} was committed as the user's audio, and is added as a {item.type}"
             if event.previous_item_id != committed.previous_item_id:
-                yield f"{item.id} was committed behind {committed.previous_item_id} and is added behind {event.previous_item_id}"
+                yield (
+                    f"{item.id} was committed behind {committed.previous_item_id} "
+                    f"and is added behind {event.previous_item_id}"
+                )
 
 
 def transcriptions_end_once(so_far: WireLog, event: Event) -> Complaints:
@@ -86,10 +103,11 @@ def transcriptions_end_once(so_far: WireLog, event: Event) -> Complaints:
         ):
             if (event.item_id, event.content_index or 0) in so_far.transcribed:
                 yield f"{event.type} comes after the transcription of {event.item_id} has ended"
+            # Only of the end: models that stream continuously begin before the commit.
             is_end = not isinstance(
                 event,
                 ConversationItemInputAudioTranscriptionDelta
                 | ConversationItemInputAudioTranscriptionSegment,
-            )  # models that stream continuously begin before the commit
+            )
             if is_end and event.item_id not in so_far.items and event.item_id not in so_far.deleted:
                 yield f"there is no item {event.item_id} to be transcribed"

@@ -1,7 +1,7 @@
 """What has gone over the wire so far, as the rules of the protocol's order look at it.
 
-Owns the bookkeeping and no opinion: whatever is said, in whatever order, is noted as well as it can
-be.  The opinions are in the rules.
+Owns the bookkeeping and has no opinion: every event, in every order, is noted as well as it can be.
+The opinions are in the rules.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ from realtime_trio.events import (
 FIRST_EVENT: Final = "session.created"
 
 Complaints: TypeAlias = Iterator[str]
-"""What a rule has to say, each time in a sentence."""
+"""The complaints of a rule, each of them a sentence."""
 
 
 def status_of(item: Item) -> str | None:
@@ -81,7 +81,7 @@ def status_of(item: Item) -> str | None:
 
 @define(eq=False)
 class LoggedWords:
-    """Something that is told in pieces and then as a whole."""
+    """Text that is told in pieces and then as a whole."""
 
     pieces: list[str] = field(factory=list)
     whole: str | None = None
@@ -115,12 +115,12 @@ class LoggedOutput:
     is_joined: bool = False
     """Whether it was put into the conversation."""
     final: Item | None = None
-    """As it stands in the conversation in the end."""
+    """The item as the conversation shows it at the end."""
     is_done: bool = False
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of its content was told yet."""
+        """Whether nothing of its content has been told yet."""
         return not self.parts and not self.arguments.pieces and self.arguments.whole is None
 
 
@@ -151,8 +151,8 @@ class WireLog:
     """Everything that the rules need to remember.
 
     Args:
-        has_client: Whether the client's messages are logged too; without them, nobody knows what the
-            server was asked for.
+        has_client: Whether the client's messages are logged too; without them it is not known what
+            the server was asked for.
     """
 
     has_client: bool
@@ -161,34 +161,34 @@ class WireLog:
     is_created: bool = False
     is_closed: bool = False
     has_spoken: bool = False
-    """Whether the server said anything but an error."""
+    """Whether the server has sent anything but errors."""
     event_ids: set[str] = field(factory=set)
     rate_limits_due: int = 0
-    """Responses whose rate limits were not told yet."""
+    """Number of responses whose rate limits have not been told yet."""
 
     # What the client asked for.
     sent: dict[str, int] = field(factory=dict)
     """Ids of the client's events, and their positions."""
     updates: int = 0
     asked: Counter[tuple[type[ClientEvent], str | None]] = field(factory=Counter)
-    """Requests that were neither granted nor refused, by what they are about."""
+    """Numbers of requests that were not granted yet, by class and item."""
     created: dict[str, ConversationItemCreate] = field(factory=dict)
-    """Items the client made, by id."""
+    """Items that the client has made, by id."""
     nameless: list[ConversationItemCreate] = field(factory=list)
-    """Items the client made that get their id from the server, and did not yet."""
+    """Items that the client has made and that wait for an id from the server."""
     positions: dict[str, int] = field(factory=dict)
     """Ids of the client's items, and the positions of their creation."""
     wanted: dict[int, str | None] = field(factory=dict)
-    """Positions of the creates of responses that are not answered, and their event ids."""
+    """Positions of each `response.create` that is not answered yet, and their event ids."""
     last_obeyed: int = -1
-    """Position of the last client event of which it is known that the server has come to it."""
+    """Position of the last client event that the server is known to have come to."""
 
     # The user's audio.
     speaking: str | None = None
     stopped: str | None = None
     is_cut: bool = False
-    """Whether the client committed in the middle of the speech: what is said about its end may be
-    about another item."""
+    """Whether the client has committed in the middle of the speech: what is told about its end may
+    be about another item."""
     committed: InputAudioBufferCommitted | None = None
     """A commit whose item has not been added yet."""
     starts_ms: int = 0
@@ -225,13 +225,15 @@ class WireLog:
         return output.parts.get(index) if output is not None else None
 
     def request_of(self, item: Item) -> ConversationItemCreate | None:
-        """What the client asked for when it made this item; None if it did not, as far as one can tell."""
+        """The request with which the client made this item; None if it probably did not."""
         if item.id in self.created:
             return self.created[item.id]
         if item.id in self.outputs or (
             self.committed is not None and self.committed.item_id == item.id
         ):
             return None
+        # By its class, the oldest first: a client need not name its items, and the server's id says
+        # nothing about the request.
         return next(
             (request for request in self.nameless if type(request.item) is type(item)), None
         )
@@ -251,6 +253,7 @@ class WireLog:
                 self.is_cut = self.speaking is not None or self.stopped is not None
             case ConversationItemDelete() | ConversationItemRetrieve() | ConversationItemTruncate():
                 self.asked[type(event), event.item_id] += 1
+                # The first position counts, to be careful: the server has come at least that far.
                 self.positions.setdefault(event.item_id, position)
             case ConversationItemCreate(item=item):
                 if item.id:
@@ -277,8 +280,8 @@ class WireLog:
                 self._note_error(event)
             case SessionUpdated() | TranslationSessionUpdated():
                 self.updates = max(0, self.updates - 1)
-                # Turn detection may be another one now, or will be after this turn: the stop may
-                # come or not.
+                # Turn detection may be another one now, or will be after this turn: the stop may or
+                # may not come.
                 self.is_cut = self.is_cut or self.speaking is not None
                 self.speaking = None
             case TranslationSessionClosed():
@@ -302,7 +305,8 @@ class WireLog:
         if position is not None:
             self.last_obeyed = max(self.last_obeyed, position)
             self.wanted.pop(position, None)
-        elif self.wanted:  # not every refusal says what it refuses
+        elif self.wanted:
+            # Not every refusal names what it refuses: then it is taken for the oldest request.
             del self.wanted[min(self.wanted)]
 
     def _note_input(self, event: Event) -> None:
@@ -317,6 +321,7 @@ class WireLog:
                 self.stopped = event.item_id
                 self.starts_ms, self.ends_ms = event.audio_start_ms, event.audio_end_ms
             case InputAudioBufferCommitted():
+                # A commit of another item leaves the speech going.
                 self.stopped = None
                 self.speaking = None if event.item_id == self.speaking else self.speaking
                 self.committed = event
@@ -328,6 +333,7 @@ class WireLog:
         match event:
             case ConversationItemAdded(item=item) if item.id:
                 self._note_added(item.id, event)
+            # `setdefault`: an item that was never added is wrong, and noted all the same.
             case ConversationItemDone(item=item) if item.id:
                 self.items.setdefault(
                     item.id, LoggedItem(event.item, event.previous_item_id)
@@ -360,11 +366,13 @@ class WireLog:
         elif self.committed is not None and self.committed.item_id == item_id:
             self.committed = None
         self.items[item_id] = LoggedItem(event.item, event.previous_item_id)
+        # Ids may be used again, once the item is deleted.
         self.deleted.discard(item_id)
         previous = event.previous_item_id
         if previous is None:
             self.order.insert(0, item_id)
         else:
+            # Behind an item that is not there: the end is as good a guess as any.
             self.order.insert(
                 self.order.index(previous) + 1 if previous in self.order else len(self.order),
                 item_id,
@@ -384,6 +392,7 @@ class WireLog:
     def _note_response(self, event: Event) -> None:
         match event:
             case ResponseCreated(response=response):
+                # Nothing in the event says which request it answers; they are taken in order.
                 if self.wanted:
                     del self.wanted[min(self.wanted)]
                 logged = self.responses[response.id] = LoggedResponse(
@@ -416,6 +425,7 @@ def _item_id(event: Event) -> str:
 
 
 def _note_content(output: LoggedOutput, event: Event) -> None:
+    # For events without a part, one that is thrown away, which spares every case below a question.
     part = (
         output.parts.setdefault(event.content_index, LoggedPart())
         if hasattr(event, "content_index")

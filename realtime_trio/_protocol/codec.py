@@ -49,7 +49,9 @@ class Role(enum.Enum):
 
 
 class Codec:
-    """Decodes and encodes the events of one kind of session.  Stateless: one codec can serve any number of connections.
+    """Decodes and encodes the events of one kind of session.
+
+    It has no state: one codec can serve any number of connections.
 
     Args:
         role: Which side it serves.  A client decodes server events and encodes client events; a
@@ -97,12 +99,16 @@ class Codec:
                 unknown, or its payload does not fit.
         """
         try:
+            # Asked here and not in parse_message: of a short message, the call is a good part.
             payload = parse_json(data) if len(data) < AUDIO_THRESHOLD else parse_message(data)
         except ValueError as exc:
             return self._unknown("", data, f"not JSON: {exc}")
+        # What an UnknownEvent shows is what came, in the words of its dialect.
         arrived = payload
         if self._reshape_incoming is not None and type(payload) is dict:
             payload = self._reshape_incoming(payload)
+        # One lookup, and no questions before it: a message without a type, or one that is not an
+        # object, is rare enough to be found out by the failure.
         try:
             structure = self._incoming[payload["type"]]
         except (KeyError, TypeError):
@@ -122,11 +128,13 @@ class Codec:
                 field.
         """
         wire_type = event.type
+        # By the class and not by the type alone: kinds of session share types, and not payloads.
         known = self._outgoing.classes.get(wire_type)
         if known is not type(event):
             allowed = ", ".join(sorted(self._outgoing.classes))
             raise LocalProtocolError(
-                f"a {self.role.value} cannot send {type(event).__name__} in a {self.kind.value} session; allowed: {allowed}"
+                f"a {self.role.value} cannot send {type(event).__name__} "
+                f"in a {self.kind.value} session; allowed: {allowed}"
             )
         # What users build is checked the way a server would check it; what our own server builds is
         # checked by our tests.
@@ -145,7 +153,9 @@ class Codec:
             raise LocalProtocolError(f"cannot encode {wire_type}: {exc}") from None
 
     def encode_raw(self, payload: Mapping[str, object] | str) -> str:
-        """Turn a JSON object into the text of a message, unchecked and in no dialect; a text is passed on as it is.
+        """Turn a JSON object into the text of a message, unchecked and in no dialect.
+
+        A text is passed on as it is.
 
         Raises:
             LocalProtocolError: The object holds something that JSON does not have.
@@ -154,7 +164,8 @@ class Codec:
             return payload
         if not isinstance(payload, Mapping):
             raise LocalProtocolError(
-                f"cannot send {name_of(payload)} as a message; allowed: an object, or the text of one"
+                f"cannot send {name_of(payload)} as a message; "
+                "allowed: an object, or the text of one"
             )
         try:
             return write_json(payload if type(payload) is dict else dict(payload))
@@ -177,6 +188,7 @@ class Codec:
 
     def _misfit(self, payload: Json, arrived: Json) -> Event:
         try:
+            # Returns an event if the two converters disagree: then it did fit, after all.
             return structure_explaining(self._incoming.classes[payload["type"]], payload)
         except MisfitError as misfit:
             return self._unknown(arrived["type"], arrived, str(misfit))

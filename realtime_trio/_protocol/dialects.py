@@ -2,11 +2,11 @@
 
 Owns what changed between the beta protocol, which older deployments and local servers still speak,
 and today's: event names, the flat session, the names of assistant content.  Knows nothing of event
-classes, JSON text or sockets, and judges nothing: whatever has an unexpected type or an unknown
-name is passed on as it is, for the codec to explain.
+classes, JSON text or sockets, and judges nothing: what has an unexpected type or an unknown name is
+passed on as it is, for the codec to explain.
 
-Theory of operation ------------------- A *row* pairs the names of one event and says which of its
-members has another shape.  A *shape* lists the *places* of an object's members: a flat beta key on
+Theory of operation.  A *row* pairs the names of one event and says which of its members has another
+shape.  A *shape* lists the *places* of an object's members: a flat beta key on
 one side, a path into the GA object on the other.  Members move one by one and only if they are
 there, because a session update is a merge: an absent member leaves a setting alone and null clears
 it, so neither may turn into the other.  The functions merely follow the tables, in one direction or
@@ -108,7 +108,7 @@ def server_to_beta(payload: _Object) -> _Object | None:
 
 
 class _Reshape(NamedTuple):
-    """How one value changes, in each direction.  Both functions leave alone what they do not expect."""
+    """How one value changes, in each direction; what a function does not expect it leaves alone."""
 
     from_beta: _Convert
     to_beta: _Convert
@@ -124,7 +124,8 @@ def _format_from_beta(value: object) -> object:
         return (
             {"type": wire_type, "rate": rate} if wire_type == "audio/pcm" else {"type": wire_type}
         )
-    return {"type": value} if isinstance(value, str) else value  # a format of tomorrow
+    # A format that is newer than this table keeps its name, in GA's shape.
+    return {"type": value} if isinstance(value, str) else value
 
 
 def _format_to_beta(value: object) -> object:
@@ -140,6 +141,8 @@ def _format_to_beta(value: object) -> object:
     return value
 
 
+# Spoken output comes with its text in both dialects.  Beta wants both named and refuses audio
+# alone, GA refuses both.
 def _modalities_from_beta(value: object) -> object:
     return ["audio"] if value in (["audio", "text"], ["text", "audio"]) else value
 
@@ -148,6 +151,7 @@ def _modalities_to_beta(value: object) -> object:
     return ["audio", "text"] if value == ["audio"] else value
 
 
+# GA says null; some servers that speak beta have an object for "off".
 def _turn_detection_from_beta(value: object) -> object:
     return None if isinstance(value, dict) and value.get("type") == "none" else value
 
@@ -221,7 +225,7 @@ class _MemberPlace(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """How an object differs between the dialects.  Members that are not mentioned are the same in both."""
+    """How an object differs between the dialects; members not mentioned are the same in both."""
 
     places: tuple[_MemberPlace, ...]
     ga_only: frozenset[str] = frozenset()
@@ -240,6 +244,7 @@ class _Shape(NamedTuple):
             if member is not _ABSENT and not _put(
                 nested, place.ga, place.reshape.from_beta(member)
             ):
+                # Its place is taken: a server that mixes the dialects has filled it already.
                 nested[place.beta] = member
         if self.kind is not None:
             # The events of a transcription session leave no doubt; others may be of a server that
@@ -258,11 +263,15 @@ class _Shape(NamedTuple):
         return flat
 
 
+# Not None: null is a value here, which clears a setting.
 _ABSENT: Final = object()
 
 
 def _put(target: _Object, path: Sequence[str], value: object) -> bool:
-    """Store a value under a path, replacing the objects on the way by copies; False if something else is in the way."""
+    """Store a value under a path; False if something else is in the way.
+
+    Objects on the way are replaced by copies, since they belong to the caller.
+    """
     head, *rest = path
     if not rest:
         if head in target:
@@ -280,7 +289,10 @@ def _put(target: _Object, path: Sequence[str], value: object) -> bool:
 
 
 def _take(target: _Object, path: Sequence[str]) -> object:
-    """Remove and return the value under a path, replacing the objects on the way by copies; those left empty go as well."""
+    """Remove and return the value under a path.
+
+    Objects on the way are replaced by copies; those that are left empty go as well.
+    """
     head, *rest = path
     if not rest:
         return target.pop(head, _ABSENT)
@@ -289,6 +301,7 @@ def _take(target: _Object, path: Sequence[str]) -> object:
         return _ABSENT
     copy = dict(child)
     value = _take(copy, rest)
+    # Beta has no nested objects here: one left empty would be a key that it refuses.
     if copy:
         target[head] = copy
     else:
@@ -325,6 +338,7 @@ _SESSION_REPORTED: Final = _Shape(
         _MemberPlace("max_response_output_tokens", ("max_output_tokens",)),
     ),
     ga_only=frozenset({"type", "parallel_tool_calls", "reasoning"}),
+    # GA has taken the temperature away, and gives out secrets over HTTP.
     beta_only=frozenset({"temperature", "client_secret"}),
     kind="realtime",
 )
@@ -332,6 +346,7 @@ _SESSION_REPORTED: Final = _Shape(
 
 _SESSION_ASKED: Final = _SESSION_REPORTED._replace(
     places=tuple(
+        # Settings of models that came with GA.
         place._replace(reshape=_without("languages", "keywords", "delay"))
         if place is _INPUT_TRANSCRIPTION
         else place
@@ -363,6 +378,7 @@ _RESPONSE: Final = _Shape(
         _OUTPUT_MODALITIES,
         _OUTPUT_FORMAT,
         _VOICE,
+        # Beta has both names for it here; GA's is written, and both are read.
         _MemberPlace("max_response_output_tokens", ("max_output_tokens",), read_only=True),
         _MemberPlace("input", ("input",), _ITEMS),
         _MemberPlace("output", ("output",), _ITEMS),
@@ -388,20 +404,21 @@ class _EventRow(NamedTuple):
 
 
 class _Side(NamedTuple):
-    """The rows of one direction of traffic, by either name.  Of rows that share a name the first one counts."""
+    """The rows of one direction of traffic, by either name; of rows that share one, the first."""
 
     by_beta: Mapping[str, _EventRow]
     by_ga: Mapping[str, _EventRow]
 
     @classmethod
     def of(cls, rows: Sequence[_EventRow]) -> _Side:
+        # Reversed, since the last one wins in a dictionary.
         return cls(
             {row.beta: row for row in reversed(rows)}, {row.ga: row for row in reversed(rows)}
         )
 
 
 class _Filled(NamedTuple):
-    """A member that GA requires and beta does not send: empty on the way in, left out again on the way out."""
+    """A member that GA requires and beta does not send: filled in empty, and left out again."""
 
     key: str
     empty: Callable[[], object]
@@ -423,6 +440,8 @@ _SERVER: Final = _Side.of(
         _EventRow("session.updated", "session.updated", "session", _SESSION_REPORTED),
         _EventRow("transcription_session.created", "session.created", "session", _TRANSCRIPTION),
         _EventRow("transcription_session.updated", "session.updated", "session", _TRANSCRIPTION),
+        # GA's pair `added` and `done` is one event in beta: `added` becomes it, `done` is not sent,
+        # and on the way back it keeps its name, for one event cannot become two here.
         _EventRow("conversation.item.created", "conversation.item.created", "item", _ITEM),
         _EventRow("conversation.item.created", "conversation.item.added", "item", _ITEM),
         _EventRow("conversation.item.retrieved", "conversation.item.retrieved", "item", _ITEM),
@@ -445,7 +464,7 @@ _GA_ONLY_EVENTS: Final = (
     "input_audio_buffer.timeout_triggered",
     "input_audio_buffer.dtmf_event_received",
 )
-"""Server events that a beta client has never heard of."""
+"""Server events that beta does not have."""
 
 _FILLED: Final[Mapping[str, _Filled]] = {
     "response.function_call_arguments.done": _Filled("name", str),
@@ -470,6 +489,7 @@ def _to_beta(side: _Side, payload: _Object) -> _Object:
     row = _named(side.by_ga, payload)
     if row is None:
         return payload
+    # Both kinds of session share GA's names; in beta, a transcription session has its own.
     session = payload.get("session")
     if isinstance(session, dict) and session.get("type") == "transcription":
         row = side.by_beta.get(f"transcription_{row.ga}", row)

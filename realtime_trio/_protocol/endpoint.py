@@ -1,7 +1,7 @@
 """Where a service is and how to be let in: URL, headers and subprotocols, without any IO.
 
 Owns the rules that turn "the service at this address, with this key" into a WebSocket handshake,
-for OpenAI, Azure and local servers. Refuses to read the environment or a clock: what is not passed
+for OpenAI, Azure and local servers.  Refuses to read the environment or a clock: what is not passed
 in does not exist here.  Keys are hidden from every repr and every message.
 """
 
@@ -26,7 +26,8 @@ _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 def _public_part(url: str) -> str:
-    """What may be shown of a URL: neither its user name and password nor its query."""
+    """The part of a URL that may be shown: no user name, no password and no query."""
+    # By hand: urlsplit refuses some URLs, and a repr must never fail.
     shown = url.partition("?")[0]
     return repr(f"...@{shown.rpartition('@')[2]}" if "@" in shown else shown)
 
@@ -73,14 +74,15 @@ class Endpoint:
 
         Args:
             kind: Kind of session.
-            model: Model to use when the endpoint names none; None for the default of the kind.
+            model: Model to use if the endpoint does not name one; None for the default of the kind.
 
         Raises:
             LocalProtocolError: The URL has no usable scheme or host.
         """
         try:
             parts = urlsplit(self.url)
-        except ValueError:  # its text may quote the URL
+        except ValueError:
+            # Without its text and its context, which may quote the URL, password and all.
             raise LocalProtocolError("the service URL has an invalid host") from None
         scheme = _SCHEMES.get(parts.scheme)
         if scheme is None or not parts.netloc:
@@ -89,11 +91,12 @@ class Endpoint:
             )
         path = parts.path.rstrip("/")
         row = KINDS[kind]
+        # The URL may be the API's base or a WebSocket of any kind: both lead to the one wanted.
         path = path.removesuffix("/translations").removesuffix("/realtime") + row.path
         query = parse_qsl(parts.query, keep_blank_values=True)
         given = {name for name, _ in query}
         if self.call_id is not None:
-            # Who joins a call gets its session as it is: naming a model is refused.
+            # An observer gets the session of the call as it is; the service ignores a model here.
             query.append(("call_id", self.call_id))
         else:
             if row.intent is not None and "intent" not in given:
@@ -111,8 +114,11 @@ class Endpoint:
         headers = list(self.headers)
         if self.safety_identifier is not None:
             headers.append(("OpenAI-Safety-Identifier", self.safety_identifier))
+        # Azure (`api-key`) takes the dialect from the version in the address.  Today's service
+        # closes the connection of a client that sends this header.
         if self.dialect is Dialect.BETA and self.auth != "api-key":
             headers.append(("OpenAI-Beta", "realtime=v1"))
+        # Organization and project travel with the key: a browser has no headers to set.
         if self.auth == "subprotocol":
             return headers, self._subprotocols(key)
         if key is not None:
@@ -131,6 +137,7 @@ class Endpoint:
             ("openai-organization", self.organization),
             ("openai-project", self.project),
         )
+        # "realtime" first: it is the one that the server picks, the others carry data.
         offered = ["realtime", *(f"{name}.{value}" for name, value in named if value is not None)]
         return [*offered, "openai-beta.realtime-v1"] if self.dialect is Dialect.BETA else offered
 
@@ -161,6 +168,7 @@ def azure(
     """
     if (api_key is None) == (token is None):
         raise LocalProtocolError("azure() takes either api_key or token")
+    # The address may have been copied with the path of an API behind it.
     base = resource_url.rstrip("/").removesuffix("/openai/v1").removesuffix("/openai")
     if api_version is None:
         url, parameter, dialect = f"{base}/openai/v1/realtime", "model", Dialect.GA

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import orjson
 
+# An alias and not a function of our own: of the smallest messages, the call is the larger part.
 parse_json: Final = orjson.loads
-"""Parse a JSON text, str or UTF-8, into plain values; a ValueError says what is not JSON.  An alias
-and not a function of our own, because the smallest messages are dominated by the call."""
+"""Parse a JSON text, str or UTF-8, into plain values; a ValueError says what is not JSON."""
 
 
 def write_json(value: object) -> str:
@@ -30,7 +30,7 @@ AUDIO_THRESHOLD: Final = 1024
 """Messages shorter than this (characters) go to the JSON parser whole: cutting only pays for real
 audio."""
 _CUT: Final = "<cut>"
-"""Stands in for what was cut out; not base64, so no server sends it as audio."""
+"""Stands in for what was cut out.  It is not base64, so that no server sends it as audio."""
 
 
 def parse_message(data: str | bytes) -> Any:
@@ -48,12 +48,14 @@ def parse_message(data: str | bytes) -> Any:
         return parse_json(text)
     start = text.find('"', start + 8) + 1
     end = text.find('"', start)
+    # 0 is a failed search, plus 1.  A short value is not worth a copy of the text around it.
     if start == 0 or end - start < AUDIO_THRESHOLD // 2:
         return parse_json(text)
     audio = text[start:end]
     if "\\" in audio or not audio.isascii():
         return parse_json(text)
     payload = parse_json(text[:start] + _CUT + text[end:])
+    # The cut may have been elsewhere: in a nested object, a list, or an event whose delta is text.
     if (
         type(payload) is not dict
         or payload.get("delta") != _CUT

@@ -88,6 +88,7 @@ KINDS: Final[Mapping[SessionKind, KindRow]] = MappingProxyType(
             path="/realtime",
             intent="transcription",
             default_model=DEFAULT_TRANSCRIPTION_MODEL,
+            # The service refuses a model beside this intent; `session.update` names it.
             has_model_in_url=False,
             client_events=CLIENT_EVENTS,
             server_events=SERVER_EVENTS,
@@ -97,6 +98,7 @@ KINDS: Final[Mapping[SessionKind, KindRow]] = MappingProxyType(
         SessionKind.TRANSLATION: KindRow(
             path="/realtime/translations",
             default_model=DEFAULT_TRANSLATION_MODEL,
+            # Translation is younger than the beta.
             has_beta=False,
             client_events=TRANSLATION_CLIENT_EVENTS,
             server_events=TRANSLATION_SERVER_EVENTS,
@@ -116,6 +118,7 @@ def kind_at(path: str, intent: str | None) -> SessionKind | None:
         intent: The query parameter `intent`, None if there is none.  One that no kind has is the
             same as none.
     """
+    # The end of the path decides: services put these addresses below bases of their own.
     there = [kind for kind, row in KINDS.items() if path.endswith(row.path)]
     by_intent = {KINDS[kind].intent: kind for kind in there}
     return by_intent.get(intent, by_intent.get(None))
@@ -124,6 +127,7 @@ def kind_at(path: str, intent: str | None) -> SessionKind | None:
 def kind_opened_by(first: Event) -> SessionKind | None:
     """The kind of session that begins with this event, None if none does."""
     for kind, row in KINDS.items():
+        # Voice and transcription sessions begin with the same event; only its content differs.
         if isinstance(first, row.created) and isinstance(first.session, row.session):
             return kind
     return None

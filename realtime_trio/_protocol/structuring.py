@@ -1,4 +1,4 @@
-"""Events <-> JSON values: the functions that cattrs generates, and what is wrong where nothing fits.
+"""Events <-> JSON values: the generated functions, and the words for what does not fit.
 
 Owns the structure and unstructure functions of every class, and the words for a value that does not
 fit.  Nothing from cattrs leaves this room.  The text of messages, and who may send what, is in
@@ -85,12 +85,18 @@ def name_of(value: object) -> str:
 
 
 def _quote(value: object) -> str:
-    """A short string as it is, of anything else what it is: a problem must be readable, and quotes no content."""
+    """A short string as it is; the kind of any other value.
+
+    A problem has to be readable, and must not quote content.
+    """
     return repr(value) if type(value) is str and len(value) <= 40 else name_of(value)
 
 
 def _exact(expected: type) -> _Hook:
-    """A hook that admits exactly this JSON type.  An integer is a number; true is not an integer; what is not finite is neither."""
+    """A hook that admits exactly this JSON type.
+
+    An integer is a number, true is not an integer, and NaN and infinity are not numbers.
+    """
 
     def hook(value: Any, _: Any) -> Any:
         if type(value) is expected:
@@ -124,6 +130,7 @@ def _sequence(element: _Hook, explaining: bool) -> _Hook:
         if type(value) is not list:
             raise MisfitError(f"expected a list, got {name_of(value)}")
         if not explaining:
+            # Made of a list: a generator costs a call for every element.
             return tuple([element(v, None) for v in value])
         for index, v in enumerate(value):
             try:
@@ -155,7 +162,8 @@ def _tagged(classes: tuple[type, ...], converter: Converter) -> _Hook:
         key = (tag, value.get("role")) if tag == "message" else tag
         try:
             hook = table.get(key)
-        except TypeError:  # an unhashable `type`
+        except TypeError:
+            # A `type` that is a list or an object cannot be looked up.
             hook = None
         if hook is not None:
             return hook(value, None)
@@ -179,12 +187,14 @@ def _union(members: tuple[Any, ...], converter: Converter, explaining: bool) -> 
             by_json_type[str] = _audio
         elif member in _PRIMITIVES:
             by_json_type[member] = _exact(member)
+            # JSON does not tell 1 from 1.0; an int that the union has by itself goes first.
             if member is float:
                 by_json_type.setdefault(int, _exact(float))
         elif get_origin(member) is tuple:
             by_json_type[list] = _hook(member, converter, explaining)
         elif _is_json_object(member):
             by_json_type[dict] = _exact(dict)
+    # `Literal[...] | str` names the values known today: any string will do, one of tomorrow too.
     if literals and str not in by_json_type:
         by_json_type[str] = _literal(literals)
     if classes:
@@ -193,7 +203,8 @@ def _union(members: tuple[Any, ...], converter: Converter, explaining: bool) -> 
             if len(classes) == 1
             else _tagged(classes, converter)
         )
-    if len(by_json_type) == 1:  # a union of classes, or an optional thing that cannot be null
+    # A union of classes, or what is left when UNSET is taken away: one hook, and no choice.
+    if len(by_json_type) == 1:
         return next(iter(by_json_type.values()))
     allowed = " or ".join(_EXPECTED[t] for t in by_json_type if t is not int or int in members)
 
@@ -237,7 +248,10 @@ def _is_json_object(annotation: Any) -> bool:
 
 
 def _simplify(annotation: Any) -> tuple[Any, bool]:
-    """Split an annotation into what a value is and whether it may be null.  `Literal[...] | str` is a string."""
+    """Split an annotation into what a value is and whether it may be null.
+
+    `Literal[...] | str` is a string.
+    """
     if get_origin(annotation) not in (Union, UnionType):
         return annotation, False
     members = [m for m in get_args(annotation) if m is not Unset]
@@ -271,6 +285,8 @@ def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
         core, nullable = _simplify(a.type)
         key, default = repr(a.name), f"default_{a.name}"
         names[default] = a.default
+        # Three ways to read a member: it is required; its null means something else than its
+        # absence; or null means absent.
         if a.default is attrs.NOTHING:
             lines.append(f" v = o[{key}]")
             absent = "v is None" if nullable else ""
@@ -283,6 +299,7 @@ def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
             if a.default is not None:
                 lines.append(f" if v is None: v = {default}")
                 absent = f"v is {default}"
+        # The types of most fields, compared in place: calling a hook costs more than comparing.
         if core in (str, int, bool):
             guard = f"not ({absent}) and " if absent else ""
             lines.append(f" if {guard}type(v) is not {core.__name__}: raise Misfit")
@@ -296,15 +313,15 @@ def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
                 else f" e.{a.name} = {hook}(v, None)"
             )
     lines += [" e.__class__ = cls", " return e"]
-    # Compiled beforehand: CPython takes a Ctrl-C inside the exec of a text for one that nobody
-    # caught, and dies of it in the end.
+    # Compiled beforehand: CPython takes a Ctrl-C inside the exec of a text for one that was not
+    # caught, and exits with it in the end.
     exec(compile("\n".join(lines), f"<structure {cls.__qualname__}>", "exec"), names)
     structure: _Hook = names["structure"]
     return structure
 
 
 def _explaining_class_hook(cls: type, converter: Converter) -> _Hook:
-    """The same function as cattrs makes it: it visits every field and remembers where it was."""
+    """The same function as cattrs makes it, which visits every field and remembers where it was."""
     overrides: dict[str, Any] = {}
     for a in attrs.fields(attrs.resolve_types(cls)):
         hook = _hook(a.type, converter, explaining=True)
@@ -324,6 +341,7 @@ def _null_is_absent(hook: _Hook, default: object) -> _Hook:
 
 
 def _explain(exc: Exception) -> str:
+    # Only the first problem: the others often follow from it.
     if isinstance(exc, ClassValidationError | IterableValidationError):
         return transform_error(exc, format_exception=_say)[0]
     return f"{_say(exc, None)} @ $"
@@ -339,8 +357,12 @@ def _say(exc: BaseException, _: object) -> str:
 
 
 def _dump(writer: Converter, value: Any) -> Any:
-    """The JSON value of anything an event can hold.  What has no JSON form is passed on, for the encoder to name."""
+    """The JSON value of anything that an event can hold.
+
+    What has no form in JSON is passed on, for the encoder to name.
+    """
     cls = type(value)
+    # The common ones first: every field of every event that is sent comes by.
     if cls is str or cls is int or value is None:
         return value
     if cls is AudioData:
@@ -351,7 +373,9 @@ def _dump(writer: Converter, value: Any) -> Any:
         return dict(value.raw)
     if attrs.has(cls):
         return writer.get_unstructure_hook(cls)(value)
-    if isinstance(value, np.generic):  # a numpy scalar is as good as a number
+    # What users compute with is as good as a number of Python's, and any mapping as good as a dict;
+    # the hooks that check it ask for the exact types.
+    if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping) and cls is not dict:
         return dict(value)
@@ -370,6 +394,7 @@ def _unstructure_class_hook(
         )
         overrides[a.name] = override(unstruct_hook=partial(_dump, writer), omit_if_default=omit)
     unstructure: Callable[[Any], Json] = make_dict_unstructure_fn(cls, writer, **overrides)
+    # Class variables, which cattrs does not write.
     tags = {
         name: value
         for name in ("type", "role")
@@ -409,7 +434,10 @@ SERVER_WRITER: Final = _make_writer(WRITE_NULL, SERVER_WRITES_NULL)
 
 
 class EventTable(dict[str, _Hook]):
-    """Wire type -> structure function, filled as types are met, so that a cold start builds nothing it does not use."""
+    """Wire type -> structure function, filled as types are met.
+
+    So a cold start does not build what it does not use.
+    """
 
     def __init__(self, classes: tuple[type[Event], ...]) -> None:
         super().__init__()
@@ -443,7 +471,7 @@ def unstructure(event: Event, writer: Converter, *, check: bool) -> Json:
     Args:
         event: The event.
         writer: `CLIENT_WRITER` or `SERVER_WRITER`.
-        check: Check what users have built the way a server would check it.
+        check: Whether to check what users have built, in the way a server would check it.
 
     Raises:
         MisfitError: A field holds something that the protocol has no place for; the text says what
@@ -452,6 +480,7 @@ def unstructure(event: Event, writer: Converter, *, check: bool) -> Json:
     cls = type(event)
     try:
         payload: Json = writer.get_unstructure_hook(cls)(event)
+        # By reading it back: what cannot be read is what a server would refuse.
         if check:
             _fast_converter.get_structure_hook(cls)(payload, None)
     except MISFITS:

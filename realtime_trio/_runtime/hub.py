@@ -1,14 +1,13 @@
 """From one publisher to any number of independent, bounded, resumable streams.
 
-Owns the buffers of everybody who listens to a session.  Refuses to know what an event is: a type to
-filter by is all it looks at.
+Owns the buffers of all streams that a session's events go to.  What an event means is nothing to
+it: a type to filter by is all that it looks at.
 
 Theory of operation.  `publish` is synchronous and never waits, so that the task that reads the
 connection is never held up by a consumer.  Every stream has a buffer of its own (tee, not split).
-A buffer that reaches its bound is closed for newcomers, which are only counted, until its consumer
-has taken everything out; the consumer then gets `SlowConsumer` in the place of the gap, and the
-buffer is open again.  Nothing is lost silently, and nothing from behind a gap is delivered before
-it.
+A buffer that reaches its bound only counts further events until its consumer has taken everything
+out; the consumer then gets `SlowConsumer` in the place of the gap, and the buffer takes events
+again.  Nothing is lost silently, and nothing from behind a gap is delivered before it.
 
 The hub holds buffers and users hold streams, so a stream that nobody references any more can be
 noticed and its buffer dropped.  That may happen inside any line of any thread, so it only sets
@@ -40,8 +39,8 @@ the service sends faster than it can be played: 2000 audio deltas of 100 ms and 
 transcript, each with the update derived from it."""
 
 DEFAULT_BACKLOG = 1024
-"""Events kept for the first subscriber.  Enough for the opening exchange and an answer of some 20
-seconds, were nobody to listen yet."""
+"""Events kept for the first subscriber: enough for the opening exchange and an answer of some 20
+seconds that come before anybody listens."""
 
 CHECKPOINT_EVERY = 16
 """Events a stream delivers from its buffer before it lets other tasks run.  A checkpoint costs ten
@@ -88,13 +87,14 @@ class EventHub(Generic[E]):
         return len(self._buffers)
 
     def publish(self, event: E) -> None:
-        """Append an event to every stream that asked for its type, and wake those who wait there.
+        """Append an event to every stream that asked for its type, and wake the tasks there.
 
         Never blocks and never raises; takes time proportional to the number of interested streams.
         After `close` it does nothing.
         """
         if self._has_abandoned:
             self._drop_abandoned()
+        # Which streams want an event depends on its class alone, so it is worked out once a class.
         kind = type(event)
         route = self._routes.get(kind)
         if route is None:
@@ -189,6 +189,7 @@ class EventHub(Generic[E]):
             self._kept = None
             self._kept_out.clear()
         if self._closed:
+            # After what was kept: even the first stream of a dead session says what had come.
             buffer.end(self._error)
         else:
             self._buffers.append(buffer)
@@ -257,6 +258,7 @@ class EventStream(Generic[E_co]):
         self._buffer = buffer
         self._reading = False
         self._in_a_row = 0
+        # Refers to the hub and the buffer but not to the stream, which could never be freed else.
         self._unsubscribe = weakref.finalize(self, hub._abandon, buffer)
         # At exit nobody is left to be unsubscribed from, and trio is gone.
         self._unsubscribe.atexit = False
@@ -265,6 +267,11 @@ class EventStream(Generic[E_co]):
     def pending(self) -> int:
         """How many events are buffered."""
         return len(self._buffer.events)
+
+    def peek(self) -> E_co | None:
+        """The next event, which stays where it is; None if none is buffered."""
+        events = self._buffer.events
+        return events[0] if events else None
 
     def __aiter__(self) -> Self:
         return self
@@ -300,12 +307,14 @@ class EventStream(Generic[E_co]):
         Cancel-safe: no event is lost.
 
         Raises:
-            SlowConsumer: Events were missed at this place of the stream.  Call again to go on
-                behind the gap.
+            SlowConsumer: Events were missed at this place of the stream.  Call again to continue
+                after the gap.
             SessionClosed: The stream was closed, or the hub was and everything has been delivered.
             Exception: The hub was closed with this error and everything has been delivered.
             trio.BusyResourceError: Another task is receiving from this stream.
         """
+        # In terms of `__anext__`, and not the other way round: `async for` is the common way, and
+        # so it costs one coroutine instead of two.
         try:
             return await self.__anext__()
         except StopAsyncIteration:
@@ -332,6 +341,7 @@ class EventStream(Generic[E_co]):
         The iteration ends, also for a task that is waiting.
         """
         self._unsubscribe()
+        # Not done by the line above: the garbage collector calls that too, from any thread.
         self._buffer.wake()
 
     def __enter__(self) -> Self:
@@ -412,6 +422,7 @@ class _Buffer(Generic[E]):
 
     def discard(self) -> None:
         self.ended = True
+        # A stream that was closed on purpose just ends, whatever happened to its hub.
         self.error = None
         self.dropped = 0
         self.events.clear()

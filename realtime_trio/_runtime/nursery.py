@@ -1,17 +1,17 @@
 """One door for failure: a nursery for a session's own tasks that raises at most one exception.
 
-Owns the tasks that serve a block (receiver, sender, workers) and the decision what the block ends
-with.  Refuses to know what they do.
+Owns the tasks that serve a block (receiver, sender, workers) and the decision which exception the
+block ends with.  What the tasks do is nothing to it.
 
 Theory of operation.  A plain nursery reports everything at once, as a group.  A user of a session
 has no use for that: what they raised should arrive as they raised it, and a lost connection should
 be a `ConnectionLost`.  So neither the body's exception nor the failure of a task is ever shown to
 the trio nursery inside (leaving a cancelled nursery also rebuilds groups, and then it is no longer
 the user's object).  Both are held back until the tasks are gone; then exactly one of them leaves,
-the first of
+the first of these:
 
-1. `KeyboardInterrupt`, `SystemExit`, or what else is not an `Exception`, from the body or from a
-task;
+1. `KeyboardInterrupt`, `SystemExit`, and everything else that is not an `Exception`, from the body
+   or from a task;
 2. what the body raised, without the `Cancelled` that we caused ourselves;
 3. the `Cancelled` of a scope around the block;
 4. the first recorded failure.
@@ -48,8 +48,9 @@ class ServiceNursery:
     def cancel_called(self) -> bool:
         """Whether the block has cancelled itself.
 
-        While the body runs this is True exactly when something in here went wrong (a failure, or
-        Ctrl-C in a task): a `Cancelled` the body sees then is ours.  Leaving the block cancels too.
+        While the body runs, this is True exactly if something in here went wrong (a failure, or
+        Ctrl-C in a task): a `Cancelled` that the body sees is then ours.  Leaving the block cancels
+        it, too.
         """
         return self._nursery.cancel_scope.cancel_called
 
@@ -61,6 +62,7 @@ class ServiceNursery:
         An exception from it is recorded as by `fail`: a `RealtimeError` as it is, anything else as
         the cause of an `InternalError`.
         """
+        # Named, or a traceback of trio's would call every task `_run`.
         self._nursery.start_soon(self._run, async_fn, args, name=async_fn)
 
     def fail(self, error: Exception) -> None:
@@ -138,6 +140,7 @@ async def open_service_nursery() -> AsyncIterator[ServiceNursery]:
     interrupts = _errors(tasks.error)
     if interrupts and all(isinstance(error, Exception) for error in _errors(user_error)):
         _raise(interrupts[0], instead_of=user_error)
+    # Minus infinity is how trio says that a scope around here has been cancelled.
     cancelled_from_outside = trio.current_effective_deadline() == -math.inf
     if cancelled_itself and not cancelled_from_outside:
         user_error = _without_cancelled(user_error)
@@ -167,7 +170,7 @@ class _Held:
 
 
 def leaves_of(error: BaseException | None) -> Iterator[BaseException]:
-    """The exceptions in a group, at any depth; of anything else that itself."""
+    """The exceptions in a group, at any depth; any other exception is its own only leaf."""
     if isinstance(error, BaseExceptionGroup):
         for member in error.exceptions:
             yield from leaves_of(member)

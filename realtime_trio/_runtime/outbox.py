@@ -1,13 +1,13 @@
-"""What waits to be written to the socket, in the order it was sent.
+"""What waits to be written to the socket, in the order in which it was sent.
 
-Owns the one queue between everybody who sends and the task that writes.  There are two lanes into
-it and one order: users first `wait_for_room` and then `post`; the library's own reflexes only
-`post`, since a reflex that waited for the network would deadlock the receiver.
+Owns the one queue between all tasks that send and the one that writes.  There are two lanes into it
+and one order: users first `wait_for_room` and then `post`; the library's own reflexes only `post`,
+since a reflex that waited for the network would deadlock the receiver.
 
 Theory of operation.  A free slot is given away when a waiting task is woken, and not when that task
 runs: until then the slot is *promised*.  Without that, a task that finds room and does not have to
-wait would overtake those that waited, and the bound would be exceeded by as many as were woken.
-Whoever has waited therefore gives the promise back before anything else, and then posts without a
+wait would overtake those that waited, and the bound would be exceeded by as many as were woken.  A
+task that has waited therefore gives the promise back before anything else, and then posts without a
 checkpoint in between.
 """
 
@@ -117,11 +117,12 @@ class Outbox(Generic[T]):
         Those who wait for room are woken, and get `SessionClosed` when they post.
         """
         self._is_closed = True
+        # Each of them gives a promise back when it runs, so each is given one here, room or not.
         self._promised += len(self._waiters.unpark_all())
         self._taker.unpark_all()
 
     def discard(self) -> None:
-        """Close, and forget what nobody will write any more.  Idempotent."""
+        """Close, and drop what will never be written.  Idempotent."""
         self.close()
         self._entries.clear()
         self._is_in_hand = False
@@ -129,6 +130,7 @@ class Outbox(Generic[T]):
 
     async def wait_drained(self) -> None:
         """Wait until everything that was enqueued has been dealt with, or is discarded."""
+        # In hand counts, too: the last entry leaves the queue before it is written.
         while self._entries or self._is_in_hand:
             await self._idle.park()
         await trio.lowlevel.checkpoint()

@@ -194,6 +194,11 @@ class InputAudioSession(BaseSession, Generic[S]):
     def _note_sent(self, event: Event) -> None:
         self._conversation.sent(event)
 
+    def _over(self) -> None:
+        for event in self._conversation.end():
+            self._hub.publish(event)
+        super()._over()
+
     def _commit_pending(self) -> None:
         if not self._is_detecting_turns and self._conversation.pending_input_ms > 0:
             self._check_commit()

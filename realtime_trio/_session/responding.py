@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Unpack
+from typing import Unpack
 
 import attrs
 import numpy as np
@@ -218,7 +218,7 @@ class RespondingSession(ItemSession):
             with self._follow(request) as live:
                 return await live.wait()
         response = await self._book.wait_concluded(request)
-        return Answer(response=response, audio=self._audio_of(response))
+        return self._answer(response)
 
     async def cancel_response(
         self, item_id: str | None = None, sample_count: float = 0
@@ -321,10 +321,15 @@ class RespondingSession(ItemSession):
             str(AudioFormat.pcm().type),
         )
 
-    def _audio_of(self, response: Response) -> np.ndarray[Any, np.dtype[np.int16]]:
-        known = (self._conversation.get(item.id or "") for item in response.output)
-        pieces = [item.audio for item in known if item is not None]
-        return np.concatenate(pieces) if pieces else np.empty(0, np.int16)
+    def _answer(self, response: Response) -> Answer:
+        known = [self._conversation.get(item.id or "") for item in response.output]
+        spoken = [item for item in known if item is not None]
+        pieces = [item.audio for item in spoken]
+        return Answer(
+            response=response,
+            audio=np.concatenate(pieces) if pieces else np.empty(0, np.int16),
+            is_audio_whole=all(item.is_audio_whole for item in spoken),
+        )
 
     def _settled(self, pending: Pending) -> None:
         super()._settled(pending)
@@ -339,6 +344,7 @@ class RespondingSession(ItemSession):
     def _over(self) -> None:
         error = SessionClosed("the session ended before the response did")
         self._book.act(self._turns.disconnected(error))
+        super()._over()
 
 
 def _cut_to_heard(item: ConversationItem, sample_count: float) -> ConversationItemTruncate | None:

@@ -101,6 +101,7 @@ class ResponseBook:
             self.ask_for(request)
             yield live
         finally:
+            live._leave()
             # Still in the book: it has not ended, so the block was left before its time.
             if self._live.pop(request, None) is not None:
                 self.act(self._turns.abandon(request))

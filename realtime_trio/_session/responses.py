@@ -19,10 +19,11 @@ from realtime_trio._state.utility_events import (
     ArgumentsDelta,
     AudioDelta,
     Delta,
+    DeltaDropped,
     TextDelta,
     TranscriptDelta,
 )
-from realtime_trio.errors import SessionClosed, SlowConsumer
+from realtime_trio.errors import LocalProtocolError, SessionClosed, SlowConsumer
 from realtime_trio.events import (
     AssistantMessage,
     ErrorEvent,
@@ -52,6 +53,7 @@ FOLLOWED: Final = (
     ResponseOutputAudioTranscriptDelta,
     ResponseOutputAudioDelta,
     ResponseFunctionCallArgumentsDelta,
+    DeltaDropped,
     ResponseDone,
     ErrorEvent,
     UnknownEvent,
@@ -67,7 +69,10 @@ class Answer:
     """The response as the server reported it."""
     audio: NDArray[np.int16] = field(repr=False, eq=False)
     """What was spoken: shape (n,), int16, at the session's output rate (24 kHz for PCM); empty for
-    a written answer."""
+    a written answer.  From `Session.ask` it is what the conversation has kept: with a `retention`
+    of seconds only the end of a longer answer, and nothing with `"none"`.  `is_audio_whole` tells."""
+    is_audio_whole: bool = True
+    """Whether `audio` is all that was spoken."""
 
     @property
     def status(self) -> str | None:
@@ -146,10 +151,13 @@ class LiveResponse:
     async def wait(self) -> Answer:
         """Wait for the end, and return all of it.
 
+        What arrives after it was cancelled is not part of it, as it is not in the conversation.
+
         Cancel-safe.
 
         Raises:
             ServerError: The server refused it.
+            LocalProtocolError: The block was left before its end, so nobody knows how it went on.
             SessionClosed: The session ended first.
             SlowConsumer: Events were missed, so there is a gap in the audio.  Call again for what
                 there is.
@@ -171,9 +179,9 @@ class LiveResponse:
             ServerError, SessionClosed, SlowConsumer: As for `wait`.
         """
         while self._left is None or self._left > 0:
-            event = await self._receive()
-            if isinstance(event, _DeltaEvent) and event.response_id == self._id:
-                return self._piece(event)
+            piece = self._piece(await self._receive())
+            if piece is not None:
+                return piece
         await trio.lowlevel.checkpoint()
         if self._error is not None:
             raise self._error
@@ -205,7 +213,27 @@ class LiveResponse:
         # The event that ends it is published right after this, so it is one more than now wait.
         self._left = self._stream.pending + 1
 
-    def _piece(self, event: _DeltaEvent) -> Delta:
+    def _leave(self) -> None:
+        """The block is being left, and with it the stream: take what has come."""
+        if not self.is_done:
+            self._error = LocalProtocolError(
+                "the block of this response was left before the response had ended"
+            )
+        if self._left is None:
+            self._left = 0
+        while self._left > 0 and self._stream.pending:
+            self._count()
+            self._piece(self._stream.receive_nowait())
+        self._left = 0
+
+    def _piece(self, event: Event | None) -> Delta | None:
+        """What an event adds to the response; None if nothing."""
+        if not isinstance(event, _DeltaEvent) or event.response_id != self._id:
+            return None
+        # Published in the same step as the event that it is about: the response was cancelled, or
+        # the item was cut, and the conversation does not have this either.
+        if isinstance(self._stream.peek(), DeltaDropped):
+            return None
         match event:
             case ResponseOutputTextDelta(delta=text):
                 return TextDelta(text)

@@ -130,6 +130,7 @@ class Transcriber(InputAudioSession[TranscriptionSession]):
     def _over(self) -> None:
         for caption in self._captions.rest():
             self._hub.publish(caption)
+        super()._over()
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
 """Moving whole messages between two peers: what every transport promises.
 
-Owns the contract (`Transport`, `Close`).  How it is kept without a network is in
-`_transport.memory`, and over a WebSocket in `_transport.websocket`.  A message is a `str` (a text
-frame) or `bytes` (a binary frame); nothing here knows what is inside.
+Owns the contract (`Transport`, `Close`).  `_transport.memory` keeps it without a network, and
+`_transport.websocket` over a WebSocket.  A message is a `str` (a text frame) or `bytes` (a binary
+frame); nothing here knows what is inside.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import attrs
 
 from realtime_trio.errors import LocalProtocolError
 
+# RFC 6455 section 7.4.1.  1005 and 1006 never travel: they are what the receiving side notes.
 NORMAL_CLOSURE = 1000
 GOING_AWAY = 1001
 NO_STATUS_RECEIVED = 1005
 ABNORMAL_CLOSURE = 1006
 _NEVER_SENT = frozenset({1004, NO_STATUS_RECEIVED, ABNORMAL_CLOSURE, 1015})
-"""RFC 6455 section 7.4.1: not allowed in a close frame."""
+"""Codes that are not allowed in a close frame."""
 
 
 @attrs.frozen
@@ -29,7 +30,7 @@ class Close:
     """WebSocket close code; 1006 means that no close frame was seen, 1005 that the peer's close
     frame had no code."""
     reason: str = ""
-    """What the side that closed said, or our own words when nobody said anything."""
+    """What the side that closed gave as the reason, or our own words if there was none."""
 
     @property
     def is_clean(self) -> bool:
@@ -37,6 +38,7 @@ class Close:
 
         Everything else is a failure.
         """
+        # A peer that leaves out the code has said goodbye in the right way; browsers do by default.
         return self.code in (NORMAL_CLOSURE, NO_STATUS_RECEIVED)
 
 
@@ -52,7 +54,7 @@ class Transport(Protocol):
         """How the connection ended, or None while it is open.
 
         It may be set while received messages still wait for `receive`, and never changes once set.
-        When this side closed first it is what was passed to `aclose`.
+        If this side closed first, it is what was passed to `aclose`.
         """
         ...
 
@@ -60,8 +62,8 @@ class Transport(Protocol):
         """Wait for messages and return all that have arrived, at least one.
 
         Returns `()` once the connection has ended, by either side and in whatever way, and every
-        message that came before has been returned; then `closed` says how.  It never raises for
-        anything the peer does.
+        message that came before has been returned; `closed` then says how it ended.  It never
+        raises for anything that the peer does.
 
         Cancel-safe: nothing is lost.
         """
@@ -85,16 +87,16 @@ class Transport(Protocol):
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Say goodbye and free everything; return when no task and no socket is left.
 
-        Messages received before stay readable, later ones are discarded.  A second call, or one
-        after the connection has ended by itself, only waits for the end.  It is bounded by the
-        transport's own close timeout.
+        Messages that were received before stay readable, later ones are discarded.  A second call,
+        or one after the connection has ended by itself, only waits for the end.  It is bounded by
+        the transport's own close timeout.
 
         Cancellation: the connection is closed all the same, and nothing is waited for.  The close
         frame goes if the network takes it at once, and the line is dropped.
 
         Args:
             code: Close code for the peer, 1000-1003, 1007-1014 or 3000-4999.
-            reason: Text for the peer; what exceeds 123 bytes of UTF-8 is cut off on the wire.
+            reason: Text for the peer; on the wire it is cut off after 123 bytes of UTF-8.
 
         Raises:
             LocalProtocolError: The code may not appear on the wire.  Nothing was closed.

@@ -23,6 +23,7 @@ from realtime_trio.errors import ConnectionFailed, LocalProtocolError
 
 PROXY_FROM_ENVIRONMENT = "environment"
 _WEBSOCKET_PORTS = {"ws": 80, "wss": 443}
+# With curl's names: the "a" and the "h" say that the proxy resolves the name of the target.
 _PROXIES = {
     "http": ("HTTP", 80),
     "socks4": ("SOCKS4", 1080),
@@ -61,8 +62,8 @@ def parse_url(url: str) -> Target:
     """Check a WebSocket URL and take it apart.
 
     Raises:
-        LocalProtocolError: Not a `ws://` or `wss://` URL, no host, a port out of range, or
-            characters that must be percent-encoded.
+        LocalProtocolError: It is not a `ws://` or `wss://` URL, it has no host or a port out of
+            range, or it has characters that must be percent-encoded.
     """
     parts, host, port = _split(url, "WebSocket URL")
     if parts.scheme not in _WEBSOCKET_PORTS:
@@ -86,7 +87,7 @@ def parse_url(url: str) -> Target:
 
 @functools.cache
 def default_ssl_context() -> ssl.SSLContext:
-    """Give the shared context that checks certificates against the system's authorities.
+    """The shared context that checks certificates against the system's authorities.
 
     It is made once, since loading the authorities takes 29 ms.
     """
@@ -96,13 +97,13 @@ def default_ssl_context() -> ssl.SSLContext:
 async def open_stream(
     target: Target, *, ssl_context: ssl.SSLContext | None, proxy: str | None
 ) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-    """Connect to a target, by way of a proxy if need be, with TLS for `wss`.
+    """Connect to a target, through a proxy if need be, with TLS for `wss`.
 
     Cancel-safe: no socket is left.
 
     Args:
-        target: Where to.
-        ssl_context: For `wss`; None is the shared default one.
+        target: The server to connect to.
+        ssl_context: For `wss`; None takes the shared default context.
         proxy: A proxy URL, None for a direct connection, or `PROXY_FROM_ENVIRONMENT`.
 
     Raises:
@@ -128,6 +129,8 @@ async def open_stream(
 async def _start_tls(
     stream: trio.SocketStream, target: Target, ssl_context: ssl.SSLContext
 ) -> trio.SSLStream[trio.SocketStream]:
+    # As browsers do: many servers hang up without TLS's own goodbye, which would be an error else.
+    # The WebSocket has a goodbye of its own, so that a connection that is cut is noticed anyway.
     tls = trio.SSLStream(stream, ssl_context, server_hostname=target.host, https_compatible=True)
     try:
         await tls.do_handshake()
@@ -170,6 +173,7 @@ async def _open_through_proxy(target: Target, proxy: str) -> trio.SocketStream:
         rdns=parts.scheme != "socks4",
     )
     try:
+        # Without a limit, as the caller has one for everything; the library's own would be 60 s.
         return trio.SocketStream(
             await client.connect(target.host, target.port, timeout=float("inf"))
         )
@@ -180,10 +184,12 @@ async def _open_through_proxy(target: Target, proxy: str) -> trio.SocketStream:
 
 
 def _environment_proxy(target: Target) -> str | None:
+    # A proxy cannot reach our own loopback interface, where servers for development listen.
     if _is_loopback(target.host):
         return None
     proxies = urllib.request.getproxies()
     proxy = proxies.get("https" if target.scheme == "wss" else "http") or proxies.get("all")
+    # With the port, because entries of `no_proxy` may name one.
     return None if urllib.request.proxy_bypass(f"{target.host}:{target.port}") else proxy
 
 
@@ -195,7 +201,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _split(url: str, what: str) -> tuple[urllib.parse.SplitResult, str, int | None]:
-    """Take a URL apart into parts, ASCII host and port.
+    """Split a URL into its parts, the ASCII host and the port.
 
     Its errors quote nothing: a misplaced slash turns a password into a port.
     """

@@ -1,6 +1,6 @@
-"""What may stand in an HTTP header, on either side of a handshake.
+"""What is allowed in an HTTP header, on either side of a handshake.
 
-Owns the check of headers that a user chose, so that no value can add a header of its own.
+Owns the check of headers that a user chose, so that no value can add another header.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from realtime_trio.errors import LocalProtocolError
 
 TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """What names of headers and subprotocols are made of."""
+# RFC 9110 section 5.5: blanks and tabs inside only; what is above ASCII is taken as Latin-1.
 _FIELD_VALUE: Final = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
 _OWN_HEADERS: Final = re.compile(r"(?i:host|upgrade|connection|sec-websocket-.*)")
 
 
 def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Write the headers a user chose.
+    """Encode the headers that a user chose.
 
     Raises:
-        LocalProtocolError: One cannot be written, or is not the user's to choose.
+        LocalProtocolError: One of them cannot be written, or is one that only the library sets.
     """
     encoded = []
     for name, value in headers:

@@ -1,4 +1,4 @@
-"""Messages that have arrived and that nobody has taken yet: the mailbox that transports share.
+"""Messages that have arrived and have not been taken yet: the mailbox that transports share.
 
 Owns the waiting on either side of the mailbox.
 """
@@ -9,10 +9,10 @@ import trio
 
 
 class Inbox:
-    """Messages that have arrived and that nobody has taken yet.
+    """Messages that have arrived and have not been taken yet.
 
     Args:
-        limit: Total size from which on the inbox is full.  The filler should respect that; `add`
+        limit: Total size at which the inbox counts as full.  The filler should respect that; `add`
             never refuses.
     """
 
@@ -37,7 +37,10 @@ class Inbox:
             self._takers.unpark_all()
 
     def end(self) -> None:
-        """Nothing more will come: `take` drains and then returns `()`, `wait_for_room` returns."""
+        """Note that nothing more will come.
+
+        `take` still returns what is there, and then `()`; `wait_for_room` returns.
+        """
         self._is_ended = True
         self._takers.unpark_all()
         self._fillers.unpark_all()
@@ -51,6 +54,7 @@ class Inbox:
             await trio.lowlevel.checkpoint()
         else:
             # A checkpoint, too; a second one would cost every message a round of the scheduler.
+            # If somebody else was faster to take what came, this waits again.
             await self._takers.park()
             while not self._messages and not self._is_ended:
                 await self._takers.park()

@@ -1,4 +1,4 @@
-"""The transport that needs no network: two ends in one process, for tests."""
+"""The transport without a network: two ends in one process, for tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MemoryTransport:
     def __init__(self, capacity: float) -> None:
         self._inbox = Inbox(capacity)
         self._closed: Close | None = None
-        self._peer = self
+        self._peer = self  # until `memory_transport_pair` has made the other end
 
     @property
     def closed(self) -> Close | None:
@@ -40,7 +40,7 @@ class MemoryTransport:
         return await self._inbox.take()
 
     async def send(self, message: str | bytes) -> None:
-        """Put one message into the peer's inbox, waiting while that is full.
+        """Put one message into the peer's inbox; wait while that is full.
 
         A send that is cancelled while it waits drops the connection, as a half-written frame does
         on a network.
@@ -59,6 +59,7 @@ class MemoryTransport:
         if self._closed is not None:
             raise ConnectionLost(self._closed.code, self._closed.reason)
         self._peer._inbox.add(message, 1)
+        # The message has arrived, so this must not look as if it had been cancelled.
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
@@ -81,6 +82,7 @@ class MemoryTransport:
         self._end(Close(ABNORMAL_CLOSURE, reason))
 
     def _end(self, close: Close) -> None:
+        # Both ends at once: there is no network on which a close frame could be under way.
         if self._closed is None:
             for end in (self, self._peer):
                 end._closed = close

@@ -22,7 +22,7 @@ class WebSocketSettings:
     close_timeout: float = CLOSE_TIMEOUT
     """Seconds the peer gets to answer our close frame; leaving a session takes no longer either."""
     ping_interval: float | None = 20.0
-    """Seconds between pings, None for none.  They find peers that vanished, and keep middleboxes
+    """Seconds between pings; None sends none.  They find peers that vanished, and keep middleboxes
     from forgetting the connection."""
     ping_timeout: float = 20.0
     """Seconds without an answer to a ping after which the connection is given up, `Close(1006)`."""

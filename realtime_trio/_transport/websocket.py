@@ -1,21 +1,21 @@
 """The transport that runs over a WebSocket, and connecting to a server.
 
-Owns everything trio-websocket needs around it to keep the promises of `Transport`: the keep-alive,
-the inbox, the way a connection ends, and what a failed handshake is called.  How a server accepts
-connections is in `simulator.serving.websocket_server`; no other module imports trio_websocket.
-permessage-deflate is never offered nor accepted: speech in base64 does not shrink enough to pay
-for it.
+Owns everything that trio-websocket needs around it to keep the promises of `Transport`: the
+keep-alive, the inbox, the way a connection ends, and the wording of failed handshakes.  How a
+server accepts connections is in `simulator.serving.websocket_server`; no other module imports
+trio_websocket.  permessage-deflate is neither offered nor accepted: speech in base64 does not
+shrink enough to pay for it.
 
 Theory of operation.  One service task per connection (`WebSocketTransport.run`) outlives any
 cancellation of its user and owns the stream: it ends only by itself or through `drop`, and closes
-the socket last.  Inside are trio-websocket's reader, the pump that moves messages into the inbox,
-and the keep-alive.  Under trio-websocket lies a `Tap` that notices what it hides: a reader that
-stops quietly when the stream ends leaves its handshake waiting forever, and an HTTP answer whose
-body ends with the connection is never reported.
+the socket last.  Inside it are trio-websocket's reader, the pump that moves messages into the
+inbox, and the keep-alive.  Under trio-websocket lies a `Tap` that notices what trio-websocket
+hides: its reader stops quietly when the stream ends and leaves the handshake waiting forever, and
+an HTTP answer whose body ends with the connection is never reported.
 
-Three ways to end, and only the first change of `closed` counts: the peer closes or vanishes (the
-pump notices), `aclose` asks for a farewell (the service task says it), or the connection is given
-up (`drop`: no pong, a send cancelled half way).
+There are three ways to end, and only the first change of `closed` counts: the peer closes or
+vanishes (the pump notices), `aclose` asks for a farewell (the service task says it), or the
+connection is given up (`drop`: there was no pong, or a send was cancelled half way).
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ _LAST_WORDS_S: Final = 0.05
 """How long a close frame may take of which nobody waits for the answer: for a few scheduler passes,
 not for a network."""
 
+# The C struct linger, switched on with 0 seconds: closing then sends a reset.  Windows has shorts.
 _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _HTTP_RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3})\b.*?\r?\n\r?\n(.*)", re.DOTALL)
 
@@ -106,7 +107,7 @@ class Tap(trio.abc.Stream):
             raise
         if self.opening is not None:
             self.opening += data
-            # h11 would read an endless handshake for ever; to it this is the end of the stream.
+            # h11 would read an endless handshake forever; to it this is the end of the stream.
             if len(self.opening) > _MAX_HANDSHAKE_SIZE:
                 data = b""
         if not data:
@@ -114,18 +115,18 @@ class Tap(trio.abc.Stream):
         return data
 
     def unread(self, data: bytes) -> None:
-        """Give back what was received, for the next reader."""
+        """Give back what was received, so that the next reader gets it."""
         self._unread += data
 
     def send_fin(self) -> None:
-        """Tell the peer's TCP that nothing more will come, if anybody is still there to be told."""
+        """Tell the peer's TCP that nothing more will come, if the peer is still there."""
         with suppress(OSError):
             self._socket.shutdown(trio.socket.SHUT_WR)
 
     def reset_on_close(self) -> None:
-        """Let closing the socket be a reset, which tells the peer's TCP that something broke.
+        """Make closing the socket a reset, which tells the peer's TCP that something broke.
 
-        What was not sent yet is lost.
+        Data that was not sent yet is lost.
         """
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -169,11 +170,11 @@ class WebSocketTransport:
 
     It is made by `open_websocket` and `serve_websocket`.
 
-    Received messages wait in an inbox for `receive`.  When nobody calls that and `max_message_size`
+    Received messages wait in an inbox for `receive`.  If nobody calls that and `max_message_size`
     bytes have piled up, reading stops: the peer cannot send any more, its pings stay unanswered,
-    and its pongs to ours unseen, so that the keep-alive gives the connection up after
-    `ping_timeout`.  Until then, and as long as `receive` is called now and then, pings are answered
-    in the background.
+    and its pongs are not seen, so that the keep-alive gives the connection up after `ping_timeout`.
+    Until then, and as long as `receive` is called now and then, pings are answered in the
+    background.
     """
 
     def __init__(self, stream: _Stream, settings: WebSocketSettings) -> None:
@@ -198,7 +199,7 @@ class WebSocketTransport:
 
     @property
     def subprotocol(self) -> str | None:
-        """The subprotocol the server selected, or None."""
+        """The subprotocol that the server selected, or None."""
         return self._open_connection.subprotocol
 
     async def receive(self) -> tuple[str | bytes, ...]:
@@ -271,8 +272,8 @@ class WebSocketTransport:
 
         There is no close frame, and `closed` is `Close(1006, reason)`.
 
-        Messages received before stay readable.  The socket is gone when `aclose` returns, or soon
-        if nobody calls that.
+        Messages that were received before stay readable.  The socket is gone when `aclose` returns,
+        or soon if nobody calls that.
         """
         if self._closed is None:
             self._close(Close(ABNORMAL_CLOSURE, reason))
@@ -280,7 +281,7 @@ class WebSocketTransport:
             self.drop()
 
     def reset(self, reason: str = "connection reset") -> None:
-        """Do as `abort` does, and with a TCP reset, as a peer does that crashed."""
+        """Do as `abort` does, but with a TCP reset, like a peer that has crashed."""
         if self._closed is None:
             self._tap.reset_on_close()
             self.abort(reason)
@@ -302,7 +303,7 @@ class WebSocketTransport:
     async def run(self, handshake: _Handshake) -> None:
         """Be the connection's service task, from the handshake to the closed socket.
 
-        Raises nothing the peer can cause.
+        Nothing that the peer does makes it raise.
         """
         # Shielded from its user: only `drop`, by way of the scope inside, ends it early.
         try:
@@ -316,8 +317,10 @@ class WebSocketTransport:
                         self._handshake_error, AnsweredError
                     ):
                         await self._linger()
+                # The peer has had its time: TLS's own goodbye might wait for it once more.
                 await trio.aclose_forcefully(self._tap)
         finally:
+            # Whatever has happened, nobody may be left waiting for it.
             self._close_as(None)
             self._inbox.end()
             self._opened.set()
@@ -326,10 +329,10 @@ class WebSocketTransport:
 
     async def _serve(self, handshake: _Handshake) -> None:
         async with trio.open_nursery() as nursery:
-            # A reader whose stream ends during the handshake leaves that waiting for ever.
+            # If the stream ends during the handshake, the reader leaves that waiting forever.
             nursery.start_soon(self._watch_handshake, nursery.cancel_scope)
             self._connection = await handshake(nursery, self._tap)
-            # The recording is for failures only, and would go on with all that is received.
+            # The recording is for failed handshakes only, and would go on with every message.
             self._tap.opening = None
             self._opened.set()
             nursery.start_soon(self._pump_loop)
@@ -347,9 +350,9 @@ class WebSocketTransport:
             nursery.cancel_scope.cancel()
 
     def _reader_failed(self, group: ExceptionGroup[Exception]) -> None:
-        """Note what trio-websocket's reader died of.
+        """Note what ended trio-websocket's reader.
 
-        A rejected handshake, an answer that is not HTTP, a ping behind a close frame, ...
+        That may be a rejected handshake, an answer that is not HTTP, a ping behind a close frame.
         """
         if self._connection is None:
             self._handshake_error = group.exceptions[0]
@@ -368,6 +371,7 @@ class WebSocketTransport:
             while True:
                 message = await self._open_connection.get_message()
                 self._inbox.add(message, len(message))
+                # Asked afterwards: a message that is there already cannot be refused.
                 if self._inbox.is_full:
                     await self._inbox.wait_for_room()
         except ConnectionClosed as ended:
@@ -387,6 +391,7 @@ class WebSocketTransport:
                     # The peer's close frame is being answered, which may take as long as a pong.
                     await trio.sleep_forever()
             if patience.cancelled_caught:
+                # If a close frame has come meanwhile, its code is the better explanation.
                 self._close_as(
                     self._open_connection.closed
                     or CloseReason(ABNORMAL_CLOSURE, f"no pong within {timeout:g} s")
@@ -439,14 +444,14 @@ async def open_websocket(
     The close code is 1000, or 1001 if the block raised.
 
     An exception of the block leaves unchanged, and the end of the connection never raises here:
-    `closed` tells.  After the block no task and no socket is left, at the latest
-    `settings.close_timeout` after leaving it.
+    `closed` tells about it.  After the block no task and no socket is left; getting there takes
+    `settings.close_timeout` at most.
 
     Args:
         url: `ws://` or `wss://`.  A user name and password in it become an Authorization header.
         headers: More headers for the handshake.
-        subprotocols: To offer, the preferred one first; `WebSocketTransport.subprotocol` is the
-            selected one.
+        subprotocols: Subprotocols to offer, the preferred one first;
+            `WebSocketTransport.subprotocol` is the one that the server selected.
         ssl_context: For `wss://`; by default certificates are checked against the system's
             authorities.
         proxy: `http://` (CONNECT), `socks4://`, `socks4a://` or `socks5://`, with `user:password@`
@@ -456,8 +461,8 @@ async def open_websocket(
         settings: How patient it is and how much it accepts.
 
     Raises:
-        ConnectionFailed: Not connected, for whatever reason; `status` and `body` are the server's
-            if it refused by HTTP.
+        ConnectionFailed: The connection could not be made, for whatever reason; `status` and `body`
+            are the server's answer if it refused by HTTP.
         LocalProtocolError: An argument is unusable; nothing was sent.
 
     Cancellation: safe while connecting.
@@ -471,6 +476,7 @@ async def open_websocket(
             "a subprotocol name may only have letters, digits and !#$%&'*+-.^_`|~"
         )
     extra_headers = encode_headers(headers)
+    # A header that was given on purpose wins over the user name in the URL.
     if target.authorization is not None and all(
         name.lower() != b"authorization" for name, _ in extra_headers
     ):
@@ -485,6 +491,7 @@ async def open_websocket(
             target.path + target.query,
             subprotocols=offered,
             extra_headers=extra_headers,
+            # The inbox is the queue; it is bounded by size, which a number of messages is not.
             message_queue_size=0,
             max_message_size=settings.max_message_size,
             receive_buffer_size=settings.receive_buffer_size,
@@ -531,7 +538,7 @@ async def run_websocket(
 def _handshake_failure(peer: str, error: Exception | None, received: bytes) -> ConnectionFailed:
     if isinstance(error, ConnectionFailed):
         return error
-    # In the order of what says most: our own words, the server's, and what it was not.
+    # The most telling one first: our own words, the server's answer, and what it was not.
     if isinstance(error, ConnectionRejected):
         return _rejection(peer, error.status_code, error.body or b"")
     if error is not None or (received and not received.startswith(b"HTTP/")):

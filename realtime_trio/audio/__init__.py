@@ -1,4 +1,4 @@
-"""Audio for Realtime sessions: what events carry, sample formats, G.711, rate conversion and WAV files."""
+"""Audio for Realtime sessions: what events carry, sample formats, G.711, resampling, WAV files."""
 
 from realtime_trio.audio.data import AudioData as AudioData, AudioLike as AudioLike
 from realtime_trio.audio.g711 import (

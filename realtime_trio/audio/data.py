@@ -1,8 +1,8 @@
 """Audio as it travels inside protocol events.
 
 Owns `AudioData`: bytes that are base64 on the wire and samples in the application, converted at
-most once and only if somebody asks. Refuses to know the format: whether the bytes are PCM, mu-law
-or A-law is the session's configuration.
+most once and only when needed.  Refuses to know the format: whether the bytes are PCM, mu-law or
+A-law is the session's configuration.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from realtime_trio.audio.pcm import pcm16_from_float
 from realtime_trio.errors import LocalProtocolError, RemoteProtocolError
 
 _INT16 = np.dtype("<i2")
-_ALLOWED = "bytes, bytearray, memoryview, or a numpy array of shape (n,) with dtype int16, float16, float32 or float64"
+_ALLOWED = (
+    "bytes, bytearray, memoryview, or a numpy array of shape (n,) with dtype int16, float16, "
+    "float32 or float64"
+)
 
 
 class AudioData:
@@ -37,7 +40,8 @@ class AudioData:
 
     __slots__ = ("_base64", "_data", "is_pcm")
 
-    # Both are caches of the same content and at least one is set.
+    # Two forms of the same content; at least one is set, and the other is made when it is needed.
+    # What is received is mostly passed on or recorded, and never decoded.
     _data: bytes | None
     _base64: str | None
 
@@ -97,14 +101,15 @@ class AudioData:
 
     @property
     def samples(self) -> NDArray[np.int16]:
-        """The audio as 16-bit PCM: shape (n,), little-endian int16, read-only, sharing memory with `data`.
+        """The audio as 16-bit PCM: shape (n,), little-endian int16, read-only.
 
-        An odd last byte is not part of it.  Only meaningful for `audio/pcm`; for G.711 use
-        `mulaw_decode` or `alaw_decode` on `data`.
+        It shares memory with `data`.  An odd last byte is not part of it.  Only meaningful for
+        `audio/pcm`; for G.711 use `mulaw_decode` or `alaw_decode` on `data`.
 
         Raises:
             RemoteProtocolError: It came as base64 that is not valid.
         """
+        # No detour over the property if it is decoded: every delta that is played comes this way.
         data = self._data
         if data is None:
             data = self.data
@@ -115,18 +120,20 @@ class AudioData:
         """Size of `data` in bytes, known without decoding; a guess if the base64 is not valid."""
         if self._data is not None:
             return len(self._data)
+        # Four characters are three bytes, less one for each of the at most two padding characters.
         text = self.base64
         return max(0, len(text) // 4 * 3 - text.count("=", -2))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AudioData):
             return NotImplemented
-        # Equal text first: it is cheap, and an event with undecodable audio still equals itself.
+        # Equal text first: it is cheap, and an event with invalid base64 still equals itself.
         return (
             self._base64 is not None and self._base64 == other._base64
         ) or self.data == other.data
 
     def __hash__(self) -> int:
+        # Of the bytes: pieces are equal whether they came as bytes or as base64.
         return hash(self.data)
 
     def __bool__(self) -> bool:
@@ -152,7 +159,8 @@ def _encode(data: object) -> bytes:
             return pcm16_from_float(data).astype("<i2", copy=False).tobytes()
         case np.ndarray():
             raise LocalProtocolError(
-                f"cannot take an array of shape {data.shape} and dtype {data.dtype} as audio; allowed: {_ALLOWED}"
+                f"cannot take an array of shape {data.shape} and dtype {data.dtype} as audio; "
+                f"allowed: {_ALLOWED}"
             )
         case _:
             raise LocalProtocolError(
@@ -162,9 +170,8 @@ def _encode(data: object) -> bytes:
 
 def _decode(text: str) -> bytes:
     try:
-        return pybase64.b64decode(
-            text, None, True
-        )  # altchars, validate: by keyword it takes half as long again
+        # altchars=None, validate=True: by keyword the call takes half as long again.
+        return pybase64.b64decode(text, None, True)
     except ValueError:
         # The cause may quote the payload; the message must not.
         raise RemoteProtocolError(f"audio is not valid base64 ({len(text)} characters)") from None

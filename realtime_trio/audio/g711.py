@@ -1,7 +1,7 @@
 """G.711, the two 8-bit encodings of telephony: `audio/pcmu` (mu-law) and `audio/pcma` (A-law).
 
 Owns their conversion from and to 16-bit samples, bit-exact with the reference code that accompanies
-the recommendation (ITU-T G.191). The rate is not its business: telephony means 8000 Hz, see
+the recommendation (ITU-T G.191).  Refuses to know the rate: telephony means 8000 Hz, see
 `resample`.
 
 Theory of operation: both laws are piecewise linear with eight segments per sign, so a byte is a
@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from realtime_trio.audio.pcm import as_pcm16
 from realtime_trio.errors import LocalProtocolError
 
+# In units of 14 bit, as the recommendation has them: the bias puts a leading bit into every
+# segment, and the clip keeps what is then too large in the last one.
 _MULAW_BIAS = 33
 _MULAW_CLIP = 0x1FFF
 # A-law inverts every other bit on the line, so that silence is not a long run of equal bits.
@@ -100,9 +102,11 @@ def _codes(data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> NDArray[
 
 @functools.cache
 def _mulaw_levels() -> NDArray[np.int16]:
+    # All bits of a mu-law byte are inverted on the line.
     inverted = ~np.arange(256, dtype=np.uint8)
     segment, mantissa = (inverted >> 4 & 7).astype(np.int64), (inverted & 15).astype(np.int64)
     magnitude = ((2 * mantissa + _MULAW_BIAS) << segment) - _MULAW_BIAS
+    # From 14 bit to 16; A-law below comes from 13.
     return np.where(inverted & 0x80, -4 * magnitude, 4 * magnitude).astype(np.int16)
 
 
@@ -147,4 +151,5 @@ def _all_samples() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _bit_length(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    # The exponent of a float is the length of an integer, and exact far beyond 16 bits.
     return np.frexp(values.astype(np.float64))[1].astype(np.int64)

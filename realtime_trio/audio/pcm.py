@@ -38,10 +38,13 @@ def pcm16_from_float(samples: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
     """
     if samples.dtype.kind != "f":
         raise LocalProtocolError(
-            f"expected float samples in [-1, 1], got dtype {samples.dtype}; int16 samples need no conversion"
+            f"expected float samples in [-1, 1], got dtype {samples.dtype}; "
+            "int16 samples need no conversion"
         )
     scaled = np.clip(samples.astype(np.float64), -1.0, 1.0)
+    # int16 reaches one step further down than up, so that both ends of the float range fit exactly.
     scaled *= np.where(scaled < 0.0, 32768.0, 32767.0)
+    # Clipping leaves NaN as it is, and its conversion to an integer is undefined.
     scaled[np.isnan(scaled)] = 0.0
     return scaled.astype(np.int16)
 
@@ -55,6 +58,7 @@ def float_from_pcm16(samples: NDArray[np.int16]) -> NDArray[np.float32]:
     Returns:
         A new float32 array of the same shape.  Every int16 is represented exactly.
     """
+    # One factor for both signs, unlike the way back: a power of two, so that no sample is rounded.
     return samples.astype(np.float32) / np.float32(32768.0)
 
 
@@ -95,6 +99,7 @@ def as_pcm16(samples: NDArray[np.int16]) -> NDArray[np.int16]:
     """
     if samples.ndim != 1 or samples.dtype.kind != "i" or samples.dtype.itemsize != 2:
         raise LocalProtocolError(
-            f"expected int16 samples of shape (n,), got shape {samples.shape} and dtype {samples.dtype}"
+            f"expected int16 samples of shape (n,), "
+            f"got shape {samples.shape} and dtype {samples.dtype}"
         )
     return samples.astype(np.int16, copy=False)

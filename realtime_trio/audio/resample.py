@@ -55,9 +55,9 @@ class Resampler:
     """Converts a stream from one sampling rate to another, chunk by chunk, in constant memory.
 
     The chunks returned by `process` and `flush` joined are exactly what `resample` returns for the
-    whole, however the input was cut. Output lags behind input by 36 samples of the lower rate (1.5
-    ms at 24 kHz) and `flush` delivers the rest; it is not shifted in time. Equal rates pass samples
-    through.
+    whole, however the input was cut.  Output lags behind input by 36 samples of the lower rate
+    (1.5 ms at 24 kHz), and `flush` delivers the rest; it is not shifted in time.  Equal rates pass
+    samples through.
 
     Args:
         rate_in: Hz, 8000 to 192000.
@@ -71,7 +71,8 @@ class Resampler:
         for rate in (rate_in, rate_out):
             if not MIN_RATE <= rate <= MAX_RATE:
                 raise LocalProtocolError(
-                    f"cannot resample from {rate_in} Hz to {rate_out} Hz: rates must be {MIN_RATE} to {MAX_RATE} Hz"
+                    f"cannot resample from {rate_in} Hz to {rate_out} Hz: "
+                    f"rates must be {MIN_RATE} to {MAX_RATE} Hz"
                 )
         divisor = math.gcd(rate_in, rate_out)
         self._up = rate_out // divisor
@@ -106,17 +107,19 @@ class Resampler:
         self._held = np.concatenate((self._held, samples))
         # A window reaches half its width beyond the input index it belongs to.
         complete = self._received - self._weights.shape[1] // 2
+        # Rounded up, for `end` is exclusive: output whose input time is below `complete`.
         return self._produce(-(-complete * self._up // self._down))
 
     def flush(self) -> NDArray[np.int16]:
         """End the stream, as if silence followed, and return its last samples.
 
+        The resampler is as new afterwards: the next `process` starts another stream.
+
         Returns:
             Shape (m,), int16, at `rate_out`.  With it the stream has round(n * rate_out / rate_in)
             samples, n being what went in.
-
-        The resampler is as new afterwards: the next `process` starts another stream.
         """
+        # As a fraction, which is exact however long the stream was.
         total = round(Fraction(self._received * self._up, self._down))
         self._held = np.concatenate((self._held, np.zeros(self._weights.shape[1])))
         rest = self._produce(total)
@@ -124,7 +127,10 @@ class Resampler:
         return rest
 
     def _produce(self, end: int) -> NDArray[np.int16]:
-        """Compute the output up to index `end` (exclusive), for which all input must be held, and forget the input no longer needed."""
+        """Compute the output up to index `end` (exclusive), and forget input no longer needed.
+
+        All input for it must be held.
+        """
         if end <= self._produced:
             return _EMPTY
         phases, width = self._weights.shape
@@ -142,6 +148,7 @@ class Resampler:
             output[start : start + block] = np.clip(np.rint(total / _SCALE), -32768, 32767)
         self._produced = end
         keep_from = end * self._down // self._up - width // 2 + 1
+        # A copy: a view would keep the whole array alive.
         self._held = self._held[keep_from - self._held_from :].copy()
         self._held_from = keep_from
         return output
@@ -178,7 +185,12 @@ def resample(samples: NDArray[np.int16], rate_in: int, rate_out: int) -> NDArray
 
 @functools.lru_cache(maxsize=8)
 def _weights(up: int, down: int) -> NDArray[np.float64]:
-    """Shape (phases, width), integers scaled by 2**30; each row sums to 2**30, so a constant stays the constant it was."""
+    """The table of weights: shape (phases, width), integers scaled by 2**30.
+
+    Each row sums to 2**30, so that a constant stays the constant it was.
+    """
+    # Going down, the filter has to stop what the lower rate cannot carry: all is wider by this
+    # factor.
     stretch = max(1.0, down / up)
     half_width = math.ceil(_ZERO_CROSSINGS * stretch)
     phases = min(up, max(1, round(_MAX_PHASES / stretch)))
@@ -187,5 +199,6 @@ def _weights(up: int, down: int) -> NDArray[np.float64]:
     window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / half_width) ** 2)))
     shape = window * np.sinc(2.0 * _CUTOFF / stretch * distance)
     weights: NDArray[np.float64] = np.rint(shape * (_SCALE / shape.sum(axis=1, keepdims=True)))
+    # Rounding leaves each row a little off; the largest weight takes the difference.
     weights[:, half_width - 1] += _SCALE - weights.sum(axis=1)
     return weights

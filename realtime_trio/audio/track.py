@@ -1,4 +1,4 @@
-"""Audio that grows at its end, one delta at a time, and is joined only when somebody reads it.
+"""Audio that grows at its end, one delta at a time, and is joined only when it is read.
 
 Owns the bookkeeping between encoded chunks and one array of samples: deltas that end in the middle
 of a sample, cuts, and forgetting from the front.  Refuses to know items and events.
@@ -7,7 +7,7 @@ Theory of operation.  A chunk is kept as it came until the samples are read, bec
 read: appending costs the same after an hour as at the start.  Reading moves the waiting chunks into
 a buffer that doubles when it is full, so that reading after every chunk costs each sample a
 constant number of copies.  Arrays that were handed out share that buffer.  They stay as they were:
-only the unused end is ever written, and a cut, which would make an end unused that somebody has
+only the unused end is ever written, and a cut, which would make an end unused that a reader has
 seen, takes a copy.
 """
 
@@ -39,7 +39,7 @@ def samples_of(audio: AudioData, encoding: str = PCM) -> NDArray[np.int16]:
     """Decode audio by the name of its encoding.
 
     Audio that came as invalid base64 is silence of the length it seems to have: one broken delta
-    shall not end a call.
+    should not end a call.
 
     Args:
         audio: Whole samples; an odd last byte of PCM is ignored.
@@ -117,6 +117,7 @@ class AudioTrack:
             adds none.
         """
         size = audio.nbytes
+        # Half a sample in front, or at the end: of 16-bit audio only, `_odd` is 0 for G.711.
         if self._carry or size & self._odd:
             audio = self._realign(audio)
             size = audio.nbytes
@@ -139,12 +140,18 @@ class AudioTrack:
         return samples
 
     def truncate(self, count: int) -> None:
-        """Keep the first `count` samples of those received and drop what follows; more than there are changes nothing."""
+        """Keep the first `count` samples of those received, and drop what follows.
+
+        More than there are changes nothing.
+        """
         cut = self.received - max(0, count)
         if cut <= 0:
             return
         self.received -= cut
+        # Half a sample that waits is behind every cut.
         self._carry = b""
+        # Joins first, although a cut of waiting chunks need not: cuts are rare, one for an
+        # interruption, and the position may be in the middle of a chunk.
         kept = self.samples
         self._settle(kept[: max(0, len(kept) - cut)])
 
@@ -162,14 +169,15 @@ class AudioTrack:
             self._waiting.popleft()
             self._waiting_count -= size
             count -= size
+        # Not at every call: then each sample would be copied once for every delta that follows it.
         if self._start * 2 > len(self._buffer):
             self._settle(self._buffer[self._start : self._end])
 
     def close(self) -> None:
-        """Take no more room than the audio needs: nothing more is expected.  Appending is still possible.
+        """Take no more room than the audio needs, for nothing more is expected.
 
-        Nothing is joined, so that it takes next to no time for audio that somebody has decoded
-        already, e.g. to play it.
+        Appending is still possible.  Nothing is joined, so that it takes next to no time for audio
+        that was decoded already, for example to be played.
         """
         self._waiting = deque(_without_base64(audio) for audio in self._waiting)
         if len(self._buffer) > self._end - self._start:
@@ -179,9 +187,9 @@ class AudioTrack:
         try:
             data = self._carry + audio.data
         except RemoteProtocolError:
-            data = self._carry + bytes(
-                audio.nbytes & ~1
-            )  # a guess must not shift all that follows by a byte
+            # Silence of an even length: the length is a guess, and an odd one would shift all that
+            # follows by a byte, which turns speech into noise.
+            data = self._carry + bytes(audio.nbytes & ~1)
         whole = len(data) & ~1
         self._carry = data[whole:]
         return AudioData(data[:whole])

@@ -1,4 +1,4 @@
-"""WAV files: read whatever PCM there is as mono 16 bit, write mono 16 bit.
+"""WAV files: read PCM of every common kind as mono 16 bit, write mono 16 bit.
 
 Owns the RIFF container and the sample formats found in it; a reader of our own because the standard
 library's refuses float samples, and before Python 3.12 also WAVE_FORMAT_EXTENSIBLE.  Compressed
@@ -117,6 +117,7 @@ class WavWriter:
         self._closed = False
         with ExitStack() as stack:
             self._target = _open(file, "wb", stack)
+            # The file may have begun before us, and a pipe has no position to return to.
             self._start = self._target.tell() if self._target.seekable() else None
             self._target.write(_header(rate, _UNKNOWN_SIZE))
             self._stack = stack.pop_all()
@@ -139,18 +140,22 @@ class WavWriter:
         self._written += len(data)
 
     def close(self) -> None:
-        """Fill in the length, and close the file if it was opened here.  Doing so twice does nothing.
+        """Fill in the length, and close the file if it was opened here.
+
+        A second call does nothing.
 
         Raises:
             OSError: The file cannot be written; it is closed nevertheless.
         """
         if self._closed:
             return
+        # First of all: if the header cannot be written, the file is closed and stays closed.
         self._closed = True
         with self._stack:
             if self._start is not None:
                 self._target.seek(self._start)
                 self._target.write(_header(self._rate, self._written))
+                # To the end again, for the owner of a file that stays open.
                 self._target.seek(self._start + _HEADER_SIZE + self._written)
 
     def __enter__(self) -> Self:
@@ -201,17 +206,19 @@ def _chunks(content: memoryview) -> dict[bytes, memoryview]:
         name, size = struct.unpack_from("<4sI", content, position)
         position += 8
         chunks.setdefault(name, content[position : position + size])
+        # A chunk of odd size has a byte of padding, which its size does not count.
         position += size + size % 2
     return chunks
 
 
 def _decode(data: memoryview, encoding: int, bits: int, channels: int) -> NDArray[np.int16]:
-    """Whole frames of `data` as int16, shape (n, channels).  Of wider integers the upper 16 bits are kept."""
+    """Whole frames of `data` as int16, shape (n, channels); of wider integers the upper 16 bits."""
     frame_size = bits // 8 * channels
     whole = data[: len(data) // frame_size * frame_size] if frame_size else data
     samples: NDArray[np.int16]
     match encoding, bits:
         case (1, 8):
+            # WAV's only unsigned samples.
             samples = (np.frombuffer(whole, np.uint8).astype(np.int16) - 128) * 256
         case (1, 16):
             samples = np.frombuffer(whole, "<i2").astype(np.int16)
@@ -230,6 +237,7 @@ def _decode(data: memoryview, encoding: int, bits: int, channels: int) -> NDArra
         case _:
             raise LocalProtocolError(
                 f"cannot read a WAV file of {bits}-bit samples with encoding {encoding:#06x}; "
-                "allowed: PCM (0x0001) of 8, 16, 24 or 32 bits and float (0x0003) of 32 or 64; convert compressed audio first"
+                "allowed: PCM (0x0001) of 8, 16, 24 or 32 bits and float (0x0003) of 32 or 64; "
+                "convert compressed audio first"
             )
     return samples.reshape(-1, channels)

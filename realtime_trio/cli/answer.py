@@ -9,18 +9,15 @@ from realtime_trio._state.utility_events import AudioDelta, ItemUpdated, TextDel
 from realtime_trio.audio import PCM_RATE, WavWriter
 from realtime_trio.cli.terminal import complain, remark, stream
 from realtime_trio.errors import ServerError, SessionClosed
-from realtime_trio.events import (
-    ErrorEvent,
-    Response,
-    ResponseCreated,
-    ResponseDone,
-    ResponseUsage,
-)
+from realtime_trio.events import ErrorEvent, Response, ResponseCreated, ResponseDone, ResponseUsage
 
 AnswerEvent = ItemUpdated | ResponseCreated | ResponseDone | ErrorEvent
 ANSWERING: Final = (ItemUpdated, ResponseCreated, ResponseDone, ErrorEvent)
-"""The events that `print_answer` needs.  They come by one stream and not by `open_response`,
-because an error that names no request is printed where it happened, too."""
+"""The events that `print_answer` needs.
+
+They come in one stream, and not by `open_response`: an error that names no request is printed, too,
+between the words before it and the words after it.
+"""
 
 
 async def print_answer(
@@ -30,13 +27,13 @@ async def print_answer(
 
     Args:
         events: A stream of the events `ANSWERING`.
-        recording: A file to add the speech to.
+        recording: A file to append the speech to.
 
     Returns:
         The finished response, and the duration of its speech in seconds.
 
     Raises:
-        ServerError: An error came first, so that there will be no answer.
+        ServerError: An error came before the answer had begun, so there will be none.
         SessionClosed: The service closed the session before the answer was finished.
     """
     has_begun, has_text, samples = False, False, 0
@@ -60,7 +57,8 @@ async def print_answer(
                         param=error.param,
                         event_id=error.event_id,
                     )
-                    # Before the answer has begun, an error means that it never will.
+                    # Before the answer has begun, an error means that it never will.  Services do
+                    # not always say which request an error is about, so that is not looked at.
                     if not has_begun:
                         raise failure
                     complain(str(failure))
@@ -69,6 +67,7 @@ async def print_answer(
                 case _:
                     pass
     finally:
+        # Also where the answer breaks off: the next remark should begin on a line of its own.
         if has_text:
             stream("\n")
     raise SessionClosed("the service closed the session before the answer was finished")
@@ -87,6 +86,7 @@ def went_well(response: Response) -> bool:
             )
             complain(": ".join(["the response failed", *why]))
             return False
+        # Half an answer is an answer: something was said, and the exit code stays 0.
         case "incomplete" | "cancelled" as status:
             why = [] if details is None or details.reason is None else [details.reason]
             remark(": ".join([f"the answer is {status}", *why]))
@@ -96,6 +96,6 @@ def went_well(response: Response) -> bool:
 
 
 def summary(usage: ResponseUsage) -> str:
-    """What a response cost, in a line."""
+    """What a response cost, in one line."""
     cached = usage.input_token_details.cached_tokens if usage.input_token_details is not None else 0
     return f"{usage.input_tokens} tokens in ({cached} cached), {usage.output_tokens} tokens out"

@@ -19,7 +19,7 @@ from realtime_trio.events import Modality
     type=click.Choice(["text", "audio"]),
     default="text",
     show_default=True,
-    help="What the model answers with",
+    help="Form of the answers; those in audio are printed as transcripts",
 )
 @takes_service
 def chat(service: Service, modality: Modality) -> None:
@@ -36,9 +36,11 @@ async def _chat(service: Service, modality: Modality) -> bool:
     async with opened(service, output_modalities=(modality,)) as session:
         with session.events(*ANSWERING) as events:
             while (line := await lines.read()) is not None and line != "/quit":
+                # Nothing was said, so there is nothing to answer.
                 if not line:
                     continue
                 await session.send_message(line)
                 response, _ = await print_answer(events)
+                # A failure does not end the conversation, and is remembered for the exit code.
                 is_answered &= went_well(response)
     return is_answered

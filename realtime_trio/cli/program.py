@@ -15,7 +15,8 @@ from realtime_trio.cli.serve import serve
 def main() -> None:
     """Talk with a Realtime model.
 
-    OpenAI's own service with a key, any other with --url, and a built-in simulator with neither.
+    With a key it is OpenAI's own, with --url that of any other service, and with neither a built-in
+    simulator answers.
     """
 
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import trio
 
@@ -18,18 +18,22 @@ from realtime_trio._runtime.nursery import leaves_of
 from realtime_trio.cli.terminal import complain
 from realtime_trio.errors import RealtimeError
 
+_INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
 
 def run(job: Callable[[], Awaitable[bool | None]]) -> NoReturn:
     """Run a command and exit with its code.
 
     Args:
-        job: The command.  If it went wrong it raises, or returns False when it has said so itself.
+        job: The command.  It raises if it went wrong, or returns False if it has already said so.
     """
     status = 1
     try:
         status = trio.run(_until_interrupted, job)
+    # Groups, since a simulator may run in a nursery around the session.
     except* KeyboardInterrupt:
-        status = 130
+        status = _INTERRUPTED
     except* (RealtimeError, OSError) as group:
         for error in leaves_of(group):
             complain(str(error))
@@ -41,9 +45,11 @@ async def _until_interrupted(job: Callable[[], Awaitable[bool | None]]) -> int:
 
     Ctrl-C cancels the job: it ends where it waits for something, and not in the middle of a line.
     """
-    status = 130
+    # Stays if the block below is cancelled before the job has returned.
+    status = _INTERRUPTED
     async with trio.open_nursery() as nursery:
-        if threading.current_thread() is threading.main_thread():  # elsewhere there are no signals
+        # Python delivers signals to the main thread only; tests run commands in others.
+        if threading.current_thread() is threading.main_thread():
             await nursery.start(_cancel_on_interrupt, nursery.cancel_scope)
         status = 1 if await job() is False else 0
         nursery.cancel_scope.cancel()

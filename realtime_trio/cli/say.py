@@ -33,7 +33,7 @@ CHUNK: Final = PCM_RATE // 10
 @click.option(
     "--speed",
     type=click.FloatRange(0, min_open=True),
-    help="1 sends as fast as one speaks  [default: as fast as possible]",
+    help="Send at this multiple of the speed of speech  [default: as fast as possible]",
 )
 @takes_service
 def say(service: Service, file: Path, out: Path | None, speed: float | None) -> None:
@@ -46,6 +46,7 @@ def say(service: Service, file: Path, out: Path | None, speed: float | None) -> 
 
 async def _say(service: Service, file: Path, out: Path | None, speed: float | None) -> bool:
     question = await trio.to_thread.run_sync(read_wav, file)
+    # The end of the file ends the question; turn detection might take a pause in it for the end.
     async with opened(service, turn_detection=None) as session:
         with session.events(*ANSWERING) as events:
             remark(f"asking: {file}, {len(question) / PCM_RATE:.1f} s")
@@ -63,6 +64,7 @@ async def _say(service: Service, file: Path, out: Path | None, speed: float | No
 async def _speak(session: Session, samples: NDArray[np.int16], speed: float | None) -> None:
     """Append audio in chunks, none before a microphone of this speed would have recorded it."""
     await trio.lowlevel.checkpoint()  # also where there is nothing to append
+    # Counted from the start and not from chunk to chunk, so that delays do not add up.
     start = trio.current_time()
     for position in range(0, len(samples), CHUNK):
         chunk = samples[position : position + CHUNK]

@@ -17,35 +17,28 @@ import trio
 from realtime_trio.cli.running import run
 from realtime_trio.cli.simulated import cast_of, described
 from realtime_trio.cli.terminal import report
-from realtime_trio.simulator import (
-    LIFELIKE,
-    Cast,
-    Script,
-    ScriptFile,
-    load_script,
-    serve_simulator,
-)
+from realtime_trio.simulator import LIFELIKE, Cast, Script, ScriptFile, load_script, serve_simulator
 
 DEFAULT_PORT: Final = 8765
-"""Where `serve` listens, so that one can write down its address."""
+"""Port of `serve`.  It is fixed, so that the address can be written down."""
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
     show_default=True,
-    help="Port to listen at, 0 for any",
+    help="Port to listen on, 0 for any that is free",
 )
-@click.option("--api-key", help="Key that clients must have  [default: any or none]")
+@click.option("--api-key", help="Key that clients must have  [default: any, or none at all]")
 @click.option(
     "--script",
     type=_FILE,
-    help="What the model says, as YAML or JSON; when that is used up, it answers for itself",
+    help="What the model says, as YAML or JSON; after the end of the script the agent answers",
 )
 @click.option(
     "--llm",
@@ -57,7 +50,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--voice/--no-voice",
     default=None,
-    help="Hear and speak with the extra voice  [default: if it is installed]",
+    help="Understand speech and speak, with the extra voice  [default: if it is installed]",
 )
 @click.option(
     "--beta", is_flag=True, help="Speak the older beta protocol with clients that ask for it"
@@ -68,7 +61,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--record",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Record every session there",
+    help="Folder to record every session in",
 )
 def serve(
     host: str,
@@ -86,21 +79,23 @@ def serve(
 ) -> None:
     """Run the simulator until Ctrl-C.  Prints a line for every event it receives and sends.
 
-    It answers with an agent that needs no service: by rules, in English, and it says so.  With the
-    extra `voice` it hears and speaks.
+    Unless --script or --llm says otherwise, an agent answers that needs no service: by rules, in
+    English, and it says so.  With the extra `voice` it understands speech and speaks.
     """
     if (llm is None) != (model is None):
         raise click.UsageError(
-            "--llm and --model go together: where the language model is, and what it is called there"
+            "--llm and --model go together: the address of the language model and its name there"
         )
     if key is not None and cert is None:
-        raise click.UsageError("--key is the key of a --cert")
+        raise click.UsageError("--key needs --cert: it is the private key of that certificate")
 
     async def job() -> None:
         context = None
         if cert is not None:
+            # Python's name for the server's side: the purpose is that of the other end.
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(cert, key)
+        # Without a script it keeps the pace of the service, which is what there is to try out.
         played = (
             ScriptFile(Script(pacing=LIFELIKE))
             if script is None
@@ -127,7 +122,8 @@ def serve(
 async def _serve(server: Callable[..., Awaitable[None]], cast: Cast) -> None:
     logger, printer = logging.getLogger("realtime_trio.simulator"), _LogPrinter()
     # A full collection would hold up every client for a tenth of a second, and what is there by now
-    # stays anyway.
+    # stays anyway.  All of this is undone at the end, for programs that call the command as part of
+    # something longer.
     thresholds_before = gc.get_threshold()
     gc.collect()
     gc.freeze()

@@ -48,11 +48,12 @@ def takes_service(command: Callable[..., None]) -> Callable[..., None]:
         "--api-key",
         envvar="OPENAI_API_KEY",
         show_envvar=True,
-        help="Key; other users of the machine cannot see it in the environment",
+        help="Key; safer in the environment, where other users of the machine cannot see it",
     )
     @click.option("--model", help="Model  [default: gpt-realtime]")
     @click.option("--instructions", help="How the model should behave")
     @click.option("--voice", help="Voice of the answers")
+    # click reads the command's name and its help from the function, so they have to be copied.
     @functools.wraps(command)
     def with_service(
         *,
@@ -73,13 +74,14 @@ def takes_service(command: Callable[..., None]) -> Callable[..., None]:
 
 @asynccontextmanager
 async def opened(service: Service, **settings: Unpack[SessionSettings]) -> AsyncIterator[Session]:
-    """Open a session with the chosen service, or with a simulator of our own if none was chosen."""
+    """Open a session with the chosen service, or with a built-in simulator if none was chosen."""
     if service.instructions is not None:
         settings["instructions"] = service.instructions
     if service.voice is not None:
         settings["voice"] = service.voice
     async with trio.open_nursery() as nursery:
         url = service.url
+        # A key alone chooses OpenAI's service, an address alone one that may need no key.
         if url is None and service.api_key is None:
             cast = cast_of(None)
             remark(f"no key and no --url: talking to the built-in simulator; {described(cast)}")
@@ -88,4 +90,5 @@ async def opened(service: Service, **settings: Unpack[SessionSettings]) -> Async
             service.model, url=url, api_key=service.api_key, **settings
         ) as session:
             yield session
+        # The simulator, if there is one, would serve forever.
         nursery.cancel_scope.cancel()

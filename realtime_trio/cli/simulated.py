@@ -1,4 +1,4 @@
-"""Who answers in the simulator that the command line runs, as far as the installed extras go."""
+"""The agent, the ears and the voice of the command line's simulator, given the installed extras."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def cast_of(
     model: str | None = None,
     key: str | None = None,
 ) -> Cast:
-    """Choose who answers, listens and speaks.
+    """Choose what answers, listens and speaks.
 
     Args:
         voice: Whether there must be ears and a voice; None takes them if the extra is installed.
-        llm: Address of the endpoint of a language model; None answers by rules.
+        llm: Address of the endpoint of a language model; with None an agent answers by rules.
         model: What the language model is called there.
         key: Key of the language model.
 
@@ -33,6 +33,7 @@ def cast_of(
         try:
             ears, mouth = PocketsphinxEars(), EspeakVoice()
         except LocalProtocolError:  # the extra is not installed
+            # An error only for those who asked for it: the default is what can be had.
             if voice:
                 raise
     if llm is None or model is None:
@@ -50,7 +51,7 @@ def cast_of(
 
 
 def described(cast: Cast) -> str:
-    """What of it is real, and what is not."""
+    """Say what of the simulator is real and what is not."""
     who = (
         "an agent by rules answers"
         if isinstance(cast.agent, OfflineAgent)

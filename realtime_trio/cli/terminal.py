@@ -1,6 +1,7 @@
 """The terminal: lines in, what the model says out, and remarks beside it.
 
-Owns that nothing a server says can steer the terminal, and that reading a line can be cancelled.
+Owns two guarantees: nothing that a server says can steer the terminal, and reading a line can be
+cancelled.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ class Lines:
     """
 
     def __init__(self) -> None:
-
+        # Never closed, as it is not ours: a `with` block would say the opposite.
         self._file = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
         self._pending = b""
 
     async def read(self) -> str | None:
         """The next line, stripped; None at the end."""
         await trio.lowlevel.checkpoint()
+        # In a pipe nobody would see the prompt, and it would stand among the remarks.
         if sys.stdin.isatty():
             _REMARKS.out("> ", end="", style="bold", highlight=False)
         while b"\n" not in self._pending:
@@ -43,6 +45,7 @@ class Lines:
             if not chunk:
                 break
             self._pending += chunk
+        # The newline tells an empty line from the end of the input.
         line, newline, self._pending = self._pending.partition(b"\n")
         return line.decode(sys.stdin.encoding, "replace").strip() if line or newline else None
 
@@ -50,23 +53,23 @@ class Lines:
 def stream(text: str) -> None:
     """Print a piece of what the model says exactly as it is.
 
-    Not by rich's own layout, which would treat every piece as if it were a whole text.
+    It goes around rich's layout, which would treat every piece as if it were a whole text.
     """
     _OUTPUT.print(Segments([Segment(_harmless(text), _VOICE)]), end="", soft_wrap=True)
 
 
 def report(text: str) -> None:
-    """Print a line to standard output."""
+    """Print a line on standard output."""
     _OUTPUT.out(_harmless(text), highlight=False)
 
 
 def remark(text: str) -> None:
-    """Print a line about what happens to standard error."""
+    """Print a remark about what happens, as a line on standard error."""
     _REMARKS.out(_harmless(text), style="dim", highlight=False)
 
 
 def complain(text: str) -> None:
-    """Print a line about what went wrong to standard error."""
+    """Print what went wrong, as a line on standard error."""
     _REMARKS.out(_harmless(f"realtime-trio: {text}"), style="red", highlight=False)
 
 

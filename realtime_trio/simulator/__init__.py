@@ -1,7 +1,7 @@
-"""A Realtime server to develop and test against: it speaks the protocol faithfully, and says what a script tells it to.
+"""A Realtime server to develop and test with: it speaks the protocol, and says what a script says.
 
-`open_simulator_transport` for tests in memory, `serve_simulator` for any client over a real
-WebSocket, `SimulatedServer` and, for translation, `SimulatedTranslator` for the machines
+`open_simulator_transport` is for tests in memory, `serve_simulator` for any client over a real
+WebSocket.  `SimulatedServer` and, for translation, `SimulatedTranslator` are the machines
 themselves, without network and clock.
 """
 

@@ -67,7 +67,7 @@ class AgentError(RealtimeError):
 
 
 class ChatCompletionsAgent:
-    """Answers with a language model, local or remote, by way of chat completions as OpenAI has them.
+    """Answers with a language model, local or remote, over OpenAI-compatible chat completions.
 
     Written answers come as the model's own deltas.  Spoken ones come in sentences, so that a voice
     has something to pronounce: with `voice` each has its audio, without it they are left to the
@@ -175,7 +175,7 @@ class ChatAnswer(AsyncIterator[Piece]):
             ):
                 piece = Say(piece.text, AudioData(await self._voice.speak(piece.text.strip())))
         except BaseException:
-            # Cancelled too: nobody may call `aclose` any more, and the endpoint would go on talking.
+            # Cancelled too: the caller may not call `aclose` then, and the endpoint would talk on.
             await self.aclose()
             raise
         return piece
@@ -219,7 +219,8 @@ def _completions_url(url: str) -> httpx2.URL:
         parsed = httpx2.URL()
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise LocalProtocolError(
-            "the URL of a chat-completions endpoint begins with http:// or https:// and names a host"
+            "the URL of a chat-completions endpoint begins with http:// or https:// "
+            "and names a host"
         )
     path = parsed.path.rstrip("/")
     return parsed.copy_with(path=path if path.endswith(_PATH) else (path or "/v1") + _PATH)

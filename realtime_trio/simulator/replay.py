@@ -1,7 +1,12 @@
-"""A recorded session as a server: it says again what the server said then, each time after the client has sent what it had sent then.
+"""A recorded session as a server, which says again what was said then.
 
-Owns the comparison of the client that is here with the one that was.  What the recording means is
-nobody's business.
+Owns the comparison of the client that is here with the one that was recorded.  Refuses to know what
+the recording means.
+
+Theory of operation.  The recording is a row of steps, with one position in it.  A step of the
+server is taken when it is due; a step of the client is passed when the client that is here has sent
+as many requests, or as much audio.  So the client may run ahead, and what it has sent already
+lets several steps pass at once.
 """
 
 from __future__ import annotations
@@ -56,20 +61,23 @@ class _Step:
 
 
 class ReplayServer:
-    """The server's side of a connection, played from a recording; a `Simulation`, for `run_server` and `open_simulator_transport`.
+    """The server's side of a connection, played from a recording.
 
-    Every event of the server waits for what the client had sent before it, and then for as long as
-    it took then.  What the client sends is compared by type alone, so texts and settings may
-    differ; of audio it is the amount that counts, however it is cut into pieces.  The ids that the
-    client makes, for events, items and calls, take the place of those in the recording.  A client
-    that sends something else gets an `error` event of the code `unexpected_event`, which says what
-    the recording has there, and the recording goes on waiting for that.
+    It is a `Simulation`, for `run_server` and `open_simulator_transport`.
 
-    Left out are messages of the server that are no events of this version.
+    Every event of the server waits for what the client had sent before it in the recording, and
+    then for as long as it took there.  What the client sends is compared by type alone, so texts
+    and settings may differ; of audio only the amount counts, however it is cut into pieces.  The
+    ids that the client makes, for events, items and calls, take the place of those in the
+    recording.  A client that sends something else gets an `error` event of the code
+    `unexpected_event`, which says what the recording has there, and the recording goes on waiting
+    for that.
+
+    Messages of the server that this version does not know as events are left out.
 
     Args:
         recording: What to play.
-        speed: How much faster than then; infinite for everything at once.
+        speed: How many times faster than it was recorded; infinite plays everything at once.
 
     Raises:
         LocalProtocolError: `speed` is not greater than 0.
@@ -78,7 +86,8 @@ class ReplayServer:
     def __init__(self, recording: Recording, *, speed: float = 1.0) -> None:
         if not speed > 0:
             raise LocalProtocolError(
-                f"speed is {speed}; it must be greater than 0, and is infinite for everything at once"
+                f"speed is {speed}; "
+                "it must be greater than 0, and is infinite for everything at once"
             )
         self._kind = recording.kind
         self._speed = speed
@@ -106,12 +115,15 @@ class ReplayServer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether everything was said and heard that is in the recording."""
+        """Whether everything in the recording has been said and heard."""
         return self._position == len(self._steps)
 
     @property
     def expected(self) -> str | None:
-        """Type of the event that the client is to send next, audio left aside; None if it has sent all that it had sent then."""
+        """Type of the event that the client is to send next, audio left aside.
+
+        None if it has sent everything that the recorded client had sent.
+        """
         return (
             self._requests[self._request_count].event.type
             if self._request_count < len(self._requests)
@@ -120,12 +132,18 @@ class ReplayServer:
 
     @property
     def close(self) -> Close | None:
-        """How it wants the connection closed: as the service does where a session ends by itself; None otherwise."""
+        """How it wants the connection closed: as the service does where a session ends by itself.
+
+        None as long as it does not want that.
+        """
         return self._close
 
     @property
     def next_due(self) -> float | None:
-        """When to call `take_due` again if nothing arrives until then; None if the client has to send something first."""
+        """When to call `take_due` again if nothing arrives until then.
+
+        None if the client has to send something first.
+        """
         if self._refusals:
             return self._now
         step = self._next_step
@@ -157,6 +175,7 @@ class ReplayServer:
             and not step.is_client
             and self._due(step) <= self._now
         ):
+            # When it was due and not now, so that a late call does not delay all that follows.
             self._reached = self._due(step)
             self._position += 1
             events.append(self._translated(step.event))
@@ -183,9 +202,9 @@ class ReplayServer:
     def _pass_client(self) -> None:
         """Go on to the next thing to say, over everything that the client has sent already."""
         while (step := self._next_step) is not None and step.is_client:
-            if (
-                step.requests < self._request_count
-            ):  # for audio: whoever has come to the next request has sent what there was to send
+            # This goes for audio too: a client that has come to the next request will not send more
+            # of it before that, even if it sent less than the recorded one.
+            if step.requests < self._request_count:
                 arrived = self._requested_at[step.requests]
             elif isinstance(step.event, _APPENDS) and step.audio <= self._audio:
                 arrived = self._audio_at
@@ -195,6 +214,7 @@ class ReplayServer:
             self._position += 1
 
     def _note_request(self, step: _Step, event: Event) -> None:
+        # The first pair counts: an id is met where it is made before it is met where it is used.
         for old, new in _pairs(step.event, event):
             self._ids.setdefault(old, new)
         match step.event, event:
@@ -207,6 +227,8 @@ class ReplayServer:
                 then is not None and then.metadata
             ):
                 self._metadata.append((then.metadata, now.metadata if now is not None else None))
+        # The amounts are aligned here, so that a client that speaks shorter or longer does not
+        # drift out of step with the recording.
         self._audio = step.audio
         self._requested_at.append(self._now)
 
@@ -216,7 +238,9 @@ class ReplayServer:
         error = ErrorDetail(
             type="invalid_request_error",
             code="unexpected_event",
-            message=f"The recording goes on with {expected} from the client, but '{event.type}' came.",
+            message=(
+                f"The recording goes on with {expected} from the client, but '{event.type}' came."
+            ),
             event_id=getattr(event, "event_id", None) or None,
         )
         self._refusals.append(ErrorEvent(event_id=f"event_unexpected_{self._refused}", error=error))
@@ -229,7 +253,8 @@ class ReplayServer:
         if isinstance(value, str):
             if name in _IDS:
                 return self._ids.get(value, value)
-            if name == "message":  # explanations quote ids
+            # Explanations of errors quote ids.
+            if name == "message":
                 for then, now in self._ids.items():
                     value = (
                         value.replace(f"'{then}'", f"'{now}'") if f"'{then}'" in value else value
@@ -267,11 +292,12 @@ def _steps(recording: Recording) -> Iterator[_Step]:
 
 
 def _pairs(then: object, now: object, name: str = "") -> Iterator[tuple[str, str]]:
-    """Ids in the same places of two events that are not the same."""
+    """Ids that stand in the same places of two events and differ."""
     if isinstance(then, str) and isinstance(now, str):
         if name in _IDS and then != now:
             yield then, now
     elif isinstance(then, tuple) and isinstance(now, tuple):
+        # Not strict: the client may send another number of parts than the recorded one.
         for one, other in zip(then, now, strict=False):
             yield from _pairs(one, other, name)
     elif type(then) is type(now) and attrs.has(cls := type(then)):
@@ -296,6 +322,8 @@ def _ids_of_nameless_items(recording: Recording) -> dict[int, str]:
                 others.add(item.id)
             case InputAudioBufferCommitted(item_id=item_id):
                 others.add(item_id)
+            # An item of which nothing is known was made for a client that gave no id.  Those that
+            # wait are served in order and by kind, since one before them may have been refused.
             case ConversationItemAdded(item=item) | ConversationItemCreated(item=item) if (
                 item.id and item.id not in others
             ):

@@ -1,8 +1,12 @@
 """Who may answer, hear and speak in the place of the service's models: the contracts alone.
 
-Owns `Agent`, `Ears` and `Voice`, behind which anything can be plugged in.  Refuses to know the
-protocol: an agent is given a `Turn` and yields what to say and to call.
+Owns `Agent`, `Ears` and `Voice`, behind which anything can be plugged in, and the pieces that an
+answer is made of.  Refuses to know the protocol: an agent is given a `Turn` and yields what to say
+and to call.
 """
+
+# Contracts apart from what keeps them: the service is told answers as pieces, and must not import
+# an agent for that.
 
 from __future__ import annotations
 
@@ -28,8 +32,8 @@ class Say:
     text: str
     """The words, with the space that parts them from the next piece."""
     audio: AudioData | None = field(default=None, converter=_to_optional_audio)
-    """How exactly this piece is spoken: int16 PCM at 24 kHz.  None: by the synthetic voice, if it
-    is spoken at all."""
+    """The speech of this piece: int16 PCM at 24 kHz.  None: the synthetic voice says it, if the
+    response is spoken at all."""
 
 
 Piece = Say | Call
@@ -40,12 +44,16 @@ message."""
 class Agent(Protocol):
     """Answers turns."""
 
+    # Not `async def`: calling an async generator function returns the iterator itself.
     def answer(self, turn: Turn) -> AsyncIterator[Piece]:
         """Answer one turn, piece by piece, as soon as each is known.
 
-        An async generator, which may wait as long as it likes.  It is cancelled at a checkpoint of
-        its own, or closed where it yielded, when its response is cancelled; then nothing more of it
+        An async generator, which may wait as long as it needs to.  When its response is cancelled,
+        it is cancelled at a checkpoint of its own, or closed where it yielded; nothing more of it
         is used.  Turns of several connections may be answered at once.
+
+        Args:
+            turn: What the model would read: the conversation, the instructions, the tools.
         """
         ...
 
@@ -69,7 +77,10 @@ class Voice(Protocol):
     """Speaks."""
 
     async def speak(self, text: str) -> NDArray[np.int16]:
-        """Speak a text, usually one sentence.
+        """Speak a text.
+
+        Args:
+            text: Usually one sentence, so that the first can be heard while the next is made.
 
         Returns:
             Shape (n,), int16, 24 kHz mono; n may be 0.

@@ -1,4 +1,4 @@
-"""A voice made of sines: something to hear, to buffer and to interrupt where no real speech is needed.
+"""A voice made of sines, to hear, to buffer and to interrupt where real speech is not needed.
 
 A stand-in for speech, and nothing more: it has the rhythm and loudness of a spoken sentence, pauses
 at the full stops, and rises and falls, but no word of it can be understood.  The same text always
@@ -24,7 +24,9 @@ _CHARACTER = PCM_RATE * 70 // 1000
 _SMOOTHING = PCM_RATE // 50
 """Samples over which one character blends into the next, 20 ms."""
 _HARMONICS = 14
+"""At the highest pitch they reach 3.4 kHz, about what a telephone carries."""
 _BANDWIDTH = 160.0
+"""Hz on either side of a formant at which a harmonic has half the gain."""
 _PEAK = 9000.0
 """Loudest sample; leaves 11 dB of room, and lies 30 dB above what energy detectors take for
 silence."""
@@ -49,7 +51,7 @@ def synthesize_speech(text: str, *, voice: str = "alloy", speed: float = 1.0) ->
 
     Args:
         text: Anything; an empty text gives no samples.
-        voice: Any name; it sets the pitch, between 95 and 210 Hz.
+        voice: Any name; the name sets the pitch, between 95 and 210 Hz.
         speed: 1 is normal, 2 is twice as fast.
 
     Returns:
@@ -65,6 +67,7 @@ def _synthesize(text: str, voice: str, speed: float) -> NDArray[np.int16]:
         if not text
         else _render(text, 95.0 + sum(voice.encode()) * 37 % 116, speed)
     )
+    # The cache gives the same array to everybody.
     samples.flags.writeable = False
     return samples
 
@@ -94,6 +97,7 @@ def _render(text: str, pitch: float, speed: float) -> NDArray[np.int16]:
         )
         voiced += gain * np.sin(harmonic * phase)
     voiced *= _track(loudness, lengths)
+    # Punctuation alone is silent, and silence cannot be made louder.
     loudest = np.abs(voiced).max()
     samples: NDArray[np.int16] = (voiced * (_PEAK / max(loudest, 1e-9))).astype(np.int16)
     return samples
@@ -102,6 +106,7 @@ def _render(text: str, pitch: float, speed: float) -> NDArray[np.int16]:
 def _loudness(character: str) -> float:
     if not character.isalnum():
         return 0.0
+    # Digits and other scripts sound like vowels: there is nothing to tell them apart by.
     return 1.0 if character in _FORMANTS or character.isdigit() or not character.isascii() else 0.35
 
 

@@ -2,7 +2,7 @@
 
 Owns what must be known of two libraries: pocketsphinx, which recognizes English speech, and
 espeak-ng, which speaks.  Both are offline and their packages carry all their data.  Refuses to know
-who listens or talks; see `Ears` and `Voice` in `agent`.
+who listens or talks; see `Ears` and `Voice` in `roles`.
 
 Theory of operation.  pocketsphinx does not let other Python code run while it works, so a thread
 alone would not keep an event loop alive: its audio is given in small steps, between which the loop
@@ -48,7 +48,7 @@ def _import_extra(package: str) -> ModuleType:
 _EAR_RATE: Final = 16_000
 """Hz, of the recordings the acoustic model was made from."""
 _STEP: Final = _EAR_RATE // 50
-"""Samples given at once, 20 ms; on a slow core that takes 10 to 15 ms, for which nothing else runs."""
+"""Samples given at once, 20 ms; on a slow core they take 10 to 15 ms, when nothing else runs."""
 _LOUDNESS: Final = 8000.0
 """The loudest sample of every utterance, near that of the recordings."""
 _SILENCE: Final = 100
@@ -83,28 +83,28 @@ class _Decoder(Protocol):
 
 
 class PocketsphinxEars:
-    """Recognizes English speech with pocketsphinx: offline, and far from what one is used to today.
+    """Recognizes English speech with pocketsphinx: offline, and far from what is usual today.
 
-    How well it hears `EspeakVoice` with its defaults: of 28 short commands and questions, by most
-    of which voice and settings were chosen, 79 % of the words and 13 whole sentences; of 10
-    everyday sentences that were kept for the end, 66 of 70 words and 6 whole sentences. Of the
-    plain voice `en-us`: 55 % and 66 % of the words.  A word counts as heard wherever it stands, and
-    wrong ones beside it do not matter.  It was never measured on people.  Short utterances and
-    names are its weak points.  Everything is in lower case, without punctuation, and numbers are
-    words.
+    How well it hears `EspeakVoice` with its defaults was measured.  Of 28 short commands and
+    questions, most of which had served to choose voice and settings, it heard 79 % of the words and
+    13 whole sentences; of 10 everyday sentences that were kept for the end, 66 of 70 words and 6
+    whole sentences.  Of the plain voice `en-us` it heard 55 % and 66 % of the words.  A word counts
+    as heard wherever it stands, and wrong ones beside it do not matter.  It was never measured on
+    people.  Short utterances and names are its weak points.  Everything is in lower case, without
+    punctuation, and numbers are words.
 
-    If you know what will be said, say so in `phrases`: all of 20 sentences given so were heard
-    without a mistake.  Now and then something else that sounds alike is then taken for them, too: 1
-    of 18.
+    If you know what will be said, give it in `phrases`: all of 20 sentences given so were heard
+    without a mistake.  Now and then another sentence that sounds alike is then taken for one of
+    them: 1 of 18.
 
     Recognition takes 0.1 to 0.25 s of one core per second of audio, twice that with phrases, in a
-    thread and one utterance at a time; the event loop goes on meanwhile, with pauses of 10 to 50
+    thread and one utterance at a time.  The event loop goes on meanwhile, with pauses of 10 to 50
     ms.  An instance takes about 100 MB of memory.
 
     Args:
-        phrases: Sentences that are expected, in any case and punctuation.  Utterances that are made
-            of their words in about their order are recognized by them; everything else is heard as
-            without.
+        phrases: Sentences that are expected, in any case and punctuation.  Utterances that consist
+            of their words, in about their order, are recognized by them; everything else is heard
+            as without phrases.
 
     Raises:
         LocalProtocolError: The extra `realtime-trio[voice]` is not installed, or a phrase has a
@@ -131,7 +131,7 @@ class PocketsphinxEars:
             samples: Shape (n,), int16, 24 kHz mono.
 
         Returns:
-            Words in lower case, None if there are none.  Noise without speech may give words all
+            Words in lower case; None if no word was heard.  Noise without speech may give words all
             the same.
 
         Raises:
@@ -147,6 +147,7 @@ class PocketsphinxEars:
         if peak < _SILENCE:
             return None
         heard = np.pad(narrow * (_LOUDNESS / peak), _PADDING)
+        # From a fixed seed: the same samples are heard alike every time.
         heard += np.random.default_rng(0).normal(0.0, _NOISE, len(heard))
         audio = np.rint(heard).astype(np.int16)
         general, *expecting = [_decode(decoder, audio) for decoder in self._decoders]
@@ -163,16 +164,18 @@ class PocketsphinxEars:
         return decoder
 
     def _make_expecting(self, expected: list[list[str]], general: _Decoder) -> _Decoder:
-        """A decoder that knows the words of the phrases only, and which of them follow each other."""
+        """A decoder that knows only the words of the phrases, and which may follow each other."""
         words = sorted({word for words in expected for word in words})
         if unknown := [word for word in words if general.lookup_word(word) is None]:
             raise LocalProtocolError(
-                f"nobody knows how these words of the phrases are pronounced: {', '.join(unknown)}"
+                "the pronunciation of these words of the phrases is not known: "
+                f"{', '.join(unknown)}"
             )
         model = importlib.import_module("pocketsphinx.lm").ArpaBoLM(
             text="\n".join(map(" ".join, expected)), add_start=True
         )
         model.compute()
+        # pocketsphinx reads both from files, and has read them when it is constructed.
         with tempfile.TemporaryDirectory() as folder:
             dictionary, language = Path(folder, "words.dict"), Path(folder, "phrases.lm")
             dictionary.write_text(
@@ -198,6 +201,7 @@ def _decode(decoder: _Decoder, audio: NDArray[np.int16]) -> tuple[str, float]:
     decoder.start_utt()
     try:
         for start in range(0, len(audio), _STEP):
+            # Raises Cancelled in this thread, which is the only way to stop it.
             trio.from_thread.check_cancelled()
             decoder.process_raw(audio[start : start + _STEP].tobytes())
     finally:
@@ -222,14 +226,18 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 class _Espeak:
-    """The C library.  It has one voice and one set of parameters per process, hence the lock around everything."""
+    """The C library.
+
+    It has one voice and one set of parameters per process, hence the lock around everything.
+    """
 
     def __init__(self) -> None:
         loader = _import_extra("espeakng_loader")
         self._library = ctypes.CDLL(loader.get_library_path())
         self._lock = threading.Lock()
         self._chunks: list[NDArray[np.int16]] = []
-        self._callback = _Callback(self._collect)  # the library keeps only its address
+        # Kept, because the library has only its address, which does not keep it alive.
+        self._callback = _Callback(self._collect)
         self.rate: int = self._library.espeak_Initialize(
             _SYNCHRONOUS, 0, os.fsencode(loader.get_data_path()), _DONT_EXIT
         )
@@ -240,6 +248,7 @@ class _Espeak:
         self, text: str, voice: str, words_per_minute: int, pitch_range: int
     ) -> NDArray[np.int16]:
         """Samples of shape (n,) at `rate`; blocks."""
+        # To C the text ends at its first zero byte.
         data = text.replace("\0", " ").encode("utf-8", "replace")
         with self._lock:
             self._chunks.clear()
@@ -252,13 +261,14 @@ class _Espeak:
             size = ctypes.c_size_t(len(data) + 1)
             status = self._library.espeak_Synth(data, size, 0, _CHARACTERS, 0, _UTF8, None, None)
             _check(status, f"espeak-ng cannot speak a text of {len(text)} characters")
+            # The empty array is for texts without any sound: there is no concatenation of nothing.
             return np.concatenate([np.zeros(0, np.int16), *self._chunks])
 
     def _collect(self, samples: ctypes._Pointer[ctypes.c_short], count: int, _: object) -> int:
-        if count > 0:  # the last call has no samples
-            self._chunks.append(
-                np.ctypeslib.as_array(samples, (count,)).astype(np.int16)
-            )  # astype copies; the memory is the library's
+        # The last call has no samples.
+        if count > 0:
+            # `astype` copies; the memory is the library's.
+            self._chunks.append(np.ctypeslib.as_array(samples, (count,)).astype(np.int16))
         return 0
 
 
@@ -267,11 +277,12 @@ def _check(status: int, complaint: str) -> None:
         raise LocalProtocolError(f"{complaint} (status {status})")
 
 
+# Once per process, since the library has one state for all who use it.
 _load_espeak = functools.cache(_Espeak)
 
 
 class EspeakVoice:
-    """Speaks with espeak-ng: offline, robotic, and well understandable.
+    """Speaks with espeak-ng: offline, robotic, and easy to understand.
 
     Takes 2 to 5 ms of one core per second of speech, in a thread; instances share one library,
     which speaks one text at a time.  The same text sounds the same but need not have the same
@@ -293,13 +304,15 @@ class EspeakVoice:
     ) -> None:
         if not (80 <= words_per_minute <= 450 and 0 <= pitch_range <= 100):
             raise LocalProtocolError(
-                f"cannot speak {words_per_minute} words per minute with a pitch range of {pitch_range}; allowed: 80 to 450, 0 to 100"
+                f"cannot speak {words_per_minute} words per minute with a pitch range of "
+                f"{pitch_range}; allowed: 80 to 450, 0 to 100"
             )
         self._espeak = _load_espeak()
         self._voice = voice
         self._words_per_minute = words_per_minute
         self._pitch_range = pitch_range
-        self._speak("")  # so that a wrong voice is known now
+        # So that a wrong voice is an error here, and not in the middle of an answer.
+        self._speak("")
 
     async def speak(self, text: str) -> NDArray[np.int16]:
         """Speak a text.

@@ -1,7 +1,7 @@
 """Functions as tools: what the model may call, what it is told about it, and what came out.
 
-`tool` makes a `LocalTool` of a function, a `ToolRegistry` holds the tools of a session.  Nothing
-here runs anything.
+`tool` makes a `LocalTool` of a function; a `ToolRegistry` holds the tools of a session.  Nothing
+here runs a tool.
 """
 
 from realtime_trio.tools.arguments import (

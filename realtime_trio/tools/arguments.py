@@ -1,8 +1,8 @@
-"""What the model passes, as what the function takes: JSON text to keyword arguments.
+"""From the arguments that a model writes to those that a function takes: JSON to keyword arguments.
 
-Owns the converter.  A value must be exactly what its annotation says; text that is not JSON and
-values that do not fit become one sentence that the model can act on.  Nothing from cattrs
-leaves this room.
+Owns the converter.  A value must be exactly what its annotation says; text that is not JSON, and
+values that do not fit, become one sentence that the model can act on.  Nothing from cattrs leaves
+this room.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from realtime_trio.tools.shapes import (
 _Hook = Callable[[Any, Any], Any]
 
 _MOST_PROBLEMS: Final = 5
-"""A model that got more than this wrong starts afresh anyway."""
+"""Problems told at once; a model that has got more than this wrong starts afresh anyway."""
 _LONGEST_QUOTE: Final = 40
-"""Characters of a text that is quoted back; a longer one is only called a string."""
+"""Characters of the longest text that is quoted back; a longer one is only called a string."""
 _NAMES: Final = {
     "null": "null",
     "boolean": "a boolean",
@@ -58,7 +58,7 @@ _NAMES: Final = {
 
 
 class ToolArgumentsError(ValueError):
-    """The arguments of a call do not fit the function; the message is for the model."""
+    """The arguments of a call do not fit the function; the message is written for the model."""
 
 
 class _UnfitArgumentError(ValueError):
@@ -82,7 +82,9 @@ class ArgumentReader:
         }
 
     def read(self, arguments: str) -> dict[str, object]:
-        """Turn the arguments of one call into keyword arguments; what was left out stays out, and the function's defaults apply.
+        """Turn the arguments of one call into keyword arguments.
+
+        What was left out stays out, and the function's defaults apply.
 
         Args:
             arguments: JSON text of an object.  Empty text counts as an object without members:
@@ -105,6 +107,7 @@ class ArgumentReader:
             if name in self._annotations:
                 try:
                     keywords[name] = _converter.structure(value, self._annotations[name])
+                # Whatever it is: validators and converters of users' classes run in there.
                 except Exception as exc:
                     problems += _problems(exc, name)
             elif self._is_open:
@@ -123,8 +126,9 @@ class ArgumentReader:
 
 
 def _quote(value: object) -> str:
-    """A short value as it is, of anything else what it is."""
+    """A short value as it is; the kind of any other."""
     kind = kind_of(value)
+    # In the words of JSON, which the model writes: null and true, not None and True.
     if kind in _NAMES and not (kind == "string" and len(str(value)) <= _LONGEST_QUOTE):
         return str(value).lower() if kind == "boolean" else _NAMES[kind]
     return repr(value)
@@ -144,6 +148,7 @@ def _problems(exc: BaseException, place: str) -> Iterator[str]:
                 else f"[{note.index!r}]"
             )
             yield from (
+                # How cattrs says that a required member is not there.
                 [f"{place}{step} is missing"]
                 if isinstance(inner, KeyError)
                 else _problems(inner, place + step)
@@ -155,9 +160,9 @@ def _problems(exc: BaseException, place: str) -> Iterator[str]:
         yield from (f"{place}: {_unexpected(name, allowed)}" for name in sorted(exc.extra_fields))
     elif isinstance(exc, RecursionError):
         yield f"{place[:_LONGEST_QUOTE]}: is nested too deeply"
-    # a misfit, or what the class itself says: attrs's validators put the reason in front of what
-    # they checked
     else:
+        # A misfit, or what the class itself says.  The first argument alone: behind the reason,
+        # validators of attrs put the attribute and the value that they have checked.
         yield f"{place}: {exc.args[0] if exc.args else type(exc).__name__}"
 
 
@@ -165,7 +170,10 @@ def _problems(exc: BaseException, place: str) -> Iterator[str]:
 
 
 def _hook_for(annotation: Any, converter: Converter) -> _Hook:
-    """A structure hook for any annotation that has a shape.  What is inside is looked up when it is met: classes may contain themselves."""
+    """A structure hook for any annotation that has a shape.
+
+    What is inside is looked up when it is met, because classes may contain themselves.
+    """
     shape = shape_of(annotation)
     match shape:
         case Anything():
@@ -202,11 +210,13 @@ def _misfit(shape: Shape, value: object) -> _UnfitArgumentError:
 
 def _exactly(shape: Scalar) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
+        # Not isinstance: to that, True is an integer.
         if type(value) is shape.python:
             return value
         raise _misfit(shape, value)
 
     def number(value: Any, _: Any) -> Any:
+        # Models write 1 for 1.0: JSON has one kind of number.
         if type(value) in (int, float) and math.isfinite(value):
             return float(value)
         raise _misfit(shape, value)
@@ -227,9 +237,11 @@ def _formatted(shape: Text) -> _Hook:
 
 
 def _chosen(shape: Choice) -> _Hook:
+    # By type as well: 1, 1.0 and True are one key of a dictionary, and three values of a Literal.
     meanings = {(type(value), value): meaning for value, meaning in shape.values}
 
     def hook(value: Any, _: Any) -> Any:
+        # Lists and objects first: they cannot be looked up, for they cannot be hashed.
         if kind_of(value) not in ("array", "object") and (type(value), value) in meanings:
             return meanings[type(value), value]
         raise _misfit(shape, value)
@@ -238,12 +250,13 @@ def _chosen(shape: Choice) -> _Hook:
 
 
 def _each(converter: Converter, items: Iterable[tuple[int | str, Any, Any]]) -> list[Any]:
-    """Structure (index, value, annotation) each; what does not fit is raised together, with indices."""
+    """Structure each (index, value, annotation); what does not fit is raised together, by index."""
     structured, errors = [], []
     for index, value, annotation in items:
         try:
             structured.append(converter.structure(value, annotation))
         except Exception as exc:
+            # The way in which cattrs itself hands on where something is; `_problems` reads it.
             exc.add_note(IterableValidationNote(f"at {index!r}", index, annotation))
             errors.append(exc)
     if errors:
@@ -296,6 +309,8 @@ def _table(shape: Table, converter: Converter) -> _Hook:
 
 def _instance(shape: Record, converter: Converter) -> _Hook:
     if attrs.has(shape.cls):
+        # cattrs looks at the types in the fields, which are strings where annotations are
+        # postponed.
         attrs.resolve_types(shape.cls)
     structure = make_dict_structure_fn(shape.cls, converter, _cattrs_use_alias=True)
 
@@ -333,7 +348,10 @@ def _typed_dict(shape: Record, converter: Converter) -> _Hook:
 
 
 def _one_of(shape: OneOf, converter: Converter) -> _Hook:
-    """The narrowest member that fits.  If only one takes this kind of value at all, its complaint is the one that helps."""
+    """The narrowest member that fits.
+
+    If only one of them takes this kind of value at all, its complaint is the one that helps.
+    """
     ranked = sorted(shape.members, key=lambda member: rank_of(shape_of(member)))
     kinds = [kinds_of(shape_of(member)) for member in ranked]
 
@@ -363,6 +381,8 @@ def _first(exc: Exception) -> str:
 
 def _limited(shape: Refined, converter: Converter) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
+        # The type first: limits judge the JSON value, and say little of one that is of another
+        # kind.
         structured = converter.structure(value, shape.inner)
         for limits in shape.constraints:
             if problem := limits.problem(value):

@@ -1,4 +1,4 @@
-"""What a JSON value is, and the limits a tool may set to it.
+"""The kinds of JSON values, and the limits that a tool may set to them.
 
 Owns the words of JSON Schema for both.
 """
@@ -15,7 +15,7 @@ from attrs import frozen
 from realtime_trio.errors import ToolDefinitionError
 
 Kind = Literal["null", "boolean", "integer", "number", "string", "array", "object"]
-"""What a JSON value is, in the words of JSON Schema."""
+"""A kind of JSON value, in the words of JSON Schema."""
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """All of them."""
@@ -30,10 +30,11 @@ _UNITS: Final[Mapping[Kind, str]] = MappingProxyType(
 
 
 def kind_of(value: object) -> Kind:
-    """What a JSON value is, as a parser returned it."""
+    """The kind of a JSON value, as a parser returned it."""
     match value:
         case None:
             return "null"
+        # Before int: to Python, True is a number.
         case bool():
             return "boolean"
         case int():
@@ -50,9 +51,10 @@ def kind_of(value: object) -> Kind:
 
 @frozen(kw_only=True)
 class Constraints:
-    """Limits that an annotation alone cannot express: `Annotated[int, Constraints(minimum=1, maximum=10)]`.
+    """Limits that an annotation alone cannot express.
 
-    The model is told, and what breaks them never reaches the function.
+    `Annotated[int, Constraints(minimum=1, maximum=10)]`, for example.  The model is told about
+    them, and a value that breaks them never reaches the function.
 
     Raises:
         ToolDefinitionError: The pattern is not a regular expression.
@@ -67,14 +69,15 @@ class Constraints:
     exclusive_maximum: float | None = None
     """Numbers: less than this."""
     min_length: int | None = None
-    """At least so many characters of a text, elements of a list or members of a dictionary."""
+    """The least number of characters of a text, elements of a list or members of a dictionary."""
     max_length: int | None = None
-    """At most so many."""
+    """The largest number of them."""
     pattern: str | None = None
     """Text: a regular expression that is found somewhere in it; anchor it with `^` and `$` for the
     whole text."""
 
     def __attrs_post_init__(self) -> None:
+        # Now, where the traceback shows the line that wrote it, and not when the model first calls.
         try:
             re.compile(self.pattern or "")
         except re.error as exc:
@@ -109,7 +112,10 @@ class Constraints:
         return keywords
 
     def problem(self, value: object) -> str | None:
-        """What is wrong with a JSON value, None if nothing; a limit does not concern values of other kinds."""
+        """What is wrong with a JSON value, None if nothing is.
+
+        A limit does not concern values of other kinds.
+        """
         kind = kind_of(value)
         if isinstance(value, int | float) and kind in _NUMERIC:
             return self._problem_of_number(value)
@@ -121,6 +127,7 @@ class Constraints:
         if (
             isinstance(value, str)
             and self.pattern is not None
+            # JSON Schema's `pattern` is not anchored either, so both sides mean the same.
             and re.search(self.pattern, value) is None
         ):
             return f"expected a text that matches {self.pattern}"
@@ -141,5 +148,5 @@ class Constraints:
 def _must_apply(name: str, applies_to: str, applies: object, where: str) -> None:
     if not applies:
         raise ToolDefinitionError(
-            f"{where}: {name} is for {applies_to}, and the annotation allows none"
+            f"{where}: {name} is for {applies_to}, and the annotation does not allow them"
         )

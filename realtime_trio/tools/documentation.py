@@ -1,7 +1,7 @@
 """What the docstring of a function or class tells the model.
 
-Owns docstring-parser, which has an opinion about every text and trips over some: a style it cannot
-read is a style the text is not in.
+Owns docstring-parser.  It reads nearly every text in every style, and fails at some: then the text
+is not in that style.
 """
 
 from __future__ import annotations
@@ -30,17 +30,21 @@ class Documentation:
 
 
 def documentation_of(documented: Callable[..., object] | type) -> Documentation:
-    """Read the docstring of a function or class: Google, NumPy or Sphinx style, for classes also strings under their fields."""
+    """Read the docstring of a function or class.
+
+    It may be in Google, NumPy or Sphinx style; of classes, strings under their fields are read too.
+    """
+    # Of a class its own only: `__doc__` would be that of a base, which describes something else.
     text = vars(documented).get("__doc__") if isinstance(documented, type) else documented.__doc__
     if not isinstance(text, str) or (
         dataclasses.is_dataclass(documented) and text.startswith(f"{documented.__name__}(")
     ):
-        text = ""  # of dataclasses: what the decorator writes if nobody else does
+        # The signature, which the decorator of dataclasses writes where there is no docstring.
+        text = ""
     text = inspect.cleandoc(text)
     readings = [reading for style in _STYLES if (reading := _read(text, style)) is not None]
-    best = max(
-        readings, key=lambda reading: (len(reading.params), len(reading.meta))
-    )  # as NumPy style, everything can be read
+    # The reading that found most: as plain prose, any text can be read in any style.
+    best = max(readings, key=lambda reading: (len(reading.params), len(reading.meta)))
     if isinstance(documented, type):
         _add_strings_under_fields(documented, best)
     members = {
@@ -54,12 +58,14 @@ def documentation_of(documented: Callable[..., object] | type) -> Documentation:
 def _read(text: str, style: DocstringStyle) -> Docstring | None:
     try:
         return parse(text, style)
-    except Exception:  # ParseError, and whatever else a strange text does to the parser
+    except Exception:
+        # Not ParseError alone: a strange text brings down the parser in other ways, too.
         return None
 
 
 def _add_strings_under_fields(cls: type[Any], reading: Docstring) -> None:
     try:
         add_attribute_docstrings(cls, reading)
-    except Exception:  # no source, or one that is no Python when it stands alone
+    except Exception:
+        # There is no source (a class made in a prompt), or it is not Python when it stands alone.
         return

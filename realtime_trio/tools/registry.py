@@ -23,8 +23,8 @@ _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
 
 Approval = bool | Callable[[Mapping[str, Any]], bool]
-"""Whether calls need approval: all, none, or those whose arguments, as the function takes them, a
-predicate says yes to."""
+"""Which calls need approval: all, none, or those for which a predicate is true.  The predicate gets
+the arguments as the function takes them."""
 
 OnInterrupt = Literal["keep", "cancel"]
 """What happens to a running tool when the user starts to speak: it goes on, or it is stopped."""
@@ -38,7 +38,8 @@ def _positive(_: object, attribute: attrs.Attribute[float | None], value: float 
 def _answers_at_once(_: object, __: object, value: Approval) -> None:
     if inspect.iscoroutinefunction(value):
         raise ToolDefinitionError(
-            "requires_approval must be True, False or a plain function: nobody waits for an async one"
+            "requires_approval must be True, False or a plain function: "
+            "an async one would never be awaited"
         )
 
 
@@ -49,10 +50,10 @@ def _known_policy(_: object, attribute: attrs.Attribute[OnInterrupt], value: OnI
 
 @frozen(kw_only=True, slots=False, eq=False, repr=False)
 class LocalTool(Generic[_P, _R_co]):
-    """A function that the model may call and that runs here.  Made by `tool`; calling it calls the function.
+    """A function that the model may call and that runs here.
 
-    Methods are tools once they are taken from an object: `tools=[lights.switch]`, whether `switch`
-    was decorated or not.
+    Made by `tool`; calling it calls the function.  Methods are tools once they are taken from an
+    object: `tools=[lights.switch]`, whether `switch` was decorated or not.
     """
 
     definition: FunctionTool
@@ -62,7 +63,7 @@ class LocalTool(Generic[_P, _R_co]):
     timeout: float | None = field(default=None, validator=_positive)
     """Seconds a call may take; None takes the session's `tool_timeout`, `math.inf` lets it run."""
     requires_approval: Approval = field(default=False, validator=_answers_at_once)
-    """Whether somebody must say yes before it runs."""
+    """Whether the application must approve before it runs."""
     respond: bool = True
     """Whether the model replies to the output."""
     on_interrupt: OnInterrupt = field(default="keep", validator=_known_policy)
@@ -71,22 +72,25 @@ class LocalTool(Generic[_P, _R_co]):
     _reader: ArgumentReader
 
     def __attrs_post_init__(self) -> None:
-        # So that help() and inspect show the function.
+        # So that help() and inspect show the function.  Through `vars`, because the class is
+        # frozen.
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
             vars(self)[name] = getattr(self.function, name)
+        # For those who unwrap: its signature is the one to look at.
         vars(self)["__wrapped__"] = self.function
 
     def __repr__(self) -> str:
         return f"<LocalTool {self.name}>"
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co:
-        """Call the function, as if it were no tool."""
+        """Call the function as if it were not a tool."""
         return self.function(*args, **kwargs)
 
     def __get__(self, instance: object, owner: type | None = None) -> LocalTool[..., _R_co]:
-        """Taken from an object, a method is a tool with that object; everything else stays what it is."""
+        """A tool with that object, if a method is taken from an object; otherwise this one."""
         if instance is None or not self.is_unbound:
             return self
+        # A function is a descriptor too: this binds it as an undecorated one would be.
         bound = self.function.__get__(instance, owner)
         return attrs.evolve(
             self, function=bound, signature=attrs.evolve(self._signature, is_method=False)
@@ -99,21 +103,21 @@ class LocalTool(Generic[_P, _R_co]):
 
     @cached_property
     def is_async(self) -> bool:
-        """Calling it makes a coroutine; otherwise it blocks until it is done, and belongs into a thread."""
+        """Calling it makes a coroutine; if not, it blocks until it is done, and needs a thread."""
         return inspect.iscoroutinefunction(self.function)
 
     @property
     def is_unbound(self) -> bool:
-        """It is a method without an object: nobody can call it yet."""
+        """It is a method without an object, and cannot be called yet."""
         return self._signature.is_method
 
     @property
     def wants_context(self) -> bool:
-        """It has a parameter that the model does not see."""
+        """It has a parameter that is filled in when it runs; the model does not see it."""
         return self._signature.injected is not None
 
     def read_arguments(self, arguments: str) -> dict[str, object]:
-        """Turn the arguments the model wrote into keyword arguments; what it left out stays out.
+        """Turn the arguments from the model into keyword arguments; what it left out stays out.
 
         Raises:
             ToolArgumentsError: They are not JSON or do not fit; the message is for the model.
@@ -121,7 +125,10 @@ class LocalTool(Generic[_P, _R_co]):
         return self._reader.read(arguments)
 
     def needs_approval(self, arguments: Mapping[str, object]) -> bool:
-        """Whether somebody must say yes to a call with these arguments.  A predicate gets defaults, too; what it raises comes out."""
+        """Whether a call with these arguments needs approval.
+
+        A predicate gets the defaults, too; what it raises comes out.
+        """
         if not callable(self.requires_approval):
             return self.requires_approval
         defaults = {
@@ -132,7 +139,11 @@ class LocalTool(Generic[_P, _R_co]):
         return self.requires_approval(defaults | dict(arguments))
 
     def call(self, arguments: Mapping[str, object], context: Injected | None = None) -> object:
-        """Call the function with what `read_arguments` returned, and with the context if it wants it.
+        """Call the function.
+
+        Args:
+            arguments: What `read_arguments` has returned.
+            context: Value for the parameter that the model does not see, if there is one.
 
         Returns:
             What the function returned; of async functions a coroutine.
@@ -148,7 +159,7 @@ tools), and plain functions."""
 
 
 class ToolOptions(TypedDict, total=False):
-    """What can be said about a tool beside its function."""
+    """What can be said about a tool besides its function."""
 
     name: str
     """Another name than the function's."""
@@ -161,8 +172,8 @@ class ToolOptions(TypedDict, total=False):
     """Seconds a call may take; None, the default, takes the session's `tool_timeout`, and
     `math.inf` lets it run."""
     requires_approval: Approval
-    """Whether somebody must say yes before a call runs: True, or a predicate of its arguments.
-    Default False."""
+    """Whether the application must approve a call before it runs: True, or a predicate of its
+    arguments.  Default False."""
     respond: bool
     """Whether the model replies to the output.  Default True."""
     on_interrupt: OnInterrupt
@@ -185,10 +196,11 @@ def tool(
 def tool(
     function: Callable[..., object] | None = None, /, **options: Unpack[ToolOptions]
 ) -> LocalTool[..., object] | Callable[[Callable[..., object]], LocalTool[..., object]]:
-    """Make a function a tool: `@tool`, `@tool(timeout=5)` or `tool(lights.switch, name="switch_lights")`.
+    """Make a function a tool.
 
-    Name, description and JSON schema come from the function: its name, its docstring and its
-    annotations.  A parameter annotated `ToolContext` is filled in and not shown to the model.
+    `@tool`, `@tool(timeout=5)` or `tool(lights.switch, name="switch_lights")`.  Name, description
+    and JSON schema come from the function: its name, its docstring and its annotations.  A
+    parameter annotated `ToolContext` is filled in and not shown to the model.
 
     Args:
         function: A function or async function, or a method of an object.
@@ -243,7 +255,9 @@ def _make(
 
 
 class ToolRegistry:
-    """The tools of a session, in the order in which they were added.  Names are unique, those of hosted servers (their labels) included.
+    """The tools of a session, in the order in which they were added.
+
+    Names are unique, and so are the labels of hosted servers among them.
 
     Args:
         tools: Tools, definitions and plain functions.
@@ -292,7 +306,8 @@ class ToolRegistry:
         name, kept = _named(added)
         if name in self._tools:
             raise LocalProtocolError(
-                f"there is a tool named {name!r} already; remove it first, or give this one another name"
+                f"there is a tool named {name!r} already; "
+                "remove it first, or give this one another name"
             )
         self._tools[name] = kept
         return kept
@@ -308,15 +323,19 @@ class ToolRegistry:
         return removed
 
     def copy(self) -> ToolRegistry:
-        """Another one with the same tools: change it, tell the server, and then use it in place of this one."""
+        """Another one with the same tools, to be changed without changing this one."""
         return ToolRegistry(self)
 
     def with_definitions(self, definitions: Iterable[events.Tool]) -> ToolRegistry:
-        """Another one with these definitions in place of those without a function; what stays keeps its place.
+        """Another one, with these definitions in place of those without a function.
+
+        What stays keeps its place.
 
         Raises:
-            LocalProtocolError: Two have the same name, or one that of a function.
+            LocalProtocolError: Two have the same name, or one has the name of a function.
         """
+        # The server knows definitions only, so a new list of them says nothing about functions: the
+        # functions stay, and what was defined without one is replaced.
         given = ToolRegistry(definitions)
         stay = [
             each if isinstance(each, LocalTool) else given.get(name)
@@ -331,9 +350,8 @@ class ToolRegistry:
 
     def _known(self, name: str) -> LocalTool[..., object] | events.Tool:
         if name not in self._tools:
-            raise LocalProtocolError(
-                f"there is no tool named {name!r}; there are: {', '.join(map(repr, self._tools)) or 'none'}"
-            )
+            names = ", ".join(map(repr, self._tools)) or "none"
+            raise LocalProtocolError(f"there is no tool named {name!r}; there are: {names}")
         return self._tools[name]
 
 
@@ -342,7 +360,8 @@ def _named(added: AnyTool) -> tuple[str, LocalTool[..., object] | events.Tool]:
         case LocalTool():
             if added.is_unbound:
                 raise LocalProtocolError(
-                    f"{added.name} is a method; take it from an object: some_object.{added.function.__name__}"
+                    f"{added.name} is a method; take it from an object: "
+                    f"some_object.{added.function.__name__}"
                 )
             return added.name, added
         case FunctionTool():
@@ -350,7 +369,8 @@ def _named(added: AnyTool) -> tuple[str, LocalTool[..., object] | events.Tool]:
         case McpTool():
             return added.server_label, added
         case UnknownObject():
-            # A kind of tool that is newer than this library.
+            # A kind of tool that is newer than this library: by the names that the known kinds
+            # have.
             label = added.raw.get("name") or added.raw.get("server_label") or added.type
             return str(label), added
         case _:

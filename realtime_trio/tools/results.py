@@ -24,20 +24,20 @@ from attrs import field, frozen
 from realtime_trio.events import InputImage
 
 LARGEST_ARRAY: Final = 1000
-"""Elements of the largest numpy array a result may hold.  A model reads every number as a few
+"""Elements of the largest numpy array that a result may hold.  A model reads every number as a few
 tokens; audio does not belong here."""
 _ATTACHED: Final = "The image follows."
 """Output of a call whose function has returned an image and no words."""
 
 
 class ToolResultError(ValueError):
-    """A tool returned something that is not JSON; the message says what and where."""
+    """A tool has returned something that is not JSON; the message says what and where."""
 
 
 def _to_images(images: Iterable[InputImage]) -> tuple[InputImage, ...]:
     attachments = tuple(images)
     for each in attachments:
-        # A tool's result is often untyped, and what is wrong must be told before anything is sent.
+        # A tool's result is often untyped, and has to be refused before anything of it is sent.
         if type(each) is not InputImage:
             kind = type(each).__qualname__
             raise ToolResultError(f"an attachment is of type {kind}; allowed is InputImage")
@@ -57,6 +57,7 @@ def encode_result(value: object) -> str:
     """
     try:
         text = value if type(value) is str else _dumps(to_json(value))
+        # Here it is the result that is refused; the codec would refuse the whole event.
         text.encode()
     except RecursionError:
         raise ToolResultError("the result contains itself, or is nested too deeply") from None
@@ -79,6 +80,7 @@ def to_json(value: object, place: str = "the result") -> object:
         RecursionError: It contains itself.
     """
     match value:
+        # First, since the members of an IntEnum or StrEnum are numbers and texts as well.
         case enum.Enum():
             return to_json(value.value, place)
         case None | bool() | int() | str():
@@ -87,9 +89,11 @@ def to_json(value: object, place: str = "the result") -> object:
             if math.isfinite(value):
                 return float(value)
             raise ToolResultError(f"{place} is {value}, which is not JSON; use None instead")
-        case np.floating():  # those longer than a double have no Python form of their own
+        # Before the general case: `item()` of a long double is a long double again, and that of a
+        # time finer than microseconds is an integer.
+        case np.floating():
             return to_json(float(value), place)
-        case np.datetime64():  # what is finer than microseconds would come out as an integer
+        case np.datetime64():
             return str(value)
         case np.generic() if not isinstance(scalar := value.item(), np.generic):
             return to_json(scalar, place)
@@ -111,7 +115,8 @@ def to_json(value: object, place: str = "the result") -> object:
                 _key(key, place): to_json(member, f"{place}[{key!r}]")
                 for key, member in value.items()
             }
-        # in an order that does not depend on hashes: the same set always reads the same
+        # Sorted, so that the same set always reads the same: the order of texts in a set changes
+        # from one run of Python to the next.
         case Set():
             return sorted(
                 (to_json(member, f"an element of {place}") for member in value), key=_dumps

@@ -1,7 +1,7 @@
-"""What a function wants, as JSON Schema: its signature, its annotations and its docstring, drawn for the model.
+"""The parameters of a function as JSON Schema, from its signature, annotations and docstring.
 
-Owns the drawing; what annotations mean is the business of `shapes`.  Everything that is wrong with
-a function is said when it becomes a tool, and nothing of it later.
+Owns the drawing; `shapes` says what annotations mean.  Everything that is wrong with a function is
+said when it becomes a tool, and not when the model calls it.
 """
 
 from __future__ import annotations
@@ -38,14 +38,23 @@ from realtime_trio.tools.shapes import (
 )
 
 _REFUSED: Final = {
-    inspect.Parameter.POSITIONAL_ONLY: "is positional only, and arguments have names; remove the slash",
-    inspect.Parameter.VAR_POSITIONAL: "takes arguments without names; allowed is a list under a name of its own",
-    inspect.Parameter.VAR_KEYWORD: "takes arguments of any name; allowed is a dict[str, ...] under a name of its own",
+    inspect.Parameter.POSITIONAL_ONLY: (
+        "is positional only, and arguments have names; remove the slash"
+    ),
+    inspect.Parameter.VAR_POSITIONAL: (
+        "takes arguments without names; allowed is a list under a name of its own"
+    ),
+    inspect.Parameter.VAR_KEYWORD: (
+        "takes arguments of any name; allowed is a dict[str, ...] under a name of its own"
+    ),
 }
 
 
 class Injected:
-    """Base of the classes whose parameters the model does not see: whoever runs the tool fills them in."""
+    """Base of the classes whose parameters the model does not see.
+
+    They are filled in when the tool runs.  A base class here, so that a schema needs no session.
+    """
 
     __slots__ = ()
 
@@ -63,9 +72,9 @@ class Signature:
     injected: str | None
     """Name of the parameter that is filled in when the function runs."""
     is_open: bool
-    """It takes arguments of any name.  Only for functions whose definition is written by hand."""
+    """It takes arguments of any name; only if its definition is written by hand."""
     is_method: bool
-    """It waits for an object to be taken from: its first parameter is nobody's yet."""
+    """It has to be taken from an object first: its `self` is not filled in yet."""
 
 
 def signature_of(function: Callable[..., object], *, typed: bool = True) -> Signature:
@@ -73,16 +82,17 @@ def signature_of(function: Callable[..., object], *, typed: bool = True) -> Sign
 
     Args:
         function: What to read; it may be decorated, as long as `functools.wraps` was used.
-        typed: Take the annotations seriously.  Otherwise every parameter takes anything, and
-            `**kwargs` is welcome: for functions whose definition is written by hand.
+        typed: Whether annotations count.  If not, every parameter takes anything, and `**kwargs`
+            is allowed: for functions whose definition is written by hand.
 
     Raises:
-        ToolDefinitionError: It is no function, a generator, or a parameter cannot be given in JSON;
-            the message names the parameter.
+        ToolDefinitionError: It is not a function, or a generator, or a parameter cannot be given in
+            JSON; the message names the parameter.
     """
     if not isinstance(function, types.FunctionType | types.MethodType):
         raise ToolDefinitionError(
-            f"{function!r} is not a function; allowed are functions, async functions and methods of objects"
+            f"{function!r} is not a function; "
+            "allowed are functions, async functions and methods of objects"
         )
     name = function.__name__
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -93,6 +103,8 @@ def signature_of(function: Callable[..., object], *, typed: bool = True) -> Sign
     is_open = is_method = False
     for index, parameter in enumerate(inspect.signature(function).parameters.values()):
         where = f"{name}: parameter {parameter.name!r}"
+        # A method looks like a function until it is taken from an object; only this name tells.
+        # With an annotation, `self` is a parameter like others.
         if index == 0 and parameter.name == "self" and parameter.annotation is parameter.empty:
             is_method = True
             continue
@@ -130,7 +142,7 @@ def signature_of(function: Callable[..., object], *, typed: bool = True) -> Sign
 
 
 def _is_injected(annotation: Any) -> bool:
-    """Whether it is a context, or optionally one: the function may be called by others, too."""
+    """Whether it is a context, or one or None, since the application may call the function, too."""
     members = (
         typing.get_args(annotation)
         if typing.get_origin(annotation) in (typing.Union, types.UnionType)
@@ -142,14 +154,17 @@ def _is_injected(annotation: Any) -> bool:
 def _resolved(
     function: Callable[..., object], parameter: inspect.Parameter, where: str, typed: bool
 ) -> Any:
-    """A parameter's annotation without strings.  Only this one: what a function returns may well be known to type checkers alone."""
+    """A parameter's annotation without strings."""
     if parameter.annotation is parameter.empty:
         if typed:
             raise ToolDefinitionError(f"{where} has no annotation; {ALLOWED}")
         return Any
+    # Where the function was written: a decorator's wrapper has the names of another module.
     home = inspect.unwrap(function)
     scope = getattr(home, "__globals__", {})
     try:
+        # One annotation at a time, and not those of the function: what it returns is often known to
+        # type checkers alone (`if TYPE_CHECKING`), and does not matter here.
         hints = typing.get_type_hints(
             types.SimpleNamespace(__annotations__={"it": parameter.annotation}),
             scope,
@@ -158,7 +173,8 @@ def _resolved(
     except Exception as exc:  # an annotation may be any expression
         if typed:
             raise ToolDefinitionError(
-                f"{where}: annotation {parameter.annotation!r} cannot be resolved: {exc}; names in it must be known when the module runs"
+                f"{where}: annotation {parameter.annotation!r} cannot be resolved: {exc}; "
+                "names in it must be known when the module runs"
             ) from None
         return Any
     return hints["it"]
@@ -177,6 +193,7 @@ def parameters_schema(signature: Signature) -> Mapping[str, object]:
         raise ToolDefinitionError(
             f"{signature.name}: a type contains itself; only classes may"
         ) from None
+    # The definition written by hand says what else is allowed; here nothing is ruled out.
     if signature.is_open:
         del schema["additionalProperties"]
     if describer.definitions:
@@ -185,7 +202,10 @@ def parameters_schema(signature: Signature) -> Mapping[str, object]:
 
 
 class _Describer:
-    """Draws one function's parameters.  Classes are drawn where they are used, except those that contain themselves: they get a name."""
+    """Draws one function's parameters.
+
+    Classes are drawn where they are used, except those that contain themselves: they get a name.
+    """
 
     def __init__(self) -> None:
         self.definitions: dict[str, object] = {}
@@ -215,7 +235,10 @@ class _Describer:
                 default = to_json(member.default)
                 encode_result(default)
             except (ToolResultError, RecursionError):
-                return schema  # it has a default, and more cannot be said about it
+                # It has a default that JSON cannot show: the model may leave it out, and that is
+                # all.
+                return schema
+            # A default may be of another kind, as None for an int: the model could not give it.
             if kind_of(default) in kinds_of(shape):
                 schema["default"] = default
         return schema
@@ -265,6 +288,7 @@ class _Describer:
                 assert_never(unknown)
 
     def _describe_class(self, cls: Any, where: str) -> dict[str, object]:
+        # Met inside itself, or known to contain itself: from here on by name.
         if cls in self._open or cls in self._names:
             return {"$ref": f"#/$defs/{self._name(cls)}"}
         self._open.append(cls)

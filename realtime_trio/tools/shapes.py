@@ -1,8 +1,9 @@
 """What an annotation means for a tool: the few shapes that JSON arguments can take.
 
-Owns which annotations a tool may have.  `schema` draws these shapes for the model, `arguments`
-reads values by them; since both go by the same shapes, they cannot disagree.  Elements and members
-are annotations again, looked at when they are needed, so that classes may contain themselves.
+Owns the choice of annotations that a tool may have.  `schema` draws these shapes for the model,
+`arguments` reads values by them; since both go by the same shapes, they cannot disagree.  Elements
+and members are annotations again, looked at when they are needed, so that classes may contain
+themselves.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ from realtime_trio.tools.constraints import KINDS, Constraints, Kind, kind_of
 from realtime_trio.tools.documentation import documentation_of
 
 ALLOWED: Final = (
-    "allowed are str, int, float, bool, None, Any, Literal, Enum, list, tuple, set, dict[str, ...], unions, TypedDict, attrs classes, "
-    "dataclasses, datetime, date, time, UUID, Path and Decimal"
+    "allowed are str, int, float, bool, None, Any, Literal, Enum, list, tuple, set, "
+    "dict[str, ...], unions, TypedDict, attrs classes, dataclasses, "
+    "datetime, date, time, UUID, Path and Decimal"
 )
 
 # --- texts with a format --------------------------------------------------------------------------
@@ -57,7 +59,7 @@ class TextFormat:
     noun: str
     """What to ask the model for."""
     parse: Callable[[str], object]
-    """Makes a value of it; raises ValueError."""
+    """Makes a value of it.  Raises ValueError."""
 
 
 def _finite_decimal(text: str) -> Decimal:
@@ -65,6 +67,7 @@ def _finite_decimal(text: str) -> Decimal:
         number = Decimal(text)
     except InvalidOperation as exc:
         raise ValueError(str(exc)) from None
+    # "NaN" and "Infinity" are decimals to Python; a tool that asks for an amount expects neither.
     if not math.isfinite(number):
         raise ValueError(text)
     return number
@@ -101,7 +104,7 @@ TEXT_FORMATS: Final[Mapping[type, TextFormat]] = MappingProxyType(
 
 @frozen
 class Anything:
-    """`Any`: whatever JSON there is, as the parser returns it."""
+    """`Any`: every JSON value, as the parser returns it."""
 
 
 @frozen
@@ -122,7 +125,7 @@ class Text:
 
 @frozen
 class Choice:
-    """One of a few values: on the left in JSON, on the right what it stands for."""
+    """One of a few values, as pairs: its form in JSON, and what it stands for."""
 
     values: tuple[tuple[object, object], ...]
 
@@ -161,8 +164,8 @@ class Record:
 class OneOf:
     """A union.
 
-    The narrowest member that fits wins, whatever their order: to Python, `str | UUID` and `UUID |
-    str` are the same, and caches swap one for the other.
+    The narrowest member that fits wins, whatever their order.  To Python, `str | UUID` and
+    `UUID | str` are equal, and caches swap one for the other.
     """
 
     members: tuple[Any, ...]
@@ -181,7 +184,7 @@ Shape = Anything | Scalar | Text | Choice | Array | FixedArray | Table | Record 
 
 
 def kinds_of(shape: Shape) -> frozenset[Kind]:
-    """Which kinds of JSON values it takes at all."""
+    """The kinds of JSON values that it takes at all."""
     match shape:
         case Anything():
             return frozenset(KINDS)
@@ -206,7 +209,7 @@ def kinds_of(shape: Shape) -> frozenset[Kind]:
 
 
 def noun_of(shape: Shape) -> str:
-    """What to ask for."""
+    """The words in which to ask for it."""
     match shape:
         case Anything():
             return "anything"
@@ -244,7 +247,8 @@ def rank_of(shape: Shape) -> tuple[int, int]:
             return 2, KINDS.index(kind)
         case FixedArray():
             return 3, 0
-        case Record(cls=cls):  # one with more members says more
+        case Record(cls=cls):
+            # One with more members says more.
             return 4, -len(members_of(cls, cls.__qualname__))
         case Array() | Table():
             return 5, 0
@@ -288,7 +292,7 @@ def shape_of(annotation: Any, where: str = "") -> Shape:
 
     Args:
         annotation: A resolved annotation: no strings in it.
-        where: How to call the place it stands at in messages.
+        where: What messages call the place at which it stands.
 
     Raises:
         ToolDefinitionError: It has no form in JSON; the message says where, and what would be
@@ -300,6 +304,7 @@ def shape_of(annotation: Any, where: str = "") -> Shape:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         metadata = annotation.__metadata__
+        # The last description counts: what is written around another annotation is written later.
         descriptions = [datum for datum in metadata if isinstance(datum, str)]
         limits = tuple(datum for datum in metadata if isinstance(datum, Constraints))
         return Refined(annotation.__origin__, descriptions[-1] if descriptions else None, limits)
@@ -314,6 +319,7 @@ def shape_of(annotation: Any, where: str = "") -> Shape:
     if origin in (Union, UnionType):
         return OneOf(arguments)
     if (kind := origin or annotation) is tuple:
+        # `tuple` alone takes anything; `tuple[()]`, which has no arguments either, takes nothing.
         if arguments[1:] == (...,) or (not arguments and annotation != tuple[()]):
             return Array(arguments[0] if arguments else Any, tuple, False)
         return FixedArray(arguments)
@@ -344,10 +350,12 @@ def _class_shape(cls: type, where: str) -> Shape:
 
 def _unaliased(annotation: Any, where: str) -> Any:
     """Look through `NewType` and `type X = ...`, and spell None as its type."""
+    # Annotations are keys of caches, here and in cattrs.
     try:
         hash(annotation)
     except TypeError:
         raise ToolDefinitionError(f"{where}: nothing in an annotation may be unhashable") from None
+    # By its name: Python 3.11 has no TypeAliasType, and typing_extensions has one of its own.
     while isinstance(annotation, typing.NewType) or type(annotation).__name__ == "TypeAliasType":
         annotation = (
             annotation.__supertype__
@@ -361,7 +369,8 @@ def _choice(values: list[tuple[object, object]], where: str) -> Choice:
     for value, meaning in values:
         if type(value) not in _SCALARS or value in (math.inf, -math.inf):
             raise ToolDefinitionError(
-                f"{where}: {meaning!r} cannot be written in JSON; allowed are str, int, float, bool and None"
+                f"{where}: {meaning!r} cannot be written in JSON; "
+                "allowed are str, int, float, bool and None"
             )
     if not values:
         raise ToolDefinitionError(f"{where}: an Enum without members allows nothing")
@@ -372,7 +381,8 @@ def _array(build: Callable[[list[Any]], Any], element: Any, where: str) -> Array
     unique = build in (set, frozenset)
     if unique and getattr(get_origin(element) or element, "__hash__", None) is None:
         raise ToolDefinitionError(
-            f"{where}: elements of a set must be hashable, and {_name(element)} is not; a list may hold it"
+            f"{where}: elements of a set must be hashable, and {_name(element)} is not; "
+            "a list may hold it"
         )
     return Array(element, build, unique)
 
@@ -436,9 +446,8 @@ def _typed_dict_members(cls: Any, hints: Mapping[str, Any]) -> Iterator[Member]:
     for name, annotation in hints.items():
         required = name in cls.__required_keys__
         if (qualifier := get_origin(annotation)) in (Required, NotRequired):
-            required = (
-                qualifier is Required
-            )  # postponed annotations hide this from `__required_keys__`
+            # Postponed annotations hide the qualifier from `__required_keys__`.
+            required = qualifier is Required
             annotation = get_args(annotation)[0]
         yield Member(name=name, annotation=annotation, required=required)
 
@@ -453,16 +462,17 @@ def _field_members(cls: Any, hints: Mapping[str, Any], where: str) -> Iterator[M
 
 
 def _fields(cls: Any) -> Iterator[tuple[str, str, bool, Any]]:
-    """Of each field: its name, its name for the constructor, whether that wants it, and the default if it is a value."""
+    """Of each field: its name, its name for the constructor, whether it is required, its default.
+
+    The default is UNSET where a factory makes it.
+    """
     if attrs.has(cls):
+        # What the constructor does not take is not the model's to give.
         for attribute in attrs.fields(cls):
             if attribute.init:
                 required = attribute.default is NOTHING
-                default = (
-                    UNSET
-                    if required or isinstance(attribute.default, attrs.Factory)  # type: ignore[arg-type]
-                    else attribute.default
-                )
+                is_made = isinstance(attribute.default, attrs.Factory)  # type: ignore[arg-type]
+                default = UNSET if required or is_made else attribute.default
                 yield attribute.name, attribute.alias or attribute.name, required, default
     else:
         for field in dataclasses.fields(cls):

@@ -48,7 +48,7 @@ def level_db(samples: NDArray[np.float64]) -> float:
 
 
 def without_tone(samples: NDArray[np.float64], rate: int, frequency: float) -> NDArray[np.float64]:
-    """What remains after subtracting the best fitting sine of that frequency: noise, images and aliases."""
+    """The rest after the best fitting sine is taken away: noise, images and aliases."""
     angle = 2 * np.pi * frequency * np.arange(len(samples)) / rate
     basis = np.stack((np.sin(angle), np.cos(angle)), axis=1)
     residue: NDArray[np.float64] = samples - basis @ np.linalg.lstsq(basis, samples, rcond=None)[0]

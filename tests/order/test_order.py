@@ -103,8 +103,10 @@ def test_asserting_the_order_lists_all_that_is_wrong() -> None:
     lines = str(failure.value).splitlines()
     assert lines == [
         "the messages break the protocol's order:",
-        "  [2] session_is_created_first: the session is created a second time (at session.created, sent by the server)",
-        "  [3] clients_name_items_that_are_there: conversation.item.delete names item z, which nobody knows "
+        "  [2] session_is_created_first: the session is created a second time (at "
+        "session.created, sent by the server)",
+        "  [3] clients_name_items_that_are_there: conversation.item.delete names item z, "
+        "which was never there "
         "(at conversation.item.delete, sent by the client)",
     ]
 

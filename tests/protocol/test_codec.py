@@ -222,7 +222,8 @@ def test_a_server_decodes_client_events_only() -> None:
         (
             Codec(kind=TRANSLATION),
             SessionUpdate(session=SessionConfig()),
-            "a client cannot send SessionUpdate in a translation session; allowed: session.close, session.input_audio_buffer.append, ",
+            "a client cannot send SessionUpdate in a translation session; allowed: "
+            "session.close, session.input_audio_buffer.append, ",
         ),
         (
             Codec(Role.SERVER),
@@ -369,7 +370,10 @@ def test_what_cannot_be_decoded_is_an_unknown_event_or_if_strict_an_error(
 @pytest.mark.parametrize(
     ("event", "problem"),
     [
-        (ConversationItemDelete(item_id=None), "expected a string, got null"),  # type: ignore[arg-type]
+        (
+            ConversationItemDelete(item_id=None),  # type: ignore[arg-type]
+            "expected a string, got null",
+        ),
         (ConversationItemCreate(item=UserMessage.text("\ud800")), "surrogates"),
     ],
 )

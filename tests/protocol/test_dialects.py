@@ -1,4 +1,4 @@
-"""The two spellings of the protocol: each says what the other means; nothing is lost or invented."""
+"""Two spellings of the protocol: each says what the other means; nothing is lost or invented."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_settings_from_the_future_pass_in_both_directions() -> None:
 
 
 def test_a_server_that_mixes_both_shapes_is_understood() -> None:
-    """What is in GA's place already stays, the flat settings join it, and the `type` it gives is believed."""
+    """What is in GA's place already stays, flat settings join it, and its `type` is believed."""
     mixed = {
         "type": "transcription",
         "voice": "alloy",

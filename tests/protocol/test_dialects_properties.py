@@ -109,7 +109,7 @@ def some_of(**members: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
 
 
 def never_empty(**objects: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
-    """Objects whose members are objects; beta cannot express an empty one, and to a merge it says nothing."""
+    """Objects of objects; beta cannot express an empty one, and in a merge it says nothing."""
     return some_of(**{name: strategy.filter(bool) for name, strategy in objects.items()})
 
 

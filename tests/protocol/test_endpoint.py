@@ -225,7 +225,8 @@ def test_azure_takes_a_token_instead_of_a_key() -> None:
 @pytest.mark.parametrize("keys", [{}, {"api_key": KEY, "token": KEY}])
 def test_azure_wants_exactly_one_credential(keys: dict[str, str]) -> None:
     with pytest.raises(LocalProtocolError, match="either api_key or token") as caught:
-        azure("https://res.openai.azure.com", "d", **keys)  # type: ignore[arg-type]  # mypy sees a dict that could hold headers
+        # To mypy, a dictionary of any keys may hold headers as well.
+        azure("https://res.openai.azure.com", "d", **keys)  # type: ignore[arg-type]
     assert KEY not in str(caught.value)
 
 

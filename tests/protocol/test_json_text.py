@@ -31,7 +31,7 @@ from realtime_trio.events import (
 
 
 def reference(text: str) -> Event:
-    """Decode what the standard library makes of a message, written in a way that the cut does not recognise."""
+    """Decode a message as the standard library writes it, so that the cut does not apply."""
     return Codec().decode(json.dumps(json.loads(text), separators=(",", " : ")))
 
 

@@ -321,12 +321,15 @@ def test_numbers_from_numpy_are_as_good_as_any() -> None:
     with pytest.raises(
         LocalProtocolError, match=r"expected an integer, got a number @ \$.audio_end_ms"
     ):
-        Codec().encode(attrs.evolve(truncate, audio_end_ms=np.float64(7.0)))  # type: ignore[arg-type]
+        Codec().encode(
+            attrs.evolve(truncate, audio_end_ms=np.float64(7.0))  # type: ignore[arg-type]
+        )
 
 
 def test_lists_and_any_mappings_are_accepted() -> None:
     metadata = MappingProxyType({"a": np.int8(5), "b": (1, [2])})
-    event = ResponseCreate(response=ResponseConfig(output_modalities=["text"], metadata=metadata))  # type: ignore[arg-type]
+    config = ResponseConfig(output_modalities=["text"], metadata=metadata)  # type: ignore[arg-type]
+    event = ResponseCreate(response=config)
     assert payload_of(event, Role.CLIENT)["response"] == {
         "output_modalities": ["text"],
         "metadata": {"a": 5, "b": [1, [2]]},

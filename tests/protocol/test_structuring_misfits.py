@@ -143,11 +143,13 @@ MISFITS: list[tuple[Json, str]] = [
     ),
     (
         detection(type="semantic_vad", eagerness="huge"),
-        "expected one of 'low', 'medium', 'high', 'auto', got 'huge' @ $.session.audio.input.turn_detection.eagerness",
+        "expected one of 'low', 'medium', 'high', 'auto', got 'huge' @ "
+        "$.session.audio.input.turn_detection.eagerness",
     ),
     (
         detection(type="semantic_vad", eagerness=7),
-        "expected null or a string, got an integer @ $.session.audio.input.turn_detection.eagerness",
+        "expected null or a string, got an integer @ "
+        "$.session.audio.input.turn_detection.eagerness",
     ),
     (
         detection(type="server_vad", threshold="0.5"),
@@ -155,15 +157,18 @@ MISFITS: list[tuple[Json, str]] = [
     ),
     (
         detection(type="server_vad", threshold=True),
-        "expected a number or null, got true or false @ $.session.audio.input.turn_detection.threshold",
+        "expected a number or null, got true or false @ "
+        "$.session.audio.input.turn_detection.threshold",
     ),
     (
         detection(type="server_vad", create_response=1),
-        "expected true or false or null, got an integer @ $.session.audio.input.turn_detection.create_response",
+        "expected true or false or null, got an integer @ "
+        "$.session.audio.input.turn_detection.create_response",
     ),
     (
         detection(type="server_vad", idle_timeout_ms=1.0),
-        "expected an integer or null, got a number @ $.session.audio.input.turn_detection.idle_timeout_ms",
+        "expected an integer or null, got a number @ "
+        "$.session.audio.input.turn_detection.idle_timeout_ms",
     ),
     (audio_delta(delta=5), "expected base64 text, got an integer @ $.delta"),
     (audio_delta(delta=None), "expected base64 text, got null @ $.delta"),
@@ -309,7 +314,10 @@ def test_a_required_field_cannot_be_none() -> None:
 def test_numbers_without_a_json_form_are_refused(speed: float) -> None:
     with pytest.raises(
         LocalProtocolError,
-        match=r"^cannot encode session.update: expected a number, got .* @ \$.session.audio.output.speed$",
+        match=(
+            r"^cannot encode session.update: expected a number, got .* @ "
+            r"\$.session.audio.output.speed$"
+        ),
     ):
         Codec().encode(SessionUpdate(session=SessionConfig.of(speed=speed)))
 
@@ -328,7 +336,9 @@ def test_an_error_that_cannot_be_explained_is_our_own() -> None:
 
 def test_error_messages_hold_no_audio() -> None:
     event = ConversationItemCreate(
-        item=UserMessage(content=[InputAudioBufferAppend(audio=b"abcd" * 500)])  # type: ignore[list-item]
+        item=UserMessage(
+            content=[InputAudioBufferAppend(audio=b"abcd" * 500)]  # type: ignore[list-item]
+        )
     )
     with pytest.raises(LocalProtocolError) as caught:
         Codec(Role.SERVER).encode(event)

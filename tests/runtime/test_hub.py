@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from hub_events import Audio, Event, LongText, Text, drain, follow, open_hub, publish
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._runtime.hub import CHECKPOINT_EVERY, EventHub, EventStream
@@ -15,7 +16,6 @@ from realtime_trio.errors import SessionClosed, SlowConsumer
 
 if TYPE_CHECKING:
     from typing import assert_type
-if TYPE_CHECKING:
 
     def types_are_inferred(
         hub: EventHub[Event], many: tuple[type[Event], ...]
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
         assert_type(hub.subscribe(Text, Audio), EventStream[Text | Audio])
         assert_type(hub.subscribe(*many), EventStream[Event])
         return hub.subscribe(Text, capacity=1)
-
-
-from hub_events import Audio, Event, LongText, Text, drain, follow, open_hub, publish
 
 
 async def receive_into(seen: list[int], stream: EventStream[Event]) -> None:
@@ -348,6 +345,15 @@ def test_nothing_is_kept_again_once_somebody_has_subscribed() -> None:
     hub.subscribe().close()
     publish(hub, 1)
     assert drain(hub.subscribe()) == []
+
+
+def test_the_next_event_can_be_looked_at_and_stays() -> None:
+    hub = open_hub()
+    stream = hub.subscribe()
+    assert stream.peek() is None
+    publish(hub, 1, 2)
+    assert stream.peek() == stream.peek()
+    assert drain(stream) == [1, 2]
 
 
 def test_what_was_kept_can_be_let_go_of_together_with_its_gap() -> None:

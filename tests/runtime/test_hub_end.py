@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from hub_events import Audio, Event, Text, drain, follow, open_hub, publish
 from trio.testing import wait_all_tasks_blocked
 
-from realtime_trio._runtime.hub import EventHub, EventStream
+from realtime_trio._runtime.hub import EventStream
 from realtime_trio.errors import ConnectionLost, SessionClosed
-
-if TYPE_CHECKING:
-    from typing import assert_type
-if TYPE_CHECKING:
-
-    def types_are_inferred(
-        hub: EventHub[Event], many: tuple[type[Event], ...]
-    ) -> EventStream[object]:
-        assert_type(hub.subscribe(), EventStream[Event])
-        assert_type(hub.subscribe(Text), EventStream[Text])
-        assert_type(hub.subscribe(Text, Audio), EventStream[Text | Audio])
-        assert_type(hub.subscribe(*many), EventStream[Event])
-        return hub.subscribe(Text, capacity=1)
-
-
-from hub_events import Audio, Event, Text, drain, follow, open_hub, publish
 
 # --- the end --------------------------------------------------------------------------------------
 

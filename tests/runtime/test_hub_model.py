@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import trio
 from attrs import Factory, define
+from hub_events import Audio, Event, LongText, Text, drain, open_hub
 from hypothesis import given, settings, strategies as st
 
-from realtime_trio._runtime.hub import EventHub, EventStream
+from realtime_trio._runtime.hub import EventStream
 from realtime_trio.errors import SessionClosed, SlowConsumer
-
-if TYPE_CHECKING:
-    from typing import assert_type
-if TYPE_CHECKING:
-
-    def types_are_inferred(
-        hub: EventHub[Event], many: tuple[type[Event], ...]
-    ) -> EventStream[object]:
-        assert_type(hub.subscribe(), EventStream[Event])
-        assert_type(hub.subscribe(Text), EventStream[Text])
-        assert_type(hub.subscribe(Text, Audio), EventStream[Text | Audio])
-        assert_type(hub.subscribe(*many), EventStream[Event])
-        return hub.subscribe(Text, capacity=1)
-
-
-from hub_events import Audio, Event, LongText, Text, drain, open_hub
 
 KINDS: list[type[Event]] = [Event, Text, LongText, Audio]
 

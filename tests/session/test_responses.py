@@ -11,9 +11,11 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._runtime.hub import EventHub
 from realtime_trio._session.responses import FOLLOWED, Answer, LiveResponse
+from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,
     AudioDelta,
+    DeltaDropped,
     TextDelta,
     TranscriptDelta,
 )
@@ -241,6 +243,32 @@ async def test_the_end_of_the_session_is_raised_behind_what_came_before(
     assert await source.live.__anext__() == TextDelta("a")
     with pytest.raises(SessionClosed, match="over"):
         await source.live.wait()
+
+
+async def test_what_the_conversation_drops_is_not_told(autojump_clock: MockClock) -> None:
+    source = Source()
+    source.begin()
+    source.text("a", "b")
+    item = ConversationItem(id="item_1", type="message")
+    source.hub.publish(DeltaDropped(item=item, delta=TextDelta("b")))
+    source.text("c")
+    source.done()
+    assert [piece async for piece in source.live] == [TextDelta("a"), TextDelta("c")]
+
+
+async def test_what_had_come_can_be_read_when_the_block_was_left(
+    autojump_clock: MockClock,
+) -> None:
+    source = Source()
+    source.begin()
+    source.hub.publish(
+        ResponseOutputAudioDelta(**PLACE, response_id="resp_1", delta=AudioData(SAMPLES))
+    )
+    source.done()
+    source.text("of another", of="resp_2")
+    source.live._leave()
+    source.stream.close()
+    assert np.array_equal((await source.live.wait()).audio, SAMPLES)
 
 
 async def test_a_response_that_nobody_follows_any_more_has_no_end(

@@ -13,14 +13,16 @@ from simulated import SLOW, only, open_simulated, sent, speech, types_sent
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._session.voice import Session
+from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,
     AudioDelta,
+    ItemUpdated,
     TextDelta,
     ToolCallRequested,
     TranscriptDelta,
 )
-from realtime_trio.errors import ServerError, SessionClosed
+from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     AssistantMessage,
     AudioFormat,
@@ -428,8 +430,63 @@ async def test_a_followed_response_that_is_left_early_is_cancelled(
             async for _ in response:
                 break
         assert (await done.receive()).response.status == "cancelled"
-        with pytest.raises(SessionClosed):
+        with pytest.raises(LocalProtocolError, match="left before the response had ended"):
             await response.wait()
+
+
+async def test_a_followed_response_that_was_over_can_be_read_after_its_block(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.speech("One two.", speech(400))) as session:
+        async with session.open_response() as response:
+            await session.wait_for(ResponseDone)
+        answer = await response.wait()
+        assert answer.text == "One two."
+        assert len(answer.audio) == 24 * 400
+
+
+async def test_what_arrives_after_a_cancel_is_not_part_of_a_followed_response(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.speech("One two.", speech(4000), pacing=SLOW)) as session:
+        async with session.open_response() as response:
+            heard = 0
+            async for piece in response:
+                if isinstance(piece, AudioDelta):
+                    heard = len(piece.samples)
+                    break
+            [item] = session.conversation.items
+            await session.cancel_response(item.id, 1200)
+            answer = await response.wait()
+        assert answer.status == "cancelled"
+        assert len(answer.audio) == heard > 0
+
+
+@pytest.mark.parametrize(
+    ("retention", "samples", "is_whole"), [("all", 9600, True), ("none", 0, False)]
+)
+async def test_an_answer_says_whether_its_audio_is_all_that_was_spoken(
+    retention: Retention, samples: int, is_whole: bool, autojump_clock: MockClock
+) -> None:
+    async with open_simulated(
+        Reply.speech("One two.", speech(400)), retention=retention
+    ) as session:
+        answer = await session.ask("Speak!")
+    assert (len(answer.audio), answer.is_audio_whole) == (samples, is_whole)
+
+
+async def test_what_was_being_said_when_the_session_ended_is_incomplete(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.text("A long story.", pacing=SLOW)) as session:
+        updates = session.events(ItemUpdated)
+        await session.send_message("Speak!")
+        await updates.receive()
+        [_, item] = session.conversation.items
+        was = item.status
+    assert (was, item.status, item.is_interrupted) == ("in_progress", "incomplete", True)
+    told = [event async for event in updates]
+    assert told[-1] == ItemUpdated(item=item)
 
 
 async def test_a_followed_response_that_is_left_before_its_turn_is_withdrawn(

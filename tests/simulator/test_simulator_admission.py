@@ -91,7 +91,8 @@ def test_without_a_key_of_its_own_anybody_is_let_in() -> None:
 
 
 def test_a_wrong_key_is_told_before_anything_else() -> None:
-    assert refused(admit(asking("/v1/realtime", **BETA_HEADER), KeyRing("sk"), NOW))[2].code == 3000  # type: ignore[arg-type]
+    request = asking("/v1/realtime", **BETA_HEADER)  # type: ignore[arg-type]
+    assert refused(admit(request, KeyRing("sk"), NOW))[2].code == 3000
 
 
 # --- client secrets -------------------------------------------------------------------------------

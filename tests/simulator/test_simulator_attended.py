@@ -1,4 +1,4 @@
-"""Agents behind the simulator: what the client gets to see of them, how they are started and stopped.
+"""Agents behind the simulator: what the client sees of them, how they are started and stopped.
 
 Everything is checked against the protocol's order when a conversation is over and, if there is one,
 against its schema.

@@ -1,4 +1,4 @@
-"""The questions of a simulated server, without a shell: which there are, and what becomes of answers."""
+"""The questions of a simulated server without a shell, and what becomes of the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ears and voices behind the simulator: what is listened to, what is spoken, and who waits for it."""
+"""Ears and voices behind the simulator: what they hear and speak, and what waits for them."""
 
 from __future__ import annotations
 

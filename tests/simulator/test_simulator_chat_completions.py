@@ -102,7 +102,8 @@ async def test_an_empty_answer_is_one() -> None:
 LINES = b"".join(
     [
         b"\xef\xbb\xbf: hello\r\n\r\n",
-        'data: {"choices": [{"delta": {"content": "Gr\u00fc\u00df\u2028Gott \U0001f600"}}]}\r\n\r\n'.encode(),
+        b'data: {"choices": [{"delta": {"content": ',
+        '"Gr\u00fc\u00df\u2028Gott \U0001f600"}}]}\r\n\r\n'.encode(),
         b'data: {"choices":\r\ndata: [{"delta": {"content": "!"}}]}\r\n\r\n',
         call_chunk('{"a": ', name="f", index=0, id="call_1"),
         call_chunk("1}", index=0),

@@ -50,7 +50,7 @@ async def test_a_status_that_is_no_success_fails_with_the_endpoints_words(
         await Endpoint([body], status, "application/json").answer(turn())
     assert (
         str(info.value)
-        == f"the language model at http://model.test/v1/chat/completions refused with status {message}"
+        == f"the language model at {URL}/chat/completions refused with status {message}"
     )
     assert info.value.code == code
 
@@ -68,7 +68,8 @@ async def test_neither_key_nor_password_is_shown() -> None:
             turn(), url="http://me:hush@model.test/v1?token=psst", api_key="sk-secret"
         )
     assert str(info.value) == (
-        "the language model at http://model.test/v1/chat/completions refused with status 401: Incorrect API key provided: [key]."
+        "the language model at http://model.test/v1/chat/completions refused with status 401: "
+        "Incorrect API key provided: [key]."
     )
 
 

@@ -175,7 +175,8 @@ async def test_a_stalled_server_acts_late_on_what_it_is_told_meanwhile(
         (Fault.corrupt("garbage"), "{" + DELTA),
         (
             Fault.corrupt("payload"),
-            '{"type":"response.output_audio.delta","event_id":[[]],"output_index":[[]],"delta":[[]]}',
+            '{"type":"response.output_audio.delta",'
+            '"event_id":[[]],"output_index":[[]],"delta":[[]]}',
         ),
         (Fault.corrupt("audio"), DELTA.replace("AAAA", "*no base64*")),
     ],
@@ -235,6 +236,6 @@ def test_a_transport_that_cannot_break_cannot_be_broken() -> None:
     FaultyTransport(plain, [Fault.stall()])
     with pytest.raises(
         LocalProtocolError,
-        match="the fault drop needs a transport with `abort`, which Plain has not",
+        match="the fault drop needs a transport with `abort`, which Plain does not have",
     ):
         FaultyTransport(plain, [Fault.drop()])

@@ -21,7 +21,10 @@ from realtime_trio.simulator.serving.http import (
 )
 
 PEER = ("192.0.2.1", 4711)
-UPGRADE = b"GET /v1/realtime?model=x HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: WebSocket\r\n\r\n"
+UPGRADE = (
+    b"GET /v1/realtime?model=x HTTP/1.1\r\nhost: x\r\n"
+    b"connection: Upgrade\r\nupgrade: WebSocket\r\n\r\n"
+)
 
 
 async def echo(request: HttpRequest) -> HttpResponse:
@@ -34,7 +37,10 @@ async def echo(request: HttpRequest) -> HttpResponse:
 
 
 async def exchange(*chunks: bytes, handler: HttpHandler = echo) -> tuple[bytes | None, bytes]:
-    """Send these, each when nothing else happens any more; return what `answer_request` did and what the client got."""
+    """Send these, each when nothing else happens any more.
+
+    Return what `answer_request` did, and what the client got.
+    """
     ours, theirs = memory_stream_pair()
     result: list[bytes | None] = []
 
@@ -117,7 +123,8 @@ async def test_the_handler_sees_everything_and_the_repr_hides_secrets(
         return await echo(request)
 
     await exchange(
-        b"POST /p?key=s3cret HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\ncontent-length: 6\r\n\r\ns3cret",
+        b"POST /p?key=s3cret HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\n"
+        b"content-length: 6\r\n\r\ns3cret",
         handler=handler,
     )
     [request] = requests

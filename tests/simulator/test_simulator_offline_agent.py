@@ -34,7 +34,8 @@ from realtime_trio.simulator.script.script import Call, Turn
         ("Hello!", "Hello! I am an offline simulator. How can I help?"),
         (
             "Who are you?",
-            "I am an offline simulator, not a language model: I follow a few rules and hear words, not meaning.",
+            "I am an offline simulator, not a language model: "
+            "I follow a few rules and hear words, not meaning.",
         ),
         ("what is 12 times 7", "12 times 7 is 84."),
         ("What's twenty-one divided by 4?", "21 divided by 4 is 5.25."),

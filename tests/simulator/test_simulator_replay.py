@@ -1,4 +1,4 @@
-"""The server that plays a recording: what it waits for, what it renames, and what it says to a client that does something else."""
+"""The server that plays a recording: what it waits for, renames, and says to other clients."""
 
 from __future__ import annotations
 
@@ -174,7 +174,8 @@ async def test_a_session_that_does_something_else_is_told_so(autojump_clock: Moc
     ):
         with pytest.raises(
             ServerError,
-            match=r"goes on with 'conversation\.item\.create' from the client, but 'session\.update' came",
+            match=r"goes on with 'conversation\.item\.create' from the client, "
+            r"but 'session\.update' came",
         ):
             await session.update(instructions="be unkind")
         await talk(session)
@@ -302,7 +303,8 @@ def test_an_unexpected_event_is_refused_and_the_recording_goes_on_waiting() -> N
     assert refusal.error == ErrorDetail(
         type="invalid_request_error",
         code="unexpected_event",
-        message="The recording goes on with 'session.update' from the client, but 'conversation.item.delete' came.",
+        message="The recording goes on with 'session.update' from the client, "
+        "but 'conversation.item.delete' came.",
         event_id="mine",
     )
     server.receive(UPDATE, 102.0)

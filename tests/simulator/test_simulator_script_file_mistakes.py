@@ -232,10 +232,12 @@ NONSENSE = st.recursive(
 )
 KEYS = re.findall(
     r"\w+",
-    """replies transcripts transcription_delay translations pacing mcp_servers faults text speech call calls mcp fail then when audio name
-    arguments call_id server_label output error approval duration code message type user tool_output instructions modality tools
-    heard_seconds min max metadata time_to_first_event tokens_per_second audio_speed heard translation label input_schema is_reachable
-    drop closing stall delay slow corrupt duplicate reorder failing on nth times seconds behind how http_error protocol_error""",
+    """replies transcripts transcription_delay translations pacing mcp_servers faults text speech
+    call calls mcp fail then when audio name arguments call_id server_label output error approval
+    duration code message type user tool_output instructions modality tools heard_seconds min max
+    metadata time_to_first_event tokens_per_second audio_speed heard translation label input_schema
+    is_reachable drop closing stall delay slow corrupt duplicate reorder failing on nth times
+    seconds behind how http_error protocol_error""",
 )
 ALMOST = st.recursive(
     NONSENSE,

@@ -78,7 +78,8 @@ def test_the_documentation_shows_the_same_script_in_both_syntaxes(tmp_path: Path
 @pytest.mark.parametrize("name", ["script.yaml", "script.yml", "SCRIPT.YAML"])
 def test_yaml_has_the_values_of_json(tmp_path: Path, name: str) -> None:
     text = (
-        "replies:\n- call:\n    name: on\n    arguments:\n      {a: on, b: 12:30, c: 007, d: 2025-01-31, e: no, f: ~, g: null, h: ,"
+        "replies:\n- call:\n    name: on\n    arguments:\n"
+        "      {a: on, b: 12:30, c: 007, d: 2025-01-31, e: no, f: ~, g: null, h: ,"
         " i: true, j: -1, k: 1.5e3, l: 'true', m: 1_000, n: .5, o: =, p: !!str 5}\n"
         "faults: [drop: {on: error}]\n"
     )
@@ -87,14 +88,18 @@ def test_yaml_has_the_values_of_json(tmp_path: Path, name: str) -> None:
     assert isinstance(call, Call)
     assert call.name == "on"
     assert json.loads(call.arguments) == {
-        "a": "on", "b": "12:30", "c": "007", "d": "2025-01-31", "e": "no", "f": None, "g": None, "h": None, "i": True,
-        "j": -1, "k": 1500.0, "l": "true", "m": "1_000", "n": ".5", "o": "=", "p": "5",
+        "a": "on", "b": "12:30", "c": "007", "d": "2025-01-31", "e": "no", "f": None, "g": None,
+        "h": None, "i": True, "j": -1, "k": 1500.0, "l": "true", "m": "1_000", "n": ".5", "o": "=",
+        "p": "5",
     }  # fmt: skip
     assert loaded.faults == (Fault.drop("error"),)
 
 
 def test_yaml_may_refer_and_merge(tmp_path: Path) -> None:
-    text = "pacing: &slow {audio_speed: 1, tokens_per_second: 5}\nreplies:\n- {text: a, pacing: {<<: *slow, audio_speed: 2}}\n"
+    text = (
+        "pacing: &slow {audio_speed: 1, tokens_per_second: 5}\n"
+        "replies:\n- {text: a, pacing: {<<: *slow, audio_speed: 2}}\n"
+    )
     script = load_script(written(tmp_path, "script.yaml", text)).script
     assert script.replies[0].pacing == Pacing(audio_speed=2.0, tokens_per_second=5.0)
 
@@ -122,7 +127,8 @@ def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
         (
             "replies: [",
             "line 1, column 11",
-            "not YAML: while parsing a flow node, expected the node content, but found '<stream end>'",
+            "not YAML: while parsing a flow node, expected the node content, "
+            "but found '<stream end>'",
         ),
         ("a: 1\nb: 2\na: 3\n", "line 3, column 1", "not YAML: the key 'a' stands here again"),
         (

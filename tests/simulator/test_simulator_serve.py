@@ -1,4 +1,4 @@
-"""The simulator on a real port: who is let in, what is served, and what one client does to others."""
+"""The simulator on a real port: who is let in, what is served, and how clients are kept apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be put around a server: it begins configured, or speaks to clients of the beta protocol."""
+"""What can be put around a server, so that it begins configured or speaks the beta protocol."""
 
 from __future__ import annotations
 

@@ -8,7 +8,10 @@ from hypothesis import given, strategies as st
 
 from realtime_trio.simulator import synthesize_speech
 
-SENTENCE = "The weather in Paris is sunny, with a light breeze from the west. Shall I read you the news as well?"
+SENTENCE = (
+    "The weather in Paris is sunny, with a light breeze from the west. "
+    "Shall I read you the news as well?"
+)
 
 
 def test_the_same_text_always_sounds_the_same_and_another_one_does_not() -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from service_client import of_type
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.kinds import SessionKind
@@ -48,15 +49,13 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator import Pacing, Script, SimulatedTranslator, synthesize_speech
 
-E = TypeVar("E", bound=Event)
-
 GREETING = ("Guten Morgen, wie geht es Ihnen?", "Good morning, how are you?")
 THANKS = ("Danke, gut.", "Fine, thanks.")
 CLOSE = TranslationSessionClose()
 
 
 class Client:
-    """A client that checks what it gets: every event is encoded, and decoded again by a strict codec."""
+    """Encodes what the server says, and decodes it strictly."""
 
     def __init__(
         self, *translations: tuple[str, str], pacing: Pacing | None = None, **options: Any
@@ -94,7 +93,7 @@ class Client:
         return error.error
 
     def refused(self, event: Event) -> ErrorDetail:
-        """Send something; return what is wrong with it, and make sure that nothing else came of it."""
+        """Send something that is wrong; return the refusal, which is all that came of it."""
         (error,) = self.send(event)
         assert isinstance(error, ErrorEvent)
         assert error.error.type == "invalid_request_error"
@@ -110,10 +109,6 @@ def audio(milliseconds: int) -> TranslationSessionInputAudioBufferAppend:
     return TranslationSessionInputAudioBufferAppend(
         audio=np.full(24 * milliseconds, 1000, np.int16)
     )
-
-
-def of_type(events: Sequence[Event], kind: type[E]) -> list[E]:
-    return [event for event in events if isinstance(event, kind)]
 
 
 def said(events: Sequence[Event]) -> str:
@@ -461,7 +456,8 @@ def test_events_of_other_sessions_are_refused_with_a_list_of_those_that_exist() 
     assert (error.code, error.param, error.event_id) == ("invalid_value", "type", "mine")
     assert error.message == (
         "Invalid value: 'response.create'. "
-        "Supported values are: 'session.update', 'session.input_audio_buffer.append', and 'session.close'."
+        "Supported values are: 'session.update', 'session.input_audio_buffer.append', "
+        "and 'session.close'."
     )
     client.server.receive(ResponseCreate(event_id="mine"), 0)
     (event,) = client.take()
@@ -482,7 +478,8 @@ def test_events_of_other_sessions_are_refused_with_a_list_of_those_that_exist() 
             "session.audio.output.language",
         ),
         (
-            '{"type": "session.update", "session": {"audio": {"input": {"noise_reduction": {"type": "loud"}}}}}',
+            '{"type": "session.update",'
+            ' "session": {"audio": {"input": {"noise_reduction": {"type": "loud"}}}}}',
             "invalid_value",
             "session.audio.input.noise_reduction.type",
         ),

@@ -46,6 +46,7 @@ from realtime_trio.events import (
     ResponseOutputItemDone,
     ServerVad,
     SystemMessage,
+    UnknownEvent,
 )
 
 
@@ -421,3 +422,22 @@ def test_a_failed_follow_up_fails_the_request_and_is_not_repeated() -> None:
     assert isinstance(actions[-1], Failed)
     assert actions[-1].request is wish
     assert state_of(turns) is State.FREE
+
+
+# --- responses whose beginning could not be read --------------------------------------------------
+
+
+@pytest.mark.parametrize("raw", [{}, {"response": {"id": 7}}, b"..."])
+def test_the_calls_of_a_response_without_a_name_give_it_one(raw: object) -> None:
+    turns = open_turns()
+    unread = UnknownEvent(type="response.created", raw=raw)
+    assert sent(*feed(turns, [unread, called("r", "c"), done("r")])) == []
+    assert turns.state is State.FREE
+    assert sent(*turns.call_answered("c")) == ["evt_1"]
+
+
+def test_a_response_that_only_a_refusal_tells_of_ends_under_the_name_of_its_calls() -> None:
+    turns = open_turns()
+    turns.want_response(request("a"))
+    assert sent(*feed(turns, [refusal("a"), called("r", "c"), done("r")])) == ["a"]
+    assert turns.state is State.ASKED

@@ -235,12 +235,14 @@ def test_an_integer_is_a_number() -> None:
         (
             Circle | Square,
             {"radius": "x"},
-            "it: fits nothing that is allowed: radius: expected a number, got 'x' | side is missing",
+            "it: fits nothing that is allowed: radius: expected a number, got 'x' | side is "
+            "missing",
         ),
         (
             list[str] | tuple[int, int],
             [1],
-            "it: fits nothing that is allowed: expected a list of 2, got one of 1 | [0]: expected a string, got 1",
+            "it: fits nothing that is allowed: expected a list of 2, got one of 1 | [0]: "
+            "expected a string, got 1",
         ),
     ],
 )
@@ -345,7 +347,9 @@ def grow(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         inner.map(lambda element: tuple[element, ...]),  # type: ignore[valid-type]
         inner.map(lambda element: dict[str, element]),  # type: ignore[valid-type]
         st.tuples(inner, inner).map(lambda elements: tuple.__class_getitem__(elements)),
-        st.tuples(inner, inner).map(lambda members: Optional[members[0]] | members[1]),  # noqa: UP045
+        st.tuples(inner, inner).map(
+            lambda members: Optional[members[0]] | members[1]  # noqa: UP045
+        ),
         inner.map(lambda element: Annotated[element, "Described."]),
     )
 

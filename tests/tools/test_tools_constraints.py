@@ -63,7 +63,7 @@ def test_a_value_beyond_a_limit_is_described(
         (
             Constraints(minimum=1),
             ["string"],
-            "here: minimum is for numbers, and the annotation allows none",
+            "here: minimum is for numbers, and the annotation does not allow them",
         ),
         (
             Constraints(exclusive_maximum=1),

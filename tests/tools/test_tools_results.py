@@ -141,7 +141,8 @@ def test_a_result_reads_as(value: object, text: str) -> None:
         (np.clongdouble(1j), "the result is of type clongdouble,"),
         (
             np.zeros((2, LARGEST_ARRAY)),
-            r"the result is an array of shape \(2, 1000\); a model can be told at most 1000 numbers",
+            r"the result is an array of shape \(2, 1000\); a model can be told at most 1000 "
+            r"numbers",
         ),
         ({None: 1}, "a key of the result is of type NoneType; allowed are str, int"),
         ({True: 1}, "a key of the result is of type bool;"),

@@ -345,31 +345,40 @@ def endless(a: Any) -> None: ...
     [
         (
             positional,
-            "positional: parameter 'a' is positional only, and arguments have names; remove the slash",
+            "positional: parameter 'a' is positional only, and arguments have names; remove "
+            "the slash",
         ),
         (
             several,
-            "several: parameter 'numbers' takes arguments without names; allowed is a list under a name of its own",
+            "several: parameter 'numbers' takes arguments without names; allowed is a list "
+            "under a name of its own",
         ),
         (
             named,
-            r"named: parameter 'numbers' takes arguments of any name; allowed is a dict\[str, ...\] under a name of its own",
+            r"named: parameter 'numbers' takes arguments of any name; allowed is a dict\[str, "
+            r"...\] under a name of its own",
         ),
         (silent, "silent: parameter 'a' has no annotation; allowed are str, int"),
         (
             unknown,
-            "unknown: parameter 'a': annotation 'Fraction' cannot be resolved: name 'Fraction' is not defined; names in it must be",
+            "unknown: parameter 'a': annotation 'Fraction' cannot be resolved: name "
+            "'Fraction' is not defined; names in it must be",
         ),
         (raw, "raw: parameter 'a': bytes has no JSON schema; allowed are str, int"),
         (deep, "deep: parameter 'a', elements, members, element 1: bytes has no JSON schema"),
         (nested, "nested: parameter 'blobs', elements, Blob 'content': bytes has no JSON schema"),
-        (limited, "limited: parameter 'a': minimum is for numbers, and the annotation allows none"),
+        (
+            limited,
+            "limited: parameter 'a': minimum is for numbers, "
+            "and the annotation does not allow them",
+        ),
         (greedy, "greedy: parameter 'b' asks for the same as 'a'; one is enough"),
         (counting, "counting is a generator; a call has one output: return it"),
         (waiting, "waiting is a generator"),
         (
             len,
-            "<built-in function len> is not a function; allowed are functions, async functions and methods of objects",
+            "<built-in function len> is not a function; allowed are functions, async "
+            "functions and methods of objects",
         ),
         (functools.partial(raw), "is not a function"),
         (Lights, "is not a function"),
@@ -393,7 +402,14 @@ def test_a_type_that_contains_itself_and_is_no_class_is_refused() -> None:
 
 
 def test_with_a_definition_written_by_hand_annotations_do_not_matter() -> None:
-    def relay(self: bytes, a, b: Fraction = 3, *, context: Context, **more: bytes) -> None:  # type: ignore[no-untyped-def, assignment]
+    def relay(  # type: ignore[no-untyped-def]
+        self: bytes,
+        a,
+        b: Fraction = 3,  # type: ignore[assignment]
+        *,
+        context: Context,
+        **more: bytes,
+    ) -> None:
         pass
 
     signature = signature_of(relay, typed=False)

@@ -210,7 +210,8 @@ def test_an_annotation_has_a_shape(annotation: Any, shape: object) -> None:
         ("int", "here: int has no JSON schema"),
         (
             Vector,
-            r"here: <Vector.UP: \(0, 1\)> cannot be written in JSON; allowed are str, int, float, bool and None",
+            r"here: <Vector.UP: \(0, 1\)> cannot be written in JSON; allowed are str, int, "
+            r"float, bool and None",
         ),
         (Limit, "here: <Limit.NONE: inf> cannot be written in JSON"),
         (Literal[b"a"], "here: b'a' cannot be written in JSON"),

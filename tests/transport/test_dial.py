@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trustme
+from certificates import client_context, server_context
+from websocket_peers import listening
 
 from realtime_trio._transport.dial import (
     PROXY_FROM_ENVIRONMENT,
@@ -29,18 +31,6 @@ def _no_proxies_around(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PROXY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-
-
-@asynccontextmanager
-async def open_server(handle: Callable[[trio.SocketStream], Awaitable[None]]) -> AsyncIterator[int]:
-    """Serve on 127.0.0.1 and yield the port."""
-    async with trio.open_nursery() as nursery:
-        nursery.cancel_scope.deadline = trio.current_time() + 5
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        await nursery.start(trio.serve_listeners, handle, listeners)
-        yield listeners[0].socket.getsockname()[1]
-        nursery.cancel_scope.cancel()
-    assert trio.current_time() < nursery.cancel_scope.deadline, "too slow"
 
 
 async def echo(stream: trio.abc.Stream) -> None:
@@ -144,7 +134,7 @@ def test_an_unusable_url_is_refused_before_anything_is_sent_and_without_quoting_
 
 @pytest.mark.socket
 async def test_a_direct_connection_carries_bytes() -> None:
-    async with open_server(echo) as port:
+    async with listening(echo) as port:
         await assert_echoes(f"ws://127.0.0.1:{port}/")
 
 
@@ -172,12 +162,6 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def server_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(name).configure_cert(context)
-    return context
-
-
 @asynccontextmanager
 async def open_tls_server(authority: trustme.CA, name: str = "127.0.0.1") -> AsyncIterator[int]:
     context = server_context(authority, name)
@@ -188,14 +172,13 @@ async def open_tls_server(authority: trustme.CA, name: str = "127.0.0.1") -> Asy
         except trio.BrokenResourceError:
             await stream.aclose()
 
-    async with open_server(handle) as port:
+    async with listening(handle) as port:
         yield port
 
 
 @pytest.mark.socket
 async def test_tls_with_a_trusted_certificate_carries_bytes(authority: trustme.CA) -> None:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
+    context = client_context(authority)
     async with open_tls_server(authority) as port:
         await assert_echoes(f"wss://127.0.0.1:{port}/", ssl_context=context)
 
@@ -215,8 +198,7 @@ async def test_an_unknown_authority_is_refused_by_default_and_named_as_the_reaso
 
 @pytest.mark.socket
 async def test_a_certificate_for_another_host_is_refused(authority: trustme.CA) -> None:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
+    context = client_context(authority)
     async with open_tls_server(authority, "example.org") as port:
         assert (
             "127.0.0.1"
@@ -228,7 +210,7 @@ async def test_a_certificate_for_another_host_is_refused(authority: trustme.CA) 
 
 @pytest.mark.socket
 async def test_a_server_that_does_not_speak_tls_is_named_as_such() -> None:
-    async with open_server(echo) as port:
+    async with listening(echo) as port:
         assert "failed: " in await failure_of(f"wss://127.0.0.1:{port}/")
 
 
@@ -238,7 +220,7 @@ async def test_a_server_that_hangs_up_during_the_tls_handshake_is_named_as_such(
         await stream.receive_some()
         await stream.aclose()
 
-    async with open_server(hang_up) as port:
+    async with listening(hang_up) as port:
         message = await failure_of(f"wss://127.0.0.1:{port}/")
         assert message.partition("failed: ")[2] in {
             "the server closed the connection",
@@ -253,7 +235,7 @@ async def test_a_connection_reset_during_the_tls_handshake_is_named_as_such() ->
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stream.socket.close()
 
-    async with open_server(reset) as port:
+    async with listening(reset) as port:
         assert (await failure_of(f"wss://127.0.0.1:{port}/")).endswith(
             "failed: the server closed the connection"
         )
@@ -268,7 +250,7 @@ async def test_cancelling_during_the_tls_handshake_leaves_no_socket() -> None:
             pass
         seen.set()
 
-    async with open_server(never_answer) as port:
+    async with listening(never_answer) as port:
         with trio.move_on_after(0.05):
             await open_stream(parse_url(f"wss://127.0.0.1:{port}/"), ssl_context=None, proxy=None)
         await seen.wait()
@@ -346,9 +328,9 @@ async def open_proxy(
     kind: str, target: Callable[[trio.SocketStream], Awaitable[None]] = echo
 ) -> AsyncIterator[tuple[ProxyServer, int, int]]:
     """Yield a proxy, its port, and the port of the server behind it."""
-    async with open_server(target) as port:
+    async with listening(target) as port:
         proxy = ProxyServer(port)
-        async with open_server(getattr(proxy, kind)) as proxy_port:
+        async with listening(getattr(proxy, kind)) as proxy_port:
             yield proxy, proxy_port, port
 
 
@@ -385,11 +367,10 @@ async def test_an_http_proxy_is_asked_to_connect_with_or_without_credentials_and
 
 @pytest.mark.socket
 async def test_tls_runs_through_a_proxy(authority: trustme.CA) -> None:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
+    context = client_context(authority)
     async with (
         open_tls_server(authority, "api.example.invalid") as port,
-        open_server(ProxyServer(port).http) as proxy_port,
+        listening(ProxyServer(port).http) as proxy_port,
     ):
         await assert_echoes(
             "wss://api.example.invalid/",

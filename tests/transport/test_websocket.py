@@ -7,20 +7,20 @@ import ssl
 import pytest
 import trio
 import trio.testing
-import trustme
+from certificates import tls_contexts
+from peers import tasks
 from websocket_peers import (
     BINARY,
     CLOSE,
     PING,
     TEXT,
-    answer_upgrade,
+    Reader,
+    accept_upgrade,
     close_frame,
-    count_tasks,
     echo,
     frame,
     limited_nursery,
     open_peer,
-    read_request,
     read_to_the_end,
     receive_all,
     reset,
@@ -129,7 +129,7 @@ async def test_whatever_comes_instead_of_a_handshake_is_a_failed_connection(
     answer: bytes, status: int | None, body: bytes | None, message: str
 ) -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await read_request(stream)
+        await Reader(stream).request()
         try:
             await stream.send_all(answer)
             await stream.send_eof()
@@ -148,7 +148,7 @@ async def test_whatever_comes_instead_of_a_handshake_is_a_failed_connection(
 
 async def test_a_connection_reset_during_the_handshake_is_a_failed_connection() -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await read_request(stream)
+        await Reader(stream).request()
         reset(stream)
 
     async with open_peer(script) as url:
@@ -176,19 +176,19 @@ async def test_a_server_that_never_answers_runs_into_the_connect_timeout(scheme:
 
 
 async def test_cancelling_while_connecting_leaves_nothing_behind() -> None:
-    before = count_tasks()
+    before = len(tasks())
 
     async def script(stream: trio.SocketStream) -> None:
         await read_to_the_end(stream)
 
     async with open_peer(script) as url:
-        during = count_tasks()
+        during = len(tasks())
         with trio.move_on_after(0.05) as scope:
             async with open_websocket(url):
                 pytest.fail("not reached")
         assert scope.cancelled_caught
-        assert count_tasks() == during + 1, "the script's task is still there, and nothing of ours"
-    assert count_tasks() == before
+        assert len(tasks()) == during + 1, "the script's task is still there, and nothing of ours"
+    assert len(tasks()) == before
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ async def test_the_handshake_carries_path_headers_credentials_and_no_extension()
     requests = []
 
     async def script(stream: trio.SocketStream) -> None:
-        requests.append((await read_request(stream)).split(b"\r\n"))
+        requests.append((await Reader(stream).request()).split(b"\r\n"))
 
     async with open_peer(script) as url:
         with pytest.raises(ConnectionFailed):
@@ -273,13 +273,7 @@ async def test_a_proxy_is_taken_from_the_argument_or_the_environment(
 
 
 async def test_messages_travel_over_tls_and_an_unknown_authority_is_refused() -> None:
-    authority = trustme.CA()
-    server, client = (
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH),
-        ssl.create_default_context(),
-    )
-    authority.issue_cert("127.0.0.1").configure_cert(server)
-    authority.configure_trust(client)
+    server, client = tls_contexts()
     async with limited_nursery() as nursery:
         host, port = await nursery.start(
             lambda task_status: serve_websocket(
@@ -316,7 +310,7 @@ async def test_what_came_before_the_end_is_delivered_and_the_end_is_reported_as_
     ending: bytes, close: Close
 ) -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream, frame(TEXT, b"one") + frame(BINARY, b"two") + ending)
+        await accept_upgrade(stream, frame(TEXT, b"one") + frame(BINARY, b"two") + ending)
         await stream.send_eof()
         await read_to_the_end(stream)
 
@@ -330,7 +324,7 @@ async def test_what_came_before_the_end_is_delivered_and_the_end_is_reported_as_
 
 async def test_a_reset_in_the_middle_of_a_frame_is_an_abnormal_end() -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream, frame(TEXT, b"whole"))
+        await accept_upgrade(stream, frame(TEXT, b"whole"))
         await read_exactly_a_pong(stream)
         await stream.send_all(frame(TEXT, b"half", size=100))
         reset(stream)
@@ -354,7 +348,7 @@ async def test_a_reset_in_the_middle_of_a_frame_is_an_abnormal_end() -> None:
 )
 async def test_garbage_ends_the_connection_as_a_protocol_error(garbage: bytes, code: int) -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream, frame(TEXT, b"fine"))
+        await accept_upgrade(stream, frame(TEXT, b"fine"))
         await stream.send_all(garbage)
         await read_to_the_end(stream)
 
@@ -389,7 +383,7 @@ async def test_a_message_over_the_limit_ends_the_connection_with_1009_and_the_pe
 
 async def test_two_messages_over_the_limit_at_once_still_end_it_with_1009() -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream, 3 * frame(TEXT, bytes(50)))
+        await accept_upgrade(stream, 3 * frame(TEXT, bytes(50)))
         await read_to_the_end(stream)
 
     async with (

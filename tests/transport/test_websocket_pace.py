@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
-
 import pytest
 import trio
 import trio.testing
-import trustme
+from certificates import tls_contexts
+from peers import tasks
 from websocket_peers import (
     CLOSE,
     PING,
     PONG,
     TEXT,
-    answer_upgrade,
+    accept_upgrade,
     close_frame,
-    count_tasks,
     frame,
     limited_nursery,
     open_peer,
@@ -28,10 +26,7 @@ from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio._transport.websocket import Tap, open_websocket
 from realtime_trio.errors import ConnectionLost
-from realtime_trio.simulator.serving.websocket_server import (
-    HandshakeRequest,
-    serve_websocket,
-)
+from realtime_trio.simulator.serving.websocket_server import HandshakeRequest, serve_websocket
 
 pytestmark = pytest.mark.socket
 
@@ -41,7 +36,7 @@ pytestmark = pytest.mark.socket
 
 async def test_a_peer_that_never_answers_pings_is_given_up() -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream)
+        await accept_upgrade(stream)
         await read_to_the_end(stream)
 
     async with (
@@ -58,7 +53,7 @@ async def test_a_peer_that_answers_pings_is_kept() -> None:
     pings: list[bytes] = []
 
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream)
+        await accept_upgrade(stream)
         while len(pings) < 3:
             data = bytearray(await stream.receive_some())
             pings.append(bytes(byte ^ data[2 + index % 4] for index, byte in enumerate(data[6:])))
@@ -106,7 +101,7 @@ async def test_without_an_interval_nobody_pings_and_servers_ping_too() -> None:
     received: list[bytes] = []
 
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream)
+        await accept_upgrade(stream)
         with trio.move_on_after(0.05):
             received.append(await stream.receive_some())
         await stream.send_all(close_frame(1000))
@@ -124,7 +119,7 @@ async def test_pings_are_answered_while_messages_wait_unread() -> None:
     answers = []
 
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream, 100 * frame(TEXT, b"unread"))
+        await accept_upgrade(stream, 100 * frame(TEXT, b"unread"))
         await stream.send_all(frame(PING, b"there?"))
         answers.append((await stream.receive_some())[0])
         answered.set()
@@ -144,7 +139,7 @@ async def test_reading_stops_while_the_inbox_is_full_and_goes_on_when_it_is_empt
     pings_answered = trio.Event()
 
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream, 100 * frame(TEXT, b"x" * 10) + frame(PING, b""))
+        await accept_upgrade(stream, 100 * frame(TEXT, b"x" * 10) + frame(PING, b""))
         await stream.receive_some()
         pings_answered.set()
         await stream.send_all(close_frame(1000))
@@ -164,7 +159,7 @@ async def test_reading_stops_while_the_inbox_is_full_and_goes_on_when_it_is_empt
 
 async def test_leaving_with_a_full_inbox_closes_at_once() -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream, 100 * frame(TEXT, b"x" * 10))
+        await accept_upgrade(stream, 100 * frame(TEXT, b"x" * 10))
         assert (await stream.receive_some())[0] == 0x80 | CLOSE
         await stream.send_all(close_frame(1000))
         await read_to_the_end(stream)
@@ -181,7 +176,7 @@ async def test_leaving_with_a_full_inbox_closes_at_once() -> None:
 
 async def test_a_close_frame_is_given_up_on_when_it_cannot_be_answered() -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream)
+        await accept_upgrade(stream)
         await stream.receive_some(1)
         await stream.send_all(close_frame(1009, b"enough"))
         await stuck.wait()
@@ -209,13 +204,7 @@ async def test_a_close_frame_is_given_up_on_when_it_cannot_be_answered() -> None
 async def test_a_send_cancelled_half_way_drops_the_connection_and_writes_nothing_more(
     secure: bool,
 ) -> None:
-    authority = trustme.CA()
-    server, client = (
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH),
-        ssl.create_default_context(),
-    )
-    authority.issue_cert("127.0.0.1").configure_cert(server)
-    authority.configure_trust(client)
+    server, client = tls_contexts()
     received: list[bytes] = []
 
     async def script(stream: trio.SocketStream) -> None:
@@ -224,7 +213,7 @@ async def test_a_send_cancelled_half_way_drops_the_connection_and_writes_nothing
             if secure
             else stream
         )
-        await answer_upgrade(upgraded)
+        await accept_upgrade(upgraded)
         await cancelled.wait()
         received.append(await read_to_the_end(upgraded))
 
@@ -246,7 +235,7 @@ async def test_a_send_cancelled_half_way_drops_the_connection_and_writes_nothing
 
 async def test_a_reset_releases_a_waiting_send() -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream)
+        await accept_upgrade(stream)
         await stream.receive_some(1)
         await trio.testing.wait_all_tasks_blocked(0.02)
         reset(stream)
@@ -277,19 +266,19 @@ async def test_leaving_says_goodbye_and_closes_the_socket_within_the_close_timeo
     received: list[bytes] = []
 
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream)
+        await accept_upgrade(stream)
         received.append(await stream.receive_some())
         await stream.send_all(answers)
         received.append(await read_to_the_end(stream))
 
-    before = count_tasks()
+    before = len(tasks())
     async with open_peer(script) as url:
         async with open_websocket(url, settings=WebSocketSettings(close_timeout=0.2)) as transport:
             pass
         assert transport.closed == Close(1000)
         assert await transport.receive() == ()
     assert received[0][:2] == bytes([0x80 | CLOSE, 0x80 | 2])
-    assert count_tasks() == before
+    assert len(tasks()) == before
 
 
 async def test_leaving_by_an_exception_says_going_away_and_the_exception_leaves_unchanged() -> None:
@@ -321,7 +310,7 @@ async def test_leaving_by_an_exception_says_going_away_and_the_exception_leaves_
 
 async def test_the_end_of_the_connection_does_not_disturb_the_body() -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream, close_frame(1011))
+        await accept_upgrade(stream, close_frame(1011))
         await read_to_the_end(stream)
 
     async with open_peer(script) as url:
@@ -335,7 +324,7 @@ async def test_a_close_frame_that_crosses_ours_is_still_answered() -> None:
     received: list[bytes] = []
 
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream)
+        await accept_upgrade(stream)
         await stream.receive_some(1)
         await stream.send_all(close_frame(4000))
         await leaving.wait()
@@ -358,7 +347,7 @@ async def test_a_close_frame_that_crosses_ours_is_still_answered() -> None:
 
 async def test_data_behind_the_close_frame_is_read_and_ignored() -> None:
     async def script(stream: trio.SocketStream) -> None:
-        await answer_upgrade(stream, close_frame(1000))
+        await accept_upgrade(stream, close_frame(1000))
         await stream.receive_some()
         await trio.testing.wait_all_tasks_blocked(0.01)
         await stream.send_all(frame(TEXT, b"afterthought"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import ssl
 import struct
 from collections.abc import Callable
 from functools import partial
@@ -12,16 +11,9 @@ from functools import partial
 import pytest
 import trio
 import trio.testing
-import trustme
-from websocket_peers import (
-    close_frame,
-    count_tasks,
-    echo,
-    limited_nursery,
-    read_to_the_end,
-    receive_all,
-    reset,
-)
+from certificates import tls_contexts
+from peers import tasks
+from websocket_peers import close_frame, echo, limited_nursery, read_to_the_end, receive_all, reset
 
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.settings import WebSocketSettings
@@ -182,7 +174,7 @@ async def test_clients_that_are_no_websocket_clients_are_survived() -> None:
 async def test_cancelling_the_server_closes_every_connection_as_going_away_and_leaves_no_task() -> (
     None
 ):
-    before = count_tasks()
+    before = len(tasks())
     async with limited_nursery() as nursery, trio.open_nursery() as server_nursery:
         host, port = await server_nursery.start(serve_websocket, echo, "127.0.0.1", 0)
         url = f"ws://{host}:{port}/"
@@ -192,7 +184,7 @@ async def test_cancelling_the_server_closes_every_connection_as_going_away_and_l
                 assert await receive_all(one) == await receive_all(two) == []
             assert one.closed == two.closed == Close(1001)
             assert not nursery.cancel_scope.cancel_called
-    assert count_tasks() == before
+    assert len(tasks()) == before
 
 
 async def test_a_client_that_never_answers_the_close_frame_does_not_hold_the_server_up() -> None:
@@ -333,13 +325,7 @@ async def test_an_interrupt_in_a_handler_ends_the_server_even_while_that_is_canc
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("how", ["abort", "reset"])
 async def test_a_connection_can_be_dropped_as_by_a_failing_network(how: str, secure: bool) -> None:
-    authority = trustme.CA()
-    server, client = (
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH),
-        ssl.create_default_context(),
-    )
-    authority.issue_cert("127.0.0.1").configure_cert(server)
-    authority.configure_trust(client)
+    server, client = tls_contexts()
     ends = []
 
     async def handler(transport: Transport, _request: HandshakeRequest) -> None:
@@ -382,7 +368,7 @@ async def test_an_aborted_connection_leaves_what_was_received_and_releases_who_w
         await transport.send("one")
         await receive_all(transport)
 
-    before = count_tasks()
+    before = len(tasks())
     async with limited_nursery() as nursery:
         host, port = await nursery.start(serve_websocket, handler, "127.0.0.1", 0)
         async with open_websocket(f"ws://{host}:{port}/") as transport:
@@ -397,4 +383,4 @@ async def test_an_aborted_connection_leaves_what_was_received_and_releases_who_w
                 await trio.testing.wait_all_tasks_blocked()
                 transport.reset()
             assert transport.closed == Close(1006, "connection reset")
-    assert count_tasks() == before
+    assert len(tasks()) == before

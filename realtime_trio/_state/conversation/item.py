@@ -280,6 +280,11 @@ class ConversationItem:
         return sum(track.ms for track in self._tracks)
 
     @property
+    def is_audio_whole(self) -> bool:
+        """Whether `audio` is all of what `audio_ms` counts: nothing was let go of."""
+        return all(track.kept == track.received for track in self._tracks)
+
+    @property
     def audio_rate(self) -> int:
         """Rate of `audio` in Hz."""
         return next((track.rate for track in self._tracks), PCM_RATE)

@@ -195,6 +195,14 @@ class Conversation:
         """
         self._items.cancel(response_id)
 
+    def end(self) -> tuple[UtilityEvent, ...]:
+        """Note that nothing will arrive any more: what was growing stays as it is, incomplete.
+
+        Returns:
+            What that means, as `apply` does.
+        """
+        return _in_order(self._items.end_all())
+
     # --- what the server says ---------------------------------------------------------------------
 
     def apply(self, event: Event) -> tuple[UtilityEvent, ...]:
@@ -589,10 +597,10 @@ class Conversation:
 
     def _on_session_created(self, event: SessionCreated) -> tuple[UtilityEvent, ...]:
         """A new session knows nothing of what the one before was about to say or to hear."""
-        events = self._items.end_all()
+        events = self.end()
         self._input.reset()
         self._configure(event.session)
-        return _in_order(events)
+        return events
 
     def _configure(self, session: RealtimeSession | TranscriptionSession) -> None:
         audio_in, audio_out = (

@@ -548,6 +548,9 @@ class Turns:
         if self._rounds.knows(call_id):
             return ()
         actions: Actions = ()
+        if self._find(response_id) is None and self._active is not None and not self._active.id:
+            # The one that is active without a name, since only one can be.
+            self._active.id = response_id
         if self._find(response_id) is None:
             # A response whose beginning we did not see has begun by now.
             actions = self._begin(Response(id=response_id), is_seen=False)

@@ -101,7 +101,7 @@ def _messages(turn: Turn) -> list[_Json]:
 
 
 def _without_mcp(item: InputItem) -> tuple[InputItem, ...]:
-    """The item itself; a call that the service ran becomes the call of a function and its output."""
+    """The item; a call that the service ran becomes the call of a function and its output."""
     if not isinstance(item, McpCall):
         return (item,)
     output = _FAILED if item.error is not None else item.output

@@ -48,12 +48,12 @@ _STOP: Final = frozenset(
     re.findall(
         r"\w+",
         """a an the this that these those some any all each every and or but not no if then than so
-        as at by for from in into of off on onto to with without about over under up down out near is
-        are was were be been being am do does did done has have had can could may might must shall
-        should will would i me my you your he his she her it its we us our they them their what
-        which who whom whose when where why how please tell function tool user given return current
-        currently get fetch use call want need like let one now right just hey hello s t m re ll ve
-        d don""",
+        as at by for from in into of off on onto to with without about over under up down out near
+        is are was were be been being am do does did done has have had can could may might must
+        shall should will would i me my you your he his she her it its we us our they them their
+        what which who whom whose when where why how please tell function tool user given return
+        current currently get fetch use call want need like let one now right just hey hello s t m
+        re ll ve d don""",
     )
 )
 _WEAK: Final = frozenset(

@@ -89,6 +89,7 @@ def _read_json(text: str, file: str) -> object:
 
 
 _TAG: Final = "tag:yaml.org,2002:"
+# With `\Z`, since `$` also matches before a newline at the end.
 _LITERALS: Final = {
     "null": re.compile(r"(?:~|null|)\Z"),
     "bool": re.compile(r"(?:true|false)\Z"),

@@ -89,6 +89,7 @@ class Fault:
         Raises:
             LocalProtocolError: The code may not appear on the wire.
         """
+        # Here, where the mistake is made, and not when the fault strikes.
         check_close_code(code)
         return cls(kind="close", on=on, nth=nth, close=Close(code, reason))
 

@@ -77,6 +77,7 @@ def servers_in(events: Sequence[Event]) -> dict[str, tuple[McpListedTool, ...]]:
     return {
         item.server_label: item.tools
         for item in _items_in(events)
+        # Empty while the listing is in progress, and when it has failed.
         if isinstance(item, McpListTools) and item.tools
     }
 
@@ -156,11 +157,14 @@ def _output(
         case FunctionCall(name=name, arguments=arguments, call_id=call_id):
             return Call(name, arguments, call_id)
         case McpCall(server_label=label, name=name, arguments=arguments):
+            # In the response the call may still be running; its output comes after it.
             ended = outcomes.get(name + arguments, item)
             return HostedCall(
                 label, name, arguments, output=ended.output or "", error=ended.error, approval=False
             )
         case McpApprovalRequest(server_label=label, name=name, arguments=arguments):
+            # Not approved in the recording, but perhaps by the client that is here: then with an
+            # empty output.
             approved = outcomes.get(name + arguments)
             output, error = (
                 ("", None) if approved is None else (approved.output or "", approved.error)

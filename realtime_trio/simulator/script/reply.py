@@ -97,6 +97,7 @@ class Turn:
     @property
     def user_text(self) -> str:
         """What the user last wrote or, as far as it was transcribed, said; `""` if nothing."""
+        # The last user message, which need not be the last item: there may be a call after it.
         message = next(
             (item for item in reversed(self.items) if isinstance(item, UserMessage)), None
         )
@@ -127,6 +128,7 @@ def _to_optional_audio(audio: AudioLike | None) -> AudioData | None:
 
 
 def _to_json(arguments: str | Mapping[str, object]) -> str:
+    # As it is: a broken text is how a client's reading of arguments is tested.
     if isinstance(arguments, str):
         return arguments
     try:

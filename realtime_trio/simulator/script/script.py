@@ -124,6 +124,7 @@ class Script:
             pacing: How fast it is said.
         """
         events = [record.event for record in recording.records if record.source == "server"]
+        # Otherwise the calls in the replies would be of tools that cannot be called.
         servers = tuple(McpServer(label, tools) for label, tools in servers_in(events).items())
         return cls(
             replies_in(events),
@@ -134,6 +135,7 @@ class Script:
 
     def perform(self) -> Performance:
         """Start from the beginning, for one connection."""
+        # Copies, which the performance uses up; the script serves other connections, too.
         phrases = iter(self.translations) if self.translations else repeat(_UNHEARD)
         delays = self.transcription_delay, self.transcription_jitter
         return Performance(

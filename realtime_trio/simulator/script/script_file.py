@@ -194,6 +194,7 @@ def _one_of(variants: Mapping[str, _Read[_T]]) -> _Read[_T]:
 
     def read(at: FilePlace, value: object) -> _T:
         document = _mapping(at, value)
+        # A misspelt name is told before a wrong number of names, for it helps more.
         for name in document:
             if name not in variants:
                 raise at.unknown(name, variants)
@@ -245,6 +246,7 @@ def _text(at: FilePlace, value: object) -> str:
             else ""
         )
         raise at.error(f"expected a text, got {described(value)}{hint}")
+    # JSON and YAML can both write such a text with escapes.
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -287,6 +289,7 @@ def _number(at: FilePlace, value: object) -> float:
 
 def _seconds(at: FilePlace, value: object) -> float:
     seconds = _number(at, value)
+    # JSON as Python reads it has NaN and Infinity.
     if not 0 <= seconds < math.inf:
         raise at.error(f"expected seconds, 0 or more and not infinitely many, got {seconds}")
     return seconds
@@ -296,6 +299,7 @@ def _pattern(at: FilePlace, value: object) -> re.Pattern[str]:
     written = _text(at, value)
     try:
         return re.compile(written, re.IGNORECASE)
+    # Of repetitions and nesting without end the compiler raises the other two.
     except (re.error, OverflowError, RecursionError) as error:
         raise at.error(f"not a regular expression: {error}") from None
 
@@ -418,6 +422,7 @@ def _to_reply(
             f"got {' and '.join(first) or 'none'}; more go under then"
         )
     steps = (*first.values(), *then)
+    # Only the last step's failure is looked at below, and outputs cannot come after a failure.
     if any(step.failure for step in steps[:-1]):
         raise LocalProtocolError("a response that has failed is over; nothing can come after fail")
     outputs = tuple(chain.from_iterable(step.outputs for step in steps))

@@ -57,13 +57,15 @@ PCM: Final = AudioFormat.pcm()
 _INSTRUCTIONS = (
     "You are a simulated assistant. Be brief and friendly, and answer in the language of the user."
 )
-"""The service starts with instructions of its own, too."""
+"""The service starts with instructions of its own, too, and shows them; never with none."""
 _VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 _FORMATS = ("audio/pcm", "audio/pcmu", "audio/pcma")
+# Other models refuse the whole update that names one of these settings.
 _REASONING = re.compile(r"gpt-realtime-2(?!\d)")
 """The models of the second generation; a year may stand in the same place."""
 _STREAMING_MODELS = ("gpt-realtime-whisper", "gpt-live-transcribe")
 """They transcribe without a pause, so there are no turns."""
+# The silence is what the live wire says; the guide says 500 ms.
 _SERVER_VAD = ServerVad(threshold=0.5, prefix_padding_ms=300, silence_duration_ms=200)
 _TURN_DETECTIONS: Final = {
     SessionKind.REALTIME: (
@@ -72,6 +74,7 @@ _TURN_DETECTIONS: Final = {
         ),
         SemanticVad(eagerness="auto", create_response=True, interrupt_response=True),
     ),
+    # Without the switches of responses, since there are none.
     SessionKind.TRANSCRIPTION: (_SERVER_VAD, SemanticVad(eagerness="auto")),
 }
 _SECTIONS = (
@@ -123,6 +126,11 @@ def input_of(session: Session) -> SessionAudioInput:
     return session.audio.input
 
 
+def input_format(session: Session) -> AudioFormat:
+    """The encoding of the user's audio."""
+    return input_of(session).format or PCM
+
+
 def detection_of(session: Session) -> ServerVad | SemanticVad | None:
     """How the user's turns are detected, None for not at all."""
     detection = input_of(session).turn_detection
@@ -162,6 +170,7 @@ def updated_session(
                 _check_output(
                     session, audio.output, has_spoken=has_spoken, is_responding=is_responding
                 )
+            # Everything has been checked by now, so an update applies as a whole or not at all.
             return _checked(merge(session, change, SessionKind.REALTIME))
         case TranscriptionSession(), TranscriptionSessionConfig(audio=listening):
             if not isinstance(listening, Unset):
@@ -175,6 +184,7 @@ def updated_session(
 
 def _checked(session: _S) -> _S:
     """Refuse settings that do not go together."""
+    # Looked at when everything is merged, because either half may be older than the update.
     listening = input_of(session)
     if (
         listening.turn_detection is not None
@@ -195,12 +205,12 @@ def merge(current: T, change: attrs.AttrsInstance, kind: SessionKind) -> T:
     values: dict[str, object] = {}
     for a in attrs.fields(type(change)):
         value = getattr(change, a.name)
-        if value is UNSET or (
-            value is None and a.default is not UNSET
-        ):  # absent: in what has no UNSET, None is no value
+        # Absent, or null where the class has no UNSET: None is not a value there.
+        if value is UNSET or (value is None and a.default is not UNSET):
             continue
         values[a.name] = _merged(getattr(current, a.name), value, kind)
-    return attrs.evolve(current, **values)  # type: ignore[misc]  # both are attrs classes, and the field names of both families are the same
+    # Both are attrs classes, and the field names of both families are the same.
+    return attrs.evolve(current, **values)  # type: ignore[misc]  # mypy cannot see the fields
 
 
 def _merged(old: object, value: object, kind: SessionKind) -> object:
@@ -211,6 +221,7 @@ def _merged(old: object, value: object, kind: SessionKind) -> object:
     if isinstance(value, _MERGED) and type(old) is type(value):
         return merge(old, value, kind)
     if isinstance(value, ServerVad | SemanticVad):
+        # The other kind than before, or after none: what is not named has its default.
         return merge(
             next(vad for vad in _TURN_DETECTIONS[kind] if type(vad) is type(value)), value, kind
         )
@@ -226,6 +237,7 @@ def normalized(value: AudioFormat) -> AudioFormat:
 
 
 def _check_settings(session: RealtimeSession, change: SessionConfig) -> None:
+    # What cannot change may be named again: clients send whole configurations back.
     if change.model not in (UNSET, session.model):
         raise Refusal(
             "Cannot update the model of a session.", code="invalid_parameter", param="session.model"
@@ -306,17 +318,20 @@ def output_of(session: RealtimeSession) -> SessionAudioOutput:
 
 def check_modalities(value: tuple[str, ...], param: str) -> None:
     """Refuse anything but one modality."""
+    # Speech always comes with its transcript, so there is no need for both.
     if value not in (("text",), ("audio",)):
         raise Refusal(
-            f"Invalid modalities: {list(value)}. Supported combinations are: ['text'] and ['audio'].",
+            f"Invalid modalities: {list(value)}. "
+            "Supported combinations are: ['text'] and ['audio'].",
             code="invalid_value",
             param=param,
         )
 
 
 def check_max_tokens(value: MaxOutputTokens | str, param: str) -> None:
-    """Refuse what is neither 1 to 4096 nor `inf`."""
+    """Refuse anything but 1 to 4096 or `inf`."""
     if isinstance(value, int):
+        # By the specification.  The newest models may allow more; their limit is not known.
         check_range(value, 1, 4096, param)
     else:
         check_choice(value, ("inf",), param)
@@ -356,6 +371,7 @@ def check_tool_choice(choice: ToolChoice, param: str) -> None:
 def check_format(value: AudioFormat, param: str) -> None:
     """Refuse formats and rates the service does not speak."""
     check_choice(value.type, _FORMATS, f"{param}.type")
+    # A range of one rate, because the service words it so: "Expected a value >= 24000".
     if value.type == PCM.type and value.rate is not None:
         check_range(value.rate, 24_000, 24_000, f"{param}.rate")
 
@@ -364,6 +380,7 @@ def check_voice(session: RealtimeSession, voice: Voice, param: str, *, has_spoke
     """Refuse an unknown voice, and another one than before once the model has spoken."""
     if not isinstance(voice, CustomVoice):
         check_choice(voice, _VOICES, param)
+    # The same voice again is fine, as it was seen on the live wire.
     if has_spoken and voice != output_of(session).voice:
         raise Refusal(
             "Cannot update a conversation's voice if assistant audio is present.",
@@ -377,6 +394,7 @@ def _check_turn_detection(value: TurnDetection, param: str) -> None:
         case ServerVad():
             if value.threshold is not None:
                 check_range(value.threshold, 0.0, 1.0, f"{param}.threshold")
+            # Nobody documents a limit; this is that of the service's integers.
             for name in ("prefix_padding_ms", "silence_duration_ms"):
                 check_range(getattr(value, name) or 0, 0, 2**31 - 1, f"{param}.{name}")
             if value.idle_timeout_ms not in (UNSET, None):

@@ -1,4 +1,4 @@
-"""What a response reads: how much of the conversation fits into the model's context, and how much of that is in the prompt cache.
+"""What a response reads: how much of the conversation fits, and how much of that is cached.
 
 Owns the cache, and what is left out of the context for good.  That leaves no trace in the
 conversation itself: clients can still retrieve what the model does not see any more.
@@ -69,9 +69,11 @@ class Context:
         sizes = [sum(entry.tokens) for entry in entries]
         total, first = sum(sizes), 0
         if total > room and settings.truncation != "disabled":
+            # The last item stays: without it there would be nothing to answer.
             while first < len(entries) - 1 and total > room * ratio:
                 total -= sizes[first]
                 first += 1
+        # The service refuses the request; there is no response that fails.
         if total > room:
             raise Refusal(
                 "Conversation is too long to create a Response.", code="conversation_too_long"
@@ -89,6 +91,7 @@ class Context:
             is_apart: Whether it is out of band or reads other items than the conversation's: then
                 nothing is cached, and nothing becomes of what was left out.
         """
+        # With its size, because an item that was truncated is another one to the cache.
         pieces = [_preamble(settings), *(_Piece(entry.id, *entry.tokens) for entry in entries)]
         cached: Iterable[_Piece] = ()
         if not is_apart:
@@ -97,6 +100,7 @@ class Context:
                 for piece, before in takewhile(_same, zip(pieces, self._read_before, strict=False))
             ]
             self._read_before = pieces
+            # Items are left out for good, or the cache would never hold for two turns.
             for entry in self._conversation:
                 if entry in entries:
                     break
@@ -109,7 +113,7 @@ class Context:
 
 
 def _preamble(settings: ResolvedSettings) -> _Piece:
-    """Instructions and tools."""
+    """Instructions and tools, which are never left out."""
     texts = (settings.instructions, *map(str, settings.tools))
     return _Piece(texts, text_tokens(texts), 0)
 

@@ -1,4 +1,8 @@
-"""The server's side of the conversation: items in their order, the audio that belongs to them, and what may be done to them."""
+"""The server's side of the conversation: items in their order, and what may be done to them.
+
+Owns what an item is to the server: the audio that belongs to it, its size in tokens, and how events
+show it; and which items a client may make.  Which events tell of them is not known here.
+"""
 
 from __future__ import annotations
 
@@ -71,11 +75,14 @@ _ITEM_TYPES = (
     "mcp_approval_request",
 )
 _ROLES = (SystemMessage.role, UserMessage.role, AssistantMessage.role)
+# Text alone for the assistant: the service does not take speech of the model from a client, so a
+# conversation that is restored has its words and not its sound.
 _CONTENT = {
     SystemMessage: (InputText,),
     UserMessage: (InputText, InputAudio, InputImage),
     AssistantMessage: (OutputText,),
 }
+# Limits that the live service was seen to keep; for ids, not yet with its newest models.
 _MAX_ID = 32
 _MAX_TEXT = 256_000
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
@@ -96,7 +103,8 @@ class ItemEntry:
     """What the user says in its audio, from the moment it is understood, which is before clients
     are told."""
     is_left_out: bool = False
-    """Whether the model does not see it any more, to make room for newer items."""
+    """Whether the model does not see it any more, to make room for newer items.  Clients still
+    do."""
     _counted: tuple[KnownItem, int, tuple[int, int]] | None = attrs.field(default=None, init=False)
     """Its tokens, and of what: every response reads all of a conversation, most of which does not
     change any more."""
@@ -122,7 +130,7 @@ class ItemEntry:
 
     @property
     def understood(self) -> KnownItem:
-        """The item as the model has it before it: it knows what was said before the transcript is out."""
+        """The item as the model reads it: with what was said, before the transcript is out."""
         if isinstance(self.item, UserMessage) and self.transcript is not None:
             parts = [
                 attrs.evolve(part, transcript=self.transcript)
@@ -157,7 +165,9 @@ class ItemEntry:
         return self._counted[2]
 
     def truncate(self, content_index: int, audio_end_ms: int) -> None:
-        """Cut the model's speech; its transcript goes, so that the context holds nothing the user did not hear.
+        """Cut the model's speech, and drop its transcript.
+
+        Then the context holds nothing that the user did not hear.
 
         Raises:
             Refusal: There is no such audio.
@@ -174,12 +184,15 @@ class ItemEntry:
                 code="invalid_value",
                 param="content_index",
             )
+        # Of what was sent so far, which is all that a client can have played.
         duration = int(duration_ms(len(self.spoken), self.format))
         if audio_end_ms > duration:
             raise Refusal(
                 f"Audio content of {duration}ms is already shorter than {audio_end_ms}ms",
                 code="invalid_value",
             )
+        # Nobody knows which words belong to the rest, so the whole transcript goes, as the
+        # specification has it; by the guide it is that of the unplayed part.
         del self.spoken[audio_end_ms * bytes_per_ms(self.format) :]
         self.item = attrs.evolve(self.item, content=(OutputAudio(),))
 
@@ -209,6 +222,7 @@ def _texts(item: InputItem) -> Iterator[str | None]:
         case McpCall(name=name, arguments=arguments):
             yield from (name, arguments, item.output)
         case McpListTools(tools=tools):
+            # A list is read with every response.  In which form is not known, so this is a guess.
             yield from map(str, tools)
         case FunctionCallOutput(output=output):
             yield output
@@ -246,6 +260,7 @@ class ServerConversation:
         """
         entry = self.find(item_id)
         if entry is None:
+            # Without a `param`, unlike other refusals of values; clients find the id in the text.
             raise Refusal(
                 f"Error {doing} item: the item with id '{item_id}' does not exist.", code=code
             )
@@ -260,6 +275,7 @@ class ServerConversation:
         Raises:
             Refusal: There is no such item to put it after.
         """
+        # Events never say "root": they show the first item without one before it.
         if previous_item_id == "root":
             self._entries.insert(0, entry)
             return None
@@ -269,7 +285,8 @@ class ServerConversation:
             before = self.find(previous_item_id)
             if before is None:
                 raise Refusal(
-                    f"Error adding item: the previous item with id '{previous_item_id}' does not exist.",
+                    f"Error adding item: the previous item with id '{previous_item_id}' "
+                    "does not exist.",
                     code="item_create_invalid_previous_item_id",
                 )
             previous, position = before.id, self._entries.index(before) + 1
@@ -281,9 +298,13 @@ class ServerConversation:
         self._entries.remove(entry)
 
     def check_call(self, item: KnownItem) -> None:
-        """Refuse the output of a call that was never made, and the answer to what was never asked or is answered already."""
+        """Refuse the output of a call that was never made, and an approval that nobody asked for.
+
+        A request that is answered already asks no more.
+        """
         if isinstance(item, McpApprovalResponse):
             self._check_approval(item.approval_request_id)
+        # Restored conversations are checked as well: a call has to be inserted before its output.
         if isinstance(item, FunctionCallOutput) and not any(
             isinstance(entry.item, FunctionCall) and entry.item.call_id == item.call_id
             for entry in self
@@ -319,13 +340,13 @@ def check_item(item: InputItem, param: str) -> KnownItem:
         The item itself.
 
     Raises:
-        Refusal: It is none that a client can make.
+        Refusal: A client cannot make such an item.
     """
     match item:
         case UnknownObject(type="message"):
             role = item.raw.get("role")
             raise unsupported(role if isinstance(role, str) else None, _ROLES, f"{param}.role")
-        case UnknownObject() | ItemReference():
+        case UnknownObject() | ItemReference():  # references have a place in responses only
             raise unsupported(item.type, _ITEM_TYPES, f"{param}.type")
         case SystemMessage() | UserMessage() | AssistantMessage():
             _check_content(item, param)
@@ -333,8 +354,8 @@ def check_item(item: InputItem, param: str) -> KnownItem:
             check_length(call_id, _MAX_ID, f"{param}.call_id")
             if call_id is not None and not _CALL_ID.fullmatch(call_id):
                 raise Refusal(
-                    f"Invalid '{param}.call_id': string does not match pattern. Expected a string that matches the pattern "
-                    f"'^{_CALL_ID.pattern}$'.",
+                    f"Invalid '{param}.call_id': string does not match pattern. "
+                    f"Expected a string that matches the pattern '^{_CALL_ID.pattern}$'.",
                     code="invalid_value",
                     param=f"{param}.call_id",
                 )
@@ -358,11 +379,20 @@ def _check_content(message: SystemMessage | UserMessage | AssistantMessage, para
 
 
 def with_identity(item: KnownItem, item_id: str, call_id: str) -> KnownItem:
-    """The item as the server keeps it: with an id, and with the status that items of clients always have."""
+    """The item as the server keeps it: with ids, and with the status that its kind has.
+
+    Args:
+        item: What the client sent.
+        item_id: Its id.
+        call_id: For a call that came without one.
+    """
+    # Whatever a client says, its items are complete; and items in events have no `object`, though
+    # the specification allows it.
     match item:
         case McpApprovalResponse() | McpListTools() | McpCall() | McpApprovalRequest():
             return attrs.evolve(item, id=item_id)
         case FunctionCall():
+            # Without an id of the call no output could answer it.
             return attrs.evolve(
                 item, id=item_id, status="completed", call_id=item.call_id or call_id, object=None
             )

@@ -98,11 +98,13 @@ class InputAudioBuffer:
         """
         was_speaking = self.is_speaking
         if audio_format != self._format:
+            # The axis is one of milliseconds, so it goes on where it was, counted in other bytes.
             self._begin = round(self.end_ms * bytes_per_ms(audio_format))
             self._data.clear()
             self._format = audio_format
             self._detector = self._criteria = None
         self._wanted = None if detection is None else _criteria(detection)
+        # A silence after which the service speaks up becomes an item, so it has to be there still.
         self._kept_ms = max(_KEPT_MS, idle_timeout_ms(detection) or 0)
         self._settle()
         return was_speaking and not self.is_speaking
@@ -115,6 +117,7 @@ class InputAudioBuffer:
             ended is not held any more.
         """
         self._data += data
+        # Without turn detection everything stays until the client commits it.
         if self._detector is None:
             return []
         listened = self._whole(len(self._data))
@@ -122,6 +125,7 @@ class InputAudioBuffer:
         self._listened = listened
         events: list[SpeechStarted | TurnEnded] = []
         for event in noticed:
+            # Each turn leaves at once, so that it never is in the next one as well.
             if isinstance(event, SpeechStopped):
                 events.append(
                     TurnEnded(
@@ -137,7 +141,9 @@ class InputAudioBuffer:
         return events
 
     def take(self, start_ms: float = 0.0) -> bytes:
-        """Empty the buffer.  The present turn is over without a stop; if the user speaks on, that is another one.
+        """Empty the buffer.
+
+        The present turn is over without a stop; if the user speaks on, that is another one.
 
         Args:
             start_ms: What was appended before that is dropped.
@@ -184,6 +190,7 @@ class InputAudioBuffer:
         """Let turn detection go by what is wanted, unless that would tear a turn."""
         if self._wanted == self._criteria or (self._wanted is not None and self.is_speaking):
             return
+        # A new detector knows nothing of what was appended before, and never looks back at it.
         self._criteria, self._detector = self._wanted, None
         if self._wanted is not None:
             rate = PCM_RATE if self._is_pcm else G711_RATE
@@ -194,7 +201,10 @@ class InputAudioBuffer:
 
 
 def _criteria(detection: ServerVad | SemanticVad) -> ServerVad | SemanticVad:
-    """What of the settings decides where turns begin and end."""
+    """What of the settings decides where turns begin and end.
+
+    A change of anything else leaves the detector alone, with what it knows of the noise.
+    """
     if isinstance(detection, ServerVad):
         return attrs.evolve(
             detection, create_response=None, interrupt_response=None, idle_timeout_ms=UNSET

@@ -1,14 +1,15 @@
-"""What every simulated session has in common, whatever it is for: it greets, obeys or refuses, says things when they are due, and ends.
+"""What every simulated session has in common, whatever it is for.
 
-Owns the clock's hands, the outbox, the expiry and the closing.  What a session understands and says
-is its subclass's business.
+It greets, obeys or refuses, says things when they are due, and ends.  Owns the present time, the
+outbox, the expiry and the closing.  What a session understands and says is its subclass's business.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from typing import TypeAlias
 
 from attrs import define, field
 
@@ -26,6 +27,7 @@ from realtime_trio.events import (
 from realtime_trio.simulator.service.refusal import Refusal, check_length
 
 _MAX_EVENT_ID = 512
+"""Characters of a client's `event_id`, by the specification."""
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -37,6 +39,7 @@ def sequential_ids() -> Callable[[str], str]:
         or 16 after `call_`.
     """
     count = 0
+    # The lengths are those of the live service; some clients go by them.
 
     def new_id(prefix: str) -> str:
         nonlocal count
@@ -68,15 +71,19 @@ class ServerOutbox:
         self.events.append(event)
 
 
+Steps: TypeAlias = Generator[float, float, None]
+"""Does something that takes its time: yields the times before which it must not go on, infinite
+while it waits for something from outside, and is sent the time at which it does go on."""
+
+
 class Task:
     """Something that takes its time.
 
     Args:
-        steps: Does it, and yields the times before which it must not go on, infinite while it waits
-            for something from outside.  It runs to the first of these at once.
+        steps: Does it.  It runs to the first time that it waits for at once.
     """
 
-    def __init__(self, steps: Iterator[float]) -> None:
+    def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self.due = next(steps, None)
 
@@ -85,16 +92,24 @@ class Task:
 
     def advance(self) -> None:
         """Take the step that is due."""
-        self.due = next(self._steps, None)
+        assert self.due is not None, "what is done has no steps left"
+        try:
+            self.due = self._steps.send(self.due)
+        except StopIteration:
+            self.due = None
 
     def wake(self, now: float) -> None:
         """Let it go on if it waits for something from outside."""
+        # What waits for a time is not hurried: its pace is not that of whoever feeds it.
         if self.due == math.inf:
             self.due = now
 
 
 class Lifecycle(ABC):
-    """One connection from the greeting to the close; the constructor's arguments are explained where users meet them."""
+    """One connection from the greeting to the close.
+
+    The constructor's arguments are explained where users meet them: in the subclasses.
+    """
 
     def __init__(
         self,
@@ -118,12 +133,20 @@ class Lifecycle(ABC):
 
     @property
     def close(self) -> Close | None:
-        """How the server wants the connection closed, once it does and everything due has been taken; nothing is said after that."""
+        """How the server wants the connection closed, None while it does not.
+
+        The connection is to be closed when everything due has been taken; nothing is said after
+        that.
+        """
         return self._close
 
     @property
     def next_due(self) -> float | None:
-        """When to call `take_due` again if nothing arrives until then; None if there will be nothing to take."""
+        """When to call `take_due` again if nothing arrives until then.
+
+        None if there will be nothing to take.
+        """
+        # First of all, since what was said before the server wanted to close is still to be sent.
         if self._out.events:
             return self._now
         if self._close is not None:
@@ -167,6 +190,7 @@ class Lifecycle(ABC):
             raise LocalProtocolError("a server obeys only after `connect`")
         if not isinstance(event, ClientEvent | UnknownEvent):
             raise LocalProtocolError(f"a server receives client events, not {type(event).__name__}")
+        # What was due until now comes first: it was said before the client could be heard.
         self._advance(now)
         if self._close is not None:
             return
@@ -175,6 +199,8 @@ class Lifecycle(ABC):
                 check_length(event.event_id, _MAX_EVENT_ID, "event_id")
             self._obey(event)
         except Refusal as refusal:
+            # Nearly every error leaves the session as it was; whether one is fatal only the close
+            # says.
             self._out.send(
                 ErrorEvent(
                     event_id=self._out.event_id(), error=refusal.detail(event.event_id or None)
@@ -190,16 +216,21 @@ class Lifecycle(ABC):
 
     def _advance(self, now: float) -> None:
         """Say everything that is due by now, each thing at its own time."""
+        # A clock that goes back stands still here.
         until = max(self._now, now)
         while self._close is None:
             due = self._next_step()
+            # What is due after the expiry is never said, however late somebody looks.
             if due < math.inf and due <= min(until, self._expiry):
                 self._now = max(self._now, due)
                 self._step()
             elif self._expiry <= until:
-                message = f"Your session hit the maximum duration of {self._expires_after / 60:g} minutes."
+                # Error and close code as they were seen on the live wire after sixty minutes.
+                minutes = f"{self._expires_after / 60:g}"
                 error = ErrorDetail(
-                    type="invalid_request_error", code="session_expired", message=message
+                    type="invalid_request_error",
+                    code="session_expired",
+                    message=f"Your session hit the maximum duration of {minutes} minutes.",
                 )
                 self._out.send(ErrorEvent(event_id=self._out.event_id(), error=error))
                 self._close = Close(GOING_AWAY, "session_expired")

@@ -1,4 +1,4 @@
-"""Tools on MCP servers, as the service offers them to the model: it lists them, asks whether they may be called, and calls them.
+"""Tools on MCP servers: the service lists them, asks whether they may be called, and calls them.
 
 Owns which servers were named, what they listed, which approvals are awaited and which calls run.
 What a server offers and what comes of a call is the script's business; that the model makes one is
@@ -43,9 +43,11 @@ from realtime_trio.events import (
 from realtime_trio.simulator.script.script import HostedCall, McpServer, Message, Output, Reply
 from realtime_trio.simulator.service.configuration import PCM
 from realtime_trio.simulator.service.conversation import ItemEntry, ServerConversation
-from realtime_trio.simulator.service.lifecycle import ServerOutbox, Task
+from realtime_trio.simulator.service.lifecycle import ServerOutbox, Steps, Task
 from realtime_trio.simulator.service.refusal import Refusal, check_choice, listed, missing
 
+# It is documented that the service checks labels, addresses and authorization, but not with which
+# codes it refuses them; those in this file are our choice.
 _ADDRESSES = ("server_url", "connector_id", "tunnel_id")
 _CONNECTORS = (
     "connector_dropbox",
@@ -102,7 +104,7 @@ class HostedTools:
     _lists: dict[_Source, tuple[McpListedTool, ...] | None] = attrs.field(factory=dict, init=False)
     """What was listed; None while it is being fetched."""
     _asked: dict[str, tuple[HostedCall, int]] = attrs.field(factory=dict, init=False)
-    """Calls that wait for approval, with their position in the response, by the id of the request."""
+    """Calls that wait for approval, with their position in the response, by the request's id."""
     tasks: list[Task] = attrs.field(factory=list, init=False)
     """What is under way."""
 
@@ -126,7 +128,8 @@ class HostedTools:
             where = f"{param}[{index}]"
             if tool.server_label in labels:
                 raise Refusal(
-                    f"Invalid '{where}.server_label': the label '{tool.server_label}' is used by another tool. Labels must be unique.",
+                    f"Invalid '{where}.server_label': the label '{tool.server_label}' is used by "
+                    "another tool. Labels must be unique.",
                     code="invalid_value",
                     param=f"{where}.server_label",
                 )
@@ -135,6 +138,7 @@ class HostedTools:
 
     def _check_server(self, tool: McpTool, where: str) -> None:
         addresses = [name for name in _ADDRESSES if getattr(tool, name) is not None]
+        # After the import of its tools a server may be named by its label alone.
         if not addresses and not self._is_imported(tool.server_label):
             raise missing(f"{where}.server_url")
         if len(addresses) > 1:
@@ -164,10 +168,11 @@ class HostedTools:
             self._named[tool.server_label] = tool
             source = _source(tool)
             if source not in self._lists:
+                # Noted before it is fetched: naming the server again meanwhile fetches nothing.
                 self._lists[source] = None
                 self.tasks.append(Task(self._fetch(source, now)))
 
-    def _fetch(self, source: _Source, now: float) -> Iterator[float]:
+    def _fetch(self, source: _Source, now: float) -> Steps:
         item = McpListTools(id=self._out.new_id("item_"), server_label=source.label, tools=())
         entry = ItemEntry(str(item.id), item, PCM)
         self._out.send(McpListToolsInProgress(event_id=self._out.event_id(), item_id=entry.id))
@@ -178,15 +183,20 @@ class HostedTools:
             )
         )
         server = next((server for server in self._servers if server.label == source.label), None)
+        # Without a delay there is no wait at all, not even for "now": the response whose request
+        # names the server finds the list.
         if server is not None and server.listing_delay:
             yield now + server.listing_delay
         if server is None or not server.is_reachable:
+            # Forgotten, so that naming the server once more is another attempt.  The item stays as
+            # it is, without tools.
             del self._lists[source]
             self._out.send(McpListToolsFailed(event_id=self._out.event_id(), item_id=entry.id))
             return
         found = tuple(tool for tool in server.tools if _allows(source.allowed, tool))
         self._lists[source] = found
         entry.item = attrs.evolve(item, tools=found)
+        # The service does not promise an order, and clients must take both.
         if server.completes_item_first:
             self._tell_done(entry, previous)
         self._out.send(McpListToolsCompleted(event_id=self._out.event_id(), item_id=entry.id))
@@ -225,9 +235,12 @@ class HostedTools:
                 (listed for listed in self._callable(tool) if listed.name == output.name), None
             )
         )
+        # A model does not know what it was not offered.  Words show the author of the script what
+        # is missing; an error would blame the client.
         if tool is None or callee is None:
             return Message(
-                f"I would call {output.name} of the MCP server {output.server_label}, but I have no such tool."
+                f"I would call {output.name} of the MCP server {output.server_label}, "
+                "but I have no such tool."
             )
         if output.approval is not None:
             return output
@@ -249,7 +262,11 @@ class HostedTools:
         self._asked[request_id] = call, output_index
 
     def answer(self, response: McpApprovalResponse, now: float) -> None:
-        """Run the call that was asked for, if that is approved.  A request that a client has made up asks for nothing."""
+        """Run the call that was asked for, if it is approved.
+
+        A request that a client has made up asks for nothing.
+        """
+        # Approval alone starts the call, as official clients expect it: they send nothing else.
         call, output_index = self._asked.pop(response.approval_request_id, (None, 0))
         if call is None or not response.approve:
             return
@@ -272,10 +289,14 @@ class HostedTools:
         )
 
     def run(self, made: MadeCall, now: float) -> None:
-        """Run a call.  The service does not go on by itself when it is over."""
+        """Run a call.  The service does not go on by itself when it is over.
+
+        The guide shows the answer in the same response; on the live wire the client has to ask for
+        another one.
+        """
         self.tasks.append(Task(self._run(made, now)))
 
-    def _run(self, made: MadeCall, now: float) -> Iterator[float]:
+    def _run(self, made: MadeCall, now: float) -> Steps:
         call, place = made.call, {"output_index": made.output_index}
         self._out.send(
             ResponseMcpCallInProgress(event_id=self._out.event_id(), item_id=made.item.id, **place)
@@ -332,7 +353,7 @@ def _allows(allowed: _Allowed, tool: McpListedTool) -> bool:
 
 
 def _picks(picked: McpToolFilter, tool: McpListedTool) -> bool:
-    """Whether a filter fits a tool: in everything that it names."""
+    """Whether a filter fits a tool in everything that it names."""
     is_read_only = (tool.annotations or {}).get("readOnlyHint") is True
     return (picked.tool_names is None or tool.name in picked.tool_names) and picked.read_only in (
         None,
@@ -341,7 +362,7 @@ def _picks(picked: McpToolFilter, tool: McpListedTool) -> bool:
 
 
 def _needs_approval(rule: str | McpApprovalFilter | None, tool: McpListedTool) -> bool:
-    """Always is the default, and wins if a tool is picked twice."""
+    """Whether a tool needs approval.  It does by default, and if both lists pick it."""
     if isinstance(rule, McpApprovalFilter):
         if rule.always is not None and _picks(rule.always, tool):
             return True

@@ -1,7 +1,7 @@
-"""What the simulated server cannot know by itself and asks whoever drives it: what to answer, and what the user said.
+"""What the simulated server cannot know by itself: what to answer, and what the user said.
 
-Owns the questions and the list of audio that is being listened to.  Who answers, and how long that
-takes, is not known here.
+Owns the questions that it asks whoever drives it, and the list of audio that is being listened to.
+Who answers, and how long that takes, is not known here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from realtime_trio.simulator.service.conversation import ItemEntry
 
 @frozen(kw_only=True)
 class AnswerWanted:
-    """An agent is to answer a turn: `SimulatedServer.say` for every piece, then `answer_ends` or `answer_fails`."""
+    """An agent is to answer a turn.
+
+    `SimulatedServer.say` takes each piece of the answer, then `answer_ends` or `answer_fails`.
+    """
 
     id: str
     """Names the question; it is the id of the response."""
@@ -33,7 +36,10 @@ class AnswerWanted:
 
 @frozen(kw_only=True, eq=False)
 class TranscriptWanted:
-    """Somebody with ears is to say what the user said: `SimulatedServer.transcription_ends`, or `transcription_fails`."""
+    """Somebody with ears is to say what the user said.
+
+    `SimulatedServer.transcription_ends` takes the words, `transcription_fails` that there are none.
+    """
 
     id: str
     """Names the question."""
@@ -46,21 +52,44 @@ Question = AnswerWanted | TranscriptWanted
 
 
 @define(eq=False)
+class Questions:
+    """What has come up and was not taken yet, and who is there to be asked."""
+
+    has_agent: bool
+    """Whether somebody answers `AnswerWanted`."""
+    has_ears: bool
+    """Whether somebody answers `TranscriptWanted`."""
+    _asked: list[Question] = field(factory=list, init=False)
+
+    def ask(self, question: Question) -> None:
+        """Have a question taken."""
+        self._asked.append(question)
+
+    def take(self) -> list[Question]:
+        """The questions since the last time, in the order in which they came up."""
+        asked, self._asked = self._asked, []
+        return asked
+
+
+@define(eq=False)
 class Hearing:
     """The user's audio that is being listened to, each piece once."""
 
     _ask: Callable[[TranscriptWanted], None]
     """Takes the questions."""
     _open: dict[str, ItemEntry] = field(factory=dict, init=False)
+    # Weak, because a deleted item must not stay in memory for the sake of its audio.
     _known: WeakSet[ItemEntry] = field(factory=WeakSet, init=False)
     """What was listened to, or need not be."""
     _count: int = field(default=0, init=False)
 
     def listen(self, entry: ItemEntry) -> None:
-        """Ask what the user says in an item, if there is audio in it of which nobody has said that."""
+        """Ask what the user says in an item, if it has audio whose words nobody has given yet."""
+        # Noted before the answer: every response reads the item, and ears are asked once.
         if entry not in self._known and _has_unknown_words(entry):
             self._known.add(entry)
             self._count += 1
+            # Not the id of the item: that may be a client's, and questions share one set of names.
             question = TranscriptWanted(id=f"audio_{self._count}", samples=_samples(entry))
             self._open[question.id] = entry
             self._ask(question)
@@ -102,5 +131,6 @@ def _samples(entry: ItemEntry) -> NDArray[np.int16]:
     data = b"".join(parts)
     if entry.format.type == PCM.type:
         return AudioData(data).samples
+    # One rate for all ears, so that none has to know what the client's audio was.
     narrow = mulaw_decode(data) if entry.format.type == "audio/pcmu" else alaw_decode(data)
     return resample(narrow, G711_RATE, PCM_RATE)

@@ -1,7 +1,8 @@
-"""Saying no as the service does: the codes and sentences of `error` events, and the checks that several rooms share.
+"""Saying no as the service does: `error` events, and the checks that several rooms share.
 
-Owns the wording.  Paths are dotted as the service writes them, e.g.
-`session.audio.input.format.rate`.
+Owns their codes and sentences.  Many were read off the live wire word by word, since clients match
+them; where the service was never seen to refuse something, they follow its pattern.  Paths are
+dotted as the service writes them, e.g. `session.audio.input.format.rate`.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ SUPPORTED_TYPES = (
     "response.create",
     "response.cancel",
 )
-"""What the service says it understands, translation sessions included."""
+"""What the service says it understands, in its order and with the types of translation sessions,
+which it lists in the errors of voice sessions, too."""
 
 UNKNOWN_PARAMETER = "unknown parameter"
 """What is wrong, in an `UnknownEvent`, with a parameter that the protocol does not have."""
 
+# The codec's diagnoses are sentences for people.  Reading them here keeps the service's wording out
+# of the codec, which clients use as well.
 _WRONG_TAG = re.compile(
     r"expected an object of type (?P<allowed>.+), got (?:'(?P<got>.*)'|null)", re.DOTALL
 )
@@ -48,6 +52,7 @@ class Refusal(Exception):  # noqa: N818 - what happens, not an error of ours
 
     def detail(self, event_id: str | None) -> ErrorDetail:
         """The content of the `error` event about the client event of this id."""
+        # The other type, `server_error`, is for faults of the service's own.
         return ErrorDetail(
             type="invalid_request_error",
             code=self.code,
@@ -90,7 +95,7 @@ def check_choice(value: str | None, allowed: Sequence[str], param: str) -> None:
 
 
 def check_range(value: float, low: float, high: float, param: str) -> None:
-    """Refuse a number outside [low, high]; the codes tell integers from other numbers by the limits' type."""
+    """Refuse a number outside [low, high]; the code says `integer` if the limits are integers."""
     kind = "integer" if isinstance(low, int) else "decimal"
     if value < low:
         words, expected, code = "below minimum", f">= {low}", f"{kind}_below_min_value"
@@ -99,7 +104,8 @@ def check_range(value: float, low: float, high: float, param: str) -> None:
     else:
         return
     raise Refusal(
-        f"Invalid '{param}': {kind} {words} value. Expected a value {expected}, but got {value} instead.",
+        f"Invalid '{param}': {kind} {words} value. "
+        f"Expected a value {expected}, but got {value} instead.",
         code=code,
         param=param,
     )
@@ -122,14 +128,16 @@ def audio_bytes(audio: AudioData, param: str) -> bytes:
         return audio.data
     except RemoteProtocolError:
         raise Refusal(
-            f"Invalid '{param}'. Expected base64-encoded audio bytes (mono PCM16 at 24kHz) but got an invalid value.",
+            # The sentence was seen in sessions with PCM; nobody knows whether it varies.
+            f"Invalid '{param}'. Expected base64-encoded audio bytes (mono PCM16 at 24kHz) "
+            "but got an invalid value.",
             code="invalid_value",
             param=param,
         ) from None
 
 
 def explain(event: UnknownEvent, supported: Sequence[str] = SUPPORTED_TYPES) -> Refusal:
-    """Why a message that could not be typed is refused: the codec's diagnosis in the service's words.
+    """Say the codec's diagnosis of a message that could not be typed in the service's words.
 
     Args:
         event: What came of the message.
@@ -144,9 +152,11 @@ def explain(event: UnknownEvent, supported: Sequence[str] = SUPPORTED_TYPES) -> 
         return unsupported(event.type, supported, "type")
     if event.problem.startswith("not JSON"):
         return Refusal(
-            "Invalid event: failed to parse JSON value. Please check the value to ensure it is valid JSON.",
+            "Invalid event: failed to parse JSON value. "
+            "Please check the value to ensure it is valid JSON.",
             code="invalid_json",
         )
+    # From the right: the diagnosis may quote what the client sent.
     what, found, path = event.problem.rpartition(" @ $")
     if not found:
         return Refusal(f"Invalid event: {event.problem}.", code="invalid_event")

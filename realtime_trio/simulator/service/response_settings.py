@@ -68,6 +68,7 @@ def settings_for(
     if asked is not None and asked.format is not None:
         check_format(asked.format, "response.audio.output.format")
         audio_format = normalized(asked.format)
+    # One response cannot change its voice either, once the conversation has been spoken in one.
     if asked is not None and asked.voice is not None:
         check_voice(session, asked.voice, "response.audio.output.voice", has_spoken=has_spoken)
         voice = asked.voice
@@ -80,6 +81,7 @@ def settings_for(
     if config.tool_choice is not None:
         check_tool_choice(config.tool_choice, "response.tool_choice")
     _check_metadata(config.metadata or {}, "response.metadata")
+    # An empty list was refused above, so `or` tells here only whether there is one.
     modalities: Iterable[Modality | str] = (
         config.output_modalities or session.output_modalities or ()
     )
@@ -88,6 +90,7 @@ def settings_for(
         voice=voice,
         format=audio_format,
         speed=output.speed or 1.0,
+        # The empty text is a value: it takes the instructions away for this response.
         instructions=session.instructions or ""
         if config.instructions is None
         else config.instructions,
@@ -100,9 +103,11 @@ def settings_for(
 
 
 def _check_metadata(metadata: JsonObject, param: str) -> None:
+    # The limits are the specification's.  Clients rely on the room: they mark requests with it.
     if len(metadata) > 16:
         raise Refusal(
-            f"Invalid '{param}': too many properties. Expected an object with at most 16 properties, "
+            f"Invalid '{param}': too many properties. "
+            "Expected an object with at most 16 properties, "
             f"but got an object with {len(metadata)} properties instead.",
             code="object_above_max_properties",
             param=param,

@@ -28,8 +28,6 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.service.refusal import UNKNOWN_PARAMETER
 
-"""Knows none of the events that clients send, so all it makes of them is what their JSON says."""
-
 _OF_ANY_PART: Final = {
     **dict.fromkeys(
         (InputText, InputAudio, InputImage),
@@ -52,7 +50,7 @@ def read_message(codec: Codec, message: str | bytes) -> Event:
 
     Returns:
         The event, or an `UnknownEvent` for whatever the service does not take: a binary frame, what
-        is no JSON, what does not fit its type, and what names a parameter that does not exist.
+        is not JSON, what does not fit its type, and what names a parameter that does not exist.
     """
     # The service speaks text only, even if the bytes would read as JSON.
     if isinstance(message, bytes):
@@ -64,6 +62,7 @@ def read_message(codec: Codec, message: str | bytes) -> Event:
     path = _unknown_key(event, payload)
     if path is None:
         return event
+    # Kept, because the service names the event in its refusal even if it cannot obey it.
     event_id = getattr(event, "event_id", None) or ""
     return UnknownEvent(
         event_id=event_id, type=event.type, raw=payload, problem=f"{UNKNOWN_PARAMETER} @ ${path}"
@@ -77,6 +76,7 @@ def _unknown_key(value: object, raw: object) -> str | None:
             (f"[{index}]", _unknown_key(part, its_raw))
             for index, (part, its_raw) in enumerate(zip(value, raw, strict=True))
         )
+    # What stayed an `UnknownObject` has no closed list of keys to be held against.
     elif (
         attrs.has(type(value)) and not isinstance(value, UnknownObject) and isinstance(raw, Mapping)
     ):

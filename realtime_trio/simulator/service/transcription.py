@@ -1,9 +1,8 @@
-"""One piece of the user's speech being transcribed: beside the conversation, and in its own time."""
+"""One piece of the user's speech being transcribed, beside the conversation and in its own time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 from realtime_trio.events import (
     ConversationItemInputAudioTranscriptionCompleted,
@@ -18,7 +17,7 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.script.script import Failure
 from realtime_trio.simulator.service.conversation import ItemEntry
-from realtime_trio.simulator.service.lifecycle import ServerOutbox, Task
+from realtime_trio.simulator.service.lifecycle import ServerOutbox, Steps, Task
 from realtime_trio.simulator.service.usage import (
     USER_MS_PER_TOKEN,
     audio_tokens,
@@ -58,6 +57,7 @@ class RunningTranscription(Task):
         now: float,
     ) -> None:
         self._entry = entry
+        # This model says all in one delta, and is billed by the second instead of by the token.
         self._by_duration = str(settings.model).endswith("whisper-1")
         self._tokens_per_second = tokens_per_second
         self._out = outbox
@@ -70,16 +70,15 @@ class RunningTranscription(Task):
         return self._entry
 
     def finish(self, outcome: str | Failure, now: float) -> None:
-        """Transcribe the audio so, or say why it cannot be transcribed."""
+        """Take the words, or why the audio cannot be transcribed."""
         self._outcome = outcome
         self.wake(now)
 
-    def _perform(self, now: float) -> Iterator[float]:
+    def _perform(self, now: float) -> Steps:
+        # The wait comes first, even if the words are known: a script may want them to be late.
         yield now
         while self._outcome is None:
-            yield math.inf
-            assert self.due is not None, "it was woken"
-            now = self.due
+            now = yield math.inf
         item_id = self._entry.id
         if isinstance(self._outcome, Failure):
             failure = self._outcome
@@ -93,6 +92,7 @@ class RunningTranscription(Task):
             )
             return
         transcript = self._outcome
+        # At the pace of the script, and whatever the answer is doing meanwhile.
         for delta in [transcript] if self._by_duration else tokenize(transcript):
             yield now
             self._out.send(
@@ -110,15 +110,14 @@ class RunningTranscription(Task):
                 usage=self._usage(transcript),
             )
         )
+        # From now on the item is retrieved with its transcript.
         self._entry.item = self._entry.understood
 
     def _usage(self, transcript: str) -> TranscriptionUsage:
         if self._by_duration:
             return DurationTranscriptionUsage(seconds=self._entry.heard_ms / 1000)
-        heard, written = (
-            audio_tokens(self._entry.heard_ms, USER_MS_PER_TOKEN),
-            text_tokens([transcript]),
-        )
+        heard = audio_tokens(self._entry.heard_ms, USER_MS_PER_TOKEN)
+        written = text_tokens([transcript])
         return TokenTranscriptionUsage(
             input_tokens=heard,
             output_tokens=written,

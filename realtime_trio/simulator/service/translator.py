@@ -1,8 +1,8 @@
-"""The simulated interpreter, without a network and without a clock: speech goes in, the same in another language comes out.
+"""The simulated interpreter, without a network and without a clock.
 
-Owns one translation session: its configuration, how much audio has come, and what is still to be
-said.  It is driven exactly as `SimulatedServer` is, and as honest: it has no ears, so what it hears
-is what the `Script` says.
+Speech goes in, and comes out in another language.  Owns one translation session: its configuration,
+how much audio has come, and what is still to be said.  It is driven exactly as `SimulatedServer`
+is.  It has no ears, so what it hears is what the `Script` says.
 
 Theory of operation.  The interpreter works in frames of 200 ms.  Audio only counts: every full
 frame is put down with the time at which it will have been translated, and when that comes the next
@@ -130,6 +130,7 @@ class SimulatedTranslator(Lifecycle):
         self._is_closing = False
 
     def _greet(self, expires_at: int | None) -> None:
+        # Unlike in other sessions the field is required, so "never" needs a number.
         self._session = attrs.evolve(self._session, expires_at=expires_at or 0)
         self._out.send(
             TranslationSessionCreated(event_id=self._out.event_id(), session=self._session)
@@ -139,16 +140,19 @@ class SimulatedTranslator(Lifecycle):
 
     @property
     def next_due(self) -> float | None:
-        """When to call `take_due` again if nothing arrives until then; None if there will be nothing to take."""
+        """When to call `take_due` again if nothing arrives until then.
+
+        None if there will be nothing to take.
+        """
         return self._now if self._is_flushed else super().next_due
 
     def take_due(self, now: float) -> tuple[ServerEvent, ...]:
         """Everything to be sent by now, in order; each event is returned once."""
         self._advance(now)
-        if (
-            self._is_flushed
-        ):  # only here, so that what a client sends right after `session.close` is still refused
+        # Only here, so that what a client sends right after `session.close` is still refused.
+        if self._is_flushed:
             self._out.send(TranslationSessionClosed(event_id=self._out.event_id()))
+            # The service closes after this event; that it does so with 1000 is our assumption.
             self._close = Close(NORMAL_CLOSURE)
         return super().take_due(now)
 
@@ -161,19 +165,20 @@ class SimulatedTranslator(Lifecycle):
 
     def _step(self) -> None:
         due = self._frames.popleft()
+        # Counted for frames in which nothing is said as well: it is a position in what was heard.
         self._elapsed_ms += FRAME_MS
         self._translate()
         self._finish_phrase(due)
 
     def _schedule(self, earliest: float) -> None:
-        """Put down another frame: after the one before, and at no more than the speed of the script."""
+        """Put down another frame, after the last one and no faster than the script's speed."""
         self._last_frame = max(
             earliest, self._last_frame + FRAME_MS / 1000 / self._performance.pacing.audio_speed
         )
         self._frames.append(self._last_frame)
 
     def _finish_phrase(self, now: float) -> None:
-        """Once no more audio will come, go on with a frame of silence while something is left to say."""
+        """When no more audio will come, put down a frame of silence if there is more to say."""
         if self._is_closing and self._slices and not self._frames:
             self._schedule(now)
 
@@ -190,14 +195,14 @@ class SimulatedTranslator(Lifecycle):
                 self._append_audio(audio_bytes(audio, "audio"))
             case TranslationSessionUpdate(session=change):
                 _check_update(change)
+                # Language, transcription and noise reduction; type and model have no field to set.
                 self._session = merge(self._session, change, self.kind)
                 self._out.send(
                     TranslationSessionUpdated(event_id=self._out.event_id(), session=self._session)
                 )
             case TranslationSessionClose():
-                self._append_audio(
-                    bytes(-self._unframed % _FRAME_BYTES)
-                )  # silence fills up the last frame
+                # Silence fills up the last frame.
+                self._append_audio(bytes(-self._unframed % _FRAME_BYTES))
                 self._is_closing = True
                 self._finish_phrase(self._now)
             case UnknownEvent():
@@ -208,6 +213,7 @@ class SimulatedTranslator(Lifecycle):
     # --- translation ------------------------------------------------------------------------------
 
     def _append_audio(self, data: bytes) -> None:
+        # In other sessions an append may end within a sample; here whole samples are demanded.
         if len(data) % 2:
             raise Refusal(
                 "Invalid 'audio'. Expected whole samples of mono PCM16 at 24kHz.",
@@ -228,6 +234,7 @@ class SimulatedTranslator(Lifecycle):
             self._has_spoken = True
         current = self._slices.popleft()
         listening = self._session.audio.input
+        # All three at one position: a client that shows subtitles joins them by that.
         if listening is not None and listening.transcription is not None:
             for token in current.heard:
                 self._out.send(
@@ -294,6 +301,7 @@ def _check_update(change: TranslationSessionConfig) -> None:
         match change.audio.input.transcription:
             case Transcription(model=None):
                 raise missing(f"{where}.transcription.model")
+            # The class is that of other sessions; here its only parameter is the model.
             case Transcription(model=model) as asked if asked != Transcription(model=model):
                 extra = next(
                     a.name

@@ -40,11 +40,12 @@ from realtime_trio.events import SemanticVad, ServerVad
 
 _FRAMES_PER_SECOND = 100
 _SOUND = 5
-"""Loud frames on end that are sound and no click."""
+"""Loud frames on end that are sound and not a click."""
 _MARGIN = 10 ** (9 / 10)
 """Power of what is heard above noise, relative to it: 9 dB."""
 _NOISE_SECONDS = 10
 
+# The service's defaults.  Its guide says 500 ms of silence; the live wire says 200.
 _THRESHOLD = 0.5
 _PREFIX_PADDING_MS = 300
 _SILENCE_DURATION_MS = 200
@@ -123,7 +124,10 @@ class TurnDetector:
 
     @property
     def keep_from_ms(self) -> int:
-        """Milliseconds of all audio that no turn, present or future, reaches back to: what is before them need not be kept."""
+        """How many milliseconds at the beginning of all audio need not be kept.
+
+        No turn, present or future, reaches back into them.
+        """
         first = self._first if self._speaking else self._turn_start
         return first * 1000 // self._rate
 
@@ -146,9 +150,8 @@ class TurnDetector:
         if self._rest.size:
             samples = np.concatenate((self._rest, samples))
         count = len(samples) // self._frame
-        self._rest = samples[
-            count * self._frame :
-        ].copy()  # a view would keep the whole append alive
+        # A copy, because a view would keep the whole append alive.
+        self._rest = samples[count * self._frame :].copy()
         frames = samples[: count * self._frame].reshape(count, self._frame)
         events: list[SpeechStarted | SpeechStopped] = []
         # No more than a second at once: the noise floor changes from one to the next, and large
@@ -164,13 +167,16 @@ class TurnDetector:
         return tuple(events)
 
     def empty(self, *, turn_goes_on: bool = False) -> None:
-        """Take note that the client committed or cleared the buffer: no turn reaches back behind this point any more.
+        """Take note that the client committed or cleared the buffer.
+
+        No turn reaches back behind this point any more.
 
         Args:
             turn_goes_on: The present turn, if any, stays open, and its rest ends with a stop.
                 Otherwise it is over without a stop, and if the user speaks on, a new turn starts
                 here.
         """
+        # What does not fill a frame yet has left the buffer, too.
         self._first = self._position + len(self._rest)
         if not turn_goes_on:
             self._speaking = False
@@ -191,6 +197,7 @@ class TurnDetector:
                     if not self._speaking:
                         self._speaking = True
                         self._first = self._turn_start
+                        # Rounded up, so that the turn does not begin before its first sample.
                         events.append(
                             SpeechStarted(audio_start_ms=-(-self._first * 1000 // self._rate))
                         )
@@ -206,6 +213,8 @@ class _NoiseFloor:
     """The quietest frame of the last whole seconds."""
 
     def __init__(self) -> None:
+        # Zeros until ten seconds are full: a floor that is too low hears noise as speech for a
+        # while, and one that is too high would be deaf to the first words.
         self._minima = deque([0.0] * _NOISE_SECONDS, maxlen=_NOISE_SECONDS)
         self._quietest = np.inf
         self.power = 0.0
@@ -225,12 +234,19 @@ class _NoiseFloor:
 
 
 def _level(threshold: float) -> float:
-    """Mean square, relative to full scale, from which on sound counts: monotonic in the threshold, over the 40 dB in which speech lies."""
+    """Mean square, relative to full scale, from which on a frame is loud.
+
+    The service does not say what its threshold measures.  Here it covers the 40 dB in which speech
+    lies, so that raising it always means that less is speech.
+    """
     return float(10 ** ((-60 + 40 * threshold) / 10))
 
 
 def _powers(frames: NDArray[np.int16]) -> NDArray[np.float64]:
-    """Variance of each frame, times the square of its length: an integer below 2**53 for frames of up to 2800 samples."""
+    """Variance of each frame, times the square of its length.
+
+    That is an integer, below 2**53 for frames of up to 2800 samples, so a double holds it exactly.
+    """
     values = frames.astype(np.float64)
     sums = np.add.reduce(values, axis=1)
     squares = np.add.reduce(values * values, axis=1)

@@ -24,11 +24,15 @@ from realtime_trio.events import (
     ResponseUsage,
 )
 
+# As the guide to costs has it.  That the model's speech costs the second rate also when it is read
+# again is our assumption.
 USER_MS_PER_TOKEN = 100
 ASSISTANT_MS_PER_TOKEN = 50
 _CACHE_BLOCK = 64
 """The service caches prompts in blocks of this many tokens."""
 _TOKENS_PER_MINUTE = 4_000_000
+"""The limit of an account; the real ones depend on the customer."""
+# Six letters at most, so that words stream in pieces as those of a model do.
 _TOKEN = re.compile(r"\s*\w{1,6}|\s*[^\w\s]|\s+")
 
 
@@ -58,6 +62,7 @@ def encode_audio(audio: AudioLike, audio_format: AudioFormat) -> bytes:
 
 def audio_tokens(milliseconds: float, ms_per_token: int) -> int:
     """Tokens of a piece of audio; a started token counts."""
+    # Nobody documents the rounding.  16 tokens for 1.63 s were seen once, which is one less.
     return math.ceil(milliseconds / ms_per_token)
 
 
@@ -83,6 +88,7 @@ class InputTokens:
 
 def make_usage(read: InputTokens, *, text: int, audio: int) -> ResponseUsage:
     """The bill of a response that read this and produced so many tokens of text and audio."""
+    # Each part is a multiple of the block as well, so a few tokens may be lost between the two.
     cached = min(read.total, read.cacheable) // _CACHE_BLOCK * _CACHE_BLOCK
     cached_text = min(cached, read.text // _CACHE_BLOCK * _CACHE_BLOCK)
     cached_audio = min(cached - cached_text, read.audio // _CACHE_BLOCK * _CACHE_BLOCK)
@@ -105,6 +111,7 @@ def make_usage(read: InputTokens, *, text: int, audio: int) -> ResponseUsage:
 def make_rate_limits(usage: ResponseUsage) -> tuple[RateLimit, ...]:
     """What an account that does nothing else has left after this response."""
     used = usage.total_tokens
+    # Tokens alone, without a limit of requests: so it was seen on the live wire.
     return (
         RateLimit(
             name="tokens",

@@ -1,1 +1,1 @@
-"""The shells of the simulator: tasks, clocks and sockets, who is let in, and what goes wrong on purpose."""
+"""The shells of the simulator: tasks, clocks and sockets, who is let in, and what goes wrong."""

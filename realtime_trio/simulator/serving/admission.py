@@ -2,7 +2,7 @@
 
 Owns the keys, the client secrets made from them, and the words with which clients are turned away.
 Times are seconds since 1970 and are passed in.  The service accepts every WebSocket on its paths
-and turns away afterwards; what it says then is decided here, too.
+and turns clients away afterwards; what it says then is decided here, too.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from realtime_trio.simulator.serving.websocket_server import HandshakeRequest
 SUBPROTOCOL: Final = "realtime"
 _KEY_PREFIX: Final = "openai-insecure-api-key."
 _BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
+# Close codes, as the service was seen to use them.
 _BAD_KEY: Final = 3000
 _BAD_REQUEST: Final = 4000
 _REMEMBERED: Final = 3600
-"""Seconds for which an expired secret is still told from one that never was."""
+"""Seconds for which an expired secret is still told from one that never existed."""
 
 
 @frozen(kw_only=True)
@@ -36,20 +37,20 @@ class ClientSecret:
     """What a client secret stands for."""
 
     expires_at: float
-    """Until when it lets in."""
+    """Until when it lets clients in."""
     kind: SessionKind | None = None
     """What the session is for; None leaves it to the URL."""
     model: str | None = None
-    """The model, which wins over the URL's; None leaves it to that."""
+    """The model, which wins over that of the URL; None leaves it to the URL."""
     update: ClientEvent | None = None
     """The configuration of the session, as a client would send it."""
 
 
 class KeyRing:
-    """The keys that let in: one for good, and secrets made for clients that expire.
+    """The keys that let clients in: one that stays, and secrets that expire.
 
     Args:
-        api_key: The key; None lets in anybody.
+        api_key: The key; None lets in every client.
     """
 
     def __init__(self, api_key: str | None = None) -> None:
@@ -58,6 +59,7 @@ class KeyRing:
 
     def issue(self, secret: ClientSecret, now: float) -> str:
         """Make a key for a secret, good for any number of sessions until it expires."""
+        # Old secrets are forgotten here, since only here can they become more.
         self._secrets = {
             key: old for key, old in self._secrets.items() if now < old.expires_at + _REMEMBERED
         }
@@ -66,15 +68,16 @@ class KeyRing:
         return key
 
     def check(self, key: str | None) -> None:
-        """Let the API key pass, as requests need it that are not for a session.
+        """Let the API key pass, which is the only key for requests that are not for a session.
 
         Raises:
-            Refusal: It is another one, or there is none.
+            Refusal: It is another key, or there is no key.
         """
         if self._api_key is None:
             return
         if key is None:
             raise Refusal("Missing bearer or basic authentication in header", code=None)
+        # In constant time, since a simulator may be served on a real network.
         if not secrets.compare_digest(key.encode(), self._api_key.encode()):
             raise Refusal("Incorrect API key provided.", code="invalid_api_key")
 
@@ -82,7 +85,7 @@ class KeyRing:
         """Let a key pass that is for a session: the API key, or a client secret, which is returned.
 
         Raises:
-            Refusal: It is neither, or has expired.
+            Refusal: It is neither, or the secret has expired.
         """
         secret = self._secrets.get(key or "")
         if secret is None:
@@ -99,7 +102,7 @@ class Admitted:
     kind: SessionKind
     """What it is for."""
     model: str
-    """The model; empty if there is none."""
+    """The model; empty if the URL and the secret name none."""
     dialect: Dialect
     """How the client spells the protocol."""
     update: ClientEvent | None
@@ -108,14 +111,14 @@ class Admitted:
 
 @frozen(kw_only=True)
 class TurnedAway:
-    """What a client is told that is not let in."""
+    """What is said to a client that is not let in."""
 
     kind: SessionKind
     """What it asked for."""
     error: ErrorDetail
     """The error it gets."""
     close: Close
-    """How the connection is closed then."""
+    """How the connection is closed after that."""
 
 
 def admit(
@@ -130,11 +133,12 @@ def admit(
 
     Args:
         request: What it asks for.
-        keys: What lets in.
+        keys: The keys that let clients in.
         now: The time.
-        models: The models there are; None for any.
+        models: The models that exist; None takes any name.
         beta: Whether the beta protocol is spoken.
     """
+    # Of a parameter that stands twice the last value counts.
     query = {name: values[-1] for name, values in parse_qs(urlsplit(request.path).query).items()}
     # Other paths are not served, and were turned away before their WebSocket was accepted.
     kind = kind_at(path_of(request), query.get("intent")) or SessionKind.REALTIME
@@ -169,8 +173,8 @@ def _admit(
             code="invalid_intent",
         )
     if secret.kind not in (None, kind):
-        # A transcription needs no `intent` in the URL if its secret says so; nothing else can be
-        # made of what was prepared.
+        # A transcription does not need `intent` in the URL if its secret says so; otherwise the URL
+        # has to be for what was prepared.
         if secret.kind is not SessionKind.TRANSCRIPTION or kind is not SessionKind.REALTIME:
             raise Refusal(
                 f"The client secret is for a {secret.kind.value} session.", code="invalid_parameter"
@@ -194,7 +198,7 @@ def _admit(
 
 
 def check_model(model: str, models: Collection[str] | None, param: str | None = None) -> None:
-    """Refuse a model that there is not."""
+    """Refuse a model that does not exist."""
     if models is not None and model not in models:
         raise Refusal(
             f'Model "{model}" is not supported in realtime mode.', code="invalid_model", param=param
@@ -202,10 +206,11 @@ def check_model(model: str, models: Collection[str] | None, param: str | None = 
 
 
 def key_of(request: RequestHead) -> str | None:
-    """The key a client shows, wherever it does; None if there is none."""
+    """The key of a client, wherever it stands: in the headers or in a subprotocol; or None."""
     scheme, _, key = (request.header("authorization") or "").partition(" ")
     if scheme.lower() == "bearer" and key:
         return key.strip()
+    # Browsers cannot set headers on a WebSocket, so the service takes the key there, too.
     subprotocols = request.subprotocols if isinstance(request, HandshakeRequest) else ()
     offered = (
         name.removeprefix(_KEY_PREFIX) for name in subprotocols if name.startswith(_KEY_PREFIX)
@@ -214,12 +219,12 @@ def key_of(request: RequestHead) -> str | None:
 
 
 def path_of(request: RequestHead) -> str:
-    """The path, without query and slashes at its end."""
+    """The path, without the query and without slashes at the end."""
     return urlsplit(request.path).path.rstrip("/")
 
 
 def is_served(request: HandshakeRequest) -> bool:
-    """Whether there are WebSockets on this path, under whatever base."""
+    """Whether there are WebSockets on this path, whatever its base."""
     return kind_at(path_of(request), None) is not None
 
 

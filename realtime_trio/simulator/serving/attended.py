@@ -36,8 +36,8 @@ from realtime_trio.simulator.service.strictness import read_message
 from realtime_trio.simulator.serving.simulation import Simulation
 
 _MOST_AT_ONCE: Final = 16
-"""Questions of one connection that are worked on at the same time; clients can ask for any number
-of responses out of band."""
+"""Questions of one connection that are worked on at the same time.  There must be a limit, since
+clients can ask for any number of responses out of band."""
 _LONGEST_EXPLANATION: Final = 500
 """Characters of an exception that the client is told."""
 
@@ -46,7 +46,7 @@ _logger = logging.getLogger("realtime_trio.simulator")
 
 @frozen
 class Cast:
-    """Who answers, listens and speaks where a script does not say what.
+    """Who answers, listens and speaks where a script leaves it open.
 
     One cast serves any number of connections.
     """
@@ -72,13 +72,13 @@ async def run_server(
 
     Runs on trio's clock.  Returns when the client has gone, cleanly or not, and closes the
     transport when the server wants to; otherwise the transport is left to its owner.  When it
-    returns or raises, nobody works on an answer any more.
+    returns or raises, no agent, ears or voice is at work any more.
 
     Args:
-        transport: Connected, and used by nobody else.
+        transport: Connected, and not used by anything else.
         server: A fresh one; this calls its `connect`.
-        cast: Whom a `SimulatedServer` can ask for what its script does not say; other servers ask
-            nobody.
+        cast: Whom a `SimulatedServer` can ask for what its script does not say.  Other servers do
+            not ask.
         facade: What is put around the server, if anything; it is what the client sees.
         codec: For other dialects than today's; its role is that of a server, and its kind that of
             the session.
@@ -94,12 +94,14 @@ async def run_server(
     async with open_service_nursery() as nursery:
         desk: _Desk | None = None
         if cast is not None and isinstance(server, SimulatedServer):
-            # Before it greets, for with `connect` a configuration may come that asks at once.
+            # Before `connect`, with which a facade may configure the session, and so ask at once.
             server.has_agent, server.has_ears = cast.agent is not None, cast.ears is not None
             desk = _Desk(server, cast, nursery, bell)
         shown.connect(trio.current_time())
         with trio.CancelScope() as conversation:
             nursery.start_soon(_receive_loop, transport, shown, codec, desk, bell, conversation)
+            # The sender is the body of the block, so that what it raises leaves as it is: a task of
+            # ours that fails is an InternalError, and a predicate of the user's is not ours.
             await _send_loop(transport, shown, codec, desk, bell)
 
 
@@ -123,6 +125,7 @@ async def _receive_loop(
             # Most of what arrives is audio, to which there is nothing to say: let the sender sleep.
             if server.next_due != due or server.close is not None:
                 bell.ring()
+        # The sender may sleep until something is due, or wait for a client that reads no more.
         conversation.cancel()
 
 
@@ -132,6 +135,7 @@ async def _send_loop(
     await trio.lowlevel.checkpoint()
     while True:
         events = server.take_due(trio.current_time())
+        # Time alone may raise questions, as when a turn ends by silence.
         if desk is not None:
             desk.attend()
         try:
@@ -147,7 +151,7 @@ async def _send_loop(
 
 
 class _Bell:
-    """Tells the sender that there may be something to send, or that nothing can be sent any more."""
+    """Tells the sender that there may be something to send, or that the server has failed."""
 
     def __init__(self) -> None:
         self._rung = trio.Event()
@@ -179,6 +183,7 @@ class _Bell:
         """
         with trio.move_on_at(deadline):
             await self._rung.wait()
+        # Without an await since then, so no ring gets lost between the two events.
         self._rung = trio.Event()
         if self._failure is not None:
             raise self._failure
@@ -197,7 +202,7 @@ class _Desk:
         self._open: dict[str, trio.CancelScope] = {}
         self._limiter = trio.CapacityLimiter(_MOST_AT_ONCE)
         self._ahead = trio.lowlevel.ParkingLot()
-        """Agents that are ahead of what is said."""
+        """The tasks of agents that are ahead of what is said."""
 
     def attend(self) -> None:
         """Look after the questions: begin the new ones, cancel those that are not wanted any more.
@@ -205,6 +210,7 @@ class _Desk:
         Agents that were ahead of what is said look again whether they may go on.
         """
         for question in self._server.take_questions():
+            # Made here and not by the task, which may be cancelled before it has begun.
             self._open[question.id] = scope = trio.CancelScope()
             if isinstance(question, AnswerWanted):
                 self._nursery.start_soon(self._answer, question, scope)
@@ -222,10 +228,12 @@ class _Desk:
 
     async def _answer(self, question: AnswerWanted, scope: trio.CancelScope) -> None:
         agent = self._cast.agent
-        assert agent is not None, "the server knows whether there is one"
+        assert agent is not None, "the server only asks if there is one"
         failure: Failure | None = None
         await trio.lowlevel.checkpoint()
         try:
+            # The limiter inside the scope, so that a question can be dropped while it queues; and
+            # the stack innermost, so that an agent is closed before the next one begins.
             with scope:
                 async with self._limiter, AsyncExitStack() as stack:
                     pieces = agent.answer(question.turn)
@@ -235,7 +243,9 @@ class _Desk:
                         stack.push_async_callback(close)
                     async for piece in pieces:
                         await self._say(question, piece)
-        except* Exception as errors:  # somebody else's code
+        # The agent is the user's code and may raise anything, also in a group with Cancelled; with
+        # `except*` the Cancelled goes on.
+        except* Exception as errors:
             failure = _failure("the agent", errors, "server_error")
         with self._bell.failing():
             if failure is None:
@@ -258,12 +268,13 @@ class _Desk:
         self._bell.ring()
         # An agent that never waits must not keep the other tasks from running.
         await trio.lowlevel.checkpoint()
+        # In a loop, because `attend` wakes all that wait, whomever the change concerns.
         while not self._server.is_keeping_up(question.id):
             await self._ahead.park()
 
     async def _listen(self, question: TranscriptWanted, scope: trio.CancelScope) -> None:
         ears = self._cast.ears
-        assert ears is not None, "the server knows whether there are any"
+        assert ears is not None, "the server only asks if there are any"
         words: str | None = None
         failure: Failure | None = None
         await trio.lowlevel.checkpoint()
@@ -271,7 +282,8 @@ class _Desk:
             with scope:
                 async with self._limiter:
                     words = await ears.transcribe(question.samples)
-        except* Exception as errors:  # somebody else's code
+        # The ears are the user's code too.
+        except* Exception as errors:
             failure = _failure("the ears", errors, "transcription_error")
         # Words may decide which reply is given, so this is where its predicate may fail.
         with self._bell.failing():
@@ -283,8 +295,9 @@ class _Desk:
 
 
 def _failure(whose: str, errors: ExceptionGroup[Exception], kind: str) -> Failure:
-    """What the client is told of an exception; the log gets all of it."""
+    """What the client is told of an exception; the log gets the whole exception."""
     error: Exception = errors
+    # The client's event has room for one error, and `except*` made a group even of that.
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     _logger.warning("%s failed with %s", whose, type(error).__name__, exc_info=errors)

@@ -1,7 +1,7 @@
-"""What can go wrong between a server and its client, on purpose: faults that strike when a certain event is about to be sent.
+"""A transport on which things go wrong on purpose, when a certain event is about to be sent.
 
-Owns the mischief and nothing of the protocol: a `FaultyTransport` stands between the simulated
-server and the network, and looks no deeper into a message than its type.
+Owns what goes wrong, and nothing of the protocol: a `FaultyTransport` stands between the simulated
+server and the network, and looks into a message only as far as its type.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ import trio
 from attrs import define, field
 
 from realtime_trio._protocol.codec import Codec, Role
-from realtime_trio._transport.contract import (
-    NORMAL_CLOSURE,
-    Close,
-    Transport,
-)
+from realtime_trio._transport.contract import NORMAL_CLOSURE, Close, Transport
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import ErrorDetail, ErrorEvent
 from realtime_trio.simulator.script.fault import Corruption, Fault
 
+# Patterns and not JSON, because a message that another fault has spoilt must go through, too.
 _TYPE = re.compile(r'"type"\s*:\s*"([^"]*)"')
 _DELTA = re.compile(r'("delta"\s*:\s*")[^"]*"')
+# A scalar behind a colon: the comma or brace after it keeps colons within texts out.
 _FIELD = re.compile(r'(:\s*)(?:"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null)(?=\s*[,}])')
 
 
@@ -64,11 +62,13 @@ class _Trap:
 
 
 class FaultyTransport:
-    """A server's transport on which things go wrong; see `Transport` for its methods.  One task sends, and one receives.
+    """A server's transport on which things go wrong; see `Transport` for its methods.
+
+    One task sends, and one receives.
 
     Args:
         transport: The transport that works.
-        faults: What goes wrong; each strikes on its own, in this order.
+        faults: What goes wrong.  Each fault strikes by itself, in this order.
         codec: Writes the error events; that of a server of today's protocol by default.
 
     Raises:
@@ -83,7 +83,8 @@ class FaultyTransport:
         breaks = [trap.fault.kind for trap in self._traps if trap.fault.kind in ("drop", "reset")]
         if breaks and not isinstance(transport, Breakable):
             raise LocalProtocolError(
-                f"the fault {breaks[0]} needs a transport with `abort`, which {type(transport).__name__} has not"
+                f"the fault {breaks[0]} needs a transport with `abort`, "
+                f"which {type(transport).__name__} does not have"
             )
         self._codec = codec or Codec(Role.SERVER)
         self._received: list[str | bytes] = []
@@ -106,6 +107,7 @@ class FaultyTransport:
                 batch = await self._transport.receive()
                 self._received += batch
                 if not batch:
+                    # A stall ends with the client: what was kept is handed on, and then the end.
                     self._gone.set()
                     self._deaf_until = -math.inf
                     if not self._received:
@@ -131,6 +133,7 @@ class FaultyTransport:
                 messages = await self._strike(trap.fault, messages)
         for each in messages:
             await self._write(each)
+        # Only now, so that what comes late comes after the message and not between its copies.
         for _ in messages:
             await self._release()
 
@@ -152,6 +155,7 @@ class FaultyTransport:
                 assert fault.close is not None
                 await self._transport.aclose(fault.close.code, fault.close.reason)
             case "stall":
+                # The sender sleeps here, and the receiver keeps what arrives: see `receive`.
                 self._deaf_until = trio.current_time() + fault.seconds
                 with trio.move_on_at(self._deaf_until):
                     await self._gone.wait()
@@ -189,10 +193,11 @@ class FaultyTransport:
             await self._write(message)
 
     def _break(self, *, abruptly: bool) -> None:
+        # In memory there is no TCP to reset, and dropping is all that can be done.
         if abruptly and isinstance(self._transport, _Resettable):
             self._transport.reset()
         else:
-            assert isinstance(self._transport, Breakable)  # looked at when it was wrapped
+            assert isinstance(self._transport, Breakable), "checked when it was wrapped"
             self._transport.abort(
                 "the connection was reset" if abruptly else "the connection dropped"
             )
@@ -211,7 +216,9 @@ def _spoilt(message: str | bytes, how: Corruption) -> str | bytes:
             return message[: len(message) // 2]
         case "garbage":
             return "{" + message
-        case "payload":  # every value but the type becomes one that nobody expects
+        case "payload":
+            # Every value but the type becomes a list in a list, which no field is; the type stands
+            # first.
             head, separator, rest = message.partition(",")
             return head + separator + _FIELD.sub(r"\1[[]]", rest)
         case _:

@@ -1,8 +1,8 @@
-"""HTTP as a server sees it: requests and responses as values, and the one plain exchange that a connection gets.
+"""HTTP as a server sees it: requests and responses as values, and one exchange per connection.
 
-Owns h11, and what a peer is told who speaks no HTTP or too much of it.  Knows neither WebSockets
-nor what is asked for.  After an exchange the connection is over: nobody asks a WebSocket server
-enough to make keeping it pay.
+Owns h11, and what a peer is told that does not speak HTTP or sends too much.  Knows neither
+WebSockets nor what is asked for.  After an exchange the connection is over: a WebSocket server is
+asked too rarely for keeping it to pay.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _path_without_query(path: str) -> str:
 
 @attrs.frozen(kw_only=True)
 class RequestHead:
-    """What every request has.  Its repr hides what may hold a key: query and headers."""
+    """What every request has.  Its repr hides query and headers, which may hold a key."""
 
     path: str = attrs.field(repr=_path_without_query)
     """Path and query as sent, e.g. `/v1/realtime?model=x`."""
@@ -42,7 +42,7 @@ class RequestHead:
     """IP address and port of the client."""
 
     def header(self, name: str) -> str | None:
-        """The value of the first header of this name, in any case; None if there is none."""
+        """The value of the first header of this name, in upper or lower case, or None."""
         return next((value for key, value in self.headers if key == name.lower()), None)
 
 
@@ -63,7 +63,7 @@ class HttpResponse:
     status: int
     """200-599."""
     headers: tuple[tuple[str, str], ...] = ()
-    """More headers; content-length and connection come by themselves."""
+    """More headers; content-length and connection are added."""
     body: bytes = b""
 
 
@@ -75,8 +75,8 @@ async def answer_request(
 ) -> bytes | None:
     """Answer the first request on a connection, unless it asks for a WebSocket.
 
-    A handler that raises is logged, and the client gets a 500; a body over the limit is a 413, what
-    is no HTTP a 400.
+    If the handler raises, that is logged and the client gets a 500.  A body over the limit is
+    answered with a 413, and a request that is not HTTP with a 400.
 
     Args:
         stream: Nothing has been read from it.
@@ -84,8 +84,8 @@ async def answer_request(
         peer: Who asks.
 
     Returns:
-        What was read, if the request asks for a WebSocket: that is somebody else's to answer.  None
-        if it was answered here, and the connection is to be closed.
+        What was read, if the request asks for a WebSocket, which is not answered here.  None if it
+        was answered, and the connection is to be closed.
 
     Raises:
         ConnectionFailed: The client has gone.
@@ -101,6 +101,7 @@ async def answer_request(
                 return exchange.received
             body = await exchange.read_body()
         except h11.RemoteProtocolError as error:
+            # h11 knows whether this is a 400, or a 431 or 501.
             await exchange.respond(HttpResponse(status=error.error_status_hint))
         else:
             response = (
@@ -134,6 +135,7 @@ async def _ask(handler: HttpHandler, request: HttpRequest) -> HttpResponse:
     await trio.lowlevel.checkpoint()
     try:
         response = await handler(request)
+        # Checked here, where a mistake in them is still the handler's and can be answered.
         encode_headers(response.headers)
     except Exception:
         _logger.exception("a request could not be answered")
@@ -152,22 +154,25 @@ class _Exchange:
 
     @property
     def received(self) -> bytes:
-        """What came up to the end of the head, and what came with that."""
+        """What came up to the end of the head, and what came in the same piece."""
         return bytes(self._received)
 
     async def next_event(self) -> h11.Event:
         """The next part of the request.
 
         Raises:
-            h11.RemoteProtocolError: It is no HTTP.
+            h11.RemoteProtocolError: It is not HTTP.
         """
         await trio.lowlevel.checkpoint()
         while not isinstance(event := self._connection.next_event(), h11.Event):
+            # curl waits a second for this before it sends a longer body.
             if self._connection.they_are_waiting_for_100_continue:
                 await self._send(h11.InformationalResponse(status_code=100, headers=[]))
             data = await self._stream.receive_some()
+            # Hanging up in the middle of a request is treated like a connection that broke.
             if not data:
                 raise trio.BrokenResourceError
+            # The head is kept for trio-websocket, which wants to read the request itself.
             if self._is_in_head:
                 self._received += data
             self._connection.receive_data(bytes(data))
@@ -178,12 +183,13 @@ class _Exchange:
         """The body; None if it is too long.
 
         Raises:
-            h11.RemoteProtocolError: It is not written as HTTP has it.
+            h11.RemoteProtocolError: It breaks the rules of HTTP.
         """
         body = bytearray()
         await trio.lowlevel.checkpoint()
         while isinstance(part := await self.next_event(), h11.Data):
             body += part.data
+            # Without reading the rest: the connection is closed after the answer in any case.
             if len(body) > MAX_BODY_SIZE:
                 return None
         return bytes(body)
@@ -195,6 +201,7 @@ class _Exchange:
             (b"content-length", b"%d" % len(response.body)),
             (b"connection", b"close"),
         ]
+        # Statuses without a name are legal, and `HTTPStatus` raises for them.
         phrase = HTTPStatus(response.status).phrase if response.status in set(HTTPStatus) else ""
         head = h11.Response(status_code=response.status, headers=headers, reason=phrase)
         await self._send(

@@ -1,7 +1,7 @@
 """The REST endpoints on the simulator's port: client secrets for browsers, and the list of models.
 
-Owns what is read from and written into bodies.  Whether a session's configuration is any good is
-left to a server of that kind, which is asked as by a client.  Any base is as good as `/v1`.
+Owns what is read from and written into bodies.  Whether a session's configuration is valid is left
+to a server of that kind, which is asked as a client would ask it.  Any base does as well as `/v1`.
 """
 
 from __future__ import annotations
@@ -62,14 +62,16 @@ MODELS: Final = (
     "gpt-4o-mini-transcribe",
     "whisper-1",
 )
-"""What is listed if nobody says which models there are; a session that names none gets the first."""
+"""What is listed if it is not said which models exist; a session that names none gets the first."""
 
 _ANCHOR: Final = "created_at"
+# Seconds, as the service documents them.
 _LIFETIME: Final = 600
 _SHORTEST: Final = 10
 _LONGEST: Final = 7200
 _ENDPOINTS: Final = re.compile(
-    r"/(?:(?P<secrets>realtime/(?P<translations>translations/)?client_secrets)|models(?:/(?P<model>.+))?)$"
+    r"/(?:(?P<secrets>realtime/(?P<translations>translations/)?client_secrets)"
+    r"|models(?:/(?P<model>.+))?)$"
 )
 
 _Json = dict[str, object]
@@ -79,10 +81,10 @@ class RestApi:
     """Answers requests that are not for a WebSocket.
 
     Args:
-        keys: What lets in, and where client secrets are put.
-        models: The models there are; None for those of today, and for sessions any.
+        keys: The keys that let clients in; client secrets are added to them.
+        models: The models that exist; None lists those of today, and lets a session have any.
         new_id: Makes an id with a prefix, e.g. `sess_`.
-        created_at: What is said of the models, in seconds since 1970.
+        created_at: When the models are said to be made, in seconds since 1970.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class RestApi:
         endpoint = _ENDPOINTS.search(path_of(request))
         if endpoint is None or request.method != ("POST" if endpoint["secrets"] else "GET"):
             return not_found(request.method, request)
+        # After the path: whether there is such an endpoint does not depend on the key.
         try:
             self._keys.check(key_of(request))
         except Refusal as refusal:
@@ -163,19 +166,20 @@ class RestApi:
         """The secret for a session, and what the session will look like.
 
         Raises:
-            Refusal: There is no such session.
+            Refusal: There cannot be such a session.
         """
         kind = SessionKind.TRANSLATION if is_translation else SessionKind.REALTIME
         model = None
-        if is_translation and isinstance(
-            session, dict
-        ):  # there the model is fixed once there is a session, and no part of what updates one
+        # A translation session cannot change its model, so the event that updates one has no field
+        # for it, and a strict codec would refuse it.
+        if is_translation and isinstance(session, dict):
             session = dict(session)
             model = session.pop("model", None)
             if model is None:
                 raise missing("session.model")
             if not isinstance(model, str):
                 raise _mistyped("session.model", "a string")
+        # As a client would send it, so that every mistake is found and worded by the same rules.
         message = write_json({"type": "session.update", "session": session})
         update = read_message(Codec(Role.SERVER, kind=kind), message)
         server: SimulatedServer | SimulatedTranslator
@@ -188,6 +192,7 @@ class RestApi:
                     new_id=self._new_id,
                     expires_after=math.inf,
                 )
+            # A transcription has no model in its session, only one for its transcripts.
             case SessionUpdate():
                 kind = SessionKind.TRANSCRIPTION
                 server = SimulatedServer(
@@ -221,9 +226,11 @@ def _show(server: Simulation, update: ClientEvent) -> _Json:
     for event in others:
         if isinstance(event, ErrorEvent):
             raise Refusal(event.error.message, code=event.error.code, param=event.error.param)
+    # Encoded and parsed again, because the body is to have what the wire would have.
     session = cast(
         "_Json", parse_json(Codec(Role.SERVER, kind=server.kind).encode(greeting))["session"]
     )
+    # A session that has not begun does not expire yet; only the secret does.
     return {**session, "expires_at": 0}
 
 
@@ -253,6 +260,7 @@ def _lifetime(expires_after: object) -> int:
         raise _mistyped("expires_after.anchor", "a string")
     check_choice(anchor, (_ANCHOR,), "expires_after.anchor")
     seconds = expires_after.get("seconds", _LIFETIME)
+    # Not `isinstance`, since true and false are integers to Python.
     if type(seconds) is not int:
         raise _mistyped("expires_after.seconds", "an integer")
     check_range(seconds, _SHORTEST, _LONGEST, "expires_after.seconds")
@@ -270,7 +278,7 @@ def _mistyped(param: str, expected: str) -> Refusal:
 
 
 def not_found(method: str, request: RequestHead) -> HttpResponse:
-    """What is said of a path that nothing is served on."""
+    """The response for a path on which nothing is served."""
     return _error(
         404, Refusal(f"Invalid URL ({method} {path_of(request)})", code=None).detail(None)
     )

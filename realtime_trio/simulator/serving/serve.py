@@ -1,6 +1,6 @@
 """The shells around the simulated service: on any transport, on a real port, and in memory.
 
-Owns tasks, clocks and sockets.  Who gets in is decided in `_admission`; everything else is the
+Owns tasks, clocks and sockets.  Who gets in is decided in `admission`; everything else is the
 business of what is driven, a `Simulation`.
 """
 
@@ -55,8 +55,9 @@ from realtime_trio.simulator.serving.websocket_server import (
 from realtime_trio.simulator.serving.wiretap import open_wiretap
 
 _PATH = "/v1/realtime"
+# 256 is not a multiple of 62, so some letters are likelier; ids need not be unpredictable.
 _LETTERS = bytes((string.ascii_letters + string.digits).encode()[byte % 62] for byte in range(256))
-"""One for every byte."""
+"""A letter or digit for every byte."""
 
 _NO_SCRIPT = Script(pacing=LIFELIKE, transcription_delay=0.5)
 
@@ -71,17 +72,18 @@ Faults = Iterable[Fault] | Callable[[], Iterable[Fault]]
 async def open_simulator_transport(
     server: Simulation | Script, *, cast: Cast | None = None, faults: Faults = ()
 ) -> AsyncIterator[Transport]:
-    """Open a connection to a simulated server in memory: no network, no waiting, and happy with an autojump clock.
+    """Open a connection to a simulated server in memory.
 
-    Leaving the block closes the connection and ends the server.  A failing predicate of the script
-    leaves the block as its exception.
+    There is no network and no waiting, and trio's autojump clock works with it.  Leaving the block
+    closes the connection and ends the server.  A failing predicate of the script leaves the block
+    as its exception.
 
     Args:
         server: A fresh server (`SimulatedTranslator(script)` for translation), or the script for
             one that holds a conversation.
-        cast: Who answers, listens and speaks where the script does not say what; for a script or
-            a `SimulatedServer`.
-        faults: What goes wrong, or a function that says so.
+        cast: Who answers, listens and speaks where the script leaves it open; for a script or a
+            `SimulatedServer`.
+        faults: What goes wrong, or a function that returns it.
 
     Yields:
         The client's end.
@@ -112,38 +114,40 @@ async def serve_simulator(
     ssl_context: ssl.SSLContext | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the simulated Realtime API over WebSockets until cancelled; `await nursery.start(serve_simulator, ...)` returns its URL.
+    """Serve the simulated Realtime API over WebSockets until cancelled.
+
+    `await nursery.start(serve_simulator, ...)` returns its URL.
 
     Any path that ends in `/realtime` or, for translation, in `/realtime/translations` is served,
-    everything else is answered with 404.  As the service does, it accepts every such WebSocket and
-    turns away afterwards, with an `error` event and a close, who names no model in the URL, asks
-    for the old beta protocol, or has a wrong key. With `intent=transcription` in the URL the
-    session only transcribes, and needs no model; a translation session refuses an intent.
+    everything else is answered with 404.  Like the service, it accepts every such WebSocket; then
+    it turns away, with an `error` event and a close, clients that name no model in the URL, ask for
+    the old beta protocol, or have a wrong key.  With `intent=transcription` in the URL the session
+    only transcribes, and needs no model; a translation session refuses an intent.
 
-    Beside it, over HTTP: `POST /v1/realtime/client_secrets` and `POST
+    Over HTTP, on the same port, `POST /v1/realtime/client_secrets` and `POST
     /v1/realtime/translations/client_secrets` make keys for browsers, with which a session begins as
-    it was configured there; `GET /v1/models` lists the models.
+    it was configured there, and `GET /v1/models` lists the models.
 
-    What happens on one connection concerns no other.
+    What happens on one connection does not affect the others.
 
     Args:
-        script: What the model says and understands; every connection starts it from the beginning.
-            Or a function that is asked for one for every connection.  By default the simulator
+        script: What the model says and understands, from the beginning for every connection; or a
+            function that returns the script of the next connection.  By default the simulator
             answers for itself, at a lifelike pace.
         host: Address to bind.
         port: Port to bind, 0 for any free one.
-        api_key: The only key that is let in, apart from the client secrets made with it; None lets
-            in anybody, except with a client secret that has expired.
+        api_key: The only key that lets clients in, apart from the client secrets made with it.
+            None lets in every client, except with a client secret that has expired.
         models: The models that are listed and served; None lists those of today and serves any.
         expires_after: Seconds until a session ends.
-        cast: Who answers, listens and speaks where the script does not say what:
+        cast: Who answers, listens and speaks where the script leaves it open, for example
             `Cast(OfflineAgent())`.
         beta: Speak the beta protocol with clients that ask for it, instead of turning them away as
             the service does today.
-        faults: What goes wrong on every connection.  Or a function that is asked for it for every
-            connection.
+        faults: What goes wrong on every connection; or a function that returns what goes wrong on
+            the next one.
         record: A directory in which every session is recorded, in a file of its own; see
-            `open_recording`.
+            `open_recording`.  It is made if it does not exist.
         ssl_context: Serve `wss://` and `https://` with this certificate.
         task_status: For `nursery.start`: the base URL, e.g. `ws://127.0.0.1:8123/v1/realtime`.
 
@@ -151,6 +155,7 @@ async def serve_simulator(
         OSError: The address cannot be bound.
     """
     make_faults = _each_time(faults)
+    # Read once: from here on trio's clock counts, which does not jump when somebody sets the time.
     epoch = time.time() - trio.current_time()
     known = None if models is None else tuple(models)
     keys = KeyRing(api_key)
@@ -182,6 +187,7 @@ async def serve_simulator(
             epoch=epoch,
         )
         shown: Simulation = served
+        # The dialect outermost: it decides about what is sent, including the greeting below it.
         if admission.update is not None:
             shown = Configured(shown, admission.update)
         if admission.dialect is Dialect.BETA:
@@ -190,6 +196,7 @@ async def serve_simulator(
         if folder is None:
             await run_server(faulty, served, cast, facade=shown, codec=codec)
             return
+        # Numbered, because two sessions may begin in the same second.
         path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{next(numbers)}.jsonl"
         async with open_wiretap(
             faulty, path, kind=admission.kind, dialect=admission.dialect
@@ -201,6 +208,7 @@ async def serve_simulator(
         start = trio.current_time()
         response = rest.answer(request, epoch + start)
         _logger.debug("%s %s: %d", request.method, path_of(request), response.status)
+        # The service sends these headers, and some clients log them.
         measured = (
             ("x-request-id", f"req_{secrets.token_hex(16)}"),
             ("openai-processing-ms", f"{1000 * (trio.current_time() - start):.0f}"),
@@ -225,7 +233,7 @@ async def serve_simulator(
 
 @frozen
 class _Announcement:
-    """A task status that hands the value on."""
+    """A task status that hands the value on, so that ours can tell a URL of the address."""
 
     _announce: Callable[[tuple[str, int]], None]
 
@@ -238,6 +246,7 @@ def _each_time(faults: Faults) -> Callable[[], Iterable[Fault]]:
     """A function that says what goes wrong on the next connection."""
     if callable(faults):
         return faults
+    # An iterator would be empty on the second connection.
     given = tuple(faults)
     return lambda: given
 

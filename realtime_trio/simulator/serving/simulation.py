@@ -1,4 +1,4 @@
-"""What can be driven, and what can be put around it: a configuration to begin with, and ears for clients of the beta protocol."""
+"""What can be driven, and what can be put around it: a configuration, and the beta protocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from realtime_trio.events import (
 class Simulation(Protocol):
     """What can be driven: the server's side of one connection, whatever it is for.
 
-    `SimulatedServer` and `SimulatedTranslator` are, and so is anything of your own that wraps them
+    `SimulatedServer` and `SimulatedTranslator` can, and so can a class of your own that wraps them
     or takes their place.
     """
 
@@ -40,9 +40,9 @@ class Simulation(Protocol):
 
     @property
     def next_due(self) -> float | None:
-        """When to call `take_due` again if nothing arrives until then; None if there will be nothing to take.
+        """When to call `take_due` again if nothing arrives until then.
 
-        It changes whenever there is something new to say.
+        None if there will be nothing to take.  It changes whenever there is something new to say.
         """
         ...
 
@@ -90,7 +90,9 @@ class _Around:
 
 
 class Configured(_Around):
-    """A session that has been configured before it greets its client, as those are that were prepared with a client secret.
+    """A session that has been configured before it greets its client.
+
+    Sessions are, for example, that were prepared with a client secret.
 
     Args:
         server: A fresh one.
@@ -105,14 +107,17 @@ class Configured(_Around):
 
     def connect(self, now: float) -> None:
         """Configure the session and greet the client."""
+        # The greeting stays in the server until it is taken, so it can show the configuration.
         super().connect(now)
         self._server.receive(self._update, now)
 
     def take_due(self, now: float) -> Sequence[ServerEvent]:
-        """Everything to be sent by now; the first is the greeting, which shows the configured session."""
+        """Everything to be sent by now, first the greeting, which shows the configured session."""
         events = self._server.take_due(now)
         if not self._has_greeted:
             self._has_greeted = True
+            # The client did not ask for an update, so it is not told of one: greeting and answer
+            # become one event.  If the update was refused there is an error, and both stay.
             match events:
                 case [SessionCreated() as created, SessionUpdated(session=session), *others]:
                     return [attrs.evolve(created, session=session), *others]
@@ -126,7 +131,7 @@ class Configured(_Around):
 
 
 class InBeta(_Around):
-    """A session whose client knows the beta protocol only: what that has no event for is not said.
+    """A session whose client knows only the beta protocol: what that has no event for is not said.
 
     To be encoded with `Codec(Role.SERVER, Dialect.BETA)`.
     """
@@ -136,5 +141,6 @@ class InBeta(_Around):
         return [
             event
             for event in self._server.take_due(now)
+            # By the type alone: whether the beta has such an event does not depend on its fields.
             if server_to_beta({"type": event.type}) is not None
         ]

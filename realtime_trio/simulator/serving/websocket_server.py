@@ -1,4 +1,4 @@
-"""The WebSocket transport as a server has it: who is let in, and a task for every client.
+"""The WebSocket transport on the side of a server: who is let in, and a task for every client.
 
 Owns listening and the server's side of the handshake; how a connection lives from then on is the
 business of `_transport.websocket`.
@@ -29,9 +29,10 @@ _server_logger = logging.getLogger("realtime_trio.simulator")
 
 @attrs.frozen(kw_only=True)
 class HandshakeRequest(RequestHead):
-    """What a client asked for when it connected.  Its repr hides what may hold a key: query, headers and subprotocols.
+    """What a client asked for when it connected.
 
-    Its headers come without host, sec-websocket-protocol and sec-websocket-extensions.
+    Its repr hides query, headers and subprotocols, which may hold a key.  Its headers come without
+    host, sec-websocket-protocol and sec-websocket-extensions.
     """
 
     subprotocols: tuple[str, ...] = attrs.field(repr=False)
@@ -55,7 +56,7 @@ class Reject:
     status: int
     """300-599."""
     headers: tuple[tuple[str, str], ...] = ()
-    """More headers for the response; content-length comes by itself."""
+    """More headers for the response; content-length is added."""
     body: bytes = b""
 
 
@@ -74,13 +75,15 @@ async def serve_websocket(
     settings: WebSocketSettings = _DEFAULTS,
     task_status: trio.TaskStatus[tuple[str, int]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve WebSocket clients until cancelled; `await nursery.start(...)` returns the bound `(host, port)`.
+    """Serve WebSocket clients until cancelled.
+
+    `await nursery.start(...)` returns the bound `(host, port)`.
 
     Every client gets a task.  When its handler returns, the connection is closed with 1000; when
-    the handler raises, that is logged and the connection is closed with 1011, which concerns no
-    other client.  A handler that only fails to send to a client who has gone has done its work.
-    Only `KeyboardInterrupt` and `SystemExit` end the server.  Cancelling it closes every connection
-    with 1001, within `close_timeout`.
+    the handler raises, that is logged and the connection is closed with 1011, which does not affect
+    other clients.  It is not a failure of the handler if it cannot send because the client has
+    gone.  Only `KeyboardInterrupt` and `SystemExit` end the server.  Cancelling it closes every
+    connection with 1001, within `close_timeout`.
 
     Args:
         handler: Called as `handler(transport, request)` once per accepted client.
@@ -92,13 +95,14 @@ async def serve_websocket(
         http: Answers the clients whose first request is not for a WebSocket, once each; see
             `answer_request`.  Without it they get a 400.
         ssl_context: Serve `wss://` with this certificate.
-        settings: How patient it is with its clients and how much it accepts; a client has
+        settings: How patient it is with its clients, and how much it accepts.  A client has
             `connect_timeout` for TLS and handshake, or for TLS, a whole request and its answer.
         task_status: For `nursery.start`.
 
     Raises:
         OSError: The address cannot be bound.
     """
+    # Kept, because in the group that `serve_listeners` raises they can get lost: see below.
     interrupts: list[KeyboardInterrupt | SystemExit] = []
 
     async def serve_client(stream: trio.SocketStream) -> None:
@@ -112,13 +116,15 @@ async def serve_websocket(
         await trio.lowlevel.checkpoint()
         try:
             peer = stream.socket.getpeername()[:2]
-        except OSError:  # gone before we looked
+        # The client has gone already.
+        except OSError:
             stream.socket.close()
             return
         requests: list[HandshakeRequest] = []
 
         async def handshake(nursery: trio.Nursery, tap: Tap) -> WebSocketConnection:
             if http is not None:
+                # Its limit is for handshakes; a request may have a longer body, with its own limit.
                 tap.opening = None
                 opening = await answer_request(tap, http, peer)
                 if opening is None:
@@ -127,6 +133,7 @@ async def serve_websocket(
             proposal = await wrap_server_stream(
                 nursery,
                 tap,
+                # The inbox of the transport is the queue; another would only hide how full it is.
                 message_queue_size=0,
                 max_message_size=settings.max_message_size,
                 receive_buffer_size=settings.receive_buffer_size,
@@ -145,11 +152,13 @@ async def serve_websocket(
             extra_headers = encode_headers(answer.headers)
             if isinstance(answer, Reject):
                 await proposal.reject(answer.status, extra_headers=extra_headers, body=answer.body)
+                # Leaves the handshake like an error, because there will be no WebSocket.
                 raise AnsweredError(f"refused with HTTP {answer.status}", status=answer.status)
             return await proposal.accept(
                 subprotocol=answer.subprotocol, extra_headers=extra_headers
             )
 
+        # https_compatible, since most clients hang up without TLS's own goodbye.
         secured = (
             stream
             if ssl_context is None
@@ -168,8 +177,8 @@ async def serve_websocket(
     task_status.started(address)
     try:
         await trio.serve_listeners(serve_client, listeners)
-    # if we are being cancelled trio has lost them: it closes every client's stream with another
-    # checkpoint
+    # When we are being cancelled trio has lost the interrupts: it closes every client's stream with
+    # another checkpoint.
     finally:
         for interrupt in interrupts[:1]:
             raise interrupt
@@ -180,6 +189,7 @@ def _decide(
 ) -> Accept | Reject:
     try:
         answer = admit(request)
+        # Both checks are for mistakes of `admit`, which the client is not to blame for.
         if (
             isinstance(answer, Accept)
             and answer.subprotocol is not None
@@ -203,6 +213,7 @@ async def _handle(
     try:
         await handler(transport, request)
     except Exception as error:
+        # If another connection was lost, such as that of a relay, the handler has failed.
         if isinstance(error, ConnectionLost) and transport.closed is not None:
             _server_logger.debug("the client has gone: %s", error)
         else:

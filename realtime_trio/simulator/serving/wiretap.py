@@ -1,4 +1,4 @@
-"""Transports that tell of what they carry, and recordings made at a server's end of the wire.
+"""Transports that report what they carry, and recordings made at a server's end of the wire.
 
 Owns the tap alone; the file format is in `realtime_trio.recording`.
 """
@@ -23,18 +23,17 @@ Source: TypeAlias = Literal["client", "server"]
 """Who sent a message."""
 
 _CAPACITY: Final = 65_536
-"""Records that may wait for the disk; then the recording has a gap, and says so."""
+"""Records that may wait for the disk; with more the recording has a gap, and says so."""
 
 
 class Wiretap:
-    """A transport that hands everything on and tells of it; see `Transport` for its methods.
+    """A transport that hands everything on and reports it; see `Transport` for its methods.
 
     Args:
         transport: The transport that does the work.
         role: The side this end is on.
-        note: Called as `note(time, source, message)` with every message: those received when they
-            are taken, those sent when sending begins.  The time is in seconds of
-            `trio.current_time()`.
+        note: Called as `note(time, source, message)` with every message: a received one when it is
+            taken, a sent one when sending begins.  The time is in seconds of `trio.current_time()`.
     """
 
     def __init__(
@@ -62,6 +61,7 @@ class Wiretap:
 
     async def send(self, message: str | bytes) -> None:
         """As `Transport.send`."""
+        # Before it is sent, so that an answer cannot be noted before what it answers.
         self._note(trio.current_time(), self._ours, message)
         await self._transport.send(message)
 
@@ -106,6 +106,7 @@ async def open_wiretap(
     def note(time: float, source: Source, message: str | bytes) -> None:
         hub.publish(WireRecord(time, source, codecs[source].decode(message)))
 
+    # The disk is in a task of its own behind the hub, so that it never slows down the connection.
     with hub.subscribe() as wire:
         async with open_recording(wire, path):
             try:

@@ -1,159 +1,57 @@
-"""What can go wrong on a real network, seen through sessions and bare connections.
+"""What can go wrong on the way to a server and at its end.
 
-Whatever it is: one bare exception of ours leaves the block, or the user's own unchanged, and no
-task and no socket is left.
+It is seen through sessions and bare connections, on a real network.  Whatever it is: one bare
+exception of ours leaves the block, and no task and no socket is left.
 """
 
 from __future__ import annotations
 
-import signal
 import socket
-import ssl
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 import trio
 import trustme
-from peers import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    Leaves,
-    Reader,
-    Server,
-    accept_upgrade,
-    committed,
-    created,
-    delete,
+from certificates import client_context, server_context
+from openings import (
+    Open,
+    Opened,
+    both,
+    consume,
     event_frame,
-    failure,
-    frame,
-    open_server,
-    open_tcp_server,
-    reset,
-    sockets,
-    tasks,
+    events_of,
+    greet,
+    greet_by_hand,
+    start,
 )
+from peers import Leaves, Server, committed, created, failure, open_server
 from trio.testing import wait_all_tasks_blocked
+from websocket_peers import BINARY, CLOSE, TEXT, Reader, frame, open_tcp_server, reset
 
 from realtime_trio._session.opening import open_session
-from realtime_trio._session.voice import Session
 from realtime_trio._transport.contract import Close
 from realtime_trio.audio.data import AudioData
-from realtime_trio.connection import Connection, open_connection
-from realtime_trio.errors import (
-    ConnectionFailed,
-    ConnectionLost,
-    RemoteProtocolError,
-    SessionClosed,
-    SlowConsumer,
-)
+from realtime_trio.connection import open_connection
+from realtime_trio.errors import ConnectionFailed, ConnectionLost, RemoteProtocolError
 from realtime_trio.events import (
-    ConversationItemDelete,
     Event,
     InputAudioBufferAppend,
-    InputAudioBufferClear,
     InputAudioBufferCommit,
-    InputAudioBufferCommitted,
     ResponseOutputAudioDelta,
-    SessionCreated,
     UnknownEvent,
 )
 from realtime_trio.simulator.serving.websocket_server import Reject
 
-pytestmark = pytest.mark.socket
-
-Opened = Session | Connection
-Open = Callable[..., AbstractAsyncContextManager[Opened]]
-both = pytest.mark.parametrize("open_", [open_session, open_connection])
-
-
-@pytest.fixture(autouse=True)
-def _environment_without_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "OPENAI_API_KEY",
-        "OPENAI_BASE_URL",
-        "all_proxy",
-        "http_proxy",
-        "https_proxy",
-        "ALL_PROXY",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-    ):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = [
+    pytest.mark.socket,
+    pytest.mark.usefixtures("no_service_in_environment", "no_socket_is_left", "no_task_is_left"),
+]
 
 
-@pytest.fixture(autouse=True)
-def _no_socket_is_left() -> Iterator[None]:
-    before = sockets()
-    yield
-    assert sockets() <= before
-
-
-@pytest.fixture(autouse=True)
-async def _no_task_is_left() -> AsyncIterator[None]:
-    await trio.lowlevel.checkpoint()
-    before = tasks()
-    yield
-    assert tasks() <= before
-
-
-def events_of(opened: Opened) -> Any:
-    return opened if isinstance(opened, Connection) else opened.events()
-
-
-async def consume(events: Any) -> list[Event]:
-    """All events up to the end."""
-    await trio.lowlevel.checkpoint()
-    return [event async for event in events]
-
-
-async def greet(server: Server) -> None:
-    """Begin the session, and wait until the client says that it has seen that."""
-    await server.say(created())
-    await server.hear(InputAudioBufferCommit)
-
-
-async def start(opened: Opened) -> Any:
-    """Let the server go on, and return the events from the first on."""
-    events = events_of(opened)
-    await opened.send(InputAudioBufferCommit())
-    return events
-
-
-async def greet_by_hand(stream: trio.SocketStream) -> Reader:
-    reader = await accept_upgrade(stream)
-    await stream.send_all(event_frame(created()))
-    opcode, _ = await frame_between_pings(stream, reader)
-    assert opcode == TEXT
-    return reader
-
-
-async def frame_between_pings(stream: trio.SocketStream, reader: Reader) -> tuple[int, bytes]:
-    """The next frame that is not the client's keep-alive, which is answered."""
-    while True:
-        opcode, payload = await reader.frame()
-        if opcode != PING:
-            return opcode, payload
-        await stream.send_all(frame(PONG, payload))
-
-
-def open_tls_server(certificate: trustme.LeafCert) -> AbstractAsyncContextManager[str]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return open_server(greet, ssl_context=context)
-
-
-def client_context(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
+def open_tls_server(authority: trustme.CA) -> AbstractAsyncContextManager[str]:
+    return open_server(greet, ssl_context=server_context(authority))
 
 
 # There is no connection
@@ -188,7 +86,7 @@ async def test_no_such_name(open_: Open) -> None:
 @both
 async def test_a_certificate_nobody_vouches_for(open_: Open) -> None:
     authority, other = trustme.CA(), trustme.CA()
-    async with open_tls_server(authority.issue_cert("127.0.0.1")) as url:
+    async with open_tls_server(authority) as url:
         with Leaves(
             ConnectionFailed, "TLS with wss://127.0.0.1:.* failed: certificate verify failed"
         ):
@@ -201,7 +99,7 @@ async def test_a_certificate_we_vouch_for(open_: Open) -> None:
     authority = trustme.CA()
     with trio.fail_after(5):
         async with (
-            open_tls_server(authority.issue_cert("127.0.0.1")) as url,
+            open_tls_server(authority) as url,
             open_(url=url, ssl_context=client_context(authority)) as opened,
         ):
             events = await start(opened)
@@ -473,231 +371,3 @@ async def test_a_message_of_20_mib(open_: Open, is_admitted: bool) -> None:
         else:
             with Leaves(ConnectionLost, "1009"):
                 await use(url, max_message_size=2**20)
-
-
-# The application does not listen
-
-
-async def test_a_slow_consumer_is_told_what_it_missed_and_goes_on() -> None:
-    async def serve(server: Server) -> None:
-        await greet(server)
-        await server.say(*map(committed, range(100)))
-        await server.hear(InputAudioBufferClear)
-        await server.say(committed(100))
-        await server.hear_the_rest()
-
-    async with open_server(serve) as url, open_session(url=url) as session:
-        slow, keen = (
-            session.events(InputAudioBufferCommitted, capacity=10),
-            session.events(InputAudioBufferCommitted),
-        )
-        await start(session)
-        assert [(await keen.receive()).event_id for _ in range(100)] == [
-            f"event_{number}" for number in range(100)
-        ]
-        assert [(await slow.receive()).event_id for _ in range(10)] == [
-            f"event_{number}" for number in range(10)
-        ]
-        with pytest.raises(SlowConsumer) as caught:
-            await slow.receive()
-        assert caught.value.dropped == 90
-        await session.send(InputAudioBufferClear())
-        assert (await slow.receive()).event_id == "event_100"
-
-
-async def test_a_consumer_that_stops_listening_loses_events_but_not_the_session() -> None:
-    pings = 300  # a hundred minutes at the service's rate of one in 20 s
-    finished = trio.Event()
-
-    async def ping_and_talk(stream: trio.SocketStream) -> None:
-        reader = await greet_by_hand(stream)
-        for number in range(pings):
-            await stream.send_all(event_frame(committed(number)) + frame(PING, b"%d" % number))
-            assert await frame_between_pings(stream, reader) == (PONG, b"%d" % number)
-        finished.set()
-        opcode, payload = await frame_between_pings(stream, reader)
-        assert opcode == CLOSE
-        await stream.send_all(frame(CLOSE, payload))
-
-    async with open_tcp_server(ping_and_talk) as url:
-        async with open_session(
-            url=url, capacity=20, ping_interval=0.02, ping_timeout=4
-        ) as session:
-            async for event in session.events():
-                assert isinstance(event, SessionCreated)
-                break
-            with (
-                session.events(InputAudioBufferCommitted) as stream,
-                session.events(InputAudioBufferCommitted, capacity=999) as other,
-            ):
-                await start(session)
-                async for _ in stream:
-                    break
-                await finished.wait()
-                assert session.closed is None
-                assert [(await other.receive()).event_id for _ in range(pings)] == [
-                    f"event_{number}" for number in range(pings)
-                ]
-                seen = [await stream.receive() for _ in range(stream.pending)]
-                with pytest.raises(SlowConsumer) as caught:
-                    await stream.receive()
-                assert 1 + len(seen) + caught.value.dropped == pings
-        assert session.closed == Close(1000)
-
-
-# The application fails
-
-
-@both
-async def test_an_exception_of_the_block_leaves_as_it_is(open_: Open) -> None:
-    closes: list[Close | None] = []
-    error = ValueError("mine")
-
-    async def serve(server: Server) -> None:
-        await greet(server)
-        await server.hear_the_rest()
-        closes.append(server.transport.closed)
-
-    async with open_server(serve) as url:
-        with Leaves(ValueError) as caught:
-            async with open_(url=url) as opened:
-                events = await start(opened)
-                await events.__anext__()
-                await wait_all_tasks_blocked(0.01)
-                raise error
-    assert caught.value is error
-    assert not hasattr(error, "__notes__")
-    assert closes == [Close(1001)]
-
-
-@both
-async def test_a_group_from_a_nursery_of_the_block_leaves_as_it_is(open_: Open) -> None:
-    groups: list[ExceptionGroup[Exception]] = []
-
-    async def fail() -> None:
-        await trio.lowlevel.checkpoint()
-        raise ValueError("mine")
-
-    async with open_server(greet_and_listen) as url:
-        with Leaves(ExceptionGroup) as caught:
-            async with open_(url=url):
-                try:
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(fail)
-                        nursery.start_soon(trio.sleep_forever)
-                except ExceptionGroup as group:
-                    groups.append(group)
-                    raise
-    assert [caught.value] == groups
-    assert list(map(str, groups[0].exceptions)) == ["mine"]
-
-
-async def greet_and_listen(server: Server) -> None:
-    await server.say(created())
-    await server.hear_the_rest()
-
-
-async def test_sends_that_wait_when_the_block_is_left_are_told() -> None:
-    outcomes: list[str] = []
-
-    async def jam(stream: trio.SocketStream) -> None:
-        await greet_by_hand(stream)
-        await trio.sleep_forever()
-
-    async def send(session: Session) -> None:
-        await trio.lowlevel.checkpoint()
-        try:
-            while True:
-                await session.send(InputAudioBufferAppend(audio=bytes(2**16)))
-        except SessionClosed:
-            outcomes.append("told")
-
-    async with (
-        open_tcp_server(jam) as url,
-        trio.open_nursery() as nursery,  # around the session, so that its tasks outlive it
-        open_session(url=url, close_timeout=0.1) as session,
-    ):
-        await start(session)
-        for _ in range(3):
-            nursery.start_soon(send, session)  # noqa: ASYNC111
-        await wait_all_tasks_blocked(0.02)
-        assert outcomes == []
-    assert outcomes == ["told"] * 3
-
-
-async def test_leaving_writes_what_was_sent_before_it_closes() -> None:
-    heard: list[Event] = []
-
-    async def serve(server: Server) -> None:
-        await server.say(created())
-        heard.extend(await server.hear_the_rest())
-        assert server.transport.closed == Close(1000)
-
-    async with open_server(serve) as url, open_session(url=url) as session:
-        for number in range(200):
-            await session.send(delete(number))
-    assert [event.item_id for event in heard if isinstance(event, ConversationItemDelete)] == [
-        str(number) for number in range(200)
-    ]
-
-
-# The application is interrupted
-
-
-@both
-async def test_ctrl_c_in_the_block_leaves_as_it_is(open_: Open) -> None:
-    async with open_server(greet_and_listen) as url:
-        with Leaves(KeyboardInterrupt) as caught:
-            async with open_(url=url):
-                signal.raise_signal(signal.SIGINT)
-    assert not hasattr(caught.value, "__notes__")
-
-
-PROGRAM = """
-import sys, trio
-from realtime_trio import open_connection, open_session
-from realtime_trio.events import InputAudioBufferCommit
-
-async def main():
-    open_ = {"open_session": open_session, "open_connection": open_connection}[sys.argv[1]]
-    async with open_(url=sys.argv[2]) as opened:
-        await opened.send(InputAudioBufferCommit())
-        await trio.sleep_forever()
-
-trio.run(main)
-"""
-
-
-@both
-async def test_ctrl_c_in_a_terminal_ends_a_program_in_the_ordinary_way(open_: Open) -> None:
-    ready = trio.Event()
-    closes: list[Close | None] = []
-
-    async def serve(server: Server) -> None:
-        await greet(server)
-        ready.set()
-        await server.hear_the_rest()
-        closes.append(server.transport.closed)
-
-    async def send_signal(process: trio.Process) -> None:
-        await ready.wait()
-        process.send_signal(signal.SIGINT)
-
-    async with open_server(serve, limit=20) as url, trio.open_nursery() as nursery:
-        command = [sys.executable, "-c", PROGRAM, open_.__name__, url]
-        process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE)
-        nursery.start_soon(send_signal, process)
-        assert process.stderr is not None
-        async with process.stderr:
-            said = b"".join([chunk async for chunk in process.stderr]).decode()
-        await process.wait()
-    assert process.returncode == -signal.SIGINT
-    assert said.startswith("Traceback (most recent call last):")
-    assert said.endswith("\nKeyboardInterrupt\n")
-    assert "Exception Group" not in said
-    assert "During handling" not in said
-    assert closes[0] is not None
-    assert closes[0].code in {
-        1001,
-        1006,
-    }  # without a goodbye if it was hit in the middle of its only send

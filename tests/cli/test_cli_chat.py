@@ -1,0 +1,100 @@
+"""`realtime-trio chat`: lines in, answers out, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from commands import GREETING, NOTICE, run_beside, started
+from simulated import simulator_at_port
+
+from realtime_trio.simulator import Reply, Script
+
+pytestmark = [
+    pytest.mark.socket,
+    pytest.mark.usefixtures("no_service_in_environment"),
+]
+
+
+@contextmanager
+def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> Iterator[None]:
+    """Make this the standard input."""
+    reading, writing = os.pipe()
+    with open(reading, encoding="utf-8") as stdin:
+        with open(writing, "w", encoding="utf-8", newline="") as keyboard:
+            keyboard.write(text)
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield
+
+
+async def test_chat_answers_line_by_line_until_quit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with typed(monkeypatch, "How are you?\n\n  \n And ü?\r\n/quit\nnever asked\n"):
+        async with simulator_at_port(Script()) as url:
+            assert await run_beside("chat", "--url", url) == 0
+    assert capsys.readouterr() == ("You said: How are you?\nYou said: And ü?\n", "")
+
+
+async def test_the_end_of_the_input_ends_the_chat(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with typed(monkeypatch, "without a newline"):
+        async with simulator_at_port(Script()) as url:
+            assert await run_beside("chat", "--modality", "audio", "--url", url) == 0
+    assert capsys.readouterr().out == "You said: without a newline\n"
+
+
+async def test_a_failed_answer_does_not_end_the_chat_but_counts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with typed(monkeypatch, "one\ntwo\n"):
+        async with simulator_at_port(
+            Script([Reply.fail("overloaded", "Later."), Reply.text("Fine.")])
+        ) as url:
+            assert await run_beside("chat", "--url", url) == 1
+    assert capsys.readouterr() == (
+        "Fine.\n",
+        "realtime-trio: the response failed: overloaded: Later.\n",
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+async def test_at_a_terminal_chat_prompts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keyboard, terminal = os.openpty()
+    try:
+        os.write(keyboard, b"Hello\n/quit\n")
+        # Reading does not block: the terminal has its input already.
+        with open(terminal, encoding="utf-8") as stdin:  # noqa: ASYNC230
+            monkeypatch.setattr(sys, "stdin", stdin)
+            async with simulator_at_port(Script()) as url:
+                assert await run_beside("chat", "--url", url) == 0
+    finally:
+        os.close(keyboard)
+    assert capsys.readouterr() == ("You said: Hello\n", "> > ")
+
+
+def test_chat_as_a_process() -> None:
+    with started("chat") as process:
+        answer = process.communicate("Hello\nWhat is 12 times 7?\n", timeout=20)
+    assert answer == (f"{GREETING}12 times 7 is 84.\n", NOTICE)
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_ctrl_c_at_the_prompt_ends_the_chat_quietly() -> None:
+    with started("chat") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write("Hello\n")
+        assert process.stdout.readline() == GREETING
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read() == NOTICE

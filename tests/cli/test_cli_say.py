@@ -1,0 +1,358 @@
+"""`realtime-trio say`: what it prints and writes, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trio
+from commands import (
+    DEAF,
+    DESCRIBED,
+    HAS_VOICE,
+    KEY,
+    MUTE,
+    NOTICE,
+    QUESTION,
+    run,
+    run_beside,
+    service,
+    started,
+)
+from simulated import simulator_at_port
+
+from realtime_trio.audio import PCM_RATE, read_wav, write_wav
+from realtime_trio.events import (
+    AudioConfig,
+    AudioInputConfig,
+    AudioOutputConfig,
+    ErrorDetail,
+    ErrorEvent,
+    InputAudioBufferAppend,
+    Response,
+    ResponseCreated,
+    ResponseDone,
+    ResponseErrorDetail,
+    ResponseOutputAudioTranscriptDelta,
+    ResponseStatusDetails,
+    ServerEvent,
+    SessionConfig,
+    SessionUpdate,
+)
+from realtime_trio.simulator import INSTANT, Reply, Script
+
+pytestmark = [
+    pytest.mark.socket,
+    pytest.mark.usefixtures("no_service_in_environment"),
+]
+
+
+def begun() -> ServerEvent:
+    return ResponseCreated(event_id="e", response=Response(status="in_progress"))
+
+
+def transcript(text: str) -> ServerEvent:
+    return ResponseOutputAudioTranscriptDelta(
+        event_id="e",
+        response_id="resp_1",
+        item_id="item_1",
+        output_index=0,
+        content_index=0,
+        delta=text,
+    )
+
+
+def done(status: str = "completed", details: ResponseStatusDetails | None = None) -> ServerEvent:
+    return ResponseDone(event_id="e", response=Response(status=status, status_details=details))
+
+
+def error(message: str, code: str | None = None) -> ServerEvent:
+    return ErrorEvent(
+        event_id="e", error=ErrorDetail(type="server_error", message=message, code=code)
+    )
+
+
+def test_without_key_and_url_say_asks_the_simulator_and_admits_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)  # without the extra voice
+    out = tmp_path / "answer.wav"
+    assert run("say", QUESTION, "--out", str(out)) == 0
+    spoken, remarks = capsys.readouterr()
+    assert spoken == DEAF
+    assert remarks.startswith(f"{NOTICE.replace(DESCRIBED, MUTE)}asking: {QUESTION}, 2.7 s\n")
+    answer = read_wav(out)
+    assert f"answer: {len(answer) / PCM_RATE:.1f} s, written to {out}\n" in remarks
+    assert np.abs(answer).max() > 1000
+    assert "usage: 52 tokens in (0 cached), " in remarks
+
+
+@pytest.mark.skipif(not HAS_VOICE, reason="needs the extra voice")
+def test_with_the_extra_voice_the_simulator_hears_and_speaks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "answer.wav"
+    assert run("say", QUESTION, "--out", str(out)) == 0
+    spoken, remarks = capsys.readouterr()
+    assert spoken.startswith("I understood: “what is the weather like in paris today”.")
+    assert remarks.startswith(NOTICE)
+    assert len(read_wav(out)) > 5 * PCM_RATE
+
+
+async def test_any_wav_is_sent_as_24_khz_mono(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "question.wav"
+    write_wav(file, np.zeros(3 * 44100, np.int16), 44100)
+    content = bytearray(file.read_bytes())
+    content[22], content[32] = 2, 4  # two channels, so half as long
+    file.write_bytes(content)
+    async with simulator_at_port(Script()) as url:
+        assert await run_beside("say", str(file), "--url", url) == 0
+    assert "I received 1.5 seconds of audio" in capsys.readouterr().out
+
+
+async def test_with_a_url_there_is_no_talk_of_a_simulator(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with simulator_at_port(Script([Reply.text("Hi.")])) as url:
+        assert await run_beside("say", QUESTION, "--url", url) == 0
+    spoken, remarks = capsys.readouterr()
+    assert spoken == "Hi.\n"
+    assert "simulator" not in remarks
+    assert "written" not in remarks
+
+
+async def test_the_environment_chooses_the_service_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with simulator_at_port(Script([Reply.text("Hi.")]), api_key=KEY) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        assert await run_beside("say", QUESTION) == 0
+    assert capsys.readouterr().out == "Hi.\n"
+
+
+async def test_at_speed_1_the_question_takes_as_long_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "question.wav"
+    write_wav(file, np.zeros(PCM_RATE // 4, np.int16))
+    async with service(begun(), done()) as (url, _, received):
+        start = trio.current_time()
+        assert await run_beside("say", str(file), "--url", url, "--speed", "1") == 0
+        assert trio.current_time() - start >= 0.25
+    appends = [
+        len(event.audio.samples) for event in received if isinstance(event, InputAudioBufferAppend)
+    ]
+    assert appends == [2400, 2400, 1200]
+
+
+async def test_the_options_reach_the_service_and_the_key_nobody_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with service(begun(), done()) as (url, requests, received):
+        options = [
+            "--api-key",
+            KEY,
+            "--model",
+            "model-1",
+            "--instructions",
+            "Be brief.",
+            "--voice",
+            "marin",
+        ]
+        assert await run_beside("say", QUESTION, "--url", url, *options) == 0
+    assert requests[0].path == "/v1/realtime?model=model-1"
+    assert requests[0].header("authorization") == f"Bearer {KEY}"
+    update = received[0]
+    assert isinstance(update, SessionUpdate)
+    assert isinstance(update.session, SessionConfig)
+    assert update.session.instructions == "Be brief."
+    audio = update.session.audio
+    assert isinstance(audio, AudioConfig)
+    assert isinstance(audio.input, AudioInputConfig)
+    assert audio.input.turn_detection is None
+    assert audio.output == AudioOutputConfig(voice="marin")
+    assert KEY not in "".join(capsys.readouterr())
+
+
+async def test_a_failed_response_is_said_and_is_an_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with simulator_at_port(
+        Script([Reply.fail("insufficient_quota", "You ran out of money.")])
+    ) as url:
+        assert await run_beside("say", QUESTION, "--url", url) == 1
+    assert (
+        "realtime-trio: the response failed: insufficient_quota: You ran out of money.\n"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        (None, "the response failed\n"),
+        (ResponseStatusDetails(type="failed"), "the response failed\n"),
+        (
+            ResponseStatusDetails(error=ResponseErrorDetail(type="server_error")),
+            "the response failed: server_error\n",
+        ),
+    ],
+)
+async def test_a_failure_without_reasons_is_said_too(
+    capsys: pytest.CaptureFixture[str], details: ResponseStatusDetails | None, said: str
+) -> None:
+    async with service(begun(), done("failed", details)) as (url, _, _):
+        assert await run_beside("say", QUESTION, "--url", url) == 1
+    assert f"realtime-trio: {said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "said"),
+    [
+        (
+            "incomplete",
+            ResponseStatusDetails(reason="max_output_tokens"),
+            "the answer is incomplete: max_output_tokens\n",
+        ),
+        ("cancelled", ResponseStatusDetails(), "the answer is cancelled\n"),
+        ("cancelled", None, "the answer is cancelled\n"),
+    ],
+)
+async def test_half_an_answer_is_remarked_upon(
+    capsys: pytest.CaptureFixture[str],
+    status: str,
+    details: ResponseStatusDetails | None,
+    said: str,
+) -> None:
+    async with service(begun(), transcript("Half"), done(status, details)) as (url, _, _):
+        assert await run_beside("say", QUESTION, "--url", url) == 0
+    spoken, remarks = capsys.readouterr()
+    assert spoken == "Half\n"
+    assert said in remarks
+
+
+async def test_an_error_instead_of_an_answer_ends_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with service(error("Not today.", "closed")) as (url, _, _):
+        assert await run_beside("say", QUESTION, "--url", url) == 1
+    assert capsys.readouterr().err.endswith("realtime-trio: closed: Not today.\n")
+
+
+async def test_an_error_in_the_middle_of_an_answer_does_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with service(
+        begun(), transcript("One, "), error("Ouch."), transcript("two."), done()
+    ) as (url, _, _):
+        assert await run_beside("say", QUESTION, "--url", url) == 0
+    spoken, remarks = capsys.readouterr()
+    assert spoken == "One, two.\n"
+    assert "realtime-trio: server_error: Ouch.\n" in remarks
+
+
+@pytest.mark.parametrize(
+    ("answer", "printed"), [([], ""), ([begun(), transcript("I was about to")], "I was about to\n")]
+)
+async def test_a_session_that_ends_too_early_is_an_error(
+    capsys: pytest.CaptureFixture[str], answer: Sequence[ServerEvent], printed: str
+) -> None:
+    async with service(*answer) as (url, _, _):
+        assert await run_beside("say", QUESTION, "--url", url) == 1
+    spoken, remarks = capsys.readouterr()
+    assert spoken == printed
+    assert remarks.endswith(
+        "realtime-trio: the service closed the session before the answer was finished\n"
+    )
+
+
+async def test_a_question_that_is_too_short_is_not_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "question.wav"
+    write_wav(file, np.zeros(0, np.int16))
+    async with simulator_at_port(Script(pacing=INSTANT)) as url:
+        assert await run_beside("say", str(file), "--url", url) == 1
+    assert capsys.readouterr().err.endswith(
+        "realtime-trio: cannot commit 0 ms of audio: at least 100 ms must have been appended\n"
+    )
+
+
+async def test_a_wrong_key_is_refused_and_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    async with simulator_at_port(Script(), api_key="sk-right") as url:
+        assert await run_beside("say", QUESTION, "--url", url, "--api-key", KEY) == 1
+    assert capsys.readouterr() == (
+        "",
+        "realtime-trio: the service refused the session: Incorrect API key provided.\n",
+    )
+
+
+def test_nobody_at_home_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("say", QUESTION, "--url", "ws://127.0.0.1:1/v1") == 1
+    spoken, remarks = capsys.readouterr()
+    assert spoken == ""
+    assert remarks.startswith("realtime-trio: cannot connect to ws://127.0.0.1:1")
+    assert remarks.count("\n") == 1
+
+
+def test_openai_wants_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("say", QUESTION, "--url", "https://api.openai.com/v1") == 1
+    assert "OPENAI_API_KEY" in capsys.readouterr().err
+
+
+def test_what_is_no_wav_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("say", __file__) == 1
+    assert capsys.readouterr() == (
+        "",
+        "realtime-trio: not a WAV file: it does not start with a RIFF/WAVE header\n",
+    )
+
+
+def test_an_answer_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("say", QUESTION, "--out", str(tmp_path / "nowhere" / "answer.wav")) == 1
+    assert "No such file or directory" in capsys.readouterr().err.splitlines()[-1]
+
+
+async def test_what_the_model_says_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    pieces = ["[bold]:smile:  ", "a\tb\n\n  ", "long " * 40, "end 12 'x' "]
+    async with service(begun(), *map(transcript, pieces), done()) as (url, _, _):
+        assert await run_beside("say", QUESTION, "--url", url) == 0
+    assert capsys.readouterr().out == "".join(pieces) + "\n"
+
+
+async def test_the_service_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    async with service(
+        begun(), transcript("\x1b[2Jdrei\tvier\n\u009bf\x7fünf"), error("\x1b]0;mine\x07"), done()
+    ) as (url, _, _):
+        assert await run_beside("say", QUESTION, "--url", url) == 0
+    spoken, remarks = capsys.readouterr()
+    assert spoken == "[2Jdrei\tvier\nfünf\n"
+    assert "server_error: ]0;mine\n" in remarks
+
+
+def test_say_as_a_process(tmp_path: Path) -> None:
+    out = tmp_path / "answer.wav"
+    with started("say", QUESTION, "--out", str(out)) as process:
+        spoken, remarks = process.communicate(timeout=20)
+    assert spoken.startswith("I understood: " if HAS_VOICE else DEAF)
+    assert process.returncode == 0
+    assert remarks.startswith(NOTICE)
+    assert len(read_wav(out)) > PCM_RATE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_ctrl_c_while_it_speaks_ends_say_quietly() -> None:
+    with started("say", QUESTION, "--speed", "0.1") as process:
+        assert process.stderr is not None
+        remarks = [process.stderr.readline(), process.stderr.readline()]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert remarks == [NOTICE, f"asking: {QUESTION}, 2.7 s\n"]
+        assert process.stderr.read() == ""
