@@ -119,8 +119,8 @@ CODE = [
     "docs/floors.py",
     "noxfile.py",
 ]
-# By folders and files, since pytest takes a path that is not there for an error, but not a word that
-# selects nothing.
+# By folders and files, since pytest takes a path that is not there for an error, but not a word
+# that selects nothing.
 SIMULATED = [
     "tests/simulator",
     "tests/session",

@@ -336,4 +336,4 @@ def test_a_predicate_of_approval_cannot_be_async() -> None:
         return True
 
     with pytest.raises(ToolDefinitionError, match="requires_approval"):
-        tool(look.function, name="peek", requires_approval=is_private)  # type: ignore[arg-type]  # the point of the test
+        tool(look.function, name="peek", requires_approval=is_private)  # type: ignore[arg-type]
