@@ -87,6 +87,7 @@ from realtime_trio.errors import (
     ProtocolError as ProtocolError,
     RealtimeError as RealtimeError,
     RemoteProtocolError as RemoteProtocolError,
+    RequestTimeout as RequestTimeout,
     ServerError as ServerError,
     SessionClosed as SessionClosed,
     SlowConsumer as SlowConsumer,

@@ -52,6 +52,10 @@ class ConnectOptions(TypedDict, total=False):
             environment decides, as it does for curl.  Needs the extra `realtime-trio[proxy]`.
         connect_timeout, close_timeout, ping_interval, ping_timeout, max_message_size,
             receive_buffer_size: See `WebSocketSettings`.
+        request_timeout: Seconds that a session waits for the answer to a request, such as a commit
+            or an update, before it raises `RequestTimeout`.  Not for responses, which take as long
+            as they take.  None, the default, waits: every method can be given up by a cancel scope,
+            and only you know what is too long; servers that answer some requests never need one.
         strict: Raise `RemoteProtocolError` on what cannot be decoded instead of delivering it as
             `UnknownEvent`.  For tests.
     """
@@ -72,6 +76,7 @@ class ConnectOptions(TypedDict, total=False):
     ping_timeout: float
     max_message_size: int
     receive_buffer_size: int
+    request_timeout: float | None
     strict: bool
 
 

@@ -15,6 +15,7 @@ which cancels the block and leaves it bare; a clean close only ends the streams.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 from abc import ABC, abstractmethod
@@ -44,7 +45,9 @@ from realtime_trio.connection import (
 from realtime_trio.errors import (
     ConnectionFailed,
     ConnectionLost,
+    LocalProtocolError,
     RemoteProtocolError,
+    RequestTimeout,
     ServerError,
     SessionClosed,
 )
@@ -106,6 +109,8 @@ class BaseSession(ABC):
         self._acknowledgements = Acknowledgements()
         # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
+        self._request_timeout = math.inf
+        """Seconds to wait for the answer to a request."""
         self._admission_error: ErrorEvent | None = None
         self._is_entered = False
 
@@ -230,7 +235,14 @@ class BaseSession(ABC):
         if pending.is_settled:
             await trio.lowlevel.checkpoint()
         else:
-            await self._waiting.setdefault(pending, trio.Event()).wait()
+            with trio.move_on_after(self._request_timeout):
+                await self._waiting.setdefault(pending, trio.Event()).wait()
+        if not pending.is_settled:
+            # It stays among those that are expected: a late answer must not be taken for that of
+            # the next request.
+            raise RequestTimeout(
+                f"the server did not answer {pending.event.type} within {self._request_timeout:g} s"
+            )
         if pending.error is not None:
             raise pending.error
         assert pending.acknowledgement is not None
@@ -429,6 +441,11 @@ async def run_session(
         options: How to connect.
         prepare: What is still to be done when it is ready, before the block is entered.
     """
+    limit = options.get("request_timeout")
+    if limit is not None and not limit > 0:
+        raise LocalProtocolError(
+            f"request_timeout must be more than 0 seconds or None, not {limit}"
+        )
     endpoint = Endpoint() if transport is not None else resolve_endpoint(url, options)
     codec = Codec(
         Role.CLIENT,
@@ -456,6 +473,8 @@ async def run_session(
                 await session._become_ready(configure, deadline)
                 if prepare is not None:
                     await prepare(session)
+                # Until here `connect_timeout` has limited all of it.
+                session._request_timeout = math.inf if limit is None else limit
                 session._is_entered = True
                 yield session
                 # Shielded: the nursery's own end must not cut the goodbye short.

@@ -63,13 +63,20 @@ class KnownItems:
 
     # --- items ------------------------------------------------------------------------------------
 
-    def described(self, wire: Item) -> ConversationItem | None:
-        """The item that the server describes, made if it is new; None if it has no id."""
+    def described(self, wire: Item, *, is_new: bool = True) -> ConversationItem | None:
+        """The item that the server describes, made if it is unknown; None if it has no id.
+
+        Args:
+            wire: What the server says of it.
+            is_new: Whether the server says so of an item that may be new.  What was said to be
+                deleted is made anew only then: its response may run on and finish it.
+        """
         if wire.id is None:
             return None
         item = self._items.get(wire.id)
         if item is None:
-            # A description makes an item anew, even one that was deleted; a mere delta does not.
+            if wire.id in self._deleted and not is_new:
+                return None
             self._deleted.discard(wire.id)
             item = self._items[wire.id] = ConversationItem(id=wire.id, type=wire.type)
         return item

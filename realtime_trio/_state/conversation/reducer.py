@@ -439,7 +439,7 @@ class Conversation:
         return self._items.tell(item, deltas, reveal=True, announced=True)
 
     def _on_done(self, event: ConversationItemDone) -> tuple[UtilityEvent, ...]:
-        item = self._items.described(event.item)
+        item = self._items.described(event.item, is_new=False)
         if item is None:
             return ()
         deltas = merge(item, event.item, self._shelf, final=True)
