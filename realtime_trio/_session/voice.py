@@ -410,6 +410,9 @@ class Session(RespondingSession):
         super()._take_floor()
         self._workers.act(self._calls.interrupt(trio.current_time()))
 
+    def _give_up_calls(self, call_ids: frozenset[str]) -> None:
+        self._workers.act(self._calls.give_up(call_ids, trio.current_time()))
+
     def _leave(self) -> None:
         self._close_tools()
 

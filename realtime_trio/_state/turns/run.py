@@ -35,6 +35,8 @@ class Asked:
     """The outputs and news that were sent before it, so that its response reads them."""
     is_abandoned: bool = False
     """Whether nobody wants its response any more."""
+    is_unwanted: bool = False
+    """Whether nobody wants what would follow its response either."""
     saw_an_end: bool = False
     """Whether a response ended while it was under way, which explains a refusal."""
 
