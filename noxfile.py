@@ -200,8 +200,10 @@ def interop(session: nox.Session) -> None:
     shutil.copy(ROOT / "interop" / "package.json", folder)
     options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]
     options += ["--loglevel=error"]
-    # Where there is no registry, there is no long wait for one.
-    options += ["--fetch-timeout=30000", "--fetch-retries=1", "--fetch-retry-maxtimeout=3000"]
+    # Where there is no registry, there is no long wait for one.  npm refuses a longest pause between
+    # two attempts that is below its shortest, which is 10 s unless it is given.
+    options += ["--fetch-timeout=30000", "--fetch-retries=1"]
+    options += ["--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=3000"]
     session.run("npm", "install", "--prefix", str(folder), *options, external=True)
     session.env["INTEROP_NODE_MODULES"] = str(folder / "node_modules")
     session.env["INTEROP_PYTHON"] = str(Path(session.bin) / "python")
