@@ -15,7 +15,7 @@ from realtime_trio.audio import read_wav
 
 
 async def speak(session: Transcriber, files: Sequence[str]) -> None:
-    """Send the recordings, each as a piece of speech of its own, without waiting for what becomes of them."""
+    """Send the recordings, each as a piece of speech of its own, without waiting for captions."""
     recordings = await trio.to_thread.run_sync(
         lambda: [read_wav(file) for file in files]
     )  # whatever they are, now they are 24 kHz mono
@@ -32,7 +32,7 @@ def show(caption: Caption) -> None:
 
 
 async def main(files: Sequence[str], url: str | None = None) -> None:
-    """Print what is said in the files; without a URL, ask the service that the environment stands for."""
+    """Print what is said in the files; without a URL, ask the service of the environment."""
     # A microphone would leave turn detection on and append what it hears, chunk by chunk, for as
     # long as it likes.
     async with (

@@ -1,4 +1,6 @@
-"""What goes wrong on a line, and how an agent gets its answer all the same: each fault in turn, without a network, and in no time.
+"""What goes wrong on a line, and how an agent gets its answer all the same.
+
+Each fault in turn, without a network, and in no time.
 
 Run it:    python examples/fault_injection.py
 """

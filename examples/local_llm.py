@@ -1,4 +1,6 @@
-"""A voice server of your own: the simulator speaks the Realtime protocol, and a language model on your machine does the thinking.
+"""A voice server of your own.
+
+The simulator speaks the Realtime protocol, and a language model on your machine does the thinking.
 
     pip install 'realtime-trio[llm]' ollama run llama3.2 # or llama.cpp, vLLM, LM Studio: whatever
     has an OpenAI-compatible chat-completions endpoint python examples/local_llm.py --llm

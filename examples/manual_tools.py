@@ -1,4 +1,6 @@
-"""Tools by hand: the model knows definitions, its calls come out of the stream of events, and their outputs are sent from here.
+"""Tools by hand: the model knows definitions only.
+
+Its calls come out of the stream of events, and their outputs are sent from here.
 
 That is for functions which run somewhere else: in a browser, on a telephone, behind a queue.  What
 there is changes while they talk.
@@ -45,7 +47,7 @@ ORDER = FunctionTool(
 
 
 async def run_elsewhere(name: str, arguments: str) -> str:
-    """Stand in for the shop: takes JSON and gives JSON, and knows about neither models nor sessions."""
+    """Stand in for the shop: JSON in and out, and nothing about models or sessions."""
     await trio.sleep(0.01)
     match name, json.loads(arguments):
         case "find_product", {"words": "umbrella"}:

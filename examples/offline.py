@@ -1,4 +1,7 @@
-"""The same question, asked of a simulator in memory: no key, no network, no waiting.  This is how to test what you build."""
+"""The same question, asked of a simulator in memory: no key, no network, no waiting.
+
+This is how to test what you build.
+"""
 
 import trio
 

@@ -20,7 +20,7 @@ QUESTIONS = [
 
 
 async def classify(session: Session, question: str) -> None:
-    """Ask about the conversation, beside the conversation: it needs no turn of its own, and leaves no trace."""
+    """Ask about the conversation beside it: that needs no turn, and leaves no trace."""
     async with session.open_response(
         conversation="none",
         metadata={"purpose": "mood"},  # comes back with the response

@@ -23,7 +23,10 @@ CHUNK = PCM_RATE // 10  # 100 ms
 
 
 async def speak(session: Session, recording: NDArray[np.int16]) -> None:
-    """Hold the button.  Leaving the block commits what was appended, and discards it if something goes wrong."""
+    """Hold the button.
+
+    Leaving the block commits what was appended, and discards it if something goes wrong.
+    """
     async with session.user_turn(respond=False):
         for start in range(0, len(recording), CHUNK):
             await session.append_audio(
@@ -58,7 +61,7 @@ async def listen(session: Session, patience: float = math.inf) -> None:
 
 
 async def main(file: str | None = None, url: str | None = None) -> None:
-    """Ask twice, by a recording or by a second of silence, and let only the second answer finish."""
+    """Ask twice, by a recording or a second of silence; only the second answer finishes."""
     silence = np.zeros(PCM_RATE, np.int16)
     recording = silence if file is None else await trio.to_thread.run_sync(read_wav, file)
     async with open_session(url=url, turn_detection=None) as session:  # we say when a turn ends

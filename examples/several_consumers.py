@@ -1,4 +1,6 @@
-"""Captions, costs and sound: three tasks look at one session, each through a stream of its own and at its own pace.
+"""Captions, costs and sound: three tasks look at one session.
+
+Each has a stream of its own, and goes at its own pace.
 
 With a key:     OPENAI_API_KEY=... python examples/several_consumers.py
 Without one:    realtime-trio serve
@@ -63,7 +65,11 @@ async def talk(consumers: trio.Nursery, url: str | None) -> None:
 
 
 async def main(url: str | None = None) -> None:
-    """Talk.  When the session ends, its streams still deliver what they have; then they end, and so do the consumers."""
+    """Talk.
+
+    When the session ends, its streams deliver what they have; then they end, and so do the
+    consumers.
+    """
     async with trio.open_nursery() as nursery:
         await talk(nursery, url)
 

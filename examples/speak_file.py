@@ -1,4 +1,4 @@
-"""Ask with a recording and get a recording back: the answer is written to a WAV file while it streams.
+"""Ask with a recording and get a recording back, which is written while it streams.
 
 With a key:     OPENAI_API_KEY=... python examples/speak_file.py examples/question.wav answer.wav
 Without one:  realtime-trio serve python examples/speak_file.py examples/question.wav answer.wav

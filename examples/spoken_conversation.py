@@ -1,4 +1,6 @@
-"""A spoken conversation, for real and without any service: a question is heard, a tool is called, the answer is spoken.
+"""A spoken conversation, for real and without any service.
+
+A question is heard, a tool is called, the answer is spoken.
 
 Without a key:  pip install 'realtime-trio[voice]'
                 python examples/spoken_conversation.py examples/question.wav answer.wav
@@ -46,7 +48,7 @@ async def get_weather(city: str) -> dict[str, object]:
 
 
 async def converse(question: str, answer: str, url: str | None = None) -> None:
-    """Speak a recording into a session, print what is understood and said, and record the spoken answer."""
+    """Speak a recording into a session, print both sides, and record the spoken answer."""
     samples = np.concatenate([await trio.to_thread.run_sync(read_wav, question), SILENCE])
     async with open_session(
         url=url,
@@ -72,9 +74,8 @@ async def converse(question: str, answer: str, url: str | None = None) -> None:
                     case ResponseDone() if session.conversation.items[-1].role == "assistant":
                         break
     spoken = session.conversation.items[-1]
-    print(
-        f"said:   {spoken.transcript}\n[{spoken.audio_ms / 1000:.1f} s of speech, written to {answer}]"
-    )
+    print(f"said:   {spoken.transcript}")
+    print(f"[{spoken.audio_ms / 1000:.1f} s of speech, written to {answer}]")
 
 
 async def main(question: str, answer: str) -> None:
@@ -83,7 +84,8 @@ async def main(question: str, answer: str) -> None:
         await converse(question, answer)
         return
     print(
-        "[no key: the simulator hears with pocketsphinx, answers by rules and speaks with espeak-ng; the weather is made up]"
+        "[no key: the simulator hears with pocketsphinx, answers by rules and speaks with "
+        "espeak-ng; the weather is made up]"
     )
     async with trio.open_nursery() as nursery:
         cast = Cast(OfflineAgent(), ears=PocketsphinxEars(), voice=EspeakVoice())

@@ -1,4 +1,6 @@
-"""A small agent and its tests.  A script plays the model, so they need no key, no network and, with a clock that jumps, no time.
+"""A small agent and its tests.
+
+A script plays the model, so they need no key, no network and, with a clock that jumps, no time.
 
 Run them:  pytest examples/test_my_agent.py (and before, pip install realtime-trio pytest
 pytest-trio)
@@ -23,7 +25,7 @@ async def find_parcel(number: int) -> str:
 
 
 async def answer_calls(session: Session, patience: float = 20.0) -> None:
-    """Greet the caller, play what the model says, and hang up after so many seconds in which nobody says anything."""
+    """Greet the caller, play what is said, and hang up after so many seconds of silence."""
     start = end = (
         trio.current_time()
     )  # of what the loudspeaker plays; here there is none, but it would take its time

@@ -45,7 +45,7 @@ async def ask(session: Session, question: str) -> None:
 
 
 async def main(url: str | None = None) -> None:
-    """Ask the questions one after another; without a URL, of the service that the environment stands for."""
+    """Ask the questions one after another; without a URL, of the service of the environment."""
     async with open_session(
         url=url, output_modalities=["text"], instructions="Answer in one sentence."
     ) as session:

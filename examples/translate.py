@@ -1,4 +1,4 @@
-"""Translate a recording: the other language is printed and written to a WAV file while it is being spoken.
+"""Translate a recording: the translation is printed and written to a file as it is spoken.
 
 With a key:  OPENAI_API_KEY=... python examples/translate.py examples/question.wav es translated.wav
 Without one:  realtime-trio serve python examples/translate.py examples/question.wav es

@@ -1,4 +1,6 @@
-"""Functions as tools: the model asks for the weather and the sunset, both functions run at once, and it answers.
+"""Functions as tools.
+
+The model asks for the weather and the sunset, both functions run at once, and it answers.
 
 With a key:     OPENAI_API_KEY=... python examples/weather_tool.py
 Without one:    python examples/weather_tool.py --simulated
@@ -65,7 +67,7 @@ async def show_calls(events: EventStream[ToolCallStarted | ToolCallFinished]) ->
 
 
 async def main(transport: Transport | None = None) -> None:
-    """Ask one question of the service that the environment stands for, or of what is at the other end of a transport."""
+    """Ask one question of the service of the environment, or over a transport."""
     async with (
         open_session(
             transport=transport, tools=[get_weather, get_sunset], output_modalities=["text"]

@@ -1,4 +1,6 @@
-"""Every snippet of Python in the documentation runs, against the simulator, and prints what the documentation says it prints.
+"""Every snippet of Python in the documentation runs, and prints what is said that it prints.
+
+It runs against the simulator.
 
 A block that follows `<!-- given: a, b -->` is run in the situation that these entries of `GIVEN`
 make; a block that is followed by one of ```text prints exactly that.  A block that opens sessions
@@ -68,7 +70,9 @@ ABOUT_THE_INSIDE = {"architecture.md"}
 """Pages with names that users do not meet; test_house.py looks for these in the code."""
 
 _BLOCK = re.compile(
-    r"(?:^<!-- given: (?P<given>[^>]*?) -->\n)?^```python\n(?P<code>.*?)^```$(?:\n\n?^```text\n(?P<printed>.*?)^```$)?",
+    r"(?:^<!-- given: (?P<given>[^>]*?) -->\n)?"
+    r"^```python\n(?P<code>.*?)^```$"
+    r"(?:\n\n?^```text\n(?P<printed>.*?)^```$)?",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -558,10 +562,8 @@ def test_what_a_page_calls_by_a_name_of_ours_exists(page: Path) -> None:
         *dir(realtime_trio.testing),
         *dir(realtime_trio.audio),
     }
-    for mentioned in re.findall(
-        r"`((?:Item|Response|Session|Input|Conversation|Tool|Delta|Slow|Server|Local|Remote)[A-Z]\w+)[`(]",
-        text,
-    ):
+    kinds = "Item|Response|Session|Input|Conversation|Tool|Delta|Slow|Server|Local|Remote"
+    for mentioned in re.findall(rf"`((?:{kinds})[A-Z]\w+)[`(]", text):
         assert mentioned in ours, mentioned
 
 

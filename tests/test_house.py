@@ -1,4 +1,4 @@
-"""What the documentation says of the house is true: its picture, its rooms, its words, its paths."""
+"""What the documentation says of the house is true: picture, rooms, words and paths."""
 
 from __future__ import annotations
 

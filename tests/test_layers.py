@@ -1,4 +1,4 @@
-"""Who may import whom: the floors of docs/architecture.md, checked on the source without running it.
+"""Who may import whom: the floors of docs/architecture.md, checked on the source.
 
 `FLOORS` is the map of the house, from the ground up, with one row a folder.  A new folder, or a new
 module at the top, fails here until it has a place on it.  What is imported for type checkers alone

@@ -90,6 +90,8 @@ def items_stand_where_they_belong(so_far: WireLog, event: Event) -> Complaints:
     ):
         return
     request = so_far.request_of(event.item)
+    if so_far.is_unsure and request in so_far.nameless:
+        return
     asked = request.previous_item_id if request is not None else None
     previous = event.previous_item_id
     if asked == "root":

@@ -176,6 +176,8 @@ class WireLog:
     """Items that the client has made, by id."""
     nameless: list[ConversationItemCreate] = field(factory=list)
     """Items that the client has made and that wait for an id from the server."""
+    is_unsure: bool = False
+    """Whether one of those was perhaps refused, by an error that does not name what it refuses."""
     positions: dict[str, int] = field(factory=dict)
     """Ids of the client's items, and the positions of their creation."""
     wanted: dict[int, str | None] = field(factory=dict)
@@ -301,7 +303,12 @@ class WireLog:
             self.elapsed_ms[event.type] = elapsed_ms
 
     def _note_error(self, event: ErrorEvent) -> None:
-        position = self.sent.get(event.error.event_id or "")
+        refused = event.error.event_id
+        if refused is None:
+            self.is_unsure = any(request.event_id is None for request in self.nameless)
+        else:
+            self.nameless = [each for each in self.nameless if each.event_id != refused]
+        position = self.sent.get(refused or "")
         if position is not None:
             self.last_obeyed = max(self.last_obeyed, position)
             self.wanted.pop(position, None)

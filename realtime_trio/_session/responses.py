@@ -70,7 +70,7 @@ class Answer:
     audio: NDArray[np.int16] = field(repr=False, eq=False)
     """What was spoken: shape (n,), int16, at the session's output rate (24 kHz for PCM); empty for
     a written answer.  From `Session.ask` it is what the conversation has kept: with a `retention`
-    of seconds only the end of a longer answer, and nothing with `"none"`.  `is_audio_whole` tells."""
+    of seconds only the end of a longer answer, and nothing with `"none"`; see `is_audio_whole`."""
     is_audio_whole: bool = True
     """Whether `audio` is all that was spoken."""
 

@@ -297,3 +297,33 @@ def test_no_half_of_a_turn_is_too_strange_to_be_judged(
     events = turn()
     kept = data.draw(st.lists(st.sampled_from(events), max_size=30))
     check_order(kept)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_refused_item_without_an_id_does_not_claim_the_place_of_the_next(named: bool) -> None:
+    refused, taken = ("evt_1", "evt_2") if named else (None, None)
+    create, text = ConversationItemCreate, UserMessage.text("hello")
+    events = [
+        created(),
+        create(item=UserMessage.text("hello", id="u")),
+        *joins(user("u")),
+        create(item=text, previous_item_id="root", event_id=refused),
+        error(refused),
+        create(item=text, event_id=taken),
+        *joins(user("w"), "u"),
+    ]
+    assert check_order(events) == []
+
+
+def test_an_item_without_an_id_is_where_it_was_asked_for_also_after_another_was_refused() -> None:
+    create, text = ConversationItemCreate, UserMessage.text("hello")
+    events = [
+        created(),
+        create(item=text, event_id="evt_1"),
+        *joins(user("u")),
+        create(item=text, previous_item_id="u", event_id="evt_2"),
+        error("evt_2"),
+        create(item=text, previous_item_id="root", event_id="evt_3"),
+        *joins(user("w"), "u"),
+    ]
+    assert rules(events) == {"items_stand_where_they_belong"}

@@ -85,7 +85,7 @@ def test_audio_is_cut_into_pieces_for_one_event_each(
 
 def test_what_is_no_audio_cannot_be_cut() -> None:
     with pytest.raises(LocalProtocolError):
-        list(split_audio("Hello", AudioFormat.pcm(), None))  # type: ignore[arg-type]  # as a user may
+        list(split_audio("Hello", AudioFormat.pcm(), None))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

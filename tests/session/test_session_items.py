@@ -93,7 +93,7 @@ async def test_an_item_is_refused_by_the_server_or_before_it_is_sent(
         with pytest.raises(LocalProtocolError, match="known types"):
             await session.insert_item(UnknownObject("hologram", {"type": "hologram"}))
         with pytest.raises(LocalProtocolError):
-            await session.insert_item(UserMessage(content=[InputText(5)]))  # type: ignore[arg-type]  # the point of the test
+            await session.insert_item(UserMessage(content=[InputText(5)]))  # type: ignore[arg-type]
         assert sent(wire) == []
         assert session.conversation.items == ()
 

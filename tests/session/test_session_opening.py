@@ -256,7 +256,7 @@ async def test_a_misspelt_keyword_is_refused_as_python_refuses_it(
     with pytest.raises(
         TypeError, match=r"unexpected keyword 'instuctions'; allowed are .*instructions"
     ):
-        async with open_session(transport=near, instuctions="be brief"):  # type: ignore[call-arg]  # the point of the test
+        async with open_session(transport=near, instuctions="be brief"):  # type: ignore[call-arg]
             pytest.fail("not reached")
 
 
@@ -265,7 +265,7 @@ async def test_an_unusable_setting_is_refused_before_anything_is_sent(
 ) -> None:
     near, server = memory_server()
     with pytest.raises(LocalProtocolError, match=r"session\.audio\.output\.speed"):
-        async with open_session(transport=near, speed="fast"):  # type: ignore[arg-type]  # the point of the test
+        async with open_session(transport=near, speed="fast"):  # type: ignore[arg-type]
             pytest.fail("not reached")
     assert near.closed is None
     await near.aclose()

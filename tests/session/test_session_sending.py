@@ -70,11 +70,11 @@ async def test_who_waits_for_the_network_is_served_in_order(autojump_clock: Mock
 async def test_an_illegal_event_is_refused_and_nothing_is_sent(autojump_clock: MockClock) -> None:
     async with open_pair() as (session, server):
         with pytest.raises(LocalProtocolError, match="item_id"):
-            await session.send(ConversationItemDelete(item_id=5))  # type: ignore[arg-type]  # the point of the test
+            await session.send(ConversationItemDelete(item_id=5))  # type: ignore[arg-type]
         with pytest.raises(
             LocalProtocolError, match="a client cannot send InputAudioBufferCleared"
         ):
-            await session.send(InputAudioBufferCleared(event_id="e"))  # type: ignore[arg-type]  # the point of the test
+            await session.send(InputAudioBufferCleared(event_id="e"))  # type: ignore[arg-type]
     assert await server.hear_the_rest() == []
 
 

@@ -109,7 +109,7 @@ async def test_a_message_can_be_text_audio_parts_or_several(
     async with open_pair() as (session, server):
         item_id = await session.send_message(content, respond=False)
         create = await server.hear(ConversationItemCreate)
-        assert create.item == UserMessage(id=item_id, content=parts)  # type: ignore[arg-type]  # a table of several kinds
+        assert create.item == UserMessage(id=item_id, content=parts)  # type: ignore[arg-type]
         assert create.previous_item_id is None
     assert await server.hear_the_rest() == []
 
@@ -154,9 +154,9 @@ async def test_settings_that_are_none_or_for_nothing_are_refused_and_nothing_is_
 ) -> None:
     async with open_pair() as (session, server):
         with pytest.raises(TypeError, match="unexpected keyword 'voize'"):
-            await session.send_message("Hello!", voize="marin")  # type: ignore[call-arg]  # the point of the test
+            await session.send_message("Hello!", voize="marin")  # type: ignore[call-arg]
         with pytest.raises(LocalProtocolError, match="max_output_tokens"):
-            await session.send_message("Hello!", max_output_tokens=1.5)  # type: ignore[arg-type]  # the point of the test
+            await session.send_message("Hello!", max_output_tokens=1.5)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="none is asked for"):
             await session.send_message("Hello!", respond=False, voice="marin")
         with pytest.raises(TypeError, match="either a ResponseConfig or keywords"):

@@ -148,7 +148,7 @@ async def test_a_misspelt_keyword_is_refused_as_python_refuses_it(
 ) -> None:
     near, _ = memory_server()
     with pytest.raises(TypeError, match="'voice'"):
-        async with open_transcription_session(transport=near, voice="marin"):  # type: ignore[call-arg]  # as a user may
+        async with open_transcription_session(transport=near, voice="marin"):  # type: ignore[call-arg]
             pytest.fail("not reached")
 
 

@@ -210,7 +210,7 @@ async def test_a_misspelt_keyword_is_refused_as_python_refuses_it(
 ) -> None:
     near, _ = memory_server()
     with pytest.raises(TypeError, match="'voice'"):
-        async with open_translation_session(language="es", transport=near, voice="marin"):  # type: ignore[call-arg]  # as a user may
+        async with open_translation_session(language="es", transport=near, voice="marin"):  # type: ignore[call-arg]
             pytest.fail("not reached")
 
 

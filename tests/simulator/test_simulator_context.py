@@ -1,4 +1,4 @@
-"""What the simulated model reads: what it leaves out when there is too much, and what it has in its cache."""
+"""What the simulated model reads: what is left out when it is too much, and what is cached."""
 
 from __future__ import annotations
 

@@ -66,6 +66,13 @@ def test_misuse_by_the_program_around_it_is_reported_to_that_program() -> None:
         server.receive(RateLimitsUpdated(event_id="x", rate_limits=()), 0)
 
 
+def test_who_can_be_asked_may_be_said_until_the_server_is_connected() -> None:
+    server = SimulatedServer(Script(), has_agent=True)
+    assert (server.has_agent, server.has_ears) == (True, False)
+    server.has_agent, server.has_ears = False, True
+    assert (server.has_agent, server.has_ears) == (False, True)
+
+
 def test_what_waits_to_be_taken_is_due() -> None:
     server = SimulatedServer(Script())
     due = [server.next_due]

@@ -1,4 +1,4 @@
-"""Turn detection by loudness: where a turn begins and ends, what is no speech, and that the cut into appends makes no difference."""
+"""Turn detection by loudness: where a turn begins and ends, and what is not speech."""
 
 from __future__ import annotations
 

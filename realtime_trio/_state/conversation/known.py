@@ -151,12 +151,12 @@ class KnownItems:
 
     # --- responses --------------------------------------------------------------------------------
 
-    def begin(self, response: Response) -> None:
+    def begin(self, response: Response, *, is_out_of_band: bool) -> None:
         """A response has begun."""
         self._over.discard(response.id)
         growing = self._response(response.id)
         # An item that the server has announced is in the conversation, whatever the response says.
-        growing.is_out_of_band = response.conversation_id is None and not any(
+        growing.is_out_of_band = is_out_of_band and not any(
             item._is_shown for item in growing.items
         )
         output = response.audio and response.audio.output
@@ -174,7 +174,9 @@ class KnownItems:
         One whose beginning was not seen is out of band if it says so itself.
         """
         growing = self._running.get(response.id)
-        return response.conversation_id is None and (growing is None or growing.is_out_of_band)
+        if growing is None:
+            return response.conversation_id is None
+        return growing.is_out_of_band and not isinstance(response.conversation_id, str)
 
     def end(
         self, response: Response, changes: Mapping[ConversationItem, list[Change]]

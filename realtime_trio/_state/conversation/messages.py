@@ -46,7 +46,7 @@ class SpokenMessages:
         self._messages[item.id] = _Message(event.event_id, audio)
 
     def take(self, item_id: str) -> dict[int, AudioData]:
-        """The audio of a message that the server has taken, by content part; empty if it had none."""
+        """The audio of a message that was taken, by content part; empty if it had none."""
         message = self._messages.pop(item_id, None)
         return {} if message is None else message.audio
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import chain
 
+from realtime_trio._state.conversation.asked import AskedResponses
 from realtime_trio._state.conversation.audible import Audible
 from realtime_trio._state.conversation.audio import Encoding, Retention, Shelf
 from realtime_trio._state.conversation.content import (
@@ -91,6 +92,7 @@ from realtime_trio.events import (
     ResponseCancel,
     ResponseContentPartAdded,
     ResponseContentPartDone,
+    ResponseCreate,
     ResponseCreated,
     ResponseDone,
     ResponseFunctionCallArgumentsDelta,
@@ -141,6 +143,7 @@ class Conversation:
         self._shelf = Shelf(retention)
         self._input = InputBuffer(round(input_capacity_s * 1000) if self._shelf.keeps else 0)
         self._messages = SpokenMessages()
+        self._asked = AskedResponses()
         self._interrupts = True
         self._items = KnownItems()
 
@@ -173,7 +176,7 @@ class Conversation:
     def sent(self, event: Event) -> None:
         """Take note of what is sent, in the order in which it is sent.
 
-        Only audio, commits, clears, messages and cancellations matter.
+        Only audio, commits, clears, messages, creates and cancellations matter.
         """
         match event:
             case InputAudioBufferAppend():
@@ -182,6 +185,8 @@ class Conversation:
                 self._input.mark("commit", event.event_id)
             case InputAudioBufferClear():
                 self._input.mark("clear", event.event_id)
+            case ResponseCreate():
+                self._asked.sent(event)
             case ResponseCancel():
                 self.cancelled(event.response_id)
             case ConversationItemCreate() if self._shelf.keeps:
@@ -238,7 +243,8 @@ class Conversation:
             case ResponseOutputItemDone():
                 return self._on_output_done(event)
             case ResponseCreated():
-                self._items.begin(event.response)
+                is_out_of_band = self._asked.begun(event.response)
+                self._items.begin(event.response, is_out_of_band=is_out_of_band)
             case ResponseDone():
                 return self._on_response_done(event.response)
             case InputAudioBufferSpeechStarted():
@@ -267,6 +273,7 @@ class Conversation:
             case ErrorEvent():
                 self._input.refused(event)
                 self._messages.refused(event.error.event_id)
+                self._asked.refused(event.error.event_id)
             case SessionCreated():
                 return self._on_session_created(event)
             case SessionUpdated():

@@ -88,6 +88,7 @@ from realtime_trio.events import (
     ServerVad,
     TurnDetection,
     UnknownEvent,
+    Unset,
 )
 
 _ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
@@ -496,7 +497,12 @@ class Turns:
         if self._echoes:
             return None
         aside = next((asked for asked in self._under_way if asked.request.is_out_of_band), None)
-        if response.conversation_id is None and aside is not None:
+        # A server that does not say which conversation can still mean the one beside it, if that is
+        # all that was asked for.
+        is_aside = response.conversation_id is None or (
+            isinstance(response.conversation_id, Unset) and self._asked is None
+        )
+        if is_aside and aside is not None:
             return aside
         return None if self._user is _User.DUE else self._asked
 
@@ -553,7 +559,8 @@ class Turns:
             self._active.id = response_id
         if self._find(response_id) is None:
             # A response whose beginning we did not see has begun by now.
-            actions = self._begin(Response(id=response_id), is_seen=False)
+            unseen = Response(id=response_id, conversation_id=None)
+            actions = self._begin(unseen, is_seen=False)
         run = self._find(response_id)
         if run is None:
             # It has not begun, since it has ended: a straggler makes a round of its own.

@@ -68,7 +68,7 @@ from realtime_trio.simulator.service.configuration import (
 )
 from realtime_trio.simulator.service.conversation import ServerConversation
 from realtime_trio.simulator.service.input_audio import InputAudioBuffer, TurnEnded
-from realtime_trio.simulator.service.items import Items
+from realtime_trio.simulator.service.item_requests import ItemRequests
 from realtime_trio.simulator.service.lifecycle import Lifecycle, Steps, Task
 from realtime_trio.simulator.service.mcp import HostedTools
 from realtime_trio.simulator.service.questions import Question, Questions
@@ -150,7 +150,7 @@ class SimulatedServer(Lifecycle):
         )
         self._conversation = ServerConversation(self._make_id("conv_"))
         self._hosted = HostedTools(self._performance.mcp_servers, self._conversation, self._out)
-        self._items = Items(self._conversation, self._hosted, self._out)
+        self._items = ItemRequests(self._conversation, self._hosted, self._out)
         self._questions = Questions(has_agent, has_ears)
         self._understanding = Understanding(self._performance, self._questions, self._out)
         self._responses = RunningResponses(

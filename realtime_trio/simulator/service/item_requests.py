@@ -31,7 +31,7 @@ from realtime_trio.simulator.service.lifecycle import ServerOutbox
 from realtime_trio.simulator.service.mcp import HostedTools
 
 
-class Items:
+class ItemRequests:
     """The items of one session, as its client changes them.
 
     What is asked of an item that does not exist, or cannot be done to it, raises `Refusal` and
