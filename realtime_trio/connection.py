@@ -226,8 +226,8 @@ class Connection:
             payload: A JSON object, or the text of a message as it is.
 
         Raises:
-            LocalProtocolError: The object holds a value that JSON cannot express; nothing was
-                sent.
+            LocalProtocolError: The object holds a value that JSON cannot express, or the text half
+                of a surrogate pair; nothing was sent.
             ConnectionLost: The connection has ended.
         """
         await self._transport.send(self._codec.encode_raw(payload))

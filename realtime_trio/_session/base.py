@@ -215,6 +215,11 @@ class BaseSession(ABC):
 
         Args:
             payload: A JSON object, or the text of a message as it is.
+
+        Raises:
+            LocalProtocolError: The object holds a value that JSON cannot express, or the text half
+                of a surrogate pair; nothing was sent.
+            SessionClosed: The session has ended; nothing was sent.
         """
         text = self._codec.encode_raw(payload)
         await self._queue(self._echo_codec.decode(text), text)
