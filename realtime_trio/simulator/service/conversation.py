@@ -94,7 +94,7 @@ class ItemEntry:
 
     id: str
     item: KnownItem
-    """With the user's audio; the model's is kept apart, since it grows."""
+    """With the user's audio; the model's is kept apart, since it grows.  Set only by `become`."""
     format: AudioFormat
     """Encoding of its audio."""
     spoken: bytearray = attrs.Factory(bytearray)
@@ -105,6 +105,8 @@ class ItemEntry:
     is_left_out: bool = False
     """Whether the model does not see it any more, to make room for newer items.  Clients still
     do."""
+    is_cut: bool = attrs.field(default=False, init=False)
+    """Whether it was truncated; then nothing that is still said of it belongs to it any more."""
     _counted: tuple[KnownItem, int, tuple[int, int]] | None = attrs.field(default=None, init=False)
     """Its tokens, and of what: every response reads all of a conversation, most of which does not
     change any more."""
@@ -164,6 +166,21 @@ class ItemEntry:
             self._counted = self.item, size, (text_tokens(_texts(self.item)), audio)
         return self._counted[2]
 
+    def become(self, item: KnownItem) -> None:
+        """Take a newer state of the item, without the words if it was truncated.
+
+        The stream of a response goes on after a truncation, and states at its end all that was
+        generated.  That must not bring back what the user did not hear.
+        """
+        if self.is_cut and isinstance(item, AssistantMessage):
+            item = attrs.evolve(item, content=(OutputAudio(),))
+        self.item = item
+
+    def speak(self, audio: bytes) -> None:
+        """Append to the model's speech, unless it was truncated."""
+        if not self.is_cut:
+            self.spoken += audio
+
     def truncate(self, content_index: int, audio_end_ms: int) -> None:
         """Cut the model's speech, and drop its transcript.
 
@@ -194,7 +211,8 @@ class ItemEntry:
         # Nobody knows which words belong to the rest, so the whole transcript goes, as the
         # specification has it; by the guide it is that of the unplayed part.
         del self.spoken[audio_end_ms * bytes_per_ms(self.format) :]
-        self.item = attrs.evolve(self.item, content=(OutputAudio(),))
+        self.is_cut = True
+        self.become(self.item)
 
 
 def _silent(part: UserContent) -> UserContent:

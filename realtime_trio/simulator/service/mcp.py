@@ -195,7 +195,7 @@ class HostedTools:
             return
         found = tuple(tool for tool in server.tools if _allows(source.allowed, tool))
         self._lists[source] = found
-        entry.item = attrs.evolve(item, tools=found)
+        entry.become(attrs.evolve(item, tools=found))
         # The service does not promise an order, and clients must take both.
         if server.completes_item_first:
             self._tell_done(entry, previous)
@@ -304,14 +304,14 @@ class HostedTools:
         if call.duration:
             yield now + call.duration
         if call.error is None:
-            made.entry.item = attrs.evolve(made.item, output=call.output)
+            made.entry.become(attrs.evolve(made.item, output=call.output))
             self._out.send(
                 ResponseMcpCallCompleted(
                     event_id=self._out.event_id(), item_id=made.item.id, **place
                 )
             )
         else:
-            made.entry.item = attrs.evolve(made.item, error=call.error)
+            made.entry.become(attrs.evolve(made.item, error=call.error))
             self._out.send(
                 ResponseMcpCallFailed(event_id=self._out.event_id(), item_id=made.item.id, **place)
             )

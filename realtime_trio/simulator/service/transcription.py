@@ -111,7 +111,7 @@ class RunningTranscription(Task):
             )
         )
         # From now on the item is retrieved with its transcript.
-        self._entry.item = self._entry.understood
+        self._entry.become(self._entry.understood)
 
     def _usage(self, transcript: str) -> TranscriptionUsage:
         if self._by_duration:
