@@ -42,7 +42,8 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.script.script import HostedCall, McpServer, Message, Output, Reply
 from realtime_trio.simulator.service.configuration import PCM
-from realtime_trio.simulator.service.conversation import ItemEntry, ServerConversation
+from realtime_trio.simulator.service.conversation import ServerConversation
+from realtime_trio.simulator.service.item_entry import ItemEntry
 from realtime_trio.simulator.service.lifecycle import ServerOutbox, Steps, Task
 from realtime_trio.simulator.service.refusal import Refusal, check_choice, listed, missing
 

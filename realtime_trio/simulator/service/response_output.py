@@ -47,7 +47,8 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.roles import Say
 from realtime_trio.simulator.script.script import Call, HostedCall, Message, Output
-from realtime_trio.simulator.service.conversation import ItemEntry, KnownItem, ServerConversation
+from realtime_trio.simulator.service.conversation import ServerConversation
+from realtime_trio.simulator.service.item_entry import ItemEntry, KnownItem
 from realtime_trio.simulator.service.lifecycle import ServerOutbox
 from realtime_trio.simulator.service.mcp import HostedTools, MadeCall
 from realtime_trio.simulator.service.response_progress import Clock, ResponseProgress

@@ -21,7 +21,7 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.roles import Say
 from realtime_trio.simulator.script.script import Failure, Message, Output, Pacing
-from realtime_trio.simulator.service.conversation import ItemEntry, KnownItem
+from realtime_trio.simulator.service.item_entry import ItemEntry, KnownItem
 from realtime_trio.simulator.service.usage import duration_ms
 
 Clock: TypeAlias = Generator[float, float, float]

@@ -16,7 +16,7 @@ from realtime_trio.events import (
     TranscriptionUsage,
 )
 from realtime_trio.simulator.script.script import Failure
-from realtime_trio.simulator.service.conversation import ItemEntry
+from realtime_trio.simulator.service.item_entry import ItemEntry
 from realtime_trio.simulator.service.lifecycle import ServerOutbox, Steps, Task
 from realtime_trio.simulator.service.usage import (
     USER_MS_PER_TOKEN,
