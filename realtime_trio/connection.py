@@ -7,6 +7,7 @@ tools and no reflexes.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import ssl
@@ -18,6 +19,7 @@ from typing import Any, Final, Literal, Self, TypedDict, Unpack
 import trio
 from attrs import evolve, fields
 
+from realtime_trio._misuse import check_keywords
 from realtime_trio._protocol.codec import Codec as Codec, Role as Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint
@@ -171,17 +173,25 @@ async def _fetch_key(fetch: Callable[[], Awaitable[str]], deadline: float) -> st
     raise ConnectionFailed("the api_key function did not return within the connect timeout")
 
 
-def check_options(options: Mapping[str, object], *allowed: type) -> None:
-    """Raise TypeError for a keyword that none of the `allowed` typed dictionaries has.
+def check_options(
+    options: Mapping[str, object], *allowed: type, function: Callable[..., object] | None = None
+) -> None:
+    """Refuse a keyword that none of the `allowed` typed dictionaries has.
 
-    Python does so for a misspelt argument, but not for `**options: Unpack[...]`.
+    Args:
+        options: What was given.
+        allowed: The typed dictionaries.
+        function: Takes the options, and keywords of its own that may have been meant as well.
+
+    Raises:
+        TypeError: One is unknown; the message names the one that may have been meant.
     """
     names = {name for group in allowed for name in group.__annotations__}
-    if unknown := options.keys() - names:
-        raise TypeError(
-            f"unexpected keyword {', '.join(map(repr, sorted(unknown)))}; "
-            f"allowed are {', '.join(sorted(names))}"
-        )
+    # Looked at only to say something: a signature takes its time, and most calls are right.
+    if function is not None and not options.keys() <= names:
+        own = inspect.signature(function).parameters.values()
+        names |= {each.name for each in own if each.kind is each.KEYWORD_ONLY}
+    check_keywords(options, names)
 
 
 class Connection:
@@ -319,7 +329,7 @@ async def open_connection(
         LocalProtocolError: An argument is unusable; nothing was sent.
         TypeError: There is no such option.
     """
-    check_options(options, ConnectOptions)
+    check_options(options, ConnectOptions, function=open_connection)
     endpoint = resolve_endpoint(url, options)
     codec = Codec(Role.CLIENT, endpoint.dialect, kind=kind, strict=options.get("strict", False))
     async with open_transport(endpoint, kind, model, options) as transport:

@@ -94,7 +94,7 @@ async def open_session(
     exception or a cancellation does not.  Tools that still run are stopped, and their calls are
     answered as cancelled.
     """
-    check_options(options, SessionOptions)
+    check_options(options, SessionOptions, function=open_session)
     settings: Any = {
         name: value for name, value in options.items() if name in SessionSettings.__annotations__
     }

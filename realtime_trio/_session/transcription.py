@@ -174,7 +174,7 @@ async def open_transcription_session(
             gets a note.
         LocalProtocolError, TypeError: An argument is unusable; nothing was sent.
     """
-    check_options(options, TranscriptionOptions)
+    check_options(options, TranscriptionOptions, function=open_transcription_session)
     settings: Any = {
         name: value
         for name, value in options.items()

@@ -269,7 +269,7 @@ async def open_translation_session(
     streams that are read outside of the block get the rest of the translation.  To wait as long as
     it takes, call `finish`.  Leaving by an exception or a cancellation waits for nothing.
     """
-    check_options(options, ConnectOptions)
+    check_options(options, ConnectOptions, function=open_translation_session)
     config = TranslationSessionConfig.of(
         language=language,
         transcription=transcription or UNSET,
