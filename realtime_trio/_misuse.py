@@ -57,9 +57,7 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
         raise LocalProtocolError(f"{name} must be {', '.join(most)} or {last}, not {value!r}")
 
 
-def check_number(
-    name: str, value: object, fits: Callable[[float], bool], *, allowed: str
-) -> None:
+def check_number(name: str, value: object, fits: Callable[[float], bool], *, allowed: str) -> None:
     """Refuse what is not a number, and a number that does not fit.
 
     Raises:

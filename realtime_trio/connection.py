@@ -12,17 +12,18 @@ import logging
 import os
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import NoneType
 from typing import Any, Final, Literal, Self, TypedDict, Unpack
 
 import trio
 from attrs import evolve, fields
 
-from realtime_trio._misuse import check_keywords
+from realtime_trio._misuse import check_keywords, check_kind
 from realtime_trio._protocol.codec import Codec as Codec, Role as Role
 from realtime_trio._protocol.dialects import Dialect
-from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint
+from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint, Headers
 from realtime_trio._protocol.kinds import SessionKind as SessionKind
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.dial import PROXY_FROM_ENVIRONMENT
@@ -46,7 +47,7 @@ class ConnectOptions(TypedDict, total=False):
         organization: Organization to bill.
         project: Project to bill.
         safety_identifier: A hash that stands for your end user.
-        headers: More headers for the handshake.
+        headers: More headers for the handshake, as a mapping or as pairs.
         dialect: `Dialect.BETA` for servers that still speak the older protocol.
         ssl_context: For `wss://`; by default certificates are checked against the system's
             authorities.
@@ -64,7 +65,7 @@ class ConnectOptions(TypedDict, total=False):
     organization: str
     project: str
     safety_identifier: str
-    headers: Iterable[tuple[str, str]]
+    headers: Headers
     dialect: Dialect
     ssl_context: ssl.SSLContext | None
     proxy: str | None
@@ -99,8 +100,11 @@ def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> End
         options: May override parts of the endpoint.
 
     Raises:
-        LocalProtocolError: OpenAI's own service needs a key and there is none.
+        TypeError: An argument is of a kind that cannot be meant.
+        LocalProtocolError: OpenAI's own service needs a key and there is none, or an argument makes
+            no sense.
     """
+    check_kind("url", url, str, Endpoint, NoneType, allowed="a str, an Endpoint or None")
     given: dict[str, Any] = {
         name: value for name, value in options.items() if name in _ENDPOINT_OPTIONS
     }
@@ -134,12 +138,15 @@ async def open_transport(
 
     Raises:
         ConnectionFailed: The connection could not be made, for whatever reason.
-        LocalProtocolError: An argument is unusable; nothing was sent.
+        LocalProtocolError, TypeError: An argument is unusable; nothing was sent.
     """
     # Loaded only when something connects: trio-websocket brings h11, and makes the import of the
     # package half as long again.
     from realtime_trio._transport.websocket import open_websocket
 
+    context, proxy = options.get("ssl_context"), options.get("proxy", PROXY_FROM_ENVIRONMENT)
+    check_kind("ssl_context", context, ssl.SSLContext, NoneType, allowed="an SSLContext or None")
+    check_kind("proxy", proxy, str, NoneType, allowed="a str or None")
     timeout = websocket_settings(options).connect_timeout
     url = endpoint.target(kind, model)
     key = endpoint.api_key
@@ -153,8 +160,8 @@ async def open_transport(
         url,
         headers=headers,
         subprotocols=subprotocols,
-        ssl_context=options.get("ssl_context"),
-        proxy=options.get("proxy", PROXY_FROM_ENVIRONMENT),
+        ssl_context=context,
+        proxy=proxy,
         settings=evolve(websocket_settings(options), connect_timeout=timeout),
     ) as transport:
         yield transport
@@ -169,6 +176,8 @@ async def _fetch_key(fetch: Callable[[], Awaitable[str]], deadline: float) -> st
             raise LocalProtocolError(
                 f"the api_key function returned {type(key).__name__}, not a str"
             )
+        if not key:
+            raise LocalProtocolError("the api_key function returned an empty key")
         return key
     raise ConnectionFailed("the api_key function did not return within the connect timeout")
 
@@ -326,8 +335,7 @@ async def open_connection(
     Raises:
         ConnectionFailed: The connection could not be made; `status` and `body` are the server's
             answer if it refused by HTTP.
-        LocalProtocolError: An argument is unusable; nothing was sent.
-        TypeError: There is no such option.
+        LocalProtocolError, TypeError: An argument is unusable; nothing was sent.
     """
     check_options(options, ConnectOptions, function=open_connection)
     endpoint = resolve_endpoint(url, options)
