@@ -56,6 +56,7 @@ from realtime_trio._state.utility_events import (
     ItemAppended as ItemAppended,
     ItemCompleted as ItemCompleted,
     ItemDeleted as ItemDeleted,
+    ItemEvent as ItemEvent,
     ItemTruncated as ItemTruncated,
     ItemUpdated as ItemUpdated,
     McpCallFinished as McpCallFinished,

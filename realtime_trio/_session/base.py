@@ -26,10 +26,11 @@ from typing import Any, Final, TypeVar, overload
 import trio
 from attrs import evolve
 
+from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind
-from realtime_trio._runtime.hub import EventHub, EventStream
+from realtime_trio._runtime.hub import EventHub, EventStream, check_capacity
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.link import Link, Phase
@@ -84,6 +85,23 @@ def with_id(item: Item, new_id: Callable[[str], str]) -> Item:
     if item.id or isinstance(item, UnknownObject):
         return item
     return evolve(item, id=new_id("item_"))
+
+
+def check_arguments(
+    *, transport: Transport | None, capacity: int | None, new_id: Callable[[str], str]
+) -> None:
+    """Refuse what no kind of session could be opened with, before anything is opened.
+
+    Raises:
+        TypeError: An argument is of a kind that cannot be meant.
+        ValueError: The capacity is less than 1.
+    """
+    if transport is not None and not hasattr(transport, "receive"):
+        raise TypeError(f"transport must be a Transport or None, not {kind_of(transport)}")
+    if capacity is not None:
+        check_capacity(capacity)
+    if not callable(new_id):
+        raise TypeError(f"new_id must be a function from a prefix to an id, not {kind_of(new_id)}")
 
 
 class BaseSession(ABC):
@@ -451,10 +469,11 @@ async def run_session(
         raise LocalProtocolError(
             f"request_timeout must be more than 0 seconds or None, not {limit}"
         )
-    endpoint = Endpoint() if transport is not None else resolve_endpoint(url, options)
+    # Looked at in any case: with a transport of their own, people can misspell a dialect, too.
+    endpoint = resolve_endpoint(Endpoint() if transport is not None else url, options)
     codec = Codec(
         Role.CLIENT,
-        options.get("dialect", endpoint.dialect),
+        endpoint.dialect,
         kind=kind,
         strict=options.get("strict", False),
     )

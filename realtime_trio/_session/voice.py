@@ -154,7 +154,7 @@ class Session(RespondingSession):
             the same.
         """
         if config is None:
-            check_options(settings, SessionSettings)
+            check_options(settings, SessionSettings, function=self.update)
             config = SessionConfig.of(tools=tools, **settings)
         elif settings or not isinstance(tools, Unset):
             raise TypeError("update() takes either a SessionConfig or keywords, not both")

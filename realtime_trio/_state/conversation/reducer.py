@@ -128,7 +128,8 @@ class Conversation:
             stands still, and everything that was said is still audible.
 
     Raises:
-        LocalProtocolError: The retention is a negative number of seconds.
+        TypeError, LocalProtocolError: The retention is neither a word that is known nor a number of
+            seconds from 0 up.
     """
 
     def __init__(
