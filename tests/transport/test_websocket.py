@@ -201,6 +201,8 @@ async def test_cancelling_while_connecting_leaves_nothing_behind() -> None:
         ({"headers": [("authorization", "Bearer s3cret€")]}, "'authorization'"),
         ({"headers": [("no good", "s3cret")]}, "not allowed"),
         ({"headers": [("Sec-WebSocket-Extensions", "permessage-deflate")]}, "sec-websocket-"),
+        ({"headers": [("Content-Length", "s3")]}, "content-length"),
+        ({"headers": [("transfer-encoding", "chunked")]}, "transfer-encoding"),
     ],
 )
 async def test_unusable_arguments_are_refused_without_quoting_secrets(
