@@ -25,6 +25,7 @@ from typing import Any, Final, TypeVar, overload
 import trio
 from attrs import evolve
 
+from realtime_trio._legible import legible
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind
@@ -347,10 +348,9 @@ class BaseSession(ABC):
         assert close is not None
         # A clean close before the session is ready is a failure, too: there never was a session.
         if not self._link.is_ready:
+            said = legible(close.reason)
             self._services.fail(
-                self._refusal(
-                    f"the service closed the connection: {close.code} {close.reason}".rstrip()
-                )
+                self._refusal(f"the service closed the connection: {close.code} {said}".rstrip())
             )
         elif not close.is_clean and self._link.phase is not Phase.OVER:
             self._services.fail(ConnectionLost(close.code, close.reason))
@@ -362,7 +362,8 @@ class BaseSession(ABC):
             return ConnectionFailed(otherwise)
         error = self._admission_error.error
         return ConnectionFailed(
-            f"the service refused the session: {error.message}", code=error.code or error.type
+            f"the service refused the session: {legible(error.message)}",
+            code=error.code or error.type,
         )
 
     async def _become_ready(self, configure: ClientEvent | None, deadline: float) -> None:

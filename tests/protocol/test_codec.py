@@ -185,6 +185,12 @@ def test_an_unknown_type_is_no_problem_unless_strict(wire_type: str) -> None:
         decode(payload, Codec(strict=True))
 
 
+def test_a_strict_codec_quotes_an_unknown_type_legibly() -> None:
+    with pytest.raises(RemoteProtocolError, match=r"^cannot decode \\x1bx+\.\.\. ") as caught:
+        decode({"type": "\x1b" + "x" * 10_000}, Codec(strict=True))
+    assert len(str(caught.value)) < 600
+
+
 def test_a_server_decodes_client_events_only() -> None:
     server = Codec(Role.SERVER)
     assert decode({"type": "input_audio_buffer.clear"}, server) == InputAudioBufferClear()

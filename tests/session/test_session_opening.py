@@ -87,6 +87,22 @@ async def test_a_service_that_refuses_after_the_handshake_is_quoted(
     assert (caught.value.code, caught.value.status) == ("invalid_api_key", None)
 
 
+@pytest.mark.parametrize("is_said", [True, False])
+async def test_what_the_service_says_is_bounded_and_legible(
+    is_said: bool, autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    if is_said:
+        await server.say(failure("\x1b[31mno\n" + "x" * 1_500_000))
+    await server.transport.aclose(4000, "\x1b[31mno\n" + "x" * 1_500_000)
+    with pytest.raises(ConnectionFailed) as caught:
+        async with open_session(transport=near):
+            pytest.fail("not reached")
+    assert r"\x1b[31mno\n" in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
 async def test_a_refusal_without_a_code_is_called_by_its_type(autojump_clock: MockClock) -> None:
     near, server = memory_server()
     await server.say(failure("no"))
