@@ -46,7 +46,8 @@ class ConnectionFailed(RealtimeError):  # noqa: N818
     code: str | None
     """The service's error code (`invalid_api_key`, `invalid_model`, ...), or None."""
     body: bytes
-    """Body of the rejected handshake's HTTP response; `b""` if there was none."""
+    """Body of the rejected handshake's HTTP response, as far as it came within a second; `b""` if
+    there was none."""
 
     def __init__(
         self, message: str, *, status: int | None = None, code: str | None = None, body: bytes = b""
