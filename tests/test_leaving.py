@@ -101,9 +101,10 @@ async def test_the_time_to_connect_is_all_the_time_there_is() -> None:
 async def answer_once(stream: trio.SocketStream) -> None:
     reader = await accept_upgrade(stream)
     await stream.send_all(event_frame(created()))
-    await reader.frame()
-    await stream.send_all(event_frame(committed(1)) * 2)
-    await trio.sleep_forever()
+    with suppress(AssertionError):  # the client may have gone before it could say anything
+        await reader.frame()
+        await stream.send_all(event_frame(committed(1)) * 2)
+        await trio.sleep_forever()
 
 
 @both
