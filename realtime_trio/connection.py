@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, Self, TypedDict, Unpack
 import trio
 from attrs import evolve, fields
 
+from realtime_trio._legible import legible
 from realtime_trio._misuse import check_keywords, check_kind
 from realtime_trio._protocol.codec import Codec as Codec, Role as Role
 from realtime_trio._protocol.dialects import Dialect
@@ -305,12 +306,13 @@ def decode(codec: Codec, message: str | bytes) -> ServerEvent:
     assert isinstance(event, ServerEvent), "a client's codec decodes server events"
     # Asked first, since this is on the way of every message and the arguments cost something, too.
     if _logger.isEnabledFor(logging.DEBUG):
-        _logger.debug("received %s (%d characters)", event.type or "something", len(message))
+        what = legible(event.type) or "something"
+        _logger.debug("received %s (%d characters)", what, len(message))
     if isinstance(event, UnknownEvent) and event.problem is not None:
         _logger.warning(
             "cannot decode %s: %s; it is delivered as an UnknownEvent",
-            event.type or "a message",
-            event.problem,
+            legible(event.type) or "a message",
+            legible(event.problem),
         )
     return event
 

@@ -26,10 +26,11 @@ from typing import Any, Final, TypeVar, overload
 import trio
 from attrs import evolve
 
+from realtime_trio._legible import legible
 from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.endpoint import Endpoint
-from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._protocol.kinds import SessionKind, kind_opened_by
 from realtime_trio._runtime.hub import EventHub, EventStream, check_capacity
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
@@ -52,7 +53,15 @@ from realtime_trio.errors import (
     ServerError,
     SessionClosed,
 )
-from realtime_trio.events import ClientEvent, ErrorEvent, Event, Item, ServerEvent, UnknownObject
+from realtime_trio.events import (
+    ClientEvent,
+    ErrorEvent,
+    Event,
+    Item,
+    ServerEvent,
+    UnknownEvent,
+    UnknownObject,
+)
 from realtime_trio.recording import WireRecord, open_recording
 
 A = TypeVar("A", bound=Event)
@@ -68,6 +77,8 @@ network that is worth talking over needs."""
 WIRE_BACKLOG: Final = 64
 """Wire records kept for the first `wire()`: the opening exchange."""
 
+_BEGINNINGS: Final = ("session.created", "transcription_session.created")
+"""With what a service begins a session, in any kind and dialect."""
 _ID_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _logger = logging.getLogger("realtime_trio")
 
@@ -356,6 +367,9 @@ class BaseSession(ABC):
         if pending := self._acknowledgements.settle(event):
             self._settled(pending)
         derived = self._understand(event)
+        if self._link.phase is Phase.CONNECTING and event.type in _BEGINNINGS:
+            # There is no other beginning to wait for.
+            self._services.fail(ConnectionFailed(self._misbegun(event)))
         # After the machines have seen it: what they post in answer is written later in any case,
         # and a wire log shows the cause first.
         self._wire.publish(WireRecord(trio.current_time(), "server", event))
@@ -382,10 +396,9 @@ class BaseSession(ABC):
         assert close is not None
         # A clean close before the session is ready is a failure, too: there never was a session.
         if not self._link.is_ready:
+            said = legible(close.reason)
             self._services.fail(
-                self._refusal(
-                    f"the service closed the connection: {close.code} {close.reason}".rstrip()
-                )
+                self._refusal(f"the service closed the connection: {close.code} {said}".rstrip())
             )
         elif not close.is_clean and self._link.phase is not Phase.OVER:
             self._services.fail(ConnectionLost(close.code, close.reason))
@@ -397,8 +410,20 @@ class BaseSession(ABC):
             return ConnectionFailed(otherwise)
         error = self._admission_error.error
         return ConnectionFailed(
-            f"the service refused the session: {error.message}", code=error.code or error.type
+            f"the service refused the session: {legible(error.message)}",
+            code=error.code or error.type,
         )
+
+    def _misbegun(self, event: ServerEvent) -> str:
+        """Why this event, which begins a session, has not begun this one."""
+        kind = self._link.codec.kind
+        if (other := kind_opened_by(event)) is not None:
+            why = f"as a {other.value} session, and not as a {kind.value} session"
+        elif isinstance(event, UnknownEvent) and event.problem is not None:
+            why = f"in words that cannot be read: {legible(event.problem)}"
+        else:
+            why = f"with {event.type}, which a {kind.value} session of this dialect does not have"
+        return f"the service began the session {why}"
 
     async def _become_ready(self, configure: ClientEvent | None, deadline: float) -> None:
         with trio.move_on_at(deadline):
