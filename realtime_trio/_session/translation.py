@@ -141,11 +141,12 @@ class Translator(BaseSession):
 
         Args:
             audio: 24 kHz mono PCM: int16 or float32 array of shape (n,), or bytes.
-            chunk_ms: Milliseconds per event; the server works in steps of 200.  By default events
-                are as long as is reasonable.
+            chunk_ms: Whole milliseconds per event, at least 1; the server works in steps of 200.
+                By default events are as long as is reasonable.
 
         Raises:
-            LocalProtocolError: It is not audio, or `finish` was called; nothing was sent.
+            LocalProtocolError, TypeError: It is not audio, `chunk_ms` is no length, or `finish` was
+                called; nothing was sent.
             SessionClosed: The session has ended.
 
         Cancellation: between two events; what was queued is sent.

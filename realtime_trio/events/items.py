@@ -5,6 +5,7 @@ Values only.  How items grow while a response streams is the conversation's busi
 
 from __future__ import annotations
 
+import array
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
@@ -212,7 +213,9 @@ class UserMessage:
         if isinstance(content, str):
             return cls.text(content)
         # Before the question whether it can be iterated: bytes and arrays can be, into numbers.
-        if isinstance(content, bytes | bytearray | memoryview | np.ndarray | AudioData):
+        if isinstance(
+            content, bytes | bytearray | memoryview | array.array | np.ndarray | AudioData
+        ):
             return cls.audio(content)
         parts = content if isinstance(content, Iterable) else (content,)
         return cls(content=tuple(_to_user_part(part) for part in parts))
