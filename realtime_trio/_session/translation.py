@@ -31,6 +31,7 @@ from realtime_trio.events import (
     AudioFormat,
     Event,
     NoiseReduction,
+    NoiseReductionType,
     ServerEvent,
     Transcription,
     TranslationSession,
@@ -50,8 +51,8 @@ class TranslationSettings(TypedDict, total=False):
     """A translation session's settings as flat keywords, as in `TranslationSessionConfig`."""
 
     language: str
-    transcription: Transcription | None
-    noise_reduction: NoiseReduction | None
+    transcription: Transcription | str | None
+    noise_reduction: NoiseReduction | NoiseReductionType | None
 
 
 class Translator(BaseSession):
@@ -232,8 +233,8 @@ async def open_translation_session(
     model: str = DEFAULT_TRANSLATION_MODEL,
     *,
     language: str,
-    transcription: Transcription | None = None,
-    noise_reduction: NoiseReduction | None = None,
+    transcription: Transcription | str | None = None,
+    noise_reduction: NoiseReduction | NoiseReductionType | None = None,
     url: str | Endpoint | None = None,
     transport: Transport | None = None,
     record: str | os.PathLike[str] | None = None,
