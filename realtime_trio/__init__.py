@@ -77,6 +77,7 @@ from realtime_trio._version import __version__ as __version__
 from realtime_trio.connection import (
     Connection as Connection,
     ConnectOptions as ConnectOptions,
+    ExposedKeyWarning as ExposedKeyWarning,
     open_connection as open_connection,
 )
 from realtime_trio.errors import (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from realtime_trio._legible import legible
 from realtime_trio._protocol.codec import Codec as Codec, Role as Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint
+from realtime_trio._protocol.exposure import OPENAI_HOST, exposure_of_key
 from realtime_trio._protocol.kinds import SessionKind as SessionKind
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.dial import PROXY_FROM_ENVIRONMENT
@@ -40,6 +42,10 @@ class ConnectOptions(TypedDict, total=False):
     Attributes:
         api_key: Key, or an async function that returns one.  Default: the environment variable
             `OPENAI_API_KEY`, unless the service was given as an `Endpoint`.
+        exposed_key: What to do before a key would be exposed: before `OPENAI_API_KEY` goes to a
+            `url=` that is neither OpenAI's nor on this machine, and before any key goes beyond this
+            machine without encryption.  `warn` issues an `ExposedKeyWarning`, `forbid` raises
+            `LocalProtocolError` before anything is sent, `allow` lets it.
         auth: How the key travels: `bearer`, `api-key` or `subprotocol`.
         call_id: Join this WebRTC or SIP call instead of starting a session.
         organization: Organization to bill.
@@ -58,6 +64,7 @@ class ConnectOptions(TypedDict, total=False):
     """
 
     api_key: ApiKey | None
+    exposed_key: Literal["warn", "allow", "forbid"]
     auth: Literal["bearer", "api-key", "subprotocol"]
     call_id: str
     organization: str
@@ -74,6 +81,10 @@ class ConnectOptions(TypedDict, total=False):
     max_message_size: int
     receive_buffer_size: int
     strict: bool
+
+
+class ExposedKeyWarning(UserWarning):
+    """A key is about to go where others may see it; see `exposed_key` in `ConnectOptions`."""
 
 
 _ENDPOINT_OPTIONS: Final = (
@@ -98,23 +109,46 @@ def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> End
         options: May override parts of the endpoint.
 
     Raises:
-        LocalProtocolError: OpenAI's own service needs a key and there is none.
+        LocalProtocolError: OpenAI's own service needs a key and there is none, or a key would be
+            exposed and `exposed_key` forbids that.
     """
     given: dict[str, Any] = {
         name: value for name, value in options.items() if name in _ENDPOINT_OPTIONS
     }
+    policy = options.get("exposed_key", "warn")
+    if policy not in ("warn", "allow", "forbid"):
+        raise LocalProtocolError(f"exposed_key is 'warn', 'allow' or 'forbid', not {policy!r}")
     if isinstance(url, Endpoint):
-        return evolve(url, **given)
+        endpoint = evolve(url, **given)
+        _check_exposure(endpoint, policy, is_borrowed=False)
+        return endpoint
+    is_borrowed = "api_key" not in given
     # Never for an `Endpoint`: a key of OpenAI's must not travel to another service by accident.
     # A variable that is set to nothing counts as unset, which is how shells and CI clear one.
     given.setdefault("api_key", os.environ.get("OPENAI_API_KEY") or None)
     endpoint = Endpoint(url=url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, **given)
     # Other services may do without a key.  OpenAI's own would report it only after the handshake.
-    if endpoint.api_key is None and endpoint.url.partition("://")[2].startswith("api.openai.com"):
+    if endpoint.api_key is None and endpoint.url.partition("://")[2].startswith(OPENAI_HOST):
         raise LocalProtocolError(
             "no API key: pass api_key=, or set OPENAI_API_KEY, or name another service with url="
         )
+    # OPENAI_BASE_URL and OPENAI_API_KEY are a pair: whoever has set both has said where it goes.
+    _check_exposure(endpoint, policy, is_borrowed=is_borrowed and url is not None)
     return endpoint
+
+
+def _check_exposure(
+    endpoint: Endpoint, policy: Literal["warn", "allow", "forbid"], *, is_borrowed: bool
+) -> None:
+    if endpoint.api_key is None or policy == "allow":
+        return
+    if (problem := exposure_of_key(endpoint.url, is_borrowed=is_borrowed)) is None:
+        return
+    if policy == "forbid":
+        raise LocalProtocolError(problem)
+    # Not a line in a log: it is the program that is to be changed, and who runs it can make it an
+    # error, or silence it, with the filters of Python.
+    warnings.warn(f"{problem} (exposed_key='allow' silences this)", ExposedKeyWarning, stacklevel=2)
 
 
 def websocket_settings(options: ConnectOptions) -> WebSocketSettings:
