@@ -10,6 +10,7 @@ The tree::
     │   ├─ LocalProtocolError  your code asked for something that is illegal here
     │   └─ RemoteProtocolError the server sent something undecodable
     ├─ ServerError             an `error` event answered your request
+    ├─ RequestTimeout          the server did not answer it in time; the session lives
     ├─ SlowConsumer            this stream overflowed; the others are fine
     ├─ ToolDefinitionError     this annotation has no JSON schema
     └─ InternalError           a bug in realtime_trio
@@ -128,6 +129,13 @@ class ServerError(RealtimeError):
         self.param = param
         self.message = message
         self.event_id = event_id
+
+
+class RequestTimeout(RealtimeError, TimeoutError):  # noqa: N818
+    """The server did not answer a request within `request_timeout`; the session lives on.
+
+    What was asked for may still happen.
+    """
 
 
 class SlowConsumer(RealtimeError):  # noqa: N818

@@ -194,7 +194,9 @@ def test_an_unknown_way_to_deal_with_exposed_keys_is_refused() -> None:
 
 @both
 async def test_a_misspelt_option_is_refused_as_python_refuses_it(open_: Open) -> None:
-    with pytest.raises(TypeError, match=r"unexpected keyword 'apikey'; allowed are api_key, auth"):
+    with pytest.raises(
+        TypeError, match=r"'apikey' \(did you mean 'api_key'\?\); allowed are .*auth"
+    ):
         async with open_("ws://127.0.0.1:9", apikey=KEY):
             pytest.fail("not reached")
 
@@ -441,6 +443,8 @@ async def test_an_illegal_event_is_refused_and_nothing_is_sent(autojump_clock: M
         await connection.send(ConversationItemDelete(item_id=5))  # type: ignore[arg-type]
     with pytest.raises(LocalProtocolError, match="cannot encode the message"):
         await connection.send_raw({"type": object()})
+    with pytest.raises(LocalProtocolError, match="half of a surrogate pair"):
+        await connection.send_raw('{"type": "\ud83d"}')
     await connection.aclose()
     assert await server.hear_the_rest() == []
 
@@ -450,6 +454,14 @@ async def test_raw_messages_are_passed_on_as_they_are(autojump_clock: MockClock)
     await connection.send_raw({"type": "hologram.create"})
     await connection.send_raw("anything")
     assert await server.transport.receive() == ('{"type":"hologram.create"}', "anything")
+
+
+async def test_a_relay_passes_on_what_it_does_not_know(autojump_clock: MockClock) -> None:
+    connection, service = connect()
+    message = '{"type":"response.hologram.delta","event_id":"e","delta":{"sides":6}}'
+    await service.transport.send(message)
+    to_browser = Codec(Role.SERVER)
+    assert to_browser.encode(await connection.receive()) == message
 
 
 @pytest.mark.parametrize("message", ["garbage", b"\x00\xff", "[]"])

@@ -222,12 +222,13 @@ async def test_translate_writes_the_translation(
 
 # What they print, whether they talk with a service or, with `--simulated`, with a script of their
 # own.
+# In an order that may vary, since they run at once.
 WEATHER = {
     '[get_weather {"city":"Paris","unit":"fahrenheit"}]',
     '[get_sunset {"city":"Paris"}]',
     '[get_weather has completed: {"sky":"cloudy","temperature":68.0}]',
     '[get_sunset has completed: "21:58:00"]',
-}  # in an order that may vary, since they run at once
+}
 APPROVED = [
     "[20.00 euros go to Ada]",
     "Ada has her money.",

@@ -123,6 +123,10 @@ class Codec:
     def encode(self, event: Event) -> str:
         """Turn an event into the text of one message.
 
+        A server passes an `UnknownEvent` on as the object that it came as, in whatever dialect, so
+        that something between a server and its clients need not know all that it carries.  A
+        client sends what this version does not know with `send_raw`.
+
         Raises:
             LocalProtocolError: The event does not belong to this role, kind of session or dialect,
                 or a field holds something that the protocol has no place for; the message names the
@@ -132,6 +136,8 @@ class Codec:
         # By the class and not by the type alone: kinds of session share types, and not payloads.
         known = self._outgoing.classes.get(wire_type)
         if known is not type(event):
+            if isinstance(event, UnknownEvent):
+                return self._encode_unknown(event)
             allowed = ", ".join(sorted(self._outgoing.classes))
             raise LocalProtocolError(
                 f"a {self.role.value} cannot send {type(event).__name__} "
@@ -159,9 +165,19 @@ class Codec:
         A text is passed on as it is.
 
         Raises:
-            LocalProtocolError: The object holds something that JSON does not have.
+            LocalProtocolError: The object holds something that JSON does not have, or the text half
+                of a surrogate pair.
         """
         if isinstance(payload, str):
+            # Half of a surrogate pair has no form in UTF-8, which is found here and not by the
+            # transport, where it would be the end of the connection.
+            try:
+                payload.encode()
+            except UnicodeEncodeError as exc:
+                raise LocalProtocolError(
+                    f"cannot send the message: its character {exc.start} is half of a surrogate "
+                    "pair, which UTF-8 cannot express"
+                ) from None
             return payload
         if not isinstance(payload, Mapping):
             raise LocalProtocolError(
@@ -172,6 +188,19 @@ class Codec:
             return write_json(payload if type(payload) is dict else dict(payload))
         except (TypeError, ValueError) as exc:
             raise LocalProtocolError(f"cannot encode the message: {exc}") from None
+
+    def _encode_unknown(self, event: UnknownEvent) -> str:
+        if self.role is Role.CLIENT:
+            raise LocalProtocolError(
+                "a client cannot send UnknownEvent; "
+                "allowed: send_raw(), for what this version does not know"
+            )
+        if not isinstance(event.raw, Mapping):
+            raise LocalProtocolError(
+                f"a server cannot pass on {name_of(event.raw)} as an event; allowed: an "
+                "UnknownEvent that was an object"
+            )
+        return self.encode_raw(event.raw)
 
     def _untyped(self, payload: Any) -> UnknownEvent:
         if type(payload) is not dict:

@@ -15,6 +15,7 @@ which cancels the block and leaves it bare; a clean close only ends the streams.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 from abc import ABC, abstractmethod
@@ -26,10 +27,11 @@ import trio
 from attrs import evolve
 
 from realtime_trio._legible import legible
+from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind, kind_opened_by
-from realtime_trio._runtime.hub import EventHub, EventStream
+from realtime_trio._runtime.hub import EventHub, EventStream, check_capacity
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.link import Link, Phase
@@ -45,7 +47,9 @@ from realtime_trio.connection import (
 from realtime_trio.errors import (
     ConnectionFailed,
     ConnectionLost,
+    LocalProtocolError,
     RemoteProtocolError,
+    RequestTimeout,
     ServerError,
     SessionClosed,
 )
@@ -94,6 +98,23 @@ def with_id(item: Item, new_id: Callable[[str], str]) -> Item:
     return evolve(item, id=new_id("item_"))
 
 
+def check_arguments(
+    *, transport: Transport | None, capacity: int | None, new_id: Callable[[str], str]
+) -> None:
+    """Refuse what no kind of session could be opened with, before anything is opened.
+
+    Raises:
+        TypeError: An argument is of a kind that cannot be meant.
+        ValueError: The capacity is less than 1.
+    """
+    if transport is not None and not hasattr(transport, "receive"):
+        raise TypeError(f"transport must be a Transport or None, not {kind_of(transport)}")
+    if capacity is not None:
+        check_capacity(capacity)
+    if not callable(new_id):
+        raise TypeError(f"new_id must be a function from a prefix to an id, not {kind_of(new_id)}")
+
+
 class BaseSession(ABC):
     """Base of every kind of session.  Usable from any number of tasks."""
 
@@ -117,6 +138,8 @@ class BaseSession(ABC):
         self._acknowledgements = Acknowledgements()
         # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
+        self._request_timeout = math.inf
+        """Seconds to wait for the answer to a request."""
         self._admission_error: ErrorEvent | None = None
         self._is_entered = False
 
@@ -221,6 +244,11 @@ class BaseSession(ABC):
 
         Args:
             payload: A JSON object, or the text of a message as it is.
+
+        Raises:
+            LocalProtocolError: The object holds a value that JSON cannot express, or the text half
+                of a surrogate pair; nothing was sent.
+            SessionClosed: The session has ended; nothing was sent.
         """
         text = self._codec.encode_raw(payload)
         await self._queue(self._echo_codec.decode(text), text)
@@ -241,7 +269,14 @@ class BaseSession(ABC):
         if pending.is_settled:
             await trio.lowlevel.checkpoint()
         else:
-            await self._waiting.setdefault(pending, trio.Event()).wait()
+            with trio.move_on_after(self._request_timeout):
+                await self._waiting.setdefault(pending, trio.Event()).wait()
+        if not pending.is_settled:
+            # It stays among those that are expected: a late answer must not be taken for that of
+            # the next request.
+            raise RequestTimeout(
+                f"the server did not answer {pending.event.type} within {self._request_timeout:g} s"
+            )
         if pending.error is not None:
             raise pending.error
         assert pending.acknowledgement is not None
@@ -454,10 +489,16 @@ async def run_session(
         options: How to connect.
         prepare: What is still to be done when it is ready, before the block is entered.
     """
-    endpoint = Endpoint() if transport is not None else resolve_endpoint(url, options)
+    limit = options.get("request_timeout")
+    if limit is not None and not limit > 0:
+        raise LocalProtocolError(
+            f"request_timeout must be more than 0 seconds or None, not {limit}"
+        )
+    # Looked at in any case: with a transport of their own, people can misspell a dialect, too.
+    endpoint = resolve_endpoint(Endpoint() if transport is not None else url, options)
     codec = Codec(
         Role.CLIENT,
-        options.get("dialect", endpoint.dialect),
+        endpoint.dialect,
         kind=kind,
         strict=options.get("strict", False),
     )
@@ -481,6 +522,8 @@ async def run_session(
                 await session._become_ready(configure, deadline)
                 if prepare is not None:
                     await prepare(session)
+                # Until here `connect_timeout` has limited all of it.
+                session._request_timeout = math.inf if limit is None else limit
                 session._is_entered = True
                 yield session
                 # Shielded: the nursery's own end must not cut the goodbye short.

@@ -25,7 +25,7 @@ class ToolChanges:
     def __init__(self, offered: OfferedTools) -> None:
         self._offered = offered
         self._lock = trio.Lock()
-        self._under_way: dict[Pending, tuple[ToolRegistry, ToolRegistry]] = {}
+        self._under_way: dict[Pending, ToolRegistry] = {}
 
     @property
     def one_at_a_time(self) -> trio.Lock:
@@ -34,7 +34,7 @@ class ToolChanges:
 
     def offer(self, tools: ToolRegistry, pending: Pending) -> None:
         """The update with these tools has just been queued."""
-        self._under_way[pending] = tools, self._offered.registry
+        self._under_way[pending] = tools
         self._offered.offer(tools)
 
     def settled(self, pending: Pending) -> None:
@@ -42,7 +42,6 @@ class ToolChanges:
 
         If the session has ended the tools stay: it takes no more calls.
         """
-        if pending in self._under_way:
-            tools, before = self._under_way.pop(pending)
+        if (tools := self._under_way.pop(pending, None)) is not None:
             is_refused = isinstance(pending.error, ServerError)
-            self._offered.settle(tools, before, is_refused=is_refused)
+            self._offered.settle(tools, is_refused=is_refused)

@@ -17,7 +17,7 @@ import trio
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import DEFAULT_TRANSLATION_MODEL, SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import BaseSession, generate_id, run_session
+from realtime_trio._session.base import BaseSession, check_arguments, generate_id, run_session
 from realtime_trio._session.input_audio import split_audio
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._state.acknowledgements import Pending, unanswered
@@ -269,7 +269,8 @@ async def open_translation_session(
     streams that are read outside of the block get the rest of the translation.  To wait as long as
     it takes, call `finish`.  Leaving by an exception or a cancellation waits for nothing.
     """
-    check_options(options, ConnectOptions)
+    check_options(options, ConnectOptions, function=open_translation_session)
+    check_arguments(transport=transport, capacity=capacity, new_id=new_id)
     config = TranslationSessionConfig.of(
         language=language,
         transcription=transcription or UNSET,

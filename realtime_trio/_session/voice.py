@@ -36,7 +36,7 @@ from realtime_trio._state.utility_events import (
     ToolCallRequested,
 )
 from realtime_trio.connection import check_options
-from realtime_trio.errors import LocalProtocolError
+from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
     UNSET,
     ConversationItemCreate,
@@ -154,7 +154,7 @@ class Session(RespondingSession):
             the same.
         """
         if config is None:
-            check_options(settings, SessionSettings)
+            check_options(settings, SessionSettings, function=self.update)
             config = SessionConfig.of(tools=tools, **settings)
         elif settings or not isinstance(tools, Unset):
             raise TypeError("update() takes either a SessionConfig or keywords, not both")
@@ -173,6 +173,8 @@ class Session(RespondingSession):
         """Bring the server to a configuration, and these tools with it."""
         if tools is not None:
             config = attrs.evolve(config, tools=tools.definitions)
+        # All waiting comes first: what is compared, sent and put in place below belongs together.
+        await self._wait_to_speak()
         change = config.changes_from(self.config)
         if change is not None:
             self._check_voice(change)
@@ -180,27 +182,18 @@ class Session(RespondingSession):
             # What will be in force when this arrives is not known, so all of it is sent.
             change = config
         if change is None:
-            await trio.lowlevel.checkpoint()
-            self._check_open()
             if tools is not None:
                 self._offered.begin_with(tools)
             return self.config
-        pending = await self._send_update(SessionUpdate(session=change), tools)
+        update = self._named(SessionUpdate(session=change))
+        pending = self._enqueue(update, self._codec.encode(update))
+        assert pending is not None
+        if tools is not None:
+            # In the same step: the model may call them before anybody sees the acknowledgement.
+            self._changes.offer(tools, pending)
         answer = await self._wait_for_ack(pending)
         assert isinstance(answer, SessionUpdated)
         return answer.session if isinstance(answer.session, RealtimeSession) else self.config
-
-    async def _send_update(self, update: SessionUpdate, tools: ToolRegistry | None) -> Pending:
-        """Queue an update, and put these tools in place in the same step, before any checkpoint."""
-        named = self._named(update)
-        text = self._codec.encode(named)
-        await self._outbox.wait_for_room()
-        pending = self._enqueue(named, text)
-        assert pending is not None
-        if tools is not None:
-            self._changes.offer(tools, pending)
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return pending
 
     def _check_voice(self, change: SessionConfig) -> None:
         output = change.audio.output if change.audio else UNSET
@@ -292,14 +285,23 @@ class Session(RespondingSession):
             asked = call.id
         else:
             asked = call if isinstance(call, str) else str(call.call_id)
-        await trio.lowlevel.checkpoint()
-        self._check_open()
+        decision = self._items.decision(asked, approve=approve, reason=reason)
+        text = self._codec.encode(decision)
+        await self._wait_to_speak()
         if self._calls.awaits_approval(asked):
             calls = self._calls
             self._workers.act(calls.approve(asked) if approve else calls.reject(asked, reason))
             return
+        # Taken and queued in one step: whoever is cancelled before can still decide, and so can
+        # somebody else.
         self._approvals.take(asked)
-        await self._request(self._items.decision(asked, approve=approve, reason=reason))
+        pending = self._enqueue(decision, text)
+        assert pending is not None
+        try:
+            await self._wait_for_ack(pending)
+        except ServerError:
+            self._approvals.wait_for(asked)  # the service still waits for a decision
+            raise
 
     async def cancel_call(self, call: FunctionCall | str) -> None:
         """Stop a tool of the session, or keep it from running, and tell the model so.
@@ -407,6 +409,9 @@ class Session(RespondingSession):
     def _take_floor(self) -> None:
         super()._take_floor()
         self._workers.act(self._calls.interrupt(trio.current_time()))
+
+    def _give_up_calls(self, call_ids: frozenset[str]) -> None:
+        self._workers.act(self._calls.give_up(call_ids, trio.current_time()))
 
     def _leave(self) -> None:
         self._close_tools()

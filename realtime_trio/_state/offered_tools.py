@@ -1,10 +1,11 @@
 """Which tools the model has been offered, while the list is changing.
 
-Owns the present list, the former one, and the names that single responses were given.  Pure.
+Owns the list that the server has taken, those it has been told of since, and the names that single
+responses were given.  Pure.
 
 The server is told of a new list, and the model may call from it before anybody has looked at the
-acknowledgement; it may also still call from the former one.  So both are known until the server has
-answered.
+acknowledgement; it may also still call from the former one.  So all are known until the server has
+answered.  What it refuses is gone, whoever has built upon it meanwhile.
 """
 
 from __future__ import annotations
@@ -23,39 +24,41 @@ class OfferedTools:
     """
 
     def __init__(self, registry: ToolRegistry) -> None:
-        self._registry = registry
-        self._former = ToolRegistry()
+        self._taken = registry
+        self._offers: list[ToolRegistry] = []
+        """Those that the server has not answered, the oldest first."""
         self._lent: set[str] = set()
 
     @property
     def registry(self) -> ToolRegistry:
-        """The present list."""
-        return self._registry
+        """The present list: the newest that the server was told of."""
+        return self._offers[-1] if self._offers else self._taken
 
     def begin_with(self, tools: ToolRegistry) -> None:
-        """Take a list that the server has by itself."""
-        self._registry = tools
+        """Take a list that the server has already."""
+        self._taken = tools
 
     def offer(self, tools: ToolRegistry) -> None:
         """Put a list in place, because the server is being told of it."""
-        self._former, self._registry = self._registry, tools
+        self._offers.append(tools)
 
-    def settle(self, tools: ToolRegistry, before: ToolRegistry, *, is_refused: bool) -> None:
+    def settle(self, tools: ToolRegistry, *, is_refused: bool) -> None:
         """The server has answered an offer: nobody calls the former tools any more.
 
         Args:
             tools: What was offered.
-            before: What was in place until then.
-            is_refused: Whether the server has refused it; then the former list is in place again,
-                unless another has been offered meanwhile.
+            is_refused: Whether the server has refused it; then what it took before is in place
+                again, unless another has been offered meanwhile.
         """
-        if is_refused and self._registry is tools:
-            self._registry = before
-        self._former = ToolRegistry()
+        # By identity: two offers may be equal.
+        self._offers = [offer for offer in self._offers if offer is not tools]
+        if not is_refused:
+            self._taken = tools
 
     def find(self, name: str) -> LocalTool[..., object] | Tool | None:
         """The tool of this name, among the present and the former ones."""
-        return self._registry.get(name) or self._former.get(name)
+        lists = (*reversed(self._offers), self._taken)
+        return next((found for each in lists if (found := each.get(name)) is not None), None)
 
     def lend(self, tools: Iterable[Tool]) -> None:
         """A single response is asked for with tools of its own, which the application answers."""
@@ -73,7 +76,7 @@ class OfferedTools:
         """
         if isinstance(self.find(name), LocalTool):
             return True
-        has_functions = any(isinstance(tool, LocalTool) for tool in self._registry)
+        has_functions = any(isinstance(tool, LocalTool) for tool in self.registry)
         if not has_functions or name in self._lent:
             return False
         return all(name != _name_of(tool) for tool in told)

@@ -77,7 +77,8 @@ class UnknownEvent(ServerEvent):
     """An event that this version cannot type.
 
     Its type is newer than this version, or its payload does not fit its type.  It is delivered like
-    any other event, so that nothing the peer says is lost.  It cannot be sent: use `send_raw`.
+    any other event, so that nothing the peer says is lost.  A `Codec` of a server encodes it as it
+    came, so that it can be passed on; a client uses `send_raw`.
     """
 
     event_id: str = ""

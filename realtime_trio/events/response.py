@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal, TypedDict
 from attrs import field, frozen
 
 from realtime_trio.audio.data import AudioData
-from realtime_trio.events._base import WRITE_NULL, ClientEvent, JsonObject, ServerEvent, to_audio
+from realtime_trio.events._base import UNSET, ClientEvent, JsonObject, ServerEvent, Unset, to_audio
 from realtime_trio.events.config import (
     AudioFormat,
     MaxOutputTokens,
@@ -213,9 +213,10 @@ class Response:
     """Audio settings."""
     usage: ResponseUsage | None = None
     """What it cost; None until it is done, and sometimes then."""
-    # The only mark of a response out of band, so a server has to write the null.
-    conversation_id: str | None = field(default=None, metadata=WRITE_NULL)
-    """Conversation it belongs to; None when out of band."""
+    # The only mark of a response out of band, so a server has to write the null.  Some compatible
+    # servers leave it out of all responses, which says nothing.
+    conversation_id: str | Unset | None = UNSET
+    """Conversation it belongs to; None when out of band, UNSET if the server does not say."""
     output_modalities: tuple[Modality | str, ...] | None = None
     """What it is made of."""
     max_output_tokens: MaxOutputTokens | str | None = None

@@ -191,6 +191,30 @@ def test_a_strict_codec_quotes_an_unknown_type_legibly() -> None:
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"type":"response.hologram.delta","event_id":"e","shape":{"sides":6}}',
+        '{"type":"response.done","event_id":"e","response":"done"}',
+        '{"event_id":"e"}',
+    ],
+    ids=["of another version", "of another shape", "without a type"],
+)
+def test_a_server_passes_on_what_it_does_not_know_as_it_came(
+    message: str, dialect: Dialect
+) -> None:
+    event = Codec(dialect=dialect).decode(message)
+    assert isinstance(event, UnknownEvent)
+    assert Codec(Role.SERVER, dialect).encode(event) == message
+
+
+def test_what_is_passed_on_must_still_be_json() -> None:
+    event = UnknownEvent(type="x", raw={"type": "x", "shape": object()})
+    with pytest.raises(LocalProtocolError, match=r"^cannot encode the message: "):
+        Codec(Role.SERVER).encode(event)
+
+
 def test_a_server_decodes_client_events_only() -> None:
     server = Codec(Role.SERVER)
     assert decode({"type": "input_audio_buffer.clear"}, server) == InputAudioBufferClear()
@@ -232,9 +256,17 @@ def test_a_server_decodes_client_events_only() -> None:
             "session.close, session.input_audio_buffer.append, ",
         ),
         (
-            Codec(Role.SERVER),
-            UnknownEvent(type="response.done", raw={}),
-            "a server cannot send UnknownEvent in a realtime session; allowed: ",
+            Codec(),
+            UnknownEvent(type="response.create", raw={}),
+            "a client cannot send UnknownEvent; allowed: send_raw()",
+        ),
+        *(
+            (
+                Codec(Role.SERVER),
+                UnknownEvent(raw=raw, problem="not an object"),
+                f"a server cannot pass on {name} as an event; allowed: ",
+            )
+            for raw, name in [("{broken", "a string"), (b"\xff", "bytes"), ([1], "a list")]
         ),
     ],
 )
@@ -258,6 +290,15 @@ def test_raw_messages_are_sent_as_they_are(payload: Mapping[str, object] | str) 
 def test_raw_messages_must_be_json(payload: Mapping[str, object]) -> None:
     with pytest.raises(LocalProtocolError, match=r"^cannot encode the message: "):
         Codec().encode_raw(payload)
+
+
+def test_half_of_a_surrogate_pair_is_refused_and_not_quoted() -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        Codec().encode_raw('{"secret": "\ud83d"}')
+    assert str(caught.value) == (
+        "cannot send the message: its character 12 is half of a surrogate pair, "
+        "which UTF-8 cannot express"
+    )
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,17 @@ async def test_a_raw_message_that_json_cannot_hold_is_refused(autojump_clock: Mo
             await session.send_raw({"type": "hologram.create", "shape": object()})
 
 
+async def test_a_raw_message_with_half_a_character_is_refused_and_the_session_lives(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server):
+        for payload in ('{"type": "\udc00"}', {"type": "\udc00"}):
+            with pytest.raises(LocalProtocolError):
+                await session.send_raw(payload)
+        await session.send_raw("whole")
+        assert await server.transport.receive() == ("whole",)
+
+
 async def test_everything_that_sends_is_a_checkpoint(autojump_clock: MockClock) -> None:
     async with open_pair() as (session, server):
         with assert_checkpoints():

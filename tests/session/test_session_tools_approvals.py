@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 import pytest
 import trio
+from peers import failure, fill, open_pair
 from simulated import buffered, sent
 from tool_sessions import (
     Options,
@@ -38,11 +39,15 @@ from realtime_trio._state.utility_events import (
 )
 from realtime_trio.errors import (
     LocalProtocolError,
+    ServerError,
     SessionClosed,
     ToolDefinitionError,
 )
 from realtime_trio.events import (
+    ConversationItemAdded,
     ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemDone,
     ErrorEvent,
     FunctionCall,
     McpApprovalRequest,
@@ -337,3 +342,50 @@ def test_a_predicate_of_approval_cannot_be_async() -> None:
 
     with pytest.raises(ToolDefinitionError, match="requires_approval"):
         tool(look.function, name="peek", requires_approval=is_private)  # type: ignore[arg-type]
+
+
+def wants_to_search() -> tuple[ConversationItemAdded, ConversationItemDone]:
+    item = McpApprovalRequest(id="mcpr_1", server_label="docs", name="search", arguments="{}")
+    return (
+        ConversationItemAdded(event_id="e", item=item),
+        ConversationItemDone(event_id="e", item=item),
+    )
+
+
+async def test_who_is_cancelled_before_his_decision_is_sent_has_not_decided(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair(network=1) as (session, server):
+        with session.events(ToolApprovalRequested) as asked:
+            await server.say(*wants_to_search())
+            await asked.receive()
+        under_way = await fill(session)
+        with trio.move_on_after(1) as scope:
+            await session.approve("mcpr_1")
+        assert scope.cancelled_caught
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.approve, "mcpr_1")
+            for _ in range(under_way):
+                await server.hear(ConversationItemDelete)
+            decision = await server.hear(ConversationItemCreate)
+            assert isinstance(decision.item, McpApprovalResponse)
+            await server.say(ConversationItemAdded(event_id="e", item=decision.item))
+
+
+async def test_a_decision_that_the_service_refuses_can_be_made_again(
+    autojump_clock: MockClock,
+) -> None:
+    async def approve(session: Session) -> None:
+        with pytest.raises(ServerError, match="not now"):
+            await session.approve("mcpr_1")
+        await session.approve("mcpr_1")
+
+    async with open_pair() as (session, server), trio.open_nursery() as nursery:
+        with session.events(ToolApprovalRequested) as asked:
+            await server.say(*wants_to_search())
+            await asked.receive()
+        nursery.start_soon(approve, session)
+        refused = await server.hear(ConversationItemCreate)
+        await server.say(failure("not now", of=refused.event_id))
+        decision = await server.hear(ConversationItemCreate)
+        await server.say(ConversationItemAdded(event_id="e", item=decision.item))

@@ -38,6 +38,7 @@ from realtime_trio.errors import (
     ToolDefinitionError,
 )
 from realtime_trio.events import (
+    ErrorEvent,
     Event,
     FunctionTool,
     RealtimeSession,
@@ -339,6 +340,41 @@ async def test_tools_that_the_server_refuses_are_taken_back_even_if_nobody_waits
         )
         await wait_all_tasks_blocked()
         assert names(session) == (["look"], ["look"])
+
+
+async def test_tools_that_were_refused_are_gone_whoever_has_built_upon_them(
+    autojump_clock: MockClock,
+) -> None:
+    def refused(update: SessionUpdate) -> ErrorEvent:
+        return failure("too many", code="x", param="session.tools", of=update.event_id)
+
+    async with open_served([look]) as (session, server), trio.open_nursery() as nursery:
+        with trio.move_on_after(1):
+            await session.add_tool(wait)
+        first = await server.hear(SessionUpdate)
+
+        async def add_another() -> None:
+            with pytest.raises(ServerError):
+                await session.add_tool(MANUAL)
+
+        nursery.start_soon(add_another)
+        second = await server.hear(SessionUpdate)
+        await server.say(refused(first), refused(second))
+        await wait_all_tasks_blocked()
+        assert names(session) == (["look"], ["look"])
+
+
+async def test_an_update_that_changes_nothing_leaves_the_tools_to_others(
+    autojump_clock: MockClock,
+) -> None:
+    for _ in range(20):  # which task goes first is drawn
+        async with open_tools([look], instructions="Be brief.") as session:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(session.update, instructions="Be brief."))
+                nursery.start_soon(partial(session.update, tools=()))
+                nursery.start_soon(session.add_tool, wait)
+                nursery.start_soon(partial(session.update, instructions="Be brief."))
+            assert names(session) == (["look", "wait"], ["look", "wait"])
 
 
 async def test_an_update_that_repeats_the_tools_sends_nothing(autojump_clock: MockClock) -> None:

@@ -39,14 +39,14 @@ def test_until_the_server_has_answered_both_lists_may_be_called() -> None:
 def test_a_list_that_was_taken_stays_alone() -> None:
     offered = OfferedTools(OLD)
     offered.offer(NEW)
-    offered.settle(NEW, OLD, is_refused=False)
+    offered.settle(NEW, is_refused=False)
     assert (offered.registry, offered.find("old")) == (NEW, None)
 
 
 def test_after_a_refusal_the_former_list_is_in_place() -> None:
     offered = OfferedTools(OLD)
     offered.offer(NEW)
-    offered.settle(NEW, OLD, is_refused=True)
+    offered.settle(NEW, is_refused=True)
     assert (offered.registry, offered.find("new")) == (OLD, None)
 
 
@@ -55,8 +55,25 @@ def test_a_refusal_does_not_undo_what_was_offered_after_it() -> None:
     offered.offer(NEW)
     later = ToolRegistry()
     offered.offer(later)
-    offered.settle(NEW, OLD, is_refused=True)
+    offered.settle(NEW, is_refused=True)
     assert offered.registry is later
+
+
+def test_what_was_built_upon_a_refused_list_is_gone_with_its_own_refusal() -> None:
+    offered = OfferedTools(OLD)
+    both = ToolRegistry([old, new])
+    offered.offer(NEW)
+    offered.offer(both)
+    offered.settle(NEW, is_refused=True)
+    offered.settle(both, is_refused=True)
+    assert (offered.registry, offered.find("new")) == (OLD, None)
+
+
+def test_all_lists_that_are_under_way_may_be_called() -> None:
+    offered = OfferedTools(OLD)
+    offered.offer(NEW)
+    offered.offer(ToolRegistry())
+    assert (offered.find("old"), offered.find("new")) == (old, new)
 
 
 def test_calls_of_a_function_are_answered_whatever_the_server_was_told() -> None:

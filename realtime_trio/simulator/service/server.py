@@ -319,8 +319,13 @@ class SimulatedServer(Lifecycle):
 
     def _finish_transcript(self, question_id: str, outcome: str | Failure, now: float) -> None:
         self._advance(now)
-        if self._close is None and self._understanding.finish(question_id, outcome, self._now):
-            self._responses.decide_waiting(self._now)
+        entry = (
+            None
+            if self._close is not None
+            else self._understanding.finish(question_id, outcome, self._now)
+        )
+        if entry is not None:
+            self._responses.decide_waiting(entry, self._now)
 
     # --- client events ----------------------------------------------------------------------------
 
