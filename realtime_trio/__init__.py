@@ -94,6 +94,7 @@ from realtime_trio.errors import (
     SessionClosed as SessionClosed,
     SlowConsumer as SlowConsumer,
     ToolDefinitionError as ToolDefinitionError,
+    ToolError as ToolError,
 )
 from realtime_trio.events import (
     UNSET as UNSET,
