@@ -366,16 +366,16 @@ class _Scribe:
 
     def _message(self, record: WireRecord) -> str:
         """The message as a JSON value in one line: an object as it was, all else as a string."""
+        event, text = record.event, record.text
+        is_object = not isinstance(event, UnknownEvent) or isinstance(event.raw, Mapping)
         # Bytes that are not UTF-8, and halves of surrogate pairs, have no place in JSON: they are
         # shown and not kept.
-        text = (
-            record.text.decode("utf-8", "backslashreplace")
-            if isinstance(record.text, bytes)
-            else record.text.encode("utf-8", "backslashreplace").decode()
-        )
-        event = record.event
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "backslashreplace")
+        elif not is_object:
+            text = text.encode("utf-8", "backslashreplace").decode()
         text = scrub(text, event.type, secrets=self._scrub_secrets, audio=self._scrub_audio)
-        if not isinstance(event, UnknownEvent) or isinstance(event.raw, Mapping):
+        if is_object:
             # Inside the strings of an object line breaks are escaped, so these separate its parts.
             return _LINE_BREAKS.sub(" ", text) if "\n" in text or "\r" in text else text
         # What is not JSON has secrets outside of strings as well.
@@ -597,15 +597,15 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
     records: list[WireRecord] = []
     dropped = 0
     for number, line in enumerate(lines[1:], start=2):
-        match _read_line(line, kind):
-            case WireRecord() as record:
-                records.append(silence.restore(record))
-            case int(count):
-                dropped += count
-            case None:
-                raise LocalProtocolError(
-                    f"line {number} of {os.fspath(path)} is not a record of a recording"
-                )
+        found = _read_line(line, kind)
+        if found is None:
+            raise LocalProtocolError(
+                f"line {number} of {os.fspath(path)} is not a record of a recording"
+            )
+        if isinstance(found, WireRecord):
+            records.append(silence.restore(found))
+        else:
+            dropped += found
     return Recording(kind=kind, model=model, records=tuple(records), dropped=dropped)
 
 

@@ -222,7 +222,12 @@ def test_lines_within_a_message_become_one(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [(b"\xff\x00", "\\xff\x00"), ("\ud83d", "\\ud83d"), (b'{"type":"x"}', '{"type":"x"}')],
+    [
+        (b"\xff\x00", "\\xff\x00"),
+        ("\ud83d", "\\ud83d"),
+        ("Bearer abc \ud83d", "<secret> \\ud83d"),
+        (b'{"type":"x"}', '{"type":"x"}'),
+    ],
 )
 def test_what_a_file_cannot_hold_is_shown(path: Path, text: str | bytes, shown: str) -> None:
     [read] = read_recording(saved(path, Recording.of([record_of(text)]))).records

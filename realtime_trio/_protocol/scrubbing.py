@@ -61,8 +61,6 @@ _SECRET_NAMES: Final = frozenset(
 _KEYS: Final = re.compile(
     r"\b(?:sk|ek)[-_][\w-]{8,}|\bBearer\s+[\w.~+/-]+=*|(?<=://)[^\s/?#@\"'<>]+@"
 )
-# One of these is in whatever `_KEYS` finds; looking for them first is ten times faster.
-_TRACES: Final = ("k-", "k_", "Bearer", "://")
 _QUERY: Final = re.compile(r"\?.*", re.DOTALL)
 
 
@@ -90,6 +88,8 @@ def scrub(text: str, wire_type: str, *, secrets: bool, audio: bool) -> str:
     Returns:
         The text, in which everything else is as it was.
     """
+    if not (secrets or audio):
+        return text
     # Of what could not be read the type is somewhere in the text.
     is_spoken = wire_type.endswith("audio.delta") if wire_type else 'audio.delta"' in text
     pieces: list[str] = []
@@ -121,7 +121,11 @@ def scrub(text: str, wire_type: str, *, secrets: bool, audio: bool) -> str:
 
 def without_keys(text: str) -> str:
     """Replace what looks like a key, or like the password in a URL, wherever it stands."""
-    return _KEYS.sub(SECRET, text) if any(trace in text for trace in _TRACES) else text
+    # One of these is in all that is looked for, and none in base64: a search for a single
+    # character passes over audio at memory speed.
+    if "-" in text or "_" in text or " " in text or ":" in text:
+        return _KEYS.sub(SECRET, text)
+    return text
 
 
 def audio_mark(audio: AudioData) -> str:
