@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 
 NOX_VERSIONS = ">=2026.8.10"
-"""The first one that runs an interpreter before it believes in it: pyenv leaves a failing
+"""The first version that tries an interpreter before it uses it: pyenv leaves a failing
 `python3.12` on PATH for every other version."""
 
 PIP_WHEEL = "pip-25.3-py3-none-any.whl"
@@ -119,8 +119,8 @@ CODE = [
     "docs/floors.py",
     "noxfile.py",
 ]
-# By folders and files, since pytest takes a path that is not there for an error, but not a word
-# that selects nothing.
+# By folders and files: a path that is not there is an error to pytest, a word of `-k` that selects
+# nothing is not.
 SIMULATED = [
     "tests/simulator",
     "tests/session",
@@ -200,8 +200,10 @@ def interop(session: nox.Session) -> None:
     shutil.copy(ROOT / "interop" / "package.json", folder)
     options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]
     options += ["--loglevel=error"]
-    # Where there is no registry, there is no long wait for one.
-    options += ["--fetch-timeout=30000", "--fetch-retries=1", "--fetch-retry-maxtimeout=3000"]
+    # No long wait where there is no registry.  Both pauses between attempts are given, since npm
+    # refuses a longest one below its own shortest, which is 10 s.
+    options += ["--fetch-timeout=30000", "--fetch-retries=1"]
+    options += ["--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=3000"]
     session.run("npm", "install", "--prefix", str(folder), *options, external=True)
     session.env["INTEROP_NODE_MODULES"] = str(folder / "node_modules")
     session.env["INTEROP_PYTHON"] = str(Path(session.bin) / "python")

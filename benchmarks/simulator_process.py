@@ -39,9 +39,8 @@ async def serve() -> None:
 
 def report_times() -> None:
     """Answer every line of input."""
-    schedule = Path(
-        "/proc/self/schedstat"
-    )  # of the main thread: nanoseconds on a core, waiting for one, and how often
+    # Of the main thread: nanoseconds on a core, nanoseconds waiting for one, and how often it ran.
+    schedule = Path("/proc/self/schedstat")
     for _ in sys.stdin:
         waited = schedule.read_text().split()[1] if schedule.exists() else "0"
         print(time.process_time_ns(), waited, flush=True)

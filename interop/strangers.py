@@ -106,7 +106,7 @@ async def run_client(
 
     Args:
         client: Which.
-        scenario: What it shall do; its first argument.
+        scenario: What it should do; its first argument.
         *arguments: The others.
         patience: Seconds it may take.
         **variables: Its environment: where to go, with which key.

@@ -209,9 +209,8 @@ async def test_a_wrong_key_is_reported_the_clients_own_way(
     assert seen.all("closed") or seen.all("failure")
 
 
-@clients(
-    OPENAI_PYTHON, AGENTS_PYTHON, AGENTS_NODE
-)  # the other one refuses to connect without a model
+# The other one refuses to connect without a model.
+@clients(OPENAI_PYTHON, AGENTS_PYTHON, AGENTS_NODE)
 async def test_a_missing_model_is_reported_the_clients_own_way(
     client: Stranger, tmp_path: Path
 ) -> None:

@@ -108,9 +108,8 @@ async def test_a_transcription_session(url: str) -> None:
         "gpt-4o-transcribe", url=url, api_key=KEY, turn_detection=None
     ) as session:
         await session.send(InputAudioBufferAppend(audio=bytes(48000)))
-        await session.send(
-            InputAudioBufferCommit()
-        )  # this server does not say which item a commit became, so there is no use in waiting
+        # Not `commit_audio`: this server does not say which item a commit became.
+        await session.send(InputAudioBufferCommit())
         async for caption in session.captions():
             if caption.is_final:
                 break

@@ -24,6 +24,7 @@ DERIVED: Final = (
     "ItemAppended",
     "ItemCompleted",
     "ItemDeleted",
+    "ItemEvent",
     "ItemTruncated",
     "ItemUpdated",
     "McpCallFinished",

@@ -7,20 +7,24 @@ tools and no reflexes.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import NoneType
 from typing import Any, Final, Literal, Self, TypedDict, Unpack
 
 import trio
 from attrs import evolve, fields
 
+from realtime_trio._legible import legible
+from realtime_trio._misuse import check_keywords, check_kind
 from realtime_trio._protocol.codec import Codec as Codec, Role as Role
 from realtime_trio._protocol.dialects import Dialect
-from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint
+from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint, Headers
 from realtime_trio._protocol.kinds import SessionKind as SessionKind
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.dial import PROXY_FROM_ENVIRONMENT
@@ -44,7 +48,7 @@ class ConnectOptions(TypedDict, total=False):
         organization: Organization to bill.
         project: Project to bill.
         safety_identifier: A hash that stands for your end user.
-        headers: More headers for the handshake.
+        headers: More headers for the handshake, as a mapping or as pairs.
         dialect: `Dialect.BETA` for servers that still speak the older protocol.
         ssl_context: For `wss://`; by default certificates are checked against the system's
             authorities.
@@ -52,6 +56,10 @@ class ConnectOptions(TypedDict, total=False):
             environment decides, as it does for curl.  Needs the extra `realtime-trio[proxy]`.
         connect_timeout, close_timeout, ping_interval, ping_timeout, max_message_size,
             receive_buffer_size: See `WebSocketSettings`.
+        request_timeout: Seconds that a session waits for the answer to a request, such as a commit
+            or an update, before it raises `RequestTimeout`.  Not for responses, which take as long
+            as they take.  None, the default, waits: every method can be given up by a cancel scope,
+            and only you know what is too long; servers that answer some requests never need one.
         strict: Raise `RemoteProtocolError` on what cannot be decoded instead of delivering it as
             `UnknownEvent`.  For tests.
     """
@@ -62,7 +70,7 @@ class ConnectOptions(TypedDict, total=False):
     organization: str
     project: str
     safety_identifier: str
-    headers: Iterable[tuple[str, str]]
+    headers: Headers
     dialect: Dialect
     ssl_context: ssl.SSLContext | None
     proxy: str | None
@@ -72,6 +80,7 @@ class ConnectOptions(TypedDict, total=False):
     ping_timeout: float
     max_message_size: int
     receive_buffer_size: int
+    request_timeout: float | None
     strict: bool
 
 
@@ -97,8 +106,11 @@ def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> End
         options: May override parts of the endpoint.
 
     Raises:
-        LocalProtocolError: OpenAI's own service needs a key and there is none.
+        TypeError: An argument is of a kind that cannot be meant.
+        LocalProtocolError: OpenAI's own service needs a key and there is none, or an argument makes
+            no sense.
     """
+    check_kind("url", url, str, Endpoint, NoneType, allowed="a str, an Endpoint or None")
     given: dict[str, Any] = {
         name: value for name, value in options.items() if name in _ENDPOINT_OPTIONS
     }
@@ -132,12 +144,15 @@ async def open_transport(
 
     Raises:
         ConnectionFailed: The connection could not be made, for whatever reason.
-        LocalProtocolError: An argument is unusable; nothing was sent.
+        LocalProtocolError, TypeError: An argument is unusable; nothing was sent.
     """
     # Loaded only when something connects: trio-websocket brings h11, and makes the import of the
     # package half as long again.
     from realtime_trio._transport.websocket import open_websocket
 
+    context, proxy = options.get("ssl_context"), options.get("proxy", PROXY_FROM_ENVIRONMENT)
+    check_kind("ssl_context", context, ssl.SSLContext, NoneType, allowed="an SSLContext or None")
+    check_kind("proxy", proxy, str, NoneType, allowed="a str or None")
     timeout = websocket_settings(options).connect_timeout
     url = endpoint.target(kind, model)
     key = endpoint.api_key
@@ -151,8 +166,8 @@ async def open_transport(
         url,
         headers=headers,
         subprotocols=subprotocols,
-        ssl_context=options.get("ssl_context"),
-        proxy=options.get("proxy", PROXY_FROM_ENVIRONMENT),
+        ssl_context=context,
+        proxy=proxy,
         settings=evolve(websocket_settings(options), connect_timeout=timeout),
     ) as transport:
         yield transport
@@ -167,21 +182,31 @@ async def _fetch_key(fetch: Callable[[], Awaitable[str]], deadline: float) -> st
             raise LocalProtocolError(
                 f"the api_key function returned {type(key).__name__}, not a str"
             )
+        if not key:
+            raise LocalProtocolError("the api_key function returned an empty key")
         return key
     raise ConnectionFailed("the api_key function did not return within the connect timeout")
 
 
-def check_options(options: Mapping[str, object], *allowed: type) -> None:
-    """Raise TypeError for a keyword that none of the `allowed` typed dictionaries has.
+def check_options(
+    options: Mapping[str, object], *allowed: type, function: Callable[..., object] | None = None
+) -> None:
+    """Refuse a keyword that none of the `allowed` typed dictionaries has.
 
-    Python does so for a misspelt argument, but not for `**options: Unpack[...]`.
+    Args:
+        options: What was given.
+        allowed: The typed dictionaries.
+        function: Takes the options, and keywords of its own that may have been meant as well.
+
+    Raises:
+        TypeError: One is unknown; the message names the one that may have been meant.
     """
     names = {name for group in allowed for name in group.__annotations__}
-    if unknown := options.keys() - names:
-        raise TypeError(
-            f"unexpected keyword {', '.join(map(repr, sorted(unknown)))}; "
-            f"allowed are {', '.join(sorted(names))}"
-        )
+    # Looked at only to say something: a signature takes its time, and most calls are right.
+    if function is not None and not options.keys() <= names:
+        own = inspect.signature(function).parameters.values()
+        names |= {each.name for each in own if each.kind is each.KEYWORD_ONLY}
+    check_keywords(options, names)
 
 
 class Connection:
@@ -281,12 +306,13 @@ def decode(codec: Codec, message: str | bytes) -> ServerEvent:
     assert isinstance(event, ServerEvent), "a client's codec decodes server events"
     # Asked first, since this is on the way of every message and the arguments cost something, too.
     if _logger.isEnabledFor(logging.DEBUG):
-        _logger.debug("received %s (%d characters)", event.type or "something", len(message))
+        what = legible(event.type) or "something"
+        _logger.debug("received %s (%d characters)", what, len(message))
     if isinstance(event, UnknownEvent) and event.problem is not None:
         _logger.warning(
             "cannot decode %s: %s; it is delivered as an UnknownEvent",
-            event.type or "a message",
-            event.problem,
+            legible(event.type) or "a message",
+            legible(event.problem),
         )
     return event
 
@@ -316,10 +342,9 @@ async def open_connection(
     Raises:
         ConnectionFailed: The connection could not be made; `status` and `body` are the server's
             answer if it refused by HTTP.
-        LocalProtocolError: An argument is unusable; nothing was sent.
-        TypeError: There is no such option.
+        LocalProtocolError, TypeError: An argument is unusable; nothing was sent.
     """
-    check_options(options, ConnectOptions)
+    check_options(options, ConnectOptions, function=open_connection)
     endpoint = resolve_endpoint(url, options)
     codec = Codec(Role.CLIENT, endpoint.dialect, kind=kind, strict=options.get("strict", False))
     async with open_transport(endpoint, kind, model, options) as transport:

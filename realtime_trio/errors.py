@@ -10,16 +10,20 @@ The tree::
     │   ├─ LocalProtocolError  your code asked for something that is illegal here
     │   └─ RemoteProtocolError the server sent something undecodable
     ├─ ServerError             an `error` event answered your request
+    ├─ RequestTimeout          the server did not answer it in time; the session lives
     ├─ SlowConsumer            this stream overflowed; the others are fine
     ├─ ToolDefinitionError     this annotation has no JSON schema
     └─ InternalError           a bug in realtime_trio
 
 Owns the wording of what users catch.  Foreign exceptions (cattrs, orjson, trio-websocket, ssl) are
 translated where they enter, in the codec and in the transport; none of them leaves the library.  No
-message ever contains a key, audio or a whole payload.
+message ever contains a key, audio or a whole payload.  What a peer has said is in the attributes as
+it came, and in the message in a legible form.
 """
 
 from __future__ import annotations
+
+from realtime_trio._legible import legible
 
 # Some names say what happened and do not end in "Error", the suffix that N818 asks for: nobody need
 # have made a mistake when a connection is lost or a session is closed.
@@ -43,7 +47,8 @@ class ConnectionFailed(RealtimeError):  # noqa: N818
     code: str | None
     """The service's error code (`invalid_api_key`, `invalid_model`, ...), or None."""
     body: bytes
-    """Body of the rejected handshake's HTTP response; `b""` if there was none."""
+    """Body of the rejected handshake's HTTP response, as far as it came within a second; `b""` if
+    there was none."""
 
     def __init__(
         self, message: str, *, status: int | None = None, code: str | None = None, body: bytes = b""
@@ -60,10 +65,10 @@ class ConnectionLost(RealtimeError):  # noqa: N818
     code: int
     """WebSocket close code; 1006 when the peer went away without a close frame."""
     reason: str
-    """Close reason as sent by the peer, or our own words for 1006."""
+    """Close reason as the peer sent it, or our own words for 1006."""
 
     def __init__(self, code: int, reason: str = "") -> None:
-        super().__init__(f"connection lost: {code}" + (f" {reason}" if reason else ""))
+        super().__init__(f"connection lost: {code} {legible(reason)}".rstrip())
         self.code = code
         self.reason = reason
 
@@ -100,7 +105,8 @@ class ServerError(RealtimeError):
     param: str | None
     """Dotted path of the offending parameter, e.g. `session.audio.input.format.rate`."""
     message: str
-    """The service's own explanation."""
+    """The service's own explanation as it came: of any length, with any character.  The text of
+    this exception has it in a legible form."""
     event_id: str | None
     """Id of the client event that caused it, if the service said."""
 
@@ -114,12 +120,22 @@ class ServerError(RealtimeError):
         event_id: str | None = None,
     ) -> None:
         # The code first: it is what a program compares and what a person searches for.
-        super().__init__(f"{code or type}: {message}" + (f" (param {param})" if param else ""))
+        super().__init__(
+            f"{legible(code or type)}: {legible(message)}"
+            + (f" (param {legible(param)})" if param else "")
+        )
         self.type = type
         self.code = code
         self.param = param
         self.message = message
         self.event_id = event_id
+
+
+class RequestTimeout(RealtimeError, TimeoutError):  # noqa: N818
+    """The server did not answer a request within `request_timeout`; the session lives on.
+
+    What was asked for may still happen.
+    """
 
 
 class SlowConsumer(RealtimeError):  # noqa: N818

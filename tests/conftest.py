@@ -13,7 +13,7 @@ from hypothesis import settings
 from oversight import overseen
 from peers import sockets, tasks
 
-# No deadlines: a shared machine is slow at times, and that is no bug.  On CI the examples are the
+# No deadlines: a shared machine is slow at times, which is not a bug.  On CI the examples are the
 # same in every run, so that its verdict is about the change and not about luck; everywhere else
 # they differ, and a failure prints how to have it again.
 settings.register_profile(

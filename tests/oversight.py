@@ -95,9 +95,8 @@ def overseen() -> Iterator[None]:
             check_message(codec.encode(event), server.kind)
         talks.setdefault(server, _Talk()).listen(events)
         count += len(events)
-        if (
-            count > _MOST_EVENTS
-        ):  # enough of this test: what its servers have said so far is checked, and no more
+        # Enough of this test: what its servers have said so far is checked, and no more.
+        if count > _MOST_EVENTS:
             watch.undo()
         return events
 

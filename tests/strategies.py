@@ -4,8 +4,8 @@
     @given(any_client_event())
     @given(any_server_event(SessionKind.TRANSLATION))
 
-A new field needs nothing here.  A `Palette` narrows what is drawn, for who needs events that a
-particular peer would accept.
+A new field needs nothing here.  A `Palette` narrows what is drawn, for tests that need events that
+a particular peer would accept.
 """
 
 from __future__ import annotations

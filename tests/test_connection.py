@@ -123,7 +123,9 @@ def test_other_services_may_do_without_a_key() -> None:
 
 @both
 async def test_a_misspelt_option_is_refused_as_python_refuses_it(open_: Open) -> None:
-    with pytest.raises(TypeError, match=r"unexpected keyword 'apikey'; allowed are api_key, auth"):
+    with pytest.raises(
+        TypeError, match=r"'apikey' \(did you mean 'api_key'\?\); allowed are .*auth"
+    ):
         async with open_("ws://127.0.0.1:9", apikey=KEY):
             pytest.fail("not reached")
 
@@ -404,6 +406,23 @@ async def test_what_cannot_be_decoded_is_delivered_and_warned_about_once(
         ("realtime_trio", "WARNING")
     ]
     assert "cannot decode a message: " in caplog.text
+
+
+async def test_an_unknown_event_type_cannot_forge_a_line_of_the_log(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    forged = r"x\nCRITICAL root: \u001b[2Jall is lost" + "x" * 100_000
+    connection, server = connect()
+    await server.transport.send(f'{{"type": "{forged}"}}')
+    await server.transport.send(f'{{"type": "rate_limits.updated", "rate_limits": "{forged}"}}')
+    await connection.receive()
+    await connection.receive()
+    assert len(caplog.records) == 3
+    for record in caplog.records:
+        assert record.getMessage().isprintable()
+        assert len(record.getMessage()) < 1200
+    assert r"received x\nCRITICAL root: \x1b[2Jall is lostxxx" in caplog.text
 
 
 async def test_text_in_a_binary_message_is_understood(autojump_clock: MockClock) -> None:

@@ -22,6 +22,8 @@ from realtime_trio.errors import (
     ToolDefinitionError,
 )
 
+HOSTILE = "\x1b[2J\nERROR forged\u202e" + "x" * 1_500_000
+
 
 def test_everything_the_library_raises_can_be_caught_as_one() -> None:
     assert [
@@ -95,6 +97,23 @@ def test_a_server_error_carries_what_the_service_said() -> None:
 
 def test_a_server_error_without_a_code_is_called_by_its_type() -> None:
     assert str(ServerError("try again", type="server_error")) == "server_error: try again"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServerError(HOSTILE),
+        ServerError("no", type=HOSTILE),
+        ServerError("no", code=HOSTILE, param=HOSTILE),
+        ConnectionLost(4000, HOSTILE),
+    ],
+)
+def test_what_a_peer_says_is_legible_in_the_text_and_untouched_beside_it(
+    error: RealtimeError,
+) -> None:
+    assert str(error).isprintable()
+    assert len(str(error)) < 1200
+    assert HOSTILE in vars(error).values()
 
 
 def test_a_slow_consumer_is_told_how_much_it_missed_and_what_to_do() -> None:

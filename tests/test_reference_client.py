@@ -179,9 +179,8 @@ async def test_the_second_item_is_the_models_in_progress_and_empty(auth: Any) ->
         for _ in range(2):
             item, then = (await appended.receive()).item, (await added.receive()).item
         assert (item.id, item.type, item.role) == (then.id, "message", "assistant")
-        assert isinstance(
-            then, AssistantMessage
-        )  # what the server said then; the item itself may have grown meanwhile
+        # What the server said then; the item itself may have grown meanwhile.
+        assert isinstance(then, AssistantMessage)
         assert (then.status, then.content) == ("in_progress", ())
 
 

@@ -12,6 +12,7 @@ import enum
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from realtime_trio._legible import legible
 from realtime_trio._protocol.dialects import (
     Dialect,
     client_from_beta,
@@ -225,7 +226,8 @@ class Codec:
     def _unknown(self, wire_type: str, raw: object, problem: str | None) -> UnknownEvent:
         if self.strict:
             raise RemoteProtocolError(
-                f"cannot decode {wire_type or 'message'}: {problem or 'unknown event type'}"
+                f"cannot decode {legible(wire_type) or 'message'}: "
+                f"{legible(problem or 'unknown event type')}"
             )
         event_id = raw.get("event_id") if isinstance(raw, dict) else None
         return UnknownEvent(

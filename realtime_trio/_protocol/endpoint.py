@@ -7,12 +7,14 @@ in does not exist here.  Keys are hidden from every repr and every message.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, Literal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import NoneType
+from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 
+from realtime_trio._misuse import check_choice, check_kind
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import KINDS, SessionKind
 from realtime_trio.errors import LocalProtocolError
@@ -20,6 +22,8 @@ from realtime_trio.errors import LocalProtocolError
 ApiKey = str | Callable[[], Awaitable[str]]
 """A key, or an async function that fetches one: it is called for every connection, so keys may
 expire."""
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+"""Headers of a handshake: by their names, or as pairs, where a name may stand more than once."""
 
 OPENAI_URL: Final = "wss://api.openai.com/v1"
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
@@ -32,6 +36,46 @@ def _public_part(url: str) -> str:
     return repr(f"...@{shown.rpartition('@')[2]}" if "@" in shown else shown)
 
 
+def _to_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
+    given: object = headers
+    # A text can be iterated, too: into letters.
+    kinds = (Mapping,) if isinstance(given, str | bytes) else (Mapping, Iterable)
+    check_kind("headers", given, *kinds, allowed="a mapping of str to str, or pairs of two str")
+    pairs = [*(headers.items() if isinstance(headers, Mapping) else headers)]
+    for pair in pairs:
+        check_kind("each of the headers", pair, tuple, list, allowed="a pair of two str")
+        if [type(part) for part in pair] != [str, str]:
+            # Never quoted: one of them may be a key.
+            raise TypeError("each of the headers must be a pair of two str; one is not")
+    return tuple((name, value) for name, value in pairs)
+
+
+def _text(_: object, attribute: Attribute[Any], value: object) -> None:
+    check_kind(attribute.name, value, str, allowed="a str")
+
+
+def _optional_text(_: object, attribute: Attribute[Any], value: object) -> None:
+    check_kind(attribute.name, value, str, NoneType, allowed="a str or None")
+
+
+def _usable_key(_: object, attribute: Attribute[Any], value: object) -> None:
+    # An async function is called when something connects, and what it returns is checked then.
+    if not callable(value):
+        check_kind(attribute.name, value, str, NoneType, allowed="a str, an async function or None")
+    if value == "":
+        raise LocalProtocolError("api_key is empty; None sends no key")
+
+
+def _known_way(_: object, attribute: Attribute[Any], value: object) -> None:
+    check_choice(attribute.name, value, ("bearer", "api-key", "subprotocol"))
+
+
+def _known_dialect(_: object, attribute: Attribute[Any], value: object) -> None:
+    # Shown, unlike other values of a wrong kind: 'beta' looks right until it is seen beside these.
+    if not isinstance(value, Dialect):
+        raise TypeError(f"{attribute.name} must be Dialect.GA or Dialect.BETA, not {value!r}")
+
+
 @frozen(kw_only=True)
 class Endpoint:
     """A service to connect to.
@@ -39,34 +83,38 @@ class Endpoint:
     `Endpoint(url="ws://localhost:8000/v1")` is enough for a local server; `azure(...)` makes one
     for an Azure deployment.  What is left out here is taken from the arguments of `open_session`
     and `open_connection`.
+
+    Raises:
+        TypeError: A value is of a kind that cannot be meant.
+        LocalProtocolError: The key is empty, or there is no such way for it to travel.
     """
 
-    url: str = field(default=OPENAI_URL, repr=_public_part)
+    url: str = field(default=OPENAI_URL, repr=_public_part, validator=_text)
     """`wss://`, `ws://`, `https://` or `http://`, as given for an API base
     (`https://api.openai.com/v1`) or for the WebSocket itself."""
-    api_key: ApiKey | None = field(default=None, repr=False)
+    api_key: ApiKey | None = field(default=None, repr=False, validator=_usable_key)
     """Key, ephemeral key, or an async function returning one; None sends no credentials."""
-    auth: Literal["bearer", "api-key", "subprotocol"] = "bearer"
+    auth: Literal["bearer", "api-key", "subprotocol"] = field(
+        default="bearer", validator=_known_way
+    )
     """How the key travels: as `Authorization: Bearer`, as Azure's `api-key` header, or among the
     subprotocols, as browsers must do it."""
-    model: str | None = None
+    model: str | None = field(default=None, validator=_optional_text)
     """Model or deployment; None leaves it to the caller."""
-    call_id: str | None = None
+    call_id: str | None = field(default=None, validator=_optional_text)
     """Join this WebRTC or SIP call as an observer instead of starting a session; then no model is
     sent."""
-    organization: str | None = None
+    organization: str | None = field(default=None, validator=_optional_text)
     """Organization to bill."""
-    project: str | None = None
+    project: str | None = field(default=None, validator=_optional_text)
     """Project to bill."""
-    safety_identifier: str | None = field(default=None, repr=False)
+    safety_identifier: str | None = field(default=None, repr=False, validator=_optional_text)
     """A hash that stands for your end user, for the service's abuse detection."""
-    headers: tuple[tuple[str, str], ...] = field(
-        default=(), repr=False, converter=tuple[tuple[str, str], ...]
-    )
-    """More headers for the handshake."""
-    model_parameter: str = "model"
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False, converter=_to_headers)
+    """More headers for the handshake, given as a mapping or as pairs."""
+    model_parameter: str = field(default="model", validator=_text)
     """Query parameter that names the model; older Azure deployments call it `deployment`."""
-    dialect: Dialect = Dialect.GA
+    dialect: Dialect = field(default=Dialect.GA, validator=_known_dialect)
     """Which names the service uses on the wire."""
 
     def target(self, kind: SessionKind, model: str | None) -> str:
@@ -77,8 +125,10 @@ class Endpoint:
             model: Model to use if the endpoint does not name one; None for the default of the kind.
 
         Raises:
+            TypeError: The model is not a str.
             LocalProtocolError: The URL has no usable scheme or host.
         """
+        check_kind("model", model, str, NoneType, allowed="a str or None")
         try:
             parts = urlsplit(self.url)
         except ValueError:
@@ -149,7 +199,7 @@ def azure(
     api_key: ApiKey | None = None,
     token: ApiKey | None = None,
     api_version: str | None = None,
-    headers: Iterable[tuple[str, str]] = (),
+    headers: Headers = (),
 ) -> Endpoint:
     """Describe a deployment on Azure, for `open_session(url=azure(...))`.
 
@@ -161,7 +211,7 @@ def azure(
             expire.
         api_version: Only for deployments that still speak the preview protocol: its version, which
             selects the old address and dialect.
-        headers: More headers for the handshake.
+        headers: More headers for the handshake, as a mapping or as pairs.
 
     Raises:
         LocalProtocolError: Not exactly one of key and token was given.
@@ -185,5 +235,5 @@ def azure(
         model=deployment,
         model_parameter=parameter,
         dialect=dialect,
-        headers=tuple(headers),
+        headers=_to_headers(headers),
     )

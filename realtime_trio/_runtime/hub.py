@@ -20,10 +20,11 @@ from __future__ import annotations
 import weakref
 from collections import Counter, deque
 from types import TracebackType
-from typing import Generic, Self, TypeVar, overload
+from typing import Generic, Self, SupportsIndex, TypeVar, overload
 
 import trio
 
+from realtime_trio._misuse import check_kind
 from realtime_trio.errors import SessionClosed, SlowConsumer
 
 E = TypeVar("E")
@@ -70,7 +71,8 @@ class EventHub(Generic[E]):
     def __init__(self, *, capacity: int = DEFAULT_CAPACITY, backlog: int = DEFAULT_BACKLOG) -> None:
         if backlog < 0:
             raise ValueError(f"backlog must be 0 or more events, not {backlog}")
-        self._capacity = _checked(capacity)
+        check_capacity(capacity)
+        self._capacity = capacity
         self._backlog = backlog
         self._kept: deque[E] | None = deque() if backlog else None
         self._kept_out: Counter[type] = Counter()
@@ -174,7 +176,7 @@ class EventHub(Generic[E]):
                 call in any case.
 
         Raises:
-            TypeError: One of `types` is not a class.
+            TypeError: One of `types` is not a class, or `capacity` is not a whole number.
             ValueError: `capacity` is out of range.
         """
         for kind in types:
@@ -182,9 +184,9 @@ class EventHub(Generic[E]):
                 raise TypeError(f"a stream is narrowed by classes of events, not by {kind!r}")
         if self._has_abandoned:
             self._drop_abandoned()
-        buffer: _Buffer[E] = _Buffer(
-            types, self._capacity if capacity is None else _checked(capacity)
-        )
+        if capacity is not None:
+            check_capacity(capacity)
+        buffer: _Buffer[E] = _Buffer(types, self._capacity if capacity is None else capacity)
         if self._kept is not None and kept:
             buffer.events.extend(
                 event for event in self._kept if not types or isinstance(event, types)
@@ -436,7 +438,13 @@ class _Buffer(Generic[E]):
         self.events.clear()
 
 
-def _checked(capacity: int) -> int:
+def check_capacity(capacity: int) -> None:
+    """Refuse a bound that would hold nothing.
+
+    Raises:
+        TypeError: It is not a whole number.
+        ValueError: It is less than 1.
+    """
+    check_kind("capacity", capacity, SupportsIndex, allowed="a whole number of events")
     if capacity < 1:
         raise ValueError(f"capacity must be at least 1 event, not {capacity}")
-    return capacity

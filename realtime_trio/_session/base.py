@@ -15,6 +15,7 @@ which cancels the block and leaves it bare; a clean close only ends the streams.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import time
@@ -26,10 +27,12 @@ from typing import Any, Final, TypeVar, overload
 import trio
 from attrs import evolve
 
+from realtime_trio._legible import legible
+from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.endpoint import Endpoint
-from realtime_trio._protocol.kinds import SessionKind
-from realtime_trio._runtime.hub import EventHub, EventStream
+from realtime_trio._protocol.kinds import SessionKind, kind_opened_by
+from realtime_trio._runtime.hub import EventHub, EventStream, check_capacity
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.link import Link, Phase
@@ -45,11 +48,21 @@ from realtime_trio.connection import (
 from realtime_trio.errors import (
     ConnectionFailed,
     ConnectionLost,
+    LocalProtocolError,
     RemoteProtocolError,
+    RequestTimeout,
     ServerError,
     SessionClosed,
 )
-from realtime_trio.events import ClientEvent, ErrorEvent, Event, Item, ServerEvent, UnknownObject
+from realtime_trio.events import (
+    ClientEvent,
+    ErrorEvent,
+    Event,
+    Item,
+    ServerEvent,
+    UnknownEvent,
+    UnknownObject,
+)
 from realtime_trio.recording import Source, WireRecord, check_recordable, open_recording
 
 A = TypeVar("A", bound=Event)
@@ -65,6 +78,8 @@ network that is worth talking over needs."""
 WIRE_BACKLOG: Final = 64
 """Wire records kept for the first `wire()`: the opening exchange."""
 
+_BEGINNINGS: Final = ("session.created", "transcription_session.created")
+"""With what a service begins a session, in any kind and dialect."""
 _ID_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _logger = logging.getLogger("realtime_trio")
 
@@ -82,6 +97,23 @@ def with_id(item: Item, new_id: Callable[[str], str]) -> Item:
     if item.id or isinstance(item, UnknownObject):
         return item
     return evolve(item, id=new_id("item_"))
+
+
+def check_arguments(
+    *, transport: Transport | None, capacity: int | None, new_id: Callable[[str], str]
+) -> None:
+    """Refuse what no kind of session could be opened with, before anything is opened.
+
+    Raises:
+        TypeError: An argument is of a kind that cannot be meant.
+        ValueError: The capacity is less than 1.
+    """
+    if transport is not None and not hasattr(transport, "receive"):
+        raise TypeError(f"transport must be a Transport or None, not {kind_of(transport)}")
+    if capacity is not None:
+        check_capacity(capacity)
+    if not callable(new_id):
+        raise TypeError(f"new_id must be a function from a prefix to an id, not {kind_of(new_id)}")
 
 
 class BaseSession(ABC):
@@ -107,6 +139,8 @@ class BaseSession(ABC):
         self._acknowledgements = Acknowledgements()
         # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
+        self._request_timeout = math.inf
+        """Seconds to wait for the answer to a request."""
         self._admission_error: ErrorEvent | None = None
         self._is_entered = False
 
@@ -236,7 +270,14 @@ class BaseSession(ABC):
         if pending.is_settled:
             await trio.lowlevel.checkpoint()
         else:
-            await self._waiting.setdefault(pending, trio.Event()).wait()
+            with trio.move_on_after(self._request_timeout):
+                await self._waiting.setdefault(pending, trio.Event()).wait()
+        if not pending.is_settled:
+            # It stays among those that are expected: a late answer must not be taken for that of
+            # the next request.
+            raise RequestTimeout(
+                f"the server did not answer {pending.event.type} within {self._request_timeout:g} s"
+            )
         if pending.error is not None:
             raise pending.error
         assert pending.acknowledgement is not None
@@ -327,6 +368,9 @@ class BaseSession(ABC):
         if pending := self._acknowledgements.settle(event):
             self._settled(pending)
         derived = self._understand(event)
+        if self._link.phase is Phase.CONNECTING and event.type in _BEGINNINGS:
+            # There is no other beginning to wait for.
+            self._services.fail(ConnectionFailed(self._misbegun(event)))
         # After the machines have seen it: what they post in answer is written later in any case,
         # and a wire log shows the cause first.
         self._record("server", event, message)
@@ -367,10 +411,9 @@ class BaseSession(ABC):
         assert close is not None
         # A clean close before the session is ready is a failure, too: there never was a session.
         if not self._link.is_ready:
+            said = legible(close.reason)
             self._services.fail(
-                self._refusal(
-                    f"the service closed the connection: {close.code} {close.reason}".rstrip()
-                )
+                self._refusal(f"the service closed the connection: {close.code} {said}".rstrip())
             )
         elif not close.is_clean and self._link.phase is not Phase.OVER:
             self._services.fail(ConnectionLost(close.code, close.reason))
@@ -382,8 +425,20 @@ class BaseSession(ABC):
             return ConnectionFailed(otherwise)
         error = self._admission_error.error
         return ConnectionFailed(
-            f"the service refused the session: {error.message}", code=error.code or error.type
+            f"the service refused the session: {legible(error.message)}",
+            code=error.code or error.type,
         )
+
+    def _misbegun(self, event: ServerEvent) -> str:
+        """Why this event, which begins a session, has not begun this one."""
+        kind = self._link.codec.kind
+        if (other := kind_opened_by(event)) is not None:
+            why = f"as a {other.value} session, and not as a {kind.value} session"
+        elif isinstance(event, UnknownEvent) and event.problem is not None:
+            why = f"in words that cannot be read: {legible(event.problem)}"
+        else:
+            why = f"with {event.type}, which a {kind.value} session of this dialect does not have"
+        return f"the service began the session {why}"
 
     async def _become_ready(self, configure: ClientEvent | None, deadline: float) -> None:
         with trio.move_on_at(deadline):
@@ -449,10 +504,16 @@ async def run_session(
         options: How to connect.
         prepare: What is still to be done when it is ready, before the block is entered.
     """
-    endpoint = Endpoint() if transport is not None else resolve_endpoint(url, options)
+    limit = options.get("request_timeout")
+    if limit is not None and not limit > 0:
+        raise LocalProtocolError(
+            f"request_timeout must be more than 0 seconds or None, not {limit}"
+        )
+    # Looked at in any case: with a transport of their own, people can misspell a dialect, too.
+    endpoint = resolve_endpoint(Endpoint() if transport is not None else url, options)
     codec = Codec(
         Role.CLIENT,
-        options.get("dialect", endpoint.dialect),
+        endpoint.dialect,
         kind=kind,
         strict=options.get("strict", False),
     )
@@ -478,6 +539,8 @@ async def run_session(
                 await session._become_ready(configure, deadline)
                 if prepare is not None:
                     await prepare(session)
+                # Until here `connect_timeout` has limited all of it.
+                session._request_timeout = math.inf if limit is None else limit
                 session._is_entered = True
                 yield session
                 # Shielded: the nursery's own end must not cut the goodbye short.

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import trio
 
+from realtime_trio._legible import legible
 from realtime_trio._protocol.codec import Codec
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._transport.contract import Close, Transport
@@ -120,7 +121,8 @@ class Link:
                 # Before the write: a record must not show the answer ahead of the question.
                 note(event, text)
                 if _logger.isEnabledFor(logging.DEBUG):
-                    _logger.debug("sending %s (%d characters)", event.type, len(text))
+                    # Of any type, if it was sent raw.
+                    _logger.debug("sending %s (%d characters)", legible(event.type), len(text))
                 with suppress(ConnectionLost):
                     await self._transport.send(text)
         finally:

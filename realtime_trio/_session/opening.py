@@ -13,12 +13,12 @@ import attrs
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import generate_id, run_session, with_id
+from realtime_trio._session.base import check_arguments, generate_id, run_session, with_id
 from realtime_trio._session.link import Link
 from realtime_trio._session.tool_calls import MakeContext, ToolLimits
 from realtime_trio._session.tool_context import ToolContext
 from realtime_trio._session.voice import Session
-from realtime_trio._state.conversation.audio import Retention
+from realtime_trio._state.conversation.audio import Retention, check_retention
 from realtime_trio._state.conversation.history import history_events
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import ConnectOptions, check_options
@@ -94,7 +94,9 @@ async def open_session(
     exception or a cancellation does not.  Tools that still run are stopped, and their calls are
     answered as cancelled.
     """
-    check_options(options, SessionOptions)
+    check_options(options, SessionOptions, function=open_session)
+    check_arguments(transport=transport, capacity=capacity, new_id=new_id)
+    check_retention(retention)
     settings: Any = {
         name: value for name, value in options.items() if name in SessionSettings.__annotations__
     }

@@ -58,7 +58,7 @@ class RespondingSession(ItemSession):
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id, retention=retention)
         self._turns = Turns(new_id)
-        self._book = ResponseBook(self._turns, self._post)
+        self._book = ResponseBook(self._turns, self._post, self._give_up_calls)
 
     # --- speaking ---------------------------------------------------------------------------------
 
@@ -257,6 +257,9 @@ class RespondingSession(ItemSession):
     def _take_floor(self) -> None:
         """Stop the response that is being spoken, as somebody who begins to talk expects."""
         self._book.act(self._turns.cancel())
+
+    def _give_up_calls(self, call_ids: frozenset[str]) -> None:
+        """Stop the tools of a turn for which nobody waits any more."""
 
     @contextmanager
     def _follow(self, request: ResponseRequest) -> Iterator[LiveResponse]:

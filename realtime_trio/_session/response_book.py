@@ -22,6 +22,7 @@ from realtime_trio._state.turns.actions import (
     Concluded,
     Failed,
     Finished,
+    GiveUpCalls,
     ResponseRequest,
     Send,
     Started,
@@ -60,11 +61,18 @@ class ResponseBook:
     Args:
         turns: Decides.
         post: Queues an event at once.
+        give_up_calls: Stops the tools of a turn for which nobody waits any more.
     """
 
-    def __init__(self, turns: Turns, post: Callable[[ClientEvent], None]) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        post: Callable[[ClientEvent], None],
+        give_up_calls: Callable[[frozenset[str]], None],
+    ) -> None:
         self._turns = turns
         self._post = post
+        self._give_up_calls = give_up_calls
         self._reflexes = Recent(_REFLEXES)
         self._live: dict[ResponseRequest, LiveResponse] = {}
         self._waiters: dict[ResponseRequest, _Waiter] = {}
@@ -154,6 +162,8 @@ class ResponseBook:
                     self._fail(request, ServerError(why, event_id=request.event.event_id))
                 case Withdrawn(request=request):
                     self._forget_messages(request)
+                case GiveUpCalls(call_ids):
+                    self._give_up_calls(call_ids)
 
     def _is_awaited(self, request: ResponseRequest) -> bool:
         return request in self._live or request in self._waiters

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 import trio
 from attrs import frozen
 
+from realtime_trio._misuse import check_number
 from realtime_trio._runtime.nursery import ServiceNursery, leaves_of
 from realtime_trio._state.open_calls import (
     AwaitApproval,
@@ -32,7 +33,6 @@ from realtime_trio._state.open_calls import (
     RunCall,
     StopClock,
 )
-from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import FunctionCall
 from realtime_trio.tools.arguments import ToolArgumentsError
 from realtime_trio.tools.registry import LocalTool
@@ -53,6 +53,7 @@ class ToolLimits:
     """How many tools at once, and how long.
 
     Raises:
+        TypeError: A limit is not a number.
         LocalProtocolError: A limit is not more than 0.
     """
 
@@ -64,13 +65,18 @@ class ToolLimits:
     """Seconds a call waits for its approval."""
 
     def __attrs_post_init__(self) -> None:
-        for name, value in (("concurrency", self.concurrency), ("timeout", self.timeout)):
-            if not value > 0:
-                raise LocalProtocolError(f"tool_{name} must be more than 0, not {value}")
-        if not self.approval_timeout > 0:
-            raise LocalProtocolError(
-                f"approval_timeout must be more than 0 seconds, not {self.approval_timeout}"
-            )
+        # By the names of the arguments that they were given as.
+        check_number(
+            "tool_concurrency",
+            self.concurrency,
+            lambda many: many >= 1 and (many == math.inf or many.is_integer()),
+            allowed="a whole number from 1 up",
+        )
+        for name, seconds in (
+            ("tool_timeout", self.timeout),
+            ("approval_timeout", self.approval_timeout),
+        ):
+            check_number(name, seconds, lambda value: value > 0, allowed="more than 0 seconds")
 
     @property
     def nobody_approved(self) -> str:

@@ -15,18 +15,20 @@ from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import DEFAULT_TRANSCRIPTION_MODEL, SessionKind
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import generate_id, run_session
+from realtime_trio._session.base import check_arguments, generate_id, run_session
 from realtime_trio._session.input_audio import InputAudioSession
 from realtime_trio._session.link import Link
 from realtime_trio._state.captions import Caption, Captions
-from realtime_trio._state.conversation.audio import Retention
+from realtime_trio._state.conversation.audio import Retention, check_retention
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import ConnectOptions, check_options
 from realtime_trio.events import (
     AudioFormat,
+    AudioFormatName,
     Event,
     Include,
     NoiseReduction,
+    NoiseReductionType,
     ServerEvent,
     SessionCreated,
     SessionUpdate,
@@ -35,17 +37,18 @@ from realtime_trio.events import (
     TranscriptionSession,
     TranscriptionSessionConfig,
     TurnDetection,
+    TurnDetectionName,
 )
 
 
 class TranscriptionSettings(TypedDict, total=False):
     """A transcription session's settings as flat keywords, as in `TranscriptionSessionConfig`."""
 
-    input_format: AudioFormat
-    transcription: Transcription | None
-    noise_reduction: NoiseReduction | None
-    turn_detection: TurnDetection | None
-    include: Iterable[Include | str]
+    input_format: AudioFormat | AudioFormatName
+    transcription: Transcription | str | None
+    noise_reduction: NoiseReduction | NoiseReductionType | None
+    turn_detection: TurnDetection | TurnDetectionName | None
+    include: Include | str | Iterable[Include | str]
 
 
 class TranscriptionOptions(ConnectOptions, TranscriptionSettings, total=False):
@@ -174,7 +177,9 @@ async def open_transcription_session(
             gets a note.
         LocalProtocolError, TypeError: An argument is unusable; nothing was sent.
     """
-    check_options(options, TranscriptionOptions)
+    check_options(options, TranscriptionOptions, function=open_transcription_session)
+    check_arguments(transport=transport, capacity=capacity, new_id=new_id)
+    check_retention(retention)
     settings: Any = {
         name: value
         for name, value in options.items()

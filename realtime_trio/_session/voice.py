@@ -154,7 +154,7 @@ class Session(RespondingSession):
             the same.
         """
         if config is None:
-            check_options(settings, SessionSettings)
+            check_options(settings, SessionSettings, function=self.update)
             config = SessionConfig.of(tools=tools, **settings)
         elif settings or not isinstance(tools, Unset):
             raise TypeError("update() takes either a SessionConfig or keywords, not both")
@@ -409,6 +409,9 @@ class Session(RespondingSession):
     def _take_floor(self) -> None:
         super()._take_floor()
         self._workers.act(self._calls.interrupt(trio.current_time()))
+
+    def _give_up_calls(self, call_ids: frozenset[str]) -> None:
+        self._workers.act(self._calls.give_up(call_ids, trio.current_time()))
 
     def _leave(self) -> None:
         self._close_tools()

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from attrs import define, frozen
 
+from realtime_trio._legible import legible
 from realtime_trio.errors import RemoteProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     ClientEvent,
@@ -220,7 +221,8 @@ class Acknowledgements:
             if asked in (None, item_id) and event.type in (by.type for by in _BY_SENT[kind].by):
                 pending = self._take(key, self._waiting[key][0])
                 pending.error = RemoteProtocolError(
-                    f"the server's answer cannot be read: {event.type}: {event.problem}"
+                    f"the server's answer cannot be read: {event.type}: "
+                    f"{legible(str(event.problem))}"
                 )
                 return pending
         return None

@@ -17,6 +17,7 @@ still cleaning up.  A call passes through these phases, and can be finished in e
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 
 from attrs import define, field, frozen
 
@@ -316,6 +317,15 @@ class OpenCalls:
         """
         stopped = [call for call in self._calls.values() if call.tool.on_interrupt == "cancel"]
         return self._stop_all(stopped, "the user interrupted", now)
+
+    def give_up(self, call_ids: Collection[str], now: float) -> CallActions:
+        """Nobody waits for the turn of these calls: tools that want it are stopped."""
+        stopped = [
+            call
+            for call in self._calls.values()
+            if call.call_id in call_ids and call.tool.on_interrupt == "cancel"
+        ]
+        return self._stop_all(stopped, "nobody waits for the answer any more", now)
 
     def close(self, now: float) -> CallActions:
         """The session is ending: answer everything that is open.  Idempotent."""

@@ -109,35 +109,12 @@ class UtilityEvent(Event):
 
 
 @frozen(kw_only=True)
-class ItemAppended(UtilityEvent):
-    """An item entered the conversation.
+class ItemEvent(UtilityEvent):
+    """Something happened to an item of the conversation; `item` is the item as it is now.
 
-    A user's item brings all its content; an item of a response has yet to grow.
-    """
-
-    item: ConversationItem
-    """The item; already in the conversation's `items`, at its place."""
-
-
-@frozen(kw_only=True)
-class ItemUpdated(UtilityEvent):
-    """An item of the conversation changed.
-
-    All deltas of an item of a response, in order, are all of its text, speech and arguments, also
-    where the server states a whole without having sent its parts; unless one of them is None.
-    """
-
-    item: ConversationItem
-    """The item; it holds the delta already."""
-    delta: Delta | None = None
-    """What it grew by.  None for any other change: look at the item."""
-
-
-@frozen(kw_only=True)
-class ItemCompleted(UtilityEvent):
-    """An item has its final form: once per item, and not at all for one that was cut short.
-
-    A transcript of the user may follow.
+    The base of `ItemAppended`, `ItemUpdated`, `ItemCompleted`, `ItemTruncated` and `ItemDeleted`:
+    `events(ItemEvent)` brings every change of the conversation.  What changes nothing is not among
+    them, such as `DeltaDropped`.
     """
 
     item: ConversationItem
@@ -145,19 +122,42 @@ class ItemCompleted(UtilityEvent):
 
 
 @frozen(kw_only=True)
-class ItemDeleted(UtilityEvent):
-    """An item left the conversation."""
+class ItemAppended(ItemEvent):
+    """An item entered the conversation, and is in its `items` at its place.
 
-    item: ConversationItem
-    """The item as it was."""
+    A user's item brings all its content; an item of a response has yet to grow.
+    """
 
 
 @frozen(kw_only=True)
-class ItemTruncated(UtilityEvent):
+class ItemUpdated(ItemEvent):
+    """An item of the conversation changed, and holds what it grew by already.
+
+    All deltas of an item of a response, in order, are all of its text, speech and arguments, also
+    where the server states a whole without having sent its parts; unless one of them is None.
+    """
+
+    delta: Delta | None = None
+    """What it grew by.  None for any other change: look at the item."""
+
+
+@frozen(kw_only=True)
+class ItemCompleted(ItemEvent):
+    """An item has its final form: once per item, and not at all for one that was cut short.
+
+    A transcript of the user may follow.
+    """
+
+
+@frozen(kw_only=True)
+class ItemDeleted(ItemEvent):
+    """An item left the conversation; `item` is the item as it was."""
+
+
+@frozen(kw_only=True)
+class ItemTruncated(ItemEvent):
     """The model's speech was cut to what the user heard, and its transcript is gone."""
 
-    item: ConversationItem
-    """The item; its audio has been cut."""
     audio_end_ms: int
     """Milliseconds that are left, as the server said."""
 

@@ -15,10 +15,12 @@ import re
 import ssl
 import urllib.parse
 import urllib.request
+from http import HTTPStatus
 
 import attrs
 import trio
 
+from realtime_trio._legible import legible
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError
 
 PROXY_FROM_ENVIRONMENT = "environment"
@@ -177,10 +179,26 @@ async def _open_through_proxy(target: Target, proxy: str) -> trio.SocketStream:
         return trio.SocketStream(
             await client.connect(target.host, target.port, timeout=float("inf"))
         )
-    except (python_socks.ProxyError, OSError, ValueError) as error:
+    except python_socks.ProxyError as error:
+        why = _proxy_reason(kind, error.error_code, str(error))
+    except UnicodeEncodeError:
+        why = "the user name or the password cannot be written in its protocol"
+    except (OSError, ValueError) as error:
         raise ConnectionFailed(
             f"cannot connect to {target} through the proxy {shown}: {error}"
         ) from error
+    # Not in a handler, and so without a cause: tracebacks show causes, and a proxy may have sent
+    # our own Proxy-Authorization back to us.
+    raise ConnectionFailed(f"cannot connect to {target} through the proxy {shown}: {legible(why)}")
+
+
+def _proxy_reason(kind: str, status: int | None, said: str) -> str:
+    if kind != "HTTP":
+        return said  # a number, in words of python-socks
+    if status is None:
+        return "it did not answer as a proxy"
+    # The status in our own words: the phrase of the proxy's answer is the proxy's.
+    return f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
 
 
 def _environment_proxy(target: Target) -> str | None:

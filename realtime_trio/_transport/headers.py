@@ -15,7 +15,11 @@ TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """What names of headers and subprotocols are made of."""
 # RFC 9110 section 5.5: blanks and tabs inside only; what is above ASCII is taken as Latin-1.
 _FIELD_VALUE: Final = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
-_OWN_HEADERS: Final = re.compile(r"(?i:host|upgrade|connection|sec-websocket-.*)")
+# What delimits and routes a message: a second one of these, and two hops of the way may disagree
+# about where a request ends, which is how requests are smuggled.
+_OWN_HEADERS: Final = re.compile(
+    r"(?i:host|upgrade|connection|content-length|transfer-encoding|sec-websocket-.*)"
+)
 
 
 def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
@@ -28,8 +32,8 @@ def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, byte
     for name, value in headers:
         if not TOKEN.fullmatch(name) or _OWN_HEADERS.fullmatch(name):
             raise LocalProtocolError(
-                "a header has a name that is not allowed here; "
-                "host, upgrade, connection and sec-websocket-* are ours"
+                "a header has a name that is not allowed here; host, upgrade, connection, "
+                "content-length, transfer-encoding and sec-websocket-* are ours"
             )
         if not _FIELD_VALUE.fullmatch(value):
             # Never quoted: the usual reason is a key that was read from a file with its line break.

@@ -11,7 +11,7 @@ cancellation of its user and owns the stream: it ends only by itself or through 
 the socket last.  Inside it are trio-websocket's reader, the pump that moves messages into the
 inbox, and the keep-alive.  Under trio-websocket lies a `Tap` that notices what trio-websocket
 hides: its reader stops quietly when the stream ends and leaves the handshake waiting forever, and
-an HTTP answer whose body ends with the connection is never reported.
+an HTTP answer whose body ends with the connection, or never, is not reported.
 
 There are three ways to end, and only the first change of `closed` counts: the peer closes or
 vanishes (the pump notices), `aclose` asks for a farewell (the service task says it), or the
@@ -21,6 +21,7 @@ connection is given up (`drop`: there was no pong, or a send was cancelled half 
 from __future__ import annotations
 
 import logging
+import math
 import re
 import socket
 import ssl
@@ -56,6 +57,9 @@ from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocol
 
 _DEFAULTS: Final = WebSocketSettings()
 _MAX_HANDSHAKE_SIZE = 2**20
+_BODY_TIMEOUT: Final = 1.0
+"""Seconds for the body of a refusal, whose status is known by then.  Usually it comes together with
+the head; some gateways keep the connection open behind it."""
 _LAST_WORDS_S: Final = 0.05
 """How long a close frame may take of which nobody waits for the answer: for a few scheduler passes,
 not for a network."""
@@ -63,6 +67,7 @@ not for a network."""
 # The C struct linger, switched on with 0 seconds: closing then sends a reset.  Windows has shorts.
 _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _HTTP_RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3})\b.*?\r?\n\r?\n(.*)", re.DOTALL)
+_HEAD_OF_REFUSAL = re.compile(rb"HTTP/1\.[01] (?!101)\d{3}\b.*?\r?\n\r?\n", re.DOTALL)
 
 _transport_logger = logging.getLogger("realtime_trio.transport")
 
@@ -78,6 +83,7 @@ class Tap(trio.abc.Stream):
         self.ending = ""
         self.opening: bytearray | None = bytearray()
         """What was received during the handshake; None stops the recording."""
+        self._body_deadline = math.inf
         self._unread = bytearray()
         self.sent: trio.Event | None = None
         """Set by the next write."""
@@ -101,17 +107,32 @@ class Tap(trio.abc.Stream):
             del self._unread[:max_bytes]
             return returned
         try:
-            data = await self._stream.receive_some(max_bytes)
+            if self.opening is None:
+                data = await self._stream.receive_some(max_bytes)
+            else:
+                data = await self._receive_opening(max_bytes)
         except trio.BrokenResourceError as error:
             self._end(_breakage(error))
             raise
-        if self.opening is not None:
-            self.opening += data
-            # h11 would read an endless handshake forever; to it this is the end of the stream.
-            if len(self.opening) > _MAX_HANDSHAKE_SIZE:
-                data = b""
         if not data:
             self._end("the peer hung up without a close frame")
+        return data
+
+    async def _receive_opening(self, max_bytes: int | None) -> bytes | bytearray:
+        """Receive a part of the handshake.
+
+        h11 would read an endless one forever; to it, too much or too late is the end of the stream.
+        """
+        data: bytes | bytearray = b""
+        with trio.move_on_at(self._body_deadline):
+            data = await self._stream.receive_some(max_bytes)
+        # The handshake may have been finished meanwhile.
+        if self.opening is not None:
+            self.opening += data
+            if len(self.opening) > _MAX_HANDSHAKE_SIZE:
+                return b""
+            if self._body_deadline == math.inf and _HEAD_OF_REFUSAL.match(self.opening):
+                self._body_deadline = trio.current_time() + _BODY_TIMEOUT
         return data
 
     def unread(self, data: bytes) -> None:
@@ -139,6 +160,10 @@ class Tap(trio.abc.Stream):
             else self._stream
         )
         return stream.socket
+
+    def close_socket(self) -> None:
+        """Close the socket without waiting for anything, not even a checkpoint.  Idempotent."""
+        self._socket.close()
 
     async def aclose(self) -> None:
         self._end("closed here")
@@ -320,6 +345,8 @@ class WebSocketTransport:
                 # The peer has had its time: TLS's own goodbye might wait for it once more.
                 await trio.aclose_forcefully(self._tap)
         finally:
+            # Again, for Ctrl-C may land anywhere above, also on the way to the first time.
+            self._tap.close_socket()
             # Whatever has happened, nobody may be left waiting for it.
             self._close_as(None)
             self._inbox.end()
@@ -543,8 +570,8 @@ def _handshake_failure(peer: str, error: Exception | None, received: bytes) -> C
         return _rejection(peer, error.status_code, error.body or b"")
     if error is not None or (received and not received.startswith(b"HTTP/")):
         return ConnectionFailed(f"{peer} did not answer as a WebSocket server")
-    # A body that ends with the connection, and not by its announced length, is not reported by
-    # trio-websocket.
+    # trio-websocket does not report a body that ends with the connection, and not by its announced
+    # length; nor one that was cut off because it did not end.
     if response := _HTTP_RESPONSE.fullmatch(received):
         return _rejection(peer, int(response[1]), response[2])
     return ConnectionFailed(f"{peer} closed the connection during the WebSocket handshake")

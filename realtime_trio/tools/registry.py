@@ -14,6 +14,7 @@ import attrs
 from attrs import field, frozen
 
 from realtime_trio import events
+from realtime_trio._misuse import check_keywords
 from realtime_trio.errors import LocalProtocolError, ToolDefinitionError
 from realtime_trio.events import FunctionTool, McpTool, UnknownObject
 from realtime_trio.tools.arguments import ArgumentReader
@@ -209,8 +210,11 @@ def tool(
     Raises:
         ToolDefinitionError: The function cannot be a tool; the message names the parameter and says
             what would be allowed.
-        TypeError: A definition was given together with a name or a description.
+        TypeError: There is no such option, or a definition was given together with a name or a
+            description.
     """
+    # Here and not in `_make`: at the line that says it, and not where a function is decorated.
+    check_keywords(options, ToolOptions.__annotations__)
     return partial(_make, **options) if function is None else _make(function, **options)
 
 

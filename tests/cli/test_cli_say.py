@@ -334,7 +334,7 @@ async def test_the_service_cannot_steer_the_terminal(capsys: pytest.CaptureFixtu
         assert await run_beside("say", QUESTION, "--url", url) == 0
     spoken, remarks = capsys.readouterr()
     assert spoken == "[2Jdrei\tvier\nfünf\n"
-    assert "server_error: ]0;mine\n" in remarks
+    assert r"server_error: \x1b]0;mine\x07" in remarks
 
 
 def test_say_as_a_process(tmp_path: Path) -> None:

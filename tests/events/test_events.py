@@ -422,10 +422,11 @@ def test_unset_survives_copying_and_pickling() -> None:
     assert pickle.loads(pickle.dumps(config)).instructions is UNSET
 
 
-def test_only_settings_can_be_unset() -> None:
+def test_only_settings_can_be_unset_and_the_conversation_of_a_response() -> None:
     settings = {cls for cls in VOCABULARY for a in fields_of(cls) if Unset in get_args(a.type)}
     assert {cls.__name__ for cls in settings if not cls.__name__.endswith("Config")} == {
-        "ServerVad"
+        "ServerVad",
+        "Response",
     }
     for cls in settings:
         for a in fields_of(cls):

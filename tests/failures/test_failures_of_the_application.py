@@ -262,7 +262,5 @@ async def test_ctrl_c_in_a_terminal_ends_a_program_in_the_ordinary_way(open_: Op
     assert "Exception Group" not in said
     assert "During handling" not in said
     assert closes[0] is not None
-    assert closes[0].code in {
-        1001,
-        1006,
-    }  # without a goodbye if it was hit in the middle of its only send
+    # Without a goodbye if it was hit in the middle of its only send.
+    assert closes[0].code in {1001, 1006}

@@ -60,9 +60,8 @@ def open_tls_server(authority: trustme.CA) -> AbstractAsyncContextManager[str]:
 @both
 async def test_refused(open_: Open) -> None:
     with socket.socket() as unused:
-        unused.bind(
-            ("127.0.0.1", 0)
-        )  # bound and not listening: nobody else can listen there meanwhile
+        # Bound and not listening: nobody else can listen there meanwhile.
+        unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         with trio.fail_after(5):
             with Leaves(
@@ -228,9 +227,8 @@ async def test_the_server_closes(open_: Open, code: int) -> None:
                 await use(url)
             assert (caught.value.code, caught.value.reason) == (code, "because")
     assert seen[:1] == [created()]
-    if (
-        code == 1000 or open_ is open_connection
-    ):  # else the block is cancelled, and may be before it has seen the last event
+    # Else the block is cancelled, and may be before it has seen the last event.
+    if code == 1000 or open_ is open_connection:
         assert seen == [created(), committed(1)]
 
 

@@ -209,6 +209,12 @@ def test_what_is_passed_on_must_still_be_json() -> None:
         Codec(Role.SERVER).encode(event)
 
 
+def test_a_strict_codec_quotes_an_unknown_type_legibly() -> None:
+    with pytest.raises(RemoteProtocolError, match=r"^cannot decode \\x1bx+\.\.\. ") as caught:
+        decode({"type": "\x1b" + "x" * 10_000}, Codec(strict=True))
+    assert len(str(caught.value)) < 600
+
+
 def test_a_server_decodes_client_events_only() -> None:
     server = Codec(Role.SERVER)
     assert decode({"type": "input_audio_buffer.clear"}, server) == InputAudioBufferClear()

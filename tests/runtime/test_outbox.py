@@ -99,9 +99,8 @@ async def test_who_waits_longest_comes_first_even_against_somebody_who_need_not_
         for entry in (1, 2, 3):
             nursery.start_soon(put, outbox, entry)
             await wait_all_tasks_blocked()
-        assert (
-            await outbox.take() == 0
-        )  # the slot is free, but entry 1 has not been put into it yet
+        # Then the slot is free, but entry 1 has not been put into it yet.
+        assert await outbox.take() == 0
         nursery.start_soon(put, outbox, 4)
         assert [await outbox.take() for _ in range(4)] == [1, 2, 3, 4]
 

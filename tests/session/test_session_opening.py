@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +24,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._session.opening import open_session
+from realtime_trio._session.transcription import open_transcription_session
+from realtime_trio._session.translation import open_translation_session
 from realtime_trio._transport.contract import Close
 from realtime_trio.errors import (
     ConnectionFailed,
@@ -31,9 +35,8 @@ from realtime_trio.errors import (
 )
 from realtime_trio.events import (
     SessionConfig,
-    SessionCreated,
     SessionUpdate,
-    TranscriptionSession,
+    UnknownEvent,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +90,22 @@ async def test_a_service_that_refuses_after_the_handshake_is_quoted(
     assert (caught.value.code, caught.value.status) == ("invalid_api_key", None)
 
 
+@pytest.mark.parametrize("is_said", [True, False])
+async def test_what_the_service_says_is_bounded_and_legible(
+    is_said: bool, autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    if is_said:
+        await server.say(failure("\x1b[31mno\n" + "x" * 1_500_000))
+    await server.transport.aclose(4000, "\x1b[31mno\n" + "x" * 1_500_000)
+    with pytest.raises(ConnectionFailed) as caught:
+        async with open_session(transport=near):
+            pytest.fail("not reached")
+    assert r"\x1b[31mno\n" in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
 async def test_a_refusal_without_a_code_is_called_by_its_type(autojump_clock: MockClock) -> None:
     near, server = memory_server()
     await server.say(failure("no"))
@@ -124,12 +143,66 @@ async def test_a_service_that_never_begins_the_session_is_given_up(
     assert near.closed is not None
 
 
-async def test_a_session_of_another_kind_is_no_beginning(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("instructions", [None, "be brief"])
+@pytest.mark.parametrize(
+    ("first", "why"),
+    [
+        (
+            '{"type": "session.created", "event_id": "e", "session": {"type": "transcription"}}',
+            "as a transcription session, and not as a realtime session$",
+        ),
+        (
+            '{"type": "session.created", "event_id": "e", "session": 5}',
+            r"in words that cannot be read: expected an object.* @ \$\.session",
+        ),
+        (
+            '{"type": "session.created", "event_id": "e", "session": {"type": "translation"}}',
+            "in words that cannot be read: expected an object of type .*'realtime'",
+        ),
+        (
+            '{"type": "transcription_session.created", "event_id": "e", "session": {}}',
+            "with transcription_session.created, which a realtime session of this dialect "
+            "does not have$",
+        ),
+    ],
+)
+async def test_a_beginning_that_is_none_is_told_at_once(
+    first: str, why: str, instructions: str | None, autojump_clock: MockClock
+) -> None:
     near, server = memory_server()
-    await server.say(SessionCreated(event_id="event_1", session=TranscriptionSession()))
-    with pytest.raises(ConnectionFailed, match="did not begin the session in time"):
-        async with open_session(transport=near):
+    await server.transport.send(first)
+    start = trio.current_time()
+    settings = {} if instructions is None else {"instructions": instructions}
+    with pytest.raises(ConnectionFailed, match="the service began the session " + why):
+        async with open_session(transport=near, **settings):  # type: ignore[arg-type]
             pytest.fail("not reached")
+    assert trio.current_time() == start
+    assert near.closed is not None
+
+
+@pytest.mark.parametrize(
+    "open_",
+    [open_transcription_session, partial(open_translation_session, language="fr")],
+)
+async def test_sessions_of_all_kinds_tell_at_once_that_the_service_began_another(
+    open_: Callable[..., AbstractAsyncContextManager[object]], autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    await server.say(created())
+    start = trio.current_time()
+    with pytest.raises(ConnectionFailed, match="the service began the session "):
+        async with open_(transport=near):
+            pytest.fail("not reached")
+    assert trio.current_time() == start
+
+
+async def test_a_second_beginning_that_cannot_be_read_ends_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, server):
+        events = session.events(UnknownEvent)
+        await server.transport.send('{"type": "session.created", "session": 5}')
+        assert (await events.receive()).type == "session.created"
 
 
 async def test_a_service_that_never_takes_the_configuration_is_given_up(
@@ -254,7 +327,7 @@ async def test_a_misspelt_keyword_is_refused_as_python_refuses_it(
 ) -> None:
     near, _ = memory_server()
     with pytest.raises(
-        TypeError, match=r"unexpected keyword 'instuctions'; allowed are .*instructions"
+        TypeError, match=r"'instuctions' \(did you mean 'instructions'\?\); allowed are "
     ):
         async with open_session(transport=near, instuctions="be brief"):  # type: ignore[call-arg]
             pytest.fail("not reached")

@@ -50,6 +50,7 @@ from realtime_trio.events import (
 from realtime_trio.recording import WireRecord
 from realtime_trio.simulator import Call, Reply
 from realtime_trio.tools import AnyTool
+from realtime_trio.tools.registry import OnInterrupt
 
 # --- tools ----------------------------------------------------------------------------------------
 
@@ -390,3 +391,27 @@ async def test_leaving_asks_for_no_reply_even_if_other_calls_are_answered_alread
     heard = await server.hear_the_rest()
     assert [call_id for call_id, _ in outputs_of(heard)] == ["call_1", "call_2"]
     assert "response.create" not in {event.type for event in heard}
+
+
+# --- a turn that nobody waits for any more --------------------------------------------------------
+
+
+@pytest.mark.parametrize(("policy", "outcome"), [("cancel", "cancelled"), ("keep", "completed")])
+async def test_who_stops_asking_in_a_round_of_tools_stops_the_turn(
+    policy: OnInterrupt, outcome: str, autojump_clock: MockClock
+) -> None:
+    @tool(on_interrupt=policy)
+    async def work() -> None:
+        """Take half a minute."""
+        await trio.sleep(30)
+
+    async with open_tools([work], calls("work"), Reply.text("Done.")) as session:
+        wire, finished = session.wire(), session.events(ToolCallFinished)
+        with trio.move_on_after(10):
+            await session.ask("Work!")
+        assert (await finished.receive()).outcome == outcome
+        await trio.sleep(1000)
+        assert told(wire)[-1] == "output of call_1"
+        assert session.conversation.items[-1].type == "function_call_output"
+        # The session goes on, and the next answer has read the output.
+        assert (await session.ask("And now?")).text == "Done."

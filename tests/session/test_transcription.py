@@ -155,7 +155,7 @@ async def test_a_misspelt_keyword_is_refused_as_python_refuses_it(
 async def test_a_session_of_another_kind_is_no_beginning(autojump_clock: MockClock) -> None:
     near, server = memory_server()
     await server.say(created())
-    with pytest.raises(ConnectionFailed, match="did not begin the session in time"):
+    with pytest.raises(ConnectionFailed, match="began the session as a realtime session"):
         async with open_transcription_session(transport=near):
             pytest.fail("not reached")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import attrs
 import pytest
@@ -443,3 +444,87 @@ def test_an_update_may_say_nothing_about_a_direction_or_about_its_parts() -> Non
     nothing = SessionConfig(audio=AudioConfig(input=AudioInputConfig(), output=AudioOutputConfig()))
     for change in (nothing, SessionConfig(audio=AudioConfig())):
         assert types(client.send(SessionUpdate(session=change))) == ["session.updated"]
+
+
+# --- transcription models -------------------------------------------------------------------------
+
+_SETTINGS: dict[str, Any] = {
+    "languages": ("en", "fr"),
+    "keywords": ("Trio",),
+    "prompt": "About nurseries.",
+    "delay": "low",
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "has"),
+    [
+        ("whisper-1", {"prompt"}),
+        ("gpt-4o-transcribe", {"prompt"}),
+        ("gpt-4o-mini-transcribe-2025-12-15", {"prompt"}),
+        ("gpt-4o-transcribe-diarize", set()),
+        ("gpt-transcribe", {"languages", "keywords", "prompt"}),
+        ("gpt-live-transcribe", {"languages", "keywords", "prompt"}),
+        ("gpt-realtime-whisper", {"delay"}),
+        # Nobody knows what these have.
+        ("my-deployment", set(_SETTINGS)),
+    ],
+)
+@pytest.mark.parametrize("kind", [SessionKind.REALTIME, SessionKind.TRANSCRIPTION])
+def test_a_transcription_model_is_refused_what_it_does_not_have(
+    kind: SessionKind, model: str, has: set[str]
+) -> None:
+    config = SessionConfig if kind is SessionKind.REALTIME else TranscriptionSessionConfig
+    refused = set()
+    for name, value in _SETTINGS.items():
+        client = Client(server=SimulatedServer(Script(), kind=kind))
+        transcription = Transcription(model=model, language="en", **{name: value})
+        (answer,) = client.send(
+            SessionUpdate(session=config.of(transcription=transcription, turn_detection=None))
+        )
+        if isinstance(answer, ErrorEvent):
+            refused.add(name)
+            assert (answer.error.code, answer.error.param, answer.error.message) == (
+                "invalid_value",
+                f"session.audio.input.transcription.{name}",
+                f"'{name}' is not supported for this transcription model.",
+            )
+    assert refused == set(_SETTINGS) - has
+
+
+def test_a_setting_is_held_against_the_model_that_is_there() -> None:
+    client = Client()
+    client.send(
+        SessionUpdate(session=SessionConfig.of(transcription=Transcription(model="whisper-1")))
+    )
+    error = client.refused(
+        SessionUpdate(session=SessionConfig.of(transcription=Transcription(keywords=("Trio",))))
+    )
+    assert error.param == "session.audio.input.transcription.keywords"
+
+
+def test_another_transcription_model_does_without_what_it_does_not_have() -> None:
+    client = Client()
+    for transcription in (
+        Transcription(
+            model="gpt-transcribe", keywords=("Trio",), prompt="Nurseries.", language="en"
+        ),
+        Transcription(model="whisper-1"),
+    ):
+        client.send(SessionUpdate(session=SessionConfig.of(transcription=transcription)))
+    assert client.session.audio is not None
+    assert client.session.audio.input is not None
+    assert client.session.audio.input.transcription == Transcription(
+        model="whisper-1", prompt="Nurseries.", language="en"
+    )
+
+
+def test_a_delay_that_does_not_exist_is_refused() -> None:
+    transcription = Transcription(model="gpt-realtime-whisper", delay="short")
+    error = Client().refused(
+        SessionUpdate(session=SessionConfig.of(transcription=transcription, turn_detection=None))
+    )
+    assert error.message == (
+        "Invalid value: 'short'. "
+        "Supported values are: 'minimal', 'low', 'medium', 'high', and 'xhigh'."
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from service_client import Client, audio, only, types
+from service_client import Client, audio, of_type, only, types, usage
 
 from realtime_trio.audio import AudioData
 from realtime_trio.events import (
@@ -27,15 +27,17 @@ from realtime_trio.events import (
     McpApprovalRequest,
     McpApprovalResponse,
     OutputAudio,
+    ResponseCancel,
+    ResponseConfig,
     ResponseCreate,
     ResponseDone,
+    ResponseOutputAudioDelta,
+    ResponseOutputAudioTranscriptDone,
     ResponseOutputItemAdded,
     SystemMessage,
     UserMessage,
 )
-from realtime_trio.simulator import (
-    Reply,
-)
+from realtime_trio.simulator import Pacing, Reply
 
 
 def test_an_item_is_added_and_done_at_once() -> None:
@@ -264,6 +266,56 @@ def test_truncating_beyond_the_end_is_refused() -> None:
     assert types(
         client.send(ConversationItemTruncate(item_id=item_id, content_index=0, audio_end_ms=3700))
     ) == ["conversation.item.truncated"]
+
+
+def speaking(client: Client) -> str:
+    """The id of an answer of two seconds, of which one second has been sent."""
+    item_id = str(only(client.send(ResponseCreate(), now=0), ResponseOutputItemAdded).item.id)
+    client.take(1.0)
+    return item_id
+
+
+def two_seconds() -> Client:
+    samples = np.arange(48_000, dtype=np.int16)
+    return Client(Reply.speech("One two three four.", samples, pacing=Pacing(audio_speed=1.0)))
+
+
+def test_cancelling_after_a_truncation_does_not_bring_back_what_was_not_heard() -> None:
+    # The order of openai-agents.
+    client = two_seconds()
+    item_id = speaking(client)
+    events = client.send(
+        ConversationItemTruncate(item_id=item_id, content_index=0, audio_end_ms=400),
+        ResponseCancel(),
+    )
+    assert client.item(item_id) == AssistantMessage(
+        id=item_id,
+        status="incomplete",
+        content=(OutputAudio(AudioData(np.arange(9_600, dtype=np.int16))),),
+    )
+    # What the response says of itself is what was generated, as on the live wire.
+    told = only(events, ResponseOutputAudioTranscriptDone).transcript
+    assert told
+    assert only(events, ResponseDone).response.output == (only(events, ConversationItemDone).item,)
+    assert only(events, ConversationItemDone).item == AssistantMessage(
+        id=item_id, status="incomplete", content=(OutputAudio(transcript=told),)
+    )
+
+
+def test_what_is_said_after_a_truncation_does_not_join_the_item() -> None:
+    client = two_seconds()
+    item_id = speaking(client)
+    client.send(ConversationItemTruncate(item_id=item_id, content_index=0, audio_end_ms=400))
+    assert of_type(client.take(1.5), ResponseOutputAudioDelta)
+    assert only(client.take(9.0), ResponseDone).response.status == "completed"
+    assert client.item(item_id).content == (
+        OutputAudio(AudioData(np.arange(9_600, dtype=np.int16))),
+    )
+    # The model reads no word of it either.
+    before = usage(client.send(ResponseCreate(response=ResponseConfig(instructions=""))))
+    assert before.input_token_details is not None
+    assert before.input_token_details.text_tokens == 0
+    assert before.input_token_details.audio_tokens == 8
 
 
 def test_only_the_models_audio_can_be_truncated() -> None:

@@ -249,6 +249,10 @@ def test_headers_are_checked_without_quoting_their_values() -> None:
         ("x", "s3cret\n"),
         ("x", "s3cret€"),
         ("sec-websocket-key", "s3cret"),
+        ("Upgrade", "s3cret"),
+        ("Connection", "s3cret"),
+        ("Content-Length", "s3cret"),
+        ("Transfer-Encoding", "s3cret"),
     ]:
         with pytest.raises(LocalProtocolError) as caught:
             encode_headers([header])

@@ -23,10 +23,12 @@ from trio.testing import MockClock
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._session.opening import open_session
+from realtime_trio._session.transcription import open_transcription_session
 from realtime_trio._transport.contract import Close
 from realtime_trio._transport.websocket import open_websocket
 from realtime_trio.errors import ConnectionFailed
 from realtime_trio.events import (
+    ConversationCreated,
     ConversationItemCreate,
     ConversationItemDone,
     ErrorEvent,
@@ -447,6 +449,33 @@ async def test_a_text_turn_in_the_beta_protocol(auth: Any) -> None:
             answer = await response.wait()
         assert answer.text == "Fine, thanks."
         assert [item.role for item in session.conversation.items] == ["user", "assistant"]
+
+
+@pytest.mark.socket
+async def test_a_beta_session_begins_with_its_conversation() -> None:
+    async with (
+        serving(beta=True) as url,
+        open_session(url=in_beta(url), output_modalities=["text"]) as session,
+    ):
+        created = await session.events(ConversationCreated).receive()
+        responses = session.events(ResponseDone)
+        await session.ask("How are you?")
+        done = await responses.receive()
+        assert created.conversation.id == done.response.conversation_id
+        assert created.conversation.id
+
+
+@pytest.mark.socket
+async def test_a_beta_transcription_has_no_conversation() -> None:
+    async with (
+        serving(beta=True) as url,
+        open_transcription_session(url=in_beta(url)) as session,
+    ):
+        events = session.events()
+        assert [(await events.receive()).type for _ in range(events.pending)] == [
+            "session.created",
+            "session.updated",
+        ]
 
 
 @pytest.mark.socket

@@ -17,6 +17,7 @@ from realtime_trio.events import (
     CLIENT_EVENTS,
     SERVER_EVENTS,
     TRANSLATION_CLIENT_EVENTS,
+    ConversationItemCreate,
     InputAudioBufferClear,
     ResponseCreate,
     SessionUpdate,
@@ -98,6 +99,25 @@ def test_a_parameter_that_does_not_exist_is_named(message: dict[str, Any], param
     )
 
 
+@pytest.mark.parametrize("name", ["text", "audio"])
+def test_a_part_with_the_name_of_the_older_protocol_is_refused_by_name(name: str) -> None:
+    content = [{"type": "output_text", "text": "a"}, {"type": name, "text": "b"}]
+    item = {"type": "message", "role": "assistant", "content": content}
+    for message, where in [
+        (create(item), "item"),
+        ({"type": "response.create", "response": {"input": [item]}}, "response.input[0]"),
+    ]:
+        event = read_message(SERVER, json.dumps({**message, "event_id": "mine"}))
+        assert isinstance(event, UnknownEvent)
+        refusal = explain(event)
+        assert (event.event_id, refusal.code, refusal.param, str(refusal)) == (
+            "mine",
+            "invalid_value",
+            f"{where}.content[1].type",
+            f"Invalid value: '{name}'. Supported values are: 'output_text'.",
+        )
+
+
 def test_the_first_of_several_is_named() -> None:
     event = read_message(SERVER, json.dumps(update(audio={"input": {"zeta": 1}}, beta=2)))
     assert isinstance(event, UnknownEvent)
@@ -175,6 +195,8 @@ def test_the_older_dialect_is_read_as_its_codec_reads_it() -> None:
     codec = Codec(Role.SERVER, Dialect.BETA)
     message = '{"type": "session.update", "session": {"modalities": ["text"], "bogus": 1}}'
     assert isinstance(read_message(codec, message), SessionUpdate)
+    item = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "x"}]}
+    assert isinstance(read_message(codec, json.dumps(create(item))), ConversationItemCreate)
 
 
 def test_no_event_of_a_client_is_one_of_a_server() -> None:

@@ -270,6 +270,14 @@ def test_deltas_do_not_bring_a_deleted_item_back() -> None:
     assert conversation.items == ()
 
 
+def test_its_response_does_not_bring_a_deleted_item_back_when_it_finishes_it() -> None:
+    conversation = answering()
+    tell(conversation, text("Hi"), deleted())
+    whole = assistant("item_1", OutputText("Hi there"))
+    assert tell(conversation, done(whole), output_done(whole), ended(output=[whole])) == []
+    assert conversation.items == ()
+
+
 def test_an_item_that_is_created_again_is_a_new_one() -> None:
     conversation = Conversation()
     tell(conversation, added(user("item_1", "hi")))

@@ -271,3 +271,34 @@ def test_an_item_is_stopped_when_its_response_is_cancelled_or_over() -> None:
     )._is_stopped
     response.is_over = True
     assert (item._is_stopped, by_hand._is_stopped) == (True, False)
+
+
+def test_audio_is_whole_until_some_of_it_is_let_go_of() -> None:
+    item = ConversationItem(id="item_1", type="message", role="assistant")
+    assert item.is_audio_whole
+    part = item._parts[0] = spoken_part("output_audio", "", 1, 2, 3)
+    assert item.is_audio_whole
+    assert part.track is not None
+    part.track.forget(1)
+    assert not item.is_audio_whole
+
+
+def test_what_was_dropped_is_told_in_milliseconds() -> None:
+    item = ConversationItem(id="item_1", type="message", dropped_us=1999)
+    assert item.dropped_ms == 1
+
+
+@pytest.mark.parametrize(
+    ("response", "phase", "is_growing"),
+    [
+        (None, ItemPhase.SHOWN, False),
+        (GrowingResponse("resp_1"), ItemPhase.SHOWN, True),
+        (GrowingResponse("resp_1"), ItemPhase.COMPLETE, False),
+        (GrowingResponse("resp_1", is_over=True), ItemPhase.SHOWN, False),
+    ],
+)
+def test_an_item_grows_while_its_response_makes_it(
+    response: GrowingResponse | None, phase: ItemPhase, is_growing: bool
+) -> None:
+    item = ConversationItem(id="item_1", type="message", response=response, phase=phase)
+    assert item._is_growing == is_growing

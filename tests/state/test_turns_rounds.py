@@ -161,3 +161,14 @@ def test_what_happens_to_one_round_leaves_the_others_alone() -> None:
     rounds.output_posted("b", respond=True)
     rounds.acknowledge(FunctionCallOutput(call_id="b", output="yes"))
     assert (owner.unread, other.unread) == ({"a": False}, {"b": True})
+
+
+def test_a_round_that_nobody_waits_for_owes_no_reply() -> None:
+    rounds, owner = with_calls("a")
+    owner.origins.append("somebody else")
+    assert rounds.give_up("nobody") is None
+    assert rounds.give_up("somebody") is None
+    assert rounds.give_up("somebody else") is owner
+    rounds.output_posted("a", respond=True)
+    assert not rounds.owe_reply
+    assert rounds.unread == {"a"}

@@ -12,9 +12,14 @@ from realtime_trio._state.utility_events import (
     ArgumentsDelta,
     AudioDelta,
     Delta,
+    DeltaDropped,
     InputTranscriptDelta,
     InputTranscriptSegment,
     ItemAppended,
+    ItemCompleted,
+    ItemDeleted,
+    ItemEvent,
+    ItemTruncated,
     ItemUpdated,
     TextDelta,
     TranscriptDelta,
@@ -92,3 +97,19 @@ def test_utility_events_are_events_that_cannot_be_changed() -> None:
     assert isinstance(event, Event)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         event.item = ITEM  # type: ignore[misc]  # that is the point
+
+
+def test_every_change_of_an_item_is_an_item_event() -> None:
+    changes: list[ItemEvent] = [
+        ItemAppended(item=ITEM),
+        ItemUpdated(item=ITEM),
+        ItemCompleted(item=ITEM),
+        ItemTruncated(item=ITEM, audio_end_ms=100),
+        ItemDeleted(item=ITEM),
+    ]
+    assert [change.item for change in changes] == [ITEM] * 5
+    assert {type(change) for change in changes} == set(ItemEvent.__subclasses__())
+
+
+def test_what_changes_no_item_is_not_an_item_event() -> None:
+    assert not isinstance(DeltaDropped(item=ITEM, delta=TextDelta("late")), ItemEvent)

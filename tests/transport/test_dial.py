@@ -52,7 +52,8 @@ async def failure_of(
 ) -> str:
     with pytest.raises(ConnectionFailed) as caught, trio.fail_after(5):
         await open_stream(parse_url(url), ssl_context=ssl_context, proxy=proxy)
-    assert caught.value.__cause__ is not None
+    # What a proxy has said is no cause, since it may have said our password.
+    assert caught.value.__cause__ is not None or proxy is not None
     return str(caught.value)
 
 
@@ -293,6 +294,13 @@ class ProxyServer:
         if b"forbidden" in request:
             await stream.send_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
             return
+        if b"echo" in request:
+            [sent] = [line for line in request.split(b"\r\n") if line.startswith(b"Proxy-Auth")]
+            start = {b"echo": b"HTTP/1.1 ", b"echo-status": b"HTTP/1.1 407 "}[
+                request.split(b".")[0].removeprefix(b"CONNECT ")
+            ]
+            await stream.send_all(start + sent + b"\r\n\r\n")
+            return
         await stream.send_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await splice(stream, await trio.open_tcp_stream("127.0.0.1", self.port))
 
@@ -400,6 +408,38 @@ async def test_a_failing_proxy_is_named_without_its_password() -> None:
         "ws://example.invalid/", proxy=f"http://al%3Aice:s3cret@127.0.0.1:{port}"
     )
     assert "s3cret" not in message
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("echo.invalid", "it did not answer as a proxy"),
+        ("echo-status.invalid", "407 Proxy Authentication Required"),
+    ],
+)
+async def test_a_proxy_that_echoes_credentials_does_not_get_them_into_an_exception(
+    host: str, why: str
+) -> None:
+    async with open_proxy("http") as (_, proxy_port, _port):
+        with pytest.raises(ConnectionFailed) as caught:
+            await open_stream(
+                parse_url(f"ws://{host}/"),
+                ssl_context=None,
+                proxy=f"http://alice:s3cret@127.0.0.1:{proxy_port}",
+            )
+    shown = f"cannot connect to ws://{host}:80/ through the proxy http://127.0.0.1:{proxy_port}: "
+    assert str(caught.value) == shown + why
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.socket
+async def test_a_password_that_a_proxy_cannot_be_told_is_not_quoted() -> None:
+    async with open_proxy("http") as (_, proxy_port, _port):
+        message = await failure_of(
+            "ws://example.invalid/", proxy=f"http://alice:s3cret%E2%82%AC@127.0.0.1:{proxy_port}"
+        )
+    assert message.endswith(": the user name or the password cannot be written in its protocol")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
+from websocket_peers import limited_nursery, receive_all
 
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair
@@ -36,8 +37,7 @@ async def open_pair(
 
     The capacity of a WebSocket is that of the kernel.
     """
-    async with trio.open_nursery() as nursery:
-        nursery.cancel_scope.deadline = trio.current_time() + 5
+    async with limited_nursery() as nursery:
         if kind == "memory":
             yield memory_transport_pair(capacity=capacity)
         else:
@@ -51,21 +51,9 @@ async def open_pair(
             async with open_websocket(f"ws://{host}:{port}/") as client:
                 server = await taken.receive()
                 yield (client, server) if kind == "websocket client" else (server, client)
-        nursery.cancel_scope.cancel()
-    assert trio.current_time() < nursery.cancel_scope.deadline, "too slow"
 
 
-async def receive_all(transport: Transport) -> list[str | bytes]:
-    messages: list[str | bytes] = []
-    while True:
-        with trio.fail_after(5):
-            batch = await transport.receive()
-        if not batch:
-            return messages
-        messages.extend(batch)
-
-
-async def send_for_ever(transport: Transport) -> None:
+async def send_forever(transport: Transport) -> None:
     while True:
         await transport.send("x" * 2**22)  # more than the kernel buffers
 
@@ -213,7 +201,7 @@ async def test_a_send_cancelled_on_entry_did_nothing(kind: str) -> None:
 async def test_a_send_cancelled_half_way_breaks_the_connection_for_good(kind: str) -> None:
     async with open_pair(kind, capacity=1) as (left, right):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(send_for_ever, left)
+            nursery.start_soon(send_forever, left)
             await trio.testing.wait_all_tasks_blocked(0.05)
             nursery.cancel_scope.cancel()
         assert left.closed == Close(1006, "a send was cancelled half way")
@@ -233,7 +221,7 @@ async def test_a_waiting_send_is_released_when_the_connection_ends(kind: str) ->
             @nursery.start_soon
             async def send_all() -> None:
                 with pytest.raises(ConnectionLost) as caught:
-                    await send_for_ever(left)
+                    await send_forever(left)
                 errors.append(caught.value.code)
 
             await trio.testing.wait_all_tasks_blocked(0.05)

@@ -146,6 +146,41 @@ async def test_whatever_comes_instead_of_a_handshake_is_a_failed_connection(
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"HTTP/1.1 401 No\r\ncontent-length: 500\r\n\r\n", 401),
+        (b"HTTP/1.1 500 Oh\r\n\r\n", 500),
+        (b"HTTP/1.1 429 Slow down\r\nconnection: keep-alive\r\n\r\n", 429),
+    ],
+)
+@pytest.mark.parametrize("is_dripping", [True, False])
+async def test_a_refusal_whose_body_does_not_end_is_told_by_its_status(
+    head: bytes, status: int, is_dripping: bool
+) -> None:
+    async def script(stream: trio.SocketStream) -> None:
+        await Reader(stream).request()
+        await stream.send_all(head[:20])
+        await trio.sleep(0.05)
+        await stream.send_all(head[20:] + b"wait")
+        try:
+            while is_dripping:
+                await trio.sleep(0.05)
+                await stream.send_all(b".")
+        except trio.BrokenResourceError:
+            return
+        await read_to_the_end(stream)
+
+    start = trio.current_time()
+    async with open_peer(script) as url:
+        with pytest.raises(ConnectionFailed, match=f"rejected .* HTTP {status} ") as caught:
+            async with open_websocket(url):
+                pytest.fail("not reached")
+    assert trio.current_time() - start < 3, "the time for connecting is 10 s"
+    assert caught.value.status == status
+    assert caught.value.body.startswith(b"wait")
+
+
 async def test_a_connection_reset_during_the_handshake_is_a_failed_connection() -> None:
     async def script(stream: trio.SocketStream) -> None:
         await Reader(stream).request()
@@ -201,6 +236,8 @@ async def test_cancelling_while_connecting_leaves_nothing_behind() -> None:
         ({"headers": [("authorization", "Bearer s3cret€")]}, "'authorization'"),
         ({"headers": [("no good", "s3cret")]}, "not allowed"),
         ({"headers": [("Sec-WebSocket-Extensions", "permessage-deflate")]}, "sec-websocket-"),
+        ({"headers": [("Content-Length", "s3")]}, "content-length"),
+        ({"headers": [("transfer-encoding", "chunked")]}, "transfer-encoding"),
     ],
 )
 async def test_unusable_arguments_are_refused_without_quoting_secrets(

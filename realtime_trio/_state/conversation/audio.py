@@ -5,9 +5,11 @@ Owns the window of audio that is kept.  The samples themselves are in the tracks
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from realtime_trio._misuse import check_number
 from realtime_trio._state.conversation.item import ConversationItem, GrowingPart
 from realtime_trio.audio.data import AudioData
 from realtime_trio.audio.pcm import G711_RATE, PCM_RATE
@@ -18,6 +20,22 @@ from realtime_trio.events import AudioFormat
 Retention: TypeAlias = Literal["all", "none"] | float
 """Which audio items keep: all of it, none, or as many of the last seconds that were said by either
 side."""
+
+
+def check_retention(retention: object) -> None:
+    """Refuse what says nothing about which audio to keep.
+
+    Raises:
+        TypeError: It is neither a word nor a number.
+        LocalProtocolError: It is another word, or a negative number of seconds.
+    """
+    allowed = "'all', 'none' or a number of seconds from 0 up"
+    if not isinstance(retention, str):
+        check_number(
+            "retention", retention, lambda seconds: 0 <= seconds < math.inf, allowed=allowed
+        )
+    elif retention not in ("all", "none"):
+        raise LocalProtocolError(f"retention must be {allowed}, not {retention!r}")
 
 
 class Encoding(NamedTuple):
@@ -60,15 +78,11 @@ class Shelf:
         retention: What to keep.
 
     Raises:
-        LocalProtocolError: A negative number of seconds.
+        TypeError, LocalProtocolError: See `check_retention`.
     """
 
     def __init__(self, retention: Retention) -> None:
-        if not isinstance(retention, str) and not retention >= 0:
-            raise LocalProtocolError(
-                f"cannot keep {retention} seconds of audio; "
-                "allowed: 'all', 'none' or a number from 0 up"
-            )
+        check_retention(retention)
         self.keeps = retention != "none"
         """Whether there is any use in audio."""
         self.input = DEFAULT_ENCODING

@@ -12,6 +12,7 @@ from typing import Final
 
 from attrs import asdict, evolve, frozen
 
+from realtime_trio._misuse import kind_of
 from realtime_trio._state.conversation.item import ConversationItem, Part
 from realtime_trio.events import (
     AssistantMessage,
@@ -82,7 +83,13 @@ def history_events(history: Iterable[object]) -> Replay:
     Args:
         history: What `Conversation.export` returned, or what was read back from where that was
             stored.  What is malformed is left out like the rest.
+
+    Raises:
+        TypeError: It is not a list of entries at all.
     """
+    # A text and a single entry can be iterated, too: into letters and into keys.
+    if isinstance(history, str | bytes | Mapping) or not isinstance(history, Iterable):
+        raise TypeError(f"history must be a list of entries, not {kind_of(history)}")
     entries = [_read(entry) for entry in history]
     calls: dict[str, FunctionCall] = {}
     outputs: dict[str, FunctionCallOutput] = {}

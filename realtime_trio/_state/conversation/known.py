@@ -63,13 +63,20 @@ class KnownItems:
 
     # --- items ------------------------------------------------------------------------------------
 
-    def described(self, wire: Item) -> ConversationItem | None:
-        """The item that the server describes, made if it is new; None if it has no id."""
+    def described(self, wire: Item, *, is_new: bool = True) -> ConversationItem | None:
+        """The item that the server describes, made if it is unknown; None if it has no id.
+
+        Args:
+            wire: What the server says of it.
+            is_new: Whether the server says so of an item that may be new.  What was said to be
+                deleted is made anew only then: its response may run on and finish it.
+        """
         if wire.id is None:
             return None
         item = self._items.get(wire.id)
         if item is None:
-            # A description makes an item anew, even one that was deleted; a mere delta does not.
+            if wire.id in self._deleted and not is_new:
+                return None
             self._deleted.discard(wire.id)
             item = self._items[wire.id] = ConversationItem(id=wire.id, type=wire.type)
         return item
@@ -151,12 +158,12 @@ class KnownItems:
 
     # --- responses --------------------------------------------------------------------------------
 
-    def begin(self, response: Response) -> None:
+    def begin(self, response: Response, *, is_out_of_band: bool) -> None:
         """A response has begun."""
         self._over.discard(response.id)
         growing = self._response(response.id)
         # An item that the server has announced is in the conversation, whatever the response says.
-        growing.is_out_of_band = response.conversation_id is None and not any(
+        growing.is_out_of_band = is_out_of_band and not any(
             item._is_shown for item in growing.items
         )
         output = response.audio and response.audio.output
@@ -174,7 +181,9 @@ class KnownItems:
         One whose beginning was not seen is out of band if it says so itself.
         """
         growing = self._running.get(response.id)
-        return response.conversation_id is None and (growing is None or growing.is_out_of_band)
+        if growing is None:
+            return response.conversation_id is None
+        return growing.is_out_of_band and not isinstance(response.conversation_id, str)
 
     def end(
         self, response: Response, changes: Mapping[ConversationItem, list[Change]]

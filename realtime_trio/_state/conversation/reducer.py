@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import chain
 
+from realtime_trio._state.conversation.asked import AskedResponses
 from realtime_trio._state.conversation.audible import Audible
 from realtime_trio._state.conversation.audio import Encoding, Retention, Shelf
 from realtime_trio._state.conversation.content import (
@@ -91,6 +92,7 @@ from realtime_trio.events import (
     ResponseCancel,
     ResponseContentPartAdded,
     ResponseContentPartDone,
+    ResponseCreate,
     ResponseCreated,
     ResponseDone,
     ResponseFunctionCallArgumentsDelta,
@@ -126,7 +128,8 @@ class Conversation:
             stands still, and everything that was said is still audible.
 
     Raises:
-        LocalProtocolError: The retention is a negative number of seconds.
+        TypeError, LocalProtocolError: The retention is neither a word that is known nor a number of
+            seconds from 0 up.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class Conversation:
         self._shelf = Shelf(retention)
         self._input = InputBuffer(round(input_capacity_s * 1000) if self._shelf.keeps else 0)
         self._messages = SpokenMessages()
+        self._asked = AskedResponses()
         self._interrupts = True
         self._items = KnownItems()
 
@@ -173,7 +177,7 @@ class Conversation:
     def sent(self, event: Event) -> None:
         """Take note of what is sent, in the order in which it is sent.
 
-        Only audio, commits, clears, messages and cancellations matter.
+        Only audio, commits, clears, messages, creates and cancellations matter.
         """
         match event:
             case InputAudioBufferAppend():
@@ -182,6 +186,8 @@ class Conversation:
                 self._input.mark("commit", event.event_id)
             case InputAudioBufferClear():
                 self._input.mark("clear", event.event_id)
+            case ResponseCreate():
+                self._asked.sent(event)
             case ResponseCancel():
                 self.cancelled(event.response_id)
             case ConversationItemCreate() if self._shelf.keeps:
@@ -238,7 +244,8 @@ class Conversation:
             case ResponseOutputItemDone():
                 return self._on_output_done(event)
             case ResponseCreated():
-                self._items.begin(event.response)
+                is_out_of_band = self._asked.begun(event.response)
+                self._items.begin(event.response, is_out_of_band=is_out_of_band)
             case ResponseDone():
                 return self._on_response_done(event.response)
             case InputAudioBufferSpeechStarted():
@@ -267,6 +274,7 @@ class Conversation:
             case ErrorEvent():
                 self._input.refused(event)
                 self._messages.refused(event.error.event_id)
+                self._asked.refused(event.error.event_id)
             case SessionCreated():
                 return self._on_session_created(event)
             case SessionUpdated():
@@ -432,7 +440,7 @@ class Conversation:
         return self._items.tell(item, deltas, reveal=True, announced=True)
 
     def _on_done(self, event: ConversationItemDone) -> tuple[UtilityEvent, ...]:
-        item = self._items.described(event.item)
+        item = self._items.described(event.item, is_new=False)
         if item is None:
             return ()
         deltas = merge(item, event.item, self._shelf, final=True)

@@ -84,5 +84,12 @@ class Withdrawn:
     request: ResponseRequest
 
 
-Action = Send | Started | Finished | Concluded | Failed | Withdrawn
+@frozen
+class GiveUpCalls:
+    """Nobody waits for these calls any more, though they may still be answered."""
+
+    call_ids: frozenset[str]
+
+
+Action = Send | Started | Finished | Concluded | Failed | Withdrawn | GiveUpCalls
 Actions = tuple[Action, ...]

@@ -51,6 +51,7 @@ from realtime_trio._state.turns.actions import (
     Concluded,
     Failed,
     Finished,
+    GiveUpCalls,
     ResponseRequest,
     Send,
     Started,
@@ -88,6 +89,7 @@ from realtime_trio.events import (
     ServerVad,
     TurnDetection,
     UnknownEvent,
+    Unset,
 )
 
 _ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
@@ -193,9 +195,10 @@ class Turns:
         return () if run is None else self._stop(run)
 
     def abandon(self, request: ResponseRequest) -> Actions:
-        """Withdraw a request that nobody wants any more, or stop its response.
+        """Withdraw a request that nobody wants any more, or stop its response and what follows.
 
-        Nothing happens if it is settled.
+        No reply to the tools of its turn is asked for, or it is stopped.  Nothing happens if the
+        request is settled.
         """
         if request in self._queue:
             self._queue.remove(request)
@@ -203,7 +206,7 @@ class Turns:
             return (Withdrawn(request),)
         for asked in self._under_way:
             if asked.request is request:
-                asked.is_abandoned = True
+                asked.is_abandoned = asked.is_unwanted = True
         run = next(
             (
                 run
@@ -212,7 +215,25 @@ class Turns:
             ),
             None,
         )
-        return () if run is None else self._stop(run)
+        if run is None:
+            return self._give_up(request)
+        run.is_given_up = True
+        return (*_give_up_calls(run), *self._stop(run))
+
+    def _give_up(self, request: ResponseRequest) -> Actions:
+        """Stop a turn that is in a round of tools."""
+        owner = self._rounds.give_up(request)
+        if owner is None or owner.response is None:
+            return ()
+        actions: Actions = (Concluded(request, owner.response), *_give_up_calls(owner))
+        if self._rounds.owe_reply:
+            return actions  # the follow-up is for others, too
+        if (asked := self._asked) is not None and asked.request.is_follow_up:
+            asked.is_abandoned = True
+        run = self._active
+        if run is not None and run.asked is not None and run.asked.request.is_follow_up:
+            actions += self._stop(run)
+        return actions
 
     # --- what happened ----------------------------------------------------------------------------
 
@@ -403,10 +424,11 @@ class Turns:
         run.reads = acknowledged if is_seen else frozenset()
         if run.asked is None:
             return ()
-        return (
-            Started(run.asked.request, run.id),
-            *(self._stop(run) if run.asked.is_abandoned else ()),
-        )
+        started = Started(run.asked.request, run.id)
+        if not run.asked.is_abandoned:
+            return (started,)
+        run.is_given_up = run.is_given_up or run.asked.is_unwanted
+        return (started, *self._stop(run))
 
     def _start(self, response: Response, asked: Asked | None, *, is_guess: bool) -> Run:
         run = Run(id=response.id, is_guess=is_guess)
@@ -452,6 +474,10 @@ class Turns:
         if not run.is_aside:
             # Whoever waited for the replies to these outputs now waits for the end of this one.
             run.origins += self._rounds.read(reads)
+        if run.is_given_up:
+            # Nothing follows any more, though its calls may still be answered.
+            actions += tuple(Concluded(origin, response) for origin in run.origins)
+            run.origins.clear()
         return (*actions, *self._conclude(run))
 
     def _ending(self, response: Response) -> Run | None:
@@ -496,7 +522,12 @@ class Turns:
         if self._echoes:
             return None
         aside = next((asked for asked in self._under_way if asked.request.is_out_of_band), None)
-        if response.conversation_id is None and aside is not None:
+        # A server that does not say which conversation can still mean the one beside it, if that is
+        # all that was asked for.
+        is_aside = response.conversation_id is None or (
+            isinstance(response.conversation_id, Unset) and self._asked is None
+        )
+        if is_aside and aside is not None:
             return aside
         return None if self._user is _User.DUE else self._asked
 
@@ -553,7 +584,8 @@ class Turns:
             self._active.id = response_id
         if self._find(response_id) is None:
             # A response whose beginning we did not see has begun by now.
-            actions = self._begin(Response(id=response_id), is_seen=False)
+            unseen = Response(id=response_id, conversation_id=None)
+            actions = self._begin(unseen, is_seen=False)
         run = self._find(response_id)
         if run is None:
             # It has not begun, since it has ended: a straggler makes a round of its own.
@@ -609,3 +641,7 @@ class Turns:
         self._user = _User.SILENT
         self._creates = False
         self._echoes = False
+
+
+def _give_up_calls(owner: Round[ResponseRequest]) -> tuple[GiveUpCalls, ...]:
+    return (GiveUpCalls(frozenset(owner.pending)),) if owner.pending else ()

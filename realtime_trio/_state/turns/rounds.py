@@ -52,6 +52,8 @@ class Round(Generic[R]):
     """A call whose output is unread, or the item of later news -> whether the server has it."""
     origins: list[R] = field(factory=list)
     """What waits for the end of all this."""
+    is_given_up: bool = False
+    """Whether nobody wants a reply to its outputs any more."""
     response: Response | None = None
     """The response, once it is done."""
 
@@ -63,7 +65,8 @@ class Round(Generic[R]):
     @property
     def owes_reply(self) -> bool:
         """Whether the model should be asked to go on."""
-        return self.response is not None and not self.pending and bool(self.unread)
+        is_answered = self.response is not None and not self.pending
+        return is_answered and bool(self.unread) and not self.is_given_up
 
 
 class Rounds(Generic[R]):
@@ -136,6 +139,19 @@ class Rounds(Generic[R]):
         for each in self._rounds:
             if name in each.pending:
                 each.hosted.add(name)
+
+    def give_up(self, origin: R) -> Round[R] | None:
+        """Note that somebody does not wait for a round any more.
+
+        Returns:
+            The round, if nobody else waits for it and so no reply is owed; else None.
+        """
+        owner = next((each for each in self._rounds if origin in each.origins), None)
+        if owner is None:
+            return None
+        owner.origins.remove(origin)
+        owner.is_given_up = not owner.origins
+        return owner if owner.is_given_up else None
 
     # --- outputs ----------------------------------------------------------------------------------
 

@@ -35,18 +35,14 @@ class Asked:
     """The outputs and news that were sent before it, so that its response reads them."""
     is_abandoned: bool = False
     """Whether nobody wants its response any more."""
+    is_unwanted: bool = False
+    """Whether nobody wants what would follow its response either."""
     saw_an_end: bool = False
     """Whether a response ended while it was under way, which explains a refusal."""
 
     def is_named_by(self, metadata: JsonObject | None) -> bool:
         """Whether a response with these metadata answers it."""
-        if not metadata:
-            return False
-        # The whole is compared where there was no room for a pair of ours.
-        return (
-            metadata.get(METADATA_KEY) == self.event.event_id
-            or (self.event.response or ResponseConfig()).metadata == metadata
-        )
+        return is_answered_by(self.event, metadata)
 
 
 @define(eq=False, kw_only=True)
@@ -63,6 +59,17 @@ class Run(Round[ResponseRequest]):
     """Whether we have cancelled it."""
     reads: frozenset[str] = frozenset()
     """What the server had acknowledged when it began."""
+
+
+def is_answered_by(create: ResponseCreate, metadata: JsonObject | None) -> bool:
+    """Whether a response with these metadata names this create."""
+    if not metadata:
+        return False
+    # The whole is compared where there was no room for a pair of ours.
+    return (
+        metadata.get(METADATA_KEY) == create.event_id
+        or (create.response or ResponseConfig()).metadata == metadata
+    )
 
 
 def mark(event: ResponseCreate) -> ResponseCreate:

@@ -7,6 +7,7 @@ service discards the whole update when any part of it is wrong.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final, TypeVar, cast
 
 import attrs
@@ -65,6 +66,25 @@ _REASONING = re.compile(r"gpt-realtime-2(?!\d)")
 """The models of the second generation; a year may stand in the same place."""
 _STREAMING_MODELS = ("gpt-realtime-whisper", "gpt-live-transcribe")
 """They transcribe without a pause, so there are no turns."""
+_TRANSCRIPTION_MODEL = re.compile(
+    r"(?P<name>whisper-1|gpt-4o(?:-mini)?-transcribe|gpt-4o-transcribe-diarize|gpt-transcribe"
+    r"|gpt-live-transcribe|gpt-realtime-whisper)(?:-\d{4}-\d\d-\d\d)?"
+)
+"""The models that are documented, as they are or as of a day."""
+_TRANSCRIPTION_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "languages": ("gpt-transcribe", "gpt-live-transcribe"),
+    "keywords": ("gpt-transcribe", "gpt-live-transcribe"),
+    "prompt": (
+        "whisper-1",
+        "gpt-4o-transcribe",
+        "gpt-4o-mini-transcribe",
+        "gpt-transcribe",
+        "gpt-live-transcribe",
+    ),
+    "delay": ("gpt-realtime-whisper",),
+}
+"""Settings that not every model has, with those that have them."""
+_DELAYS = ("minimal", "low", "medium", "high", "xhigh")
 # The silence is what the live wire says; the guide says 500 ms.
 _SERVER_VAD = ServerVad(threshold=0.5, prefix_padding_ms=300, silence_duration_ms=200)
 _TURN_DETECTIONS: Final = {
@@ -171,33 +191,57 @@ def updated_session(
                     session, audio.output, has_spoken=has_spoken, is_responding=is_responding
                 )
             # Everything has been checked by now, so an update applies as a whole or not at all.
-            return _checked(merge(session, change, SessionKind.REALTIME))
+            return _checked(merge(session, change, SessionKind.REALTIME), audio)
         case TranscriptionSession(), TranscriptionSessionConfig(audio=listening):
             if not isinstance(listening, Unset):
                 _check_input(listening.input)
-            return _checked(merge(session, change, SessionKind.TRANSCRIPTION))
+            return _checked(merge(session, change, SessionKind.TRANSCRIPTION), listening)
     raise Refusal(
         f"Passing a {change.type} session update event to a {session.type} session is not allowed.",
         code="invalid_parameter",
     )
 
 
-def _checked(session: _S) -> _S:
+def _checked(session: _S, change: AudioConfig | TranscriptionAudioConfig | Unset) -> _S:
     """Refuse settings that do not go together."""
     # Looked at when everything is merged, because either half may be older than the update.
     listening = input_of(session)
-    if (
-        listening.turn_detection is not None
-        and listening.transcription is not None
-        and listening.transcription.model in _STREAMING_MODELS
-    ):
+    if listening.transcription is None:
+        return session
+    if listening.turn_detection is not None and listening.transcription.model in _STREAMING_MODELS:
         param = "session.audio.input.turn_detection"
         raise Refusal(
             "Turn detection is not supported for this transcription model.",
             code="invalid_value",
             param=param,
         )
+    if not isinstance(change, Unset) and not isinstance(change.input, Unset):
+        asked = change.input.transcription
+        if isinstance(asked, Transcription):
+            _check_transcription(asked, listening.transcription.model)
     return session
+
+
+def _check_transcription(asked: Transcription, model: str | None) -> None:
+    """Refuse what a model for transcripts does not have."""
+    param = "session.audio.input.transcription"
+    for name in _TRANSCRIPTION_SETTINGS:
+        if getattr(asked, name) is not None and not _has_setting(model, name):
+            # That it is refused is documented, and not in which words.
+            raise Refusal(
+                f"'{name}' is not supported for this transcription model.",
+                code="invalid_value",
+                param=f"{param}.{name}",
+            )
+    if asked.delay is not None:
+        check_choice(asked.delay, _DELAYS, f"{param}.delay")
+
+
+def _has_setting(model: str | None, name: str) -> bool:
+    """Whether a model for transcripts has a setting, as far as that is documented."""
+    known = _TRANSCRIPTION_MODEL.fullmatch(model or "")
+    models = _TRANSCRIPTION_SETTINGS.get(name)
+    return known is None or models is None or known["name"] in models
 
 
 def merge(current: T, change: attrs.AttrsInstance, kind: SessionKind) -> T:
@@ -218,6 +262,13 @@ def _merged(old: object, value: object, kind: SessionKind) -> object:
         return merge(cast("attrs.AttrsInstance", old), value, kind)
     if isinstance(value, AudioFormat):
         return normalized(value)
+    if isinstance(value, Transcription) and isinstance(old, Transcription) and value.model:
+        # What the new model does not have goes with the old one: a client cannot take it back,
+        # since null means here that nothing is said.
+        gone = [
+            a.name for a in attrs.fields(Transcription) if not _has_setting(value.model, a.name)
+        ]
+        old = attrs.evolve(old, **dict.fromkeys(gone))
     if isinstance(value, _MERGED) and type(old) is type(value):
         return merge(old, value, kind)
     if isinstance(value, ServerVad | SemanticVad):

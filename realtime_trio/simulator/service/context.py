@@ -7,34 +7,49 @@ Theory of operation.  Instructions and tools are always read.  When the rest doe
 oldest items go until it does, or, with a retention ratio, until only that share of what may be
 there is left: then the next few turns find the same beginning, and the cache holds. The cache is a
 prefix: what a response reads is cached as far as the response before it began with the same.
+
+Items are left out for good, or the cache would never hold for two turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import takewhile
-
+import attrs
 from attrs import define, field, frozen
 
 from realtime_trio.events import RetentionRatio
-from realtime_trio.simulator.service.conversation import ItemEntry, ServerConversation
+from realtime_trio.simulator.service.conversation import ServerConversation
+from realtime_trio.simulator.service.item_entry import ItemEntry, KnownItem
 from realtime_trio.simulator.service.refusal import Refusal
 from realtime_trio.simulator.service.response_settings import ResolvedSettings
 from realtime_trio.simulator.service.usage import InputTokens, text_tokens
 
 
-@frozen
-class _Piece:
-    """Part of a prompt."""
+@frozen(kw_only=True)
+class Selection:
+    """What a response reads beside instructions and tools."""
 
-    key: object
-    """What tells it from others."""
+    entries: list[ItemEntry]
+    """The items."""
+    items: tuple[KnownItem, ...]
+    """The same, as the model understood them when they were selected."""
     text: int
+    """Their tokens of text."""
     audio: int
+    """Their tokens of audio."""
+    left_out: int
+    """How many visible items of the conversation are not read, because it would be too much."""
+    is_conversation: bool
+    """Whether these are items of the conversation, and not of the request."""
 
-    @property
-    def tokens(self) -> int:
-        return self.text + self.audio
+    def with_words_of(self, entry: ItemEntry) -> Selection:
+        """The same after it has become known what the user says in an item."""
+        items = list(self.items)
+        # From the end: what is still being listened to came last.
+        for position in range(len(items) - 1, -1, -1):
+            if self.entries[position] is entry:
+                items[position] = entry.understood
+                break
+        return attrs.evolve(self, items=tuple(items))
 
 
 @define(eq=False)
@@ -42,10 +57,10 @@ class Context:
     """What the model sees of a conversation."""
 
     _conversation: ServerConversation
-    _read_before: list[_Piece] = field(factory=list, init=False)
-    """What the last response read that belongs to the conversation."""
+    _preamble_before: tuple[str, ...] | None = field(default=None, init=False)
+    """Instructions and tools of the last response that belongs to the conversation."""
 
-    def select(self, given: list[ItemEntry] | None, settings: ResolvedSettings) -> list[ItemEntry]:
+    def select(self, given: list[ItemEntry] | None, settings: ResolvedSettings) -> Selection:
         """Choose what a response reads, and change nothing.
 
         Args:
@@ -55,68 +70,73 @@ class Context:
         Raises:
             Refusal: It is too much, and nothing may be left out, or that would not help.
         """
-        entries = (
-            [entry for entry in self._conversation if not entry.is_left_out]
-            if given is None
-            else given
-        )
-        room = settings.max_input_tokens - _preamble(settings).tokens
+        visible = self._conversation.visible
+        sums = visible.sizes() if given is None else _add_up(given)
+        room = settings.max_input_tokens - text_tokens(_preamble(settings))
         ratio = 1.0
         if isinstance(settings.truncation, RetentionRatio):
             ratio, limits = settings.truncation.retention_ratio, settings.truncation.token_limits
             if limits is not None and limits.post_instructions is not None:
                 room = min(room, limits.post_instructions)
-        sizes = [sum(entry.tokens) for entry in entries]
-        total, first = sum(sizes), 0
-        if total > room and settings.truncation != "disabled":
+        end, first = sum(sums[-1]), 0
+        if end - sum(sums[0]) > room and settings.truncation != "disabled":
             # The last item stays: without it there would be nothing to answer.
-            while first < len(entries) - 1 and total > room * ratio:
-                total -= sizes[first]
+            while first < len(sums) - 2 and end - sum(sums[first]) > room * ratio:
                 first += 1
         # The service refuses the request; there is no response that fails.
-        if total > room:
+        if end - sum(sums[first]) > room:
             raise Refusal(
                 "Conversation is too long to create a Response.", code="conversation_too_long"
             )
-        return entries[first:]
+        return Selection(
+            entries=visible.entries(first) if given is None else given[first:],
+            items=visible.understood(first)
+            if given is None
+            else tuple(entry.understood for entry in given[first:]),
+            text=sums[-1][0] - sums[first][0],
+            audio=sums[-1][1] - sums[first][1],
+            left_out=first,
+            is_conversation=given is None,
+        )
 
     def read(
-        self, entries: list[ItemEntry], settings: ResolvedSettings, *, is_apart: bool
+        self, selection: Selection, settings: ResolvedSettings, *, is_apart: bool
     ) -> InputTokens:
         """Count what a response reads.
 
         Args:
-            entries: What was selected for it.
+            selection: What was selected for it, since which nothing has changed.
             settings: Of the response.
-            is_apart: Whether it is out of band or reads other items than the conversation's: then
-                nothing is cached, and nothing becomes of what was left out.
+            is_apart: Whether it is out of band: then nothing is cached, and nothing becomes of what
+                was left out.
         """
-        # With its size, because an item that was truncated is another one to the cache.
-        pieces = [_preamble(settings), *(_Piece(entry.id, *entry.tokens) for entry in entries)]
-        cached: Iterable[_Piece] = ()
-        if not is_apart:
-            cached = [
-                piece
-                for piece, before in takewhile(_same, zip(pieces, self._read_before, strict=False))
-            ]
-            self._read_before = pieces
-            # Items are left out for good, or the cache would never hold for two turns.
-            for entry in self._conversation:
-                if entry in entries:
-                    break
-                entry.is_left_out = True
-        return InputTokens(
-            text=sum(piece.text for piece in pieces),
-            audio=sum(piece.audio for piece in pieces),
-            cacheable=sum(piece.tokens for piece in cached),
-        )
+        preamble = _preamble(settings)
+        text = text_tokens(preamble)
+        cacheable = 0
+        # Other items than the conversation's are not remembered either.
+        if not is_apart and selection.is_conversation:
+            visible = self._conversation.visible
+            if preamble == self._preamble_before:
+                cacheable = text
+                # Whatever is left out at the beginning makes the rest another prompt.
+                if not selection.left_out:
+                    sums = visible.sizes()
+                    cacheable += sum(sums[visible.unread]) - sum(sums[0])
+            self._preamble_before = preamble
+            visible.leave_out(selection.left_out)
+            visible.read()
+        return InputTokens(text=selection.text + text, audio=selection.audio, cacheable=cacheable)
 
 
-def _preamble(settings: ResolvedSettings) -> _Piece:
+def _preamble(settings: ResolvedSettings) -> tuple[str, ...]:
     """Instructions and tools, which are never left out."""
-    texts = (settings.instructions, *map(str, settings.tools))
-    return _Piece(texts, text_tokens(texts), 0)
+    return (settings.instructions, *map(str, settings.tools))
 
 
-def _same(pair: tuple[_Piece, _Piece]) -> bool:
-    return pair[0] == pair[1]
+def _add_up(entries: list[ItemEntry]) -> list[tuple[int, int]]:
+    """Tokens of text and of audio in front of each item, and in the end of all."""
+    sums = [(0, 0)]
+    for entry in entries:
+        text, audio = sums[-1]
+        sums.append((text + entry.tokens[0], audio + entry.tokens[1]))
+    return sums

@@ -1,22 +1,18 @@
 """The server's side of the conversation: items in their order, and what may be done to them.
 
-Owns what an item is to the server: the audio that belongs to it, its size in tokens, and how events
-show it; and which items a client may make.  Which events tell of them is not known here.
+Owns where items stand, and which items a client may make.  What an item is to the server is in
+`item_entry`; which events tell of them is not known here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import TypeAlias
+from collections import Counter
 
 import attrs
-from attrs import define
 
-from realtime_trio.audio import AudioData
 from realtime_trio.events import (
     AssistantMessage,
-    AudioFormat,
     FunctionCall,
     FunctionCallOutput,
     InputAudio,
@@ -28,42 +24,20 @@ from realtime_trio.events import (
     McpApprovalResponse,
     McpCall,
     McpListTools,
-    OutputAudio,
     OutputText,
     SystemMessage,
     UnknownObject,
-    UserContent,
     UserMessage,
 )
+from realtime_trio.simulator.service.item_entry import ItemEntry, KnownItem
 from realtime_trio.simulator.service.refusal import (
     Refusal,
     audio_bytes,
     check_length,
-    check_range,
     missing,
     unsupported,
 )
-from realtime_trio.simulator.service.usage import (
-    ASSISTANT_MS_PER_TOKEN,
-    USER_MS_PER_TOKEN,
-    audio_tokens,
-    bytes_per_ms,
-    duration_ms,
-    text_tokens,
-)
-
-KnownItem: TypeAlias = (
-    SystemMessage
-    | UserMessage
-    | AssistantMessage
-    | FunctionCall
-    | FunctionCallOutput
-    | McpApprovalResponse
-    | McpListTools
-    | McpCall
-    | McpApprovalRequest
-)
-"""An item that a conversation can hold."""
+from realtime_trio.simulator.service.visible_items import VisibleItems
 
 _ITEM_TYPES = (
     "message",
@@ -88,155 +62,22 @@ _MAX_TEXT = 256_000
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
-@define(eq=False)
-class ItemEntry:
-    """An item of the conversation, or of an out-of-band response, as the server keeps it."""
-
-    id: str
-    item: KnownItem
-    """With the user's audio; the model's is kept apart, since it grows."""
-    format: AudioFormat
-    """Encoding of its audio."""
-    spoken: bytearray = attrs.Factory(bytearray)
-    """The model's speech so far."""
-    transcript: str | None = None
-    """What the user says in its audio, from the moment it is understood, which is before clients
-    are told."""
-    is_left_out: bool = False
-    """Whether the model does not see it any more, to make room for newer items.  Clients still
-    do."""
-    _counted: tuple[KnownItem, int, tuple[int, int]] | None = attrs.field(default=None, init=False)
-    """Its tokens, and of what: every response reads all of a conversation, most of which does not
-    change any more."""
-
-    @property
-    def shown(self) -> KnownItem:
-        """The item as events show it: without audio."""
-        if isinstance(self.item, UserMessage):
-            return attrs.evolve(self.item, content=[_silent(part) for part in self.item.content])
-        return self.item
-
-    @property
-    def whole(self) -> KnownItem:
-        """The item as `retrieve` shows it: with audio."""
-        if isinstance(self.item, AssistantMessage) and self.spoken:
-            audio = AudioData(self.spoken)
-            parts = [
-                attrs.evolve(part, audio=audio) if isinstance(part, OutputAudio) else part
-                for part in self.item.content
-            ]
-            return attrs.evolve(self.item, content=parts)
-        return self.item
-
-    @property
-    def understood(self) -> KnownItem:
-        """The item as the model reads it: with what was said, before the transcript is out."""
-        if isinstance(self.item, UserMessage) and self.transcript is not None:
-            parts = [
-                attrs.evolve(part, transcript=self.transcript)
-                if isinstance(part, InputAudio)
-                else part
-                for part in self.item.content
-            ]
-            return attrs.evolve(self.item, content=parts)
-        return self.item
-
-    @property
-    def heard_ms(self) -> float:
-        """Milliseconds of the user's audio in it."""
-        if not isinstance(self.item, UserMessage):
-            return 0.0
-        sizes = (
-            part.audio.nbytes
-            for part in self.item.content
-            if isinstance(part, InputAudio) and part.audio is not None
-        )
-        return duration_ms(sum(sizes), self.format)
-
-    @property
-    def tokens(self) -> tuple[int, int]:
-        """Tokens of text and of audio that the model has to read."""
-        size = len(self.spoken)
-        if self._counted is None or self._counted[0] is not self.item or self._counted[1] != size:
-            audio = audio_tokens(self.heard_ms, USER_MS_PER_TOKEN) + audio_tokens(
-                duration_ms(size, self.format), ASSISTANT_MS_PER_TOKEN
-            )
-            self._counted = self.item, size, (text_tokens(_texts(self.item)), audio)
-        return self._counted[2]
-
-    def truncate(self, content_index: int, audio_end_ms: int) -> None:
-        """Cut the model's speech, and drop its transcript.
-
-        Then the context holds nothing that the user did not hear.
-
-        Raises:
-            Refusal: There is no such audio.
-        """
-        check_range(audio_end_ms, 0, 2**31 - 1, "audio_end_ms")
-        if not isinstance(self.item, AssistantMessage) or not self.spoken:
-            raise Refusal(
-                "Only model output audio messages can be truncated.",
-                code="unsupported_content_type",
-            )
-        if content_index != 0:
-            raise Refusal(
-                f"Invalid 'content_index': the item has no part {content_index}.",
-                code="invalid_value",
-                param="content_index",
-            )
-        # Of what was sent so far, which is all that a client can have played.
-        duration = int(duration_ms(len(self.spoken), self.format))
-        if audio_end_ms > duration:
-            raise Refusal(
-                f"Audio content of {duration}ms is already shorter than {audio_end_ms}ms",
-                code="invalid_value",
-            )
-        # Nobody knows which words belong to the rest, so the whole transcript goes, as the
-        # specification has it; by the guide it is that of the unplayed part.
-        del self.spoken[audio_end_ms * bytes_per_ms(self.format) :]
-        self.item = attrs.evolve(self.item, content=(OutputAudio(),))
-
-
-def _silent(part: UserContent) -> UserContent:
-    return attrs.evolve(part, audio=None) if isinstance(part, InputAudio) else part
-
-
-def _texts(item: InputItem) -> Iterator[str | None]:
-    match item:
-        case (
-            SystemMessage(content=content)
-            | UserMessage(content=content)
-            | AssistantMessage(content=content)
-        ):
-            for part in content:
-                match part:
-                    case InputText(text=text) | OutputText(text=text):
-                        yield text
-                    case OutputAudio(transcript=transcript):
-                        yield transcript
-        case (
-            FunctionCall(name=name, arguments=arguments)
-            | McpApprovalRequest(name=name, arguments=arguments)
-        ):
-            yield from (name, arguments)
-        case McpCall(name=name, arguments=arguments):
-            yield from (name, arguments, item.output)
-        case McpListTools(tools=tools):
-            # A list is read with every response.  In which form is not known, so this is a guess.
-            yield from map(str, tools)
-        case FunctionCallOutput(output=output):
-            yield output
-
-
 class ServerConversation:
     """The items, in order."""
 
+    # Nothing here looks through all items: a conversation may be long, and every turn adds to it.
+
     def __init__(self, conversation_id: str) -> None:
         self.id = conversation_id
+        self.visible = VisibleItems()
+        """What of it the model sees."""
         self._entries: list[ItemEntry] = []
-
-    def __iter__(self) -> Iterator[ItemEntry]:
-        return iter(self._entries)
+        self._by_id: dict[str, list[ItemEntry]] = {}
+        """The items of each id, the newest last."""
+        self._mentions: Counter[tuple[type[KnownItem], str | None]] = Counter()
+        """How many items there are of a kind about a call or a request."""
+        self._spoken: set[ItemEntry] = set()
+        """The items with speech of the model."""
 
     @property
     def last_id(self) -> str | None:
@@ -246,11 +87,11 @@ class ServerConversation:
     @property
     def has_spoken(self) -> bool:
         """Whether the model's speech is in it."""
-        return any(entry.spoken for entry in self._entries)
+        return bool(self._spoken)
 
     def find(self, item_id: str) -> ItemEntry | None:
         """The item of this id; the newest if there are several, which the service allows."""
-        return next((entry for entry in reversed(self._entries) if entry.id == item_id), None)
+        return self._by_id[item_id][-1] if item_id in self._by_id else None
 
     def get(self, item_id: str, doing: str, code: str) -> ItemEntry:
         """The item of this id.
@@ -276,12 +117,9 @@ class ServerConversation:
             Refusal: There is no such item to put it after.
         """
         # Events never say "root": they show the first item without one before it.
-        if previous_item_id == "root":
-            self._entries.insert(0, entry)
-            return None
-        previous = self.last_id
-        position = len(self._entries)
-        if previous_item_id:
+        previous = None if previous_item_id == "root" else self.last_id
+        position = 0 if previous_item_id == "root" else len(self._entries)
+        if previous_item_id and previous_item_id != "root":
             before = self.find(previous_item_id)
             if before is None:
                 raise Refusal(
@@ -289,13 +127,41 @@ class ServerConversation:
                     "does not exist.",
                     code="item_create_invalid_previous_item_id",
                 )
-            previous, position = before.id, self._entries.index(before) + 1
+            previous, position = before.id, self._position(before) + 1
+        behind = (other for other in self._entries[position:] if not other.is_left_out)
+        self.visible.insert(entry, before=next(behind, None))
         self._entries.insert(position, entry)
+        self._by_id.setdefault(entry.id, []).append(entry)
+        self._mentions[_mention(entry.item)] += 1
+        entry.on_change = self._note_change
         return previous
 
     def remove(self, entry: ItemEntry) -> None:
         """Take an item out."""
-        self._entries.remove(entry)
+        entry.on_change = None
+        del self._entries[self._position(entry)]
+        if not entry.is_left_out:
+            self.visible.remove(entry)
+        namesakes = self._by_id[entry.id]
+        namesakes.remove(entry)
+        if not namesakes:
+            del self._by_id[entry.id]
+        self._mentions[_mention(entry.item)] -= 1
+        self._spoken.discard(entry)
+
+    def _position(self, entry: ItemEntry) -> int:
+        # From the end, where clients insert and delete.
+        position = len(self._entries) - 1
+        while self._entries[position] is not entry:
+            position -= 1
+        return position
+
+    def _note_change(self, entry: ItemEntry) -> None:
+        self.visible.note_change(entry)
+        if entry.spoken:
+            self._spoken.add(entry)
+        else:
+            self._spoken.discard(entry)
 
     def check_call(self, item: KnownItem) -> None:
         """Refuse the output of a call that was never made, and an approval that nobody asked for.
@@ -305,32 +171,32 @@ class ServerConversation:
         if isinstance(item, McpApprovalResponse):
             self._check_approval(item.approval_request_id)
         # Restored conversations are checked as well: a call has to be inserted before its output.
-        if isinstance(item, FunctionCallOutput) and not any(
-            isinstance(entry.item, FunctionCall) and entry.item.call_id == item.call_id
-            for entry in self
-        ):
+        if isinstance(item, FunctionCallOutput) and not self._mentions[FunctionCall, item.call_id]:
             raise Refusal(
                 f"Tool call ID '{item.call_id}' not found in conversation.",
                 code="invalid_tool_call_id",
             )
 
     def _check_approval(self, request_id: str) -> None:
-        items = [entry.item for entry in self]
-        if not any(
-            isinstance(item, McpApprovalRequest) and item.id == request_id for item in items
-        ):
+        if not self._mentions[McpApprovalRequest, request_id]:
             raise Refusal(
                 f"Approval request ID '{request_id}' not found in conversation.",
                 code="invalid_approval_request_id",
             )
-        if any(
-            isinstance(item, McpApprovalResponse) and item.approval_request_id == request_id
-            for item in items
-        ):
+        if self._mentions[McpApprovalResponse, request_id]:
             raise Refusal(
                 f"Approval request ID '{request_id}' is already answered.",
                 code="invalid_approval_request_id",
             )
+
+
+def _mention(item: KnownItem) -> tuple[type[KnownItem], str | None]:
+    """The call or the request that an item is about, with the kind of the item."""
+    match item:
+        case FunctionCall(call_id=name) | McpApprovalResponse(approval_request_id=name):
+            return type(item), name
+        case _:
+            return type(item), item.id
 
 
 def check_item(item: InputItem, param: str) -> KnownItem:

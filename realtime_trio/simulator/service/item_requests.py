@@ -22,11 +22,11 @@ from realtime_trio.events import (
     UserMessage,
 )
 from realtime_trio.simulator.service.conversation import (
-    ItemEntry,
     ServerConversation,
     check_item,
     with_identity,
 )
+from realtime_trio.simulator.service.item_entry import ItemEntry
 from realtime_trio.simulator.service.lifecycle import ServerOutbox
 from realtime_trio.simulator.service.mcp import HostedTools
 

@@ -42,7 +42,8 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.script.script import HostedCall, McpServer, Message, Output, Reply
 from realtime_trio.simulator.service.configuration import PCM
-from realtime_trio.simulator.service.conversation import ItemEntry, ServerConversation
+from realtime_trio.simulator.service.conversation import ServerConversation
+from realtime_trio.simulator.service.item_entry import ItemEntry
 from realtime_trio.simulator.service.lifecycle import ServerOutbox, Steps, Task
 from realtime_trio.simulator.service.refusal import Refusal, check_choice, listed, missing
 
@@ -195,7 +196,7 @@ class HostedTools:
             return
         found = tuple(tool for tool in server.tools if _allows(source.allowed, tool))
         self._lists[source] = found
-        entry.item = attrs.evolve(item, tools=found)
+        entry.become(attrs.evolve(item, tools=found))
         # The service does not promise an order, and clients must take both.
         if server.completes_item_first:
             self._tell_done(entry, previous)
@@ -304,14 +305,14 @@ class HostedTools:
         if call.duration:
             yield now + call.duration
         if call.error is None:
-            made.entry.item = attrs.evolve(made.item, output=call.output)
+            made.entry.become(attrs.evolve(made.item, output=call.output))
             self._out.send(
                 ResponseMcpCallCompleted(
                     event_id=self._out.event_id(), item_id=made.item.id, **place
                 )
             )
         else:
-            made.entry.item = attrs.evolve(made.item, error=call.error)
+            made.entry.become(attrs.evolve(made.item, error=call.error))
             self._out.send(
                 ResponseMcpCallFailed(event_id=self._out.event_id(), item_id=made.item.id, **place)
             )

@@ -6,7 +6,7 @@ Who answers, and how long that takes, is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from weakref import WeakSet
 
 import attrs
@@ -18,7 +18,7 @@ from realtime_trio.audio import G711_RATE, PCM_RATE, AudioData, alaw_decode, mul
 from realtime_trio.events import InputAudio, UserMessage
 from realtime_trio.simulator.script.script import Turn
 from realtime_trio.simulator.service.configuration import PCM
-from realtime_trio.simulator.service.conversation import ItemEntry
+from realtime_trio.simulator.service.item_entry import ItemEntry
 
 
 @frozen(kw_only=True)
@@ -102,9 +102,10 @@ class Hearing:
         """Whether a question was asked and not answered yet."""
         return question_id in self._open
 
-    def awaits(self, entry: ItemEntry) -> bool:
-        """Whether it is not known yet what the user says in an item, and will be."""
-        return entry in self._open.values()
+    def awaits_any(self, entries: Sequence[ItemEntry]) -> bool:
+        """Whether it is not known yet what the user says in one of these items, and will be."""
+        # From the end: what is still being listened to came last.
+        return any(entry is other for entry in self._open.values() for other in reversed(entries))
 
     def finish(self, question_id: str) -> ItemEntry | None:
         """Close a question; returns the item it was about, None if it was not open."""

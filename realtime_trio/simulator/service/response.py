@@ -182,7 +182,7 @@ class RunningResponse(Task):
             object="realtime.response",
             status=status,
             status_details=details,
-            output=tuple(entry.shown for entry in self._progress.entries),
+            output=tuple(self._progress.output),
             metadata=self._settings.metadata,
             audio=ResponseAudio(
                 output=ResponseAudioOutput(format=self._settings.format, voice=self._settings.voice)

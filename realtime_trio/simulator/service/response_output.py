@@ -47,7 +47,8 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.roles import Say
 from realtime_trio.simulator.script.script import Call, HostedCall, Message, Output
-from realtime_trio.simulator.service.conversation import ItemEntry, KnownItem, ServerConversation
+from realtime_trio.simulator.service.conversation import ServerConversation
+from realtime_trio.simulator.service.item_entry import ItemEntry, KnownItem
 from realtime_trio.simulator.service.lifecycle import ServerOutbox
 from realtime_trio.simulator.service.mcp import HostedTools, MadeCall
 from realtime_trio.simulator.service.response_progress import Clock, ResponseProgress
@@ -116,6 +117,7 @@ class OutputWriter:
         """Begin an item; returns where it is kept, and the id of the item before it."""
         entry = ItemEntry(str(item.id), item, self._settings.format)
         self._progress.entries.append(entry)
+        self._progress.output.append(item)
         self._out.send(
             ResponseOutputItemAdded(
                 event_id=self._out.event_id(),
@@ -148,12 +150,15 @@ class OutputWriter:
 
         The conversation is told as well, unless something becomes of the item afterwards.
         """
-        entry.item = item
+        entry.become(item)
+        # Told as it was generated, also if it has been truncated meanwhile: only the conversation's
+        # copy is without what was not heard.
+        self._progress.output[index] = item
         # The conversation comes first: that is the order on the live wire.
         if self._conversation is not None and is_final:
             self._out.send(
                 ConversationItemDone(
-                    event_id=self._out.event_id(), item=entry.shown, previous_item_id=previous
+                    event_id=self._out.event_id(), item=item, previous_item_id=previous
                 )
             )
         self._out.send(
@@ -161,7 +166,7 @@ class OutputWriter:
                 event_id=self._out.event_id(),
                 response_id=self._response_id,
                 output_index=index,
-                item=entry.shown,
+                item=item,
             )
         )
 
@@ -175,7 +180,7 @@ class OutputWriter:
         entry, previous = self._open(
             index, AssistantMessage(id=self._out.new_id("item_"), status="in_progress", content=())
         )
-        entry.item = AssistantMessage(id=entry.id, status="in_progress", content=(content,))
+        entry.become(AssistantMessage(id=entry.id, status="in_progress", content=(content,)))
         place = _PartPlace(
             response_id=self._response_id, item_id=entry.id, output_index=index, content_index=0
         )
@@ -256,7 +261,7 @@ class OutputWriter:
                         audio=audio_tokens(milliseconds, ASSISTANT_MS_PER_TOKEN)
                     ):
                         break
-                    entry.spoken += part
+                    entry.speak(part)
                     self._out.send(
                         ResponseOutputAudioDelta(
                             event_id=self._out.event_id(), **place, delta=AudioData(part)

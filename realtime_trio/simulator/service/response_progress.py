@@ -21,7 +21,7 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.roles import Say
 from realtime_trio.simulator.script.script import Failure, Message, Output, Pacing
-from realtime_trio.simulator.service.conversation import ItemEntry
+from realtime_trio.simulator.service.item_entry import ItemEntry, KnownItem
 from realtime_trio.simulator.service.usage import duration_ms
 
 Clock: TypeAlias = Generator[float, float, float]
@@ -47,7 +47,9 @@ class ResponseProgress:
     """How it ends, if not because everything was said.  Once there is such a note nothing more is
     said."""
     entries: list[ItemEntry] = field(factory=list, init=False)
-    """Its items so far."""
+    """Its items so far, as the conversation keeps them."""
+    output: list[KnownItem] = field(factory=list, init=False)
+    """The same items as they were generated, whatever the client has done to them since."""
     text_tokens: int = field(default=0, init=False)
     """Tokens of text, transcripts and arguments that it has said."""
     audio_tokens: int = field(default=0, init=False)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 from attrs import frozen
 
 from realtime_trio.events import (
@@ -25,8 +26,9 @@ from realtime_trio.events import (
 )
 from realtime_trio.simulator.script.script import Performance, Turn
 from realtime_trio.simulator.service.configuration import input_format
-from realtime_trio.simulator.service.context import Context
-from realtime_trio.simulator.service.conversation import ItemEntry, ServerConversation, check_item
+from realtime_trio.simulator.service.context import Context, Selection
+from realtime_trio.simulator.service.conversation import ServerConversation, check_item
+from realtime_trio.simulator.service.item_entry import ItemEntry
 from realtime_trio.simulator.service.lifecycle import ServerOutbox, Task
 from realtime_trio.simulator.service.mcp import HostedTools
 from realtime_trio.simulator.service.questions import AnswerWanted, Questions
@@ -41,7 +43,7 @@ class _Undecided:
     """A response of which it is not known yet what it says."""
 
     response: RunningResponse
-    context: list[ItemEntry]
+    context: Selection
     """What it reads."""
     settings: ResolvedSettings
     tool_choice: ToolChoice
@@ -141,9 +143,7 @@ class RunningResponses:
         response = RunningResponse(
             settings,
             self._performance.pacing,
-            read=self._context.read(
-                context, settings, is_apart=is_out_of_band or given is not None
-            ),
+            read=self._context.read(context, settings, is_apart=is_out_of_band),
             hosted=self._hosted,
             conversation=None if is_out_of_band else self._conversation,
             outbox=self._out,
@@ -156,7 +156,9 @@ class RunningResponses:
             config.tool_choice if config.tool_choice is not None else session.tool_choice or "auto"
         )
         if self._questions.has_ears and self._performance.goes_by_words:
-            for entry in context:
+            # Of the conversation only what is new: all else was asked about already.
+            visible = self._conversation.visible
+            for entry in visible.take_unheard() if given is None else given:
                 self._understanding.listen(entry)
         self._decide_when_understood(_Undecided(response, context, settings, tool_choice), now)
 
@@ -176,8 +178,12 @@ class RunningResponses:
 
     # --- what it says -----------------------------------------------------------------------------
 
-    def decide_waiting(self, now: float) -> None:
+    def decide_waiting(self, understood: ItemEntry, now: float) -> None:
         """Decide what those responses say for which some audio had to be understood first.
+
+        Args:
+            understood: The item with the audio.
+            now: The present time.
 
         Raises:
             LocalProtocolError: A predicate of the script failed.
@@ -185,11 +191,12 @@ class RunningResponses:
         # Taken off first, because those that have to wait longer are put back on the list.
         undecided, self._undecided = self._undecided, []
         for pending in undecided:
-            self._decide_when_understood(pending, now)
+            context = pending.context.with_words_of(understood)
+            self._decide_when_understood(attrs.evolve(pending, context=context), now)
 
     def _decide_when_understood(self, pending: _Undecided, now: float) -> None:
-        if self._performance.goes_by_words and any(
-            map(self._understanding.awaits, pending.context)
+        if self._performance.goes_by_words and self._understanding.awaits_any(
+            pending.context.entries
         ):
             self._undecided.append(pending)
         elif pending.response.is_open:  # it may have been cancelled while it waited
@@ -241,10 +248,15 @@ def _turn(pending: _Undecided) -> Turn:
     """What scripts and agents are told of a response."""
     context, settings = pending.context, pending.settings
     heard = next(
-        (entry.heard_ms for entry in reversed(context) if isinstance(entry.item, UserMessage)), 0.0
+        (
+            entry.heard_ms
+            for entry in reversed(context.entries)
+            if isinstance(entry.item, UserMessage)
+        ),
+        0.0,
     )
     return Turn(
-        items=tuple(entry.understood for entry in context),
+        items=context.items,
         modality=settings.modality,
         instructions=settings.instructions,
         tools=settings.tools,

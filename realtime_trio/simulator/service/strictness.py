@@ -1,8 +1,9 @@
 """What a message is to the service.
 
-A codec is tolerant: it passes over what it has no place for, so that the future does not break it.
-The service refuses that in what clients send, wherever its objects are closed; only data of the
-user's own, such as metadata and the schemas of tools, may hold anything.
+A codec is tolerant: it passes over what it has no place for, so that the future does not break it,
+and it understands the names of the older protocol.  The service refuses both in what clients send.
+Wherever its objects are closed it refuses what it does not know; only data of the user's own, such
+as metadata and the schemas of tools, may hold anything.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ _OF_ANY_PART: Final = {
 }
 """To the service all parts of a message are one object, with more keys than each needs."""
 
+_RENAMED: Final[Mapping[type, str]] = {cls: cls.type for cls in (OutputText, OutputAudio)}
+"""Parts that had another `type` in the older protocol, which codecs understand in any dialect."""
+
 
 def read_message(codec: Codec, message: str | bytes) -> Event:
     """Decode what a client sent as strictly as the service does.
@@ -59,21 +63,26 @@ def read_message(codec: Codec, message: str | bytes) -> Event:
     if isinstance(event, UnknownEvent) or codec.dialect is not Dialect.GA:
         return event
     payload = parse_json(message)
-    path = _unknown_key(event, payload)
-    if path is None:
+    objection = _objection(event, payload)
+    if objection is None:
         return event
+    path, problem = objection
     # Kept, because the service names the event in its refusal even if it cannot obey it.
     event_id = getattr(event, "event_id", None) or ""
     return UnknownEvent(
-        event_id=event_id, type=event.type, raw=payload, problem=f"{UNKNOWN_PARAMETER} @ ${path}"
+        event_id=event_id, type=event.type, raw=payload, problem=f"{problem} @ ${path}"
     )
 
 
-def _unknown_key(value: object, raw: object) -> str | None:
-    """Path of the first key in a JSON value that nothing was made of, None if there is none."""
+def _objection(value: object, raw: object) -> tuple[str, str] | None:
+    """The first thing in a JSON value that the service does not take, None if there is none.
+
+    Returns:
+        Where it is, and what is wrong with it.
+    """
     if isinstance(value, tuple) and isinstance(raw, list):
-        paths = (
-            (f"[{index}]", _unknown_key(part, its_raw))
+        objections = (
+            _within(f"[{index}]", _objection(part, its_raw))
             for index, (part, its_raw) in enumerate(zip(value, raw, strict=True))
         )
     # What stayed an `UnknownObject` has no closed list of keys to be held against.
@@ -82,14 +91,26 @@ def _unknown_key(value: object, raw: object) -> str | None:
     ):
         cls: type = type(value)
         known, tags = _keys(cls)
-        paths = (
-            (f".{key}", _unknown_key(getattr(value, key), its_raw) if key in known else "")
+        if cls in _RENAMED and raw["type"] != _RENAMED[cls]:
+            # Clients can make text of the assistant alone, so that is what is allowed.
+            return "", f"expected an object of type '{OutputText.type}', got '{raw['type']}'"
+        objections = (
+            _within(
+                f".{key}",
+                _objection(getattr(value, key), its_raw)
+                if key in known
+                else ("", UNKNOWN_PARAMETER),
+            )
             for key, its_raw in raw.items()
             if key not in tags
         )
     else:
         return None
-    return next((place + path for place, path in paths if path is not None), None)
+    return next((objection for objection in objections if objection is not None), None)
+
+
+def _within(place: str, objection: tuple[str, str] | None) -> tuple[str, str] | None:
+    return None if objection is None else (place + objection[0], objection[1])
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from realtime_trio.events import (
     TranscriptionUsage,
 )
 from realtime_trio.simulator.script.script import Failure
-from realtime_trio.simulator.service.conversation import ItemEntry
+from realtime_trio.simulator.service.item_entry import ItemEntry
 from realtime_trio.simulator.service.lifecycle import ServerOutbox, Steps, Task
 from realtime_trio.simulator.service.usage import (
     USER_MS_PER_TOKEN,
@@ -111,7 +111,7 @@ class RunningTranscription(Task):
             )
         )
         # From now on the item is retrieved with its transcript.
-        self._entry.item = self._entry.understood
+        self._entry.become(self._entry.understood)
 
     def _usage(self, transcript: str) -> TranscriptionUsage:
         if self._by_duration:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from realtime_trio.events import Transcription
 from realtime_trio.simulator.script.script import Failure, Performance
-from realtime_trio.simulator.service.conversation import ItemEntry
+from realtime_trio.simulator.service.item_entry import ItemEntry
 from realtime_trio.simulator.service.lifecycle import ServerOutbox, Task
 from realtime_trio.simulator.service.questions import Hearing, Questions
 from realtime_trio.simulator.service.transcription import UNINTELLIGIBLE, RunningTranscription
@@ -91,27 +91,27 @@ class Understanding:
         """Ask ears what the user says in an item, unless that is known or was asked."""
         self._hearing.listen(entry)
 
-    def awaits(self, entry: ItemEntry) -> bool:
-        """Whether it is not known yet what the user says in an item, and will be."""
-        return self._hearing.awaits(entry)
+    def awaits_any(self, entries: Sequence[ItemEntry]) -> bool:
+        """Whether it is not known yet what the user says in one of these items, and will be."""
+        return self._hearing.awaits_any(entries)
 
     def is_open(self, question_id: str) -> bool:
         """Whether ears were asked this and have not answered yet."""
         return self._hearing.is_open(question_id)
 
-    def finish(self, question_id: str, outcome: str | Failure, now: float) -> bool:
-        """Take the answer of ears; returns whether anybody wanted it."""
+    def finish(self, question_id: str, outcome: str | Failure, now: float) -> ItemEntry | None:
+        """Take the answer of ears; returns the item it is about, None if nobody wanted it."""
         entry = self._hearing.finish(question_id)
         if entry is not None:
             self._understand(entry, outcome, now)
-        return entry is not None
+        return entry
 
     def _understand(self, entry: ItemEntry, outcome: str | Failure, now: float) -> None:
         """Note what the user says in an item, and tell those who wait for it."""
         # Later responses read this item again; what is understood once is never asked about.
         self._hearing.skip(entry)
         if isinstance(outcome, str):
-            entry.transcript = outcome
+            entry.understand(outcome)
         for transcription in self._transcriptions:
             if transcription.entry is entry:
                 transcription.finish(outcome, now)
