@@ -31,7 +31,7 @@ from realtime_trio._legible import legible
 from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.endpoint import Endpoint
-from realtime_trio._protocol.kinds import SessionKind, kind_opened_by
+from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_opened_by
 from realtime_trio._runtime.hub import EventHub, EventStream, check_capacity
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
@@ -136,7 +136,7 @@ class BaseSession(ABC):
         # Independent of the events: a log that falls behind costs the application nothing.
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
-        self._acknowledgements = Acknowledgements()
+        self._acknowledgements = Acknowledgements(KINDS[link.codec.kind].client_events)
         # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
         self._request_timeout = math.inf
