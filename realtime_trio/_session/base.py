@@ -18,6 +18,7 @@ import logging
 import math
 import os
 import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
@@ -30,7 +31,7 @@ from realtime_trio._legible import legible
 from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.endpoint import Endpoint
-from realtime_trio._protocol.kinds import SessionKind, kind_opened_by
+from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_opened_by
 from realtime_trio._runtime.hub import EventHub, EventStream, check_capacity
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
@@ -62,7 +63,7 @@ from realtime_trio.events import (
     UnknownEvent,
     UnknownObject,
 )
-from realtime_trio.recording import WireRecord, check_recordable, open_recording
+from realtime_trio.recording import Source, WireRecord, check_recordable, open_recording
 
 A = TypeVar("A", bound=Event)
 B = TypeVar("B", bound=Event)
@@ -135,7 +136,7 @@ class BaseSession(ABC):
         # Independent of the events: a log that falls behind costs the application nothing.
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
-        self._acknowledgements = Acknowledgements()
+        self._acknowledgements = Acknowledgements(KINDS[link.codec.kind].client_events)
         # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
         self._request_timeout = math.inf
@@ -190,7 +191,7 @@ class BaseSession(ABC):
     def wire(self, *, capacity: int | None = None) -> EventStream[WireRecord]:
         """Open a stream of everything on the wire, in both directions, for logs and recordings.
 
-        Otherwise it is like `events`.
+        Each record has the event and the message as it was.  Otherwise it is like `events`.
         """
         return self._wire.subscribe(capacity=capacity)
 
@@ -356,7 +357,7 @@ class BaseSession(ABC):
 
     # --- serving ----------------------------------------------------------------------------------
 
-    def _dispatch(self, event: ServerEvent) -> None:
+    def _dispatch(self, event: ServerEvent, message: str | bytes) -> None:
         """Let every room see one server event.
 
         No checkpoint in here: nobody may see half of its consequences.
@@ -372,7 +373,7 @@ class BaseSession(ABC):
             self._services.fail(ConnectionFailed(self._misbegun(event)))
         # After the machines have seen it: what they post in answer is written later in any case,
         # and a wire log shows the cause first.
-        self._wire.publish(WireRecord(trio.current_time(), "server", event))
+        self._record("server", event, message)
         # The cause comes before its consequences, and all rooms have taken note of it by now.
         if not self._is_benign(event):
             self._hub.publish(event)
@@ -387,8 +388,22 @@ class BaseSession(ABC):
     async def _send_loop(self) -> None:
         await self._link.send_loop(self._outbox, self._note_written)
 
-    def _note_written(self, event: Event) -> None:
-        self._wire.publish(WireRecord(trio.current_time(), "client", event))
+    def _note_written(self, event: Event, message: str) -> None:
+        self._record("client", event, message)
+
+    def _record(self, source: Source, event: Event, message: str | bytes) -> None:
+        # Most sessions are not recorded, and should not pay for it.
+        if self._wire.is_heard:
+            self._wire.publish(
+                WireRecord.of_message(
+                    trio.current_time(),
+                    source,
+                    event,
+                    message,
+                    dialect=self._codec.dialect,
+                    wall_time=time.time(),
+                )
+            )
 
     def _ended(self) -> None:
         """The connection is over, from either side."""

@@ -219,7 +219,7 @@ class Translator(BaseSession):
 
     def _over(self) -> None:
         if self._closing is not None and not self._closing.is_settled:
-            self._closing.error = unanswered(self._closing.event)
+            self._closing.error = unanswered(TranslationSessionClose)
             self._settled(self._closing)
 
     async def _drain(self) -> None:
