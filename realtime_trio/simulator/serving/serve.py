@@ -17,19 +17,23 @@ from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
+from types import NoneType
 
 import attrs
 import trio
 from attrs import frozen
 
+from realtime_trio._misuse import check_kind, check_number, kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.memory import memory_transport_pair
+from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import ConversationCreated, ConversationInfo, ErrorEvent
 from realtime_trio.simulator.script.fault import Fault
+from realtime_trio.simulator.script.reply import to_tuple
 from realtime_trio.simulator.script.script import LIFELIKE, Script
 from realtime_trio.simulator.service.server import SimulatedServer
 from realtime_trio.simulator.service.translator import SimulatedTranslator
@@ -88,7 +92,10 @@ async def open_simulator_transport(
     Yields:
         The client's end.
     """
+    check_kind("cast", cast, Cast, NoneType, allowed="a Cast or None")
     served = SimulatedServer(server) if isinstance(server, Script) else server
+    if isinstance(served, type) or not hasattr(served, "take_due"):
+        raise TypeError(f"a server must be a Script or a Simulation, not {kind_of(served)}")
     codec = Codec(Role.SERVER, kind=served.kind)
     ours, theirs = memory_transport_pair()
     async with open_service_nursery() as nursery:
@@ -154,10 +161,20 @@ async def serve_simulator(
     Raises:
         OSError: The address cannot be bound.
     """
+    if not (isinstance(script, Script) or callable(script)):
+        raise TypeError(f"script must be a Script or a function, not {kind_of(script)}")
+    check_kind("cast", cast, Cast, NoneType, allowed="a Cast or None")
+    check_kind("api_key", api_key, str, NoneType, allowed="a str or None")
+    # It would let in nobody, since an empty key is the same as none.
+    if api_key == "":
+        raise LocalProtocolError("api_key is empty; None lets in every client")
+    check_number(
+        "expires_after", expires_after, lambda number: number > 0, allowed="more than 0 seconds"
+    )
     make_faults = _each_time(faults)
     # Read once: from here on trio's clock counts, which does not jump when somebody sets the time.
     epoch = time.time() - trio.current_time()
-    known = None if models is None else tuple(models)
+    known = None if models is None else to_tuple("models", models)
     keys = KeyRing(api_key)
     folder, numbers = None if record is None else Path(record), count(1)
     if folder is not None:
@@ -247,7 +264,7 @@ def _each_time(faults: Faults) -> Callable[[], Iterable[Fault]]:
     if callable(faults):
         return faults
     # An iterator would be empty on the second connection.
-    given = tuple(faults)
+    given = to_tuple("faults", faults)
     return lambda: given
 
 
@@ -255,6 +272,8 @@ def _faulty(
     transport: Transport, make_faults: Callable[[], Iterable[Fault]], codec: Codec
 ) -> Transport:
     faults = tuple(make_faults())
+    for fault in faults:
+        check_kind("each of faults", fault, Fault, allowed="a Fault")
     return FaultyTransport(transport, faults, codec) if faults else transport
 
 
