@@ -24,6 +24,7 @@ import attrs
 import trio
 from attrs import field, frozen
 
+from realtime_trio._legible import legible
 from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
@@ -41,6 +42,9 @@ _MOST_AT_ONCE: Final = 16
 clients can ask for any number of responses out of band."""
 _LONGEST_EXPLANATION: Final = 500
 """Characters of an exception that the client is told."""
+
+_LONGEST_TYPE: Final = 100
+"""Characters of an event's type in the log: the client may send any."""
 
 _logger = logging.getLogger("realtime_trio.simulator")
 
@@ -130,7 +134,10 @@ async def _receive_loop(
             due = server.next_due
             for message in batch:
                 event = read_message(codec, message)
-                _logger.debug("received %s", event.type or "something that is not an event")
+                _logger.debug(
+                    "received %s",
+                    legible(event.type, _LONGEST_TYPE) or "something that is not an event",
+                )
                 server.receive(event, trio.current_time())
             if desk is not None:
                 desk.attend()

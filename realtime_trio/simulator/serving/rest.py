@@ -29,6 +29,7 @@ from realtime_trio.simulator.script.script import Script
 from realtime_trio.simulator.service.refusal import (
     Refusal,
     check_choice,
+    check_depth,
     check_range,
     explain,
     missing,
@@ -243,6 +244,9 @@ def _parse(body: bytes) -> _Json:
         raise Refusal(
             "We could not parse the JSON body of your request: it is to be an object.", code=None
         )
+    # Before it is written again, as the event that a client would send.
+    for name, member in value.items():
+        check_depth(member, name)
     return value
 
 

@@ -23,6 +23,7 @@ import attrs
 import trio
 from attrs import frozen
 
+from realtime_trio._legible import legible
 from realtime_trio._misuse import check_kind, check_number, kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
@@ -63,6 +64,8 @@ _PATH = "/v1/realtime"
 _LETTERS = bytes((string.ascii_letters + string.digits).encode()[byte % 62] for byte in range(256))
 """A letter or digit for every byte."""
 
+_LONGEST_PATH = 200
+"""Characters of a request in the log."""
 _NO_SCRIPT = Script(pacing=LIFELIKE, transcription_delay=0.5)
 
 _logger = logging.getLogger("realtime_trio.simulator")
@@ -224,7 +227,8 @@ async def serve_simulator(
         await trio.lowlevel.checkpoint()
         start = trio.current_time()
         response = rest.answer(request, epoch + start)
-        _logger.debug("%s %s: %d", request.method, path_of(request), response.status)
+        path = legible(path_of(request), _LONGEST_PATH)
+        _logger.debug("%s %s: %d", legible(request.method, _LONGEST_PATH), path, response.status)
         # The service sends these headers, and some clients log them.
         measured = (
             ("x-request-id", f"req_{secrets.token_hex(16)}"),
