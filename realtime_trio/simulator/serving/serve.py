@@ -18,6 +18,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from types import NoneType
+from typing import Final
 
 import attrs
 import trio
@@ -36,7 +37,7 @@ from realtime_trio.events import ConversationCreated, ConversationInfo, ErrorEve
 from realtime_trio.simulator.script.fault import Fault
 from realtime_trio.simulator.script.reply import to_tuple
 from realtime_trio.simulator.script.script import LIFELIKE, Script
-from realtime_trio.simulator.service.server import SimulatedServer
+from realtime_trio.simulator.service.server import MAX_INPUT_AUDIO, SimulatedServer
 from realtime_trio.simulator.service.translator import SimulatedTranslator
 from realtime_trio.simulator.serving.admission import (
     SUBPROTOCOL,
@@ -44,13 +45,15 @@ from realtime_trio.simulator.serving.admission import (
     TurnedAway,
     admit,
     is_served,
+    key_of,
     path_of,
 )
 from realtime_trio.simulator.serving.attended import Cast, run_server as run_server
 from realtime_trio.simulator.serving.faults import FaultyTransport
-from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse
-from realtime_trio.simulator.serving.rest import RestApi, not_found
+from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse, RequestHead
+from realtime_trio.simulator.serving.rest import RestApi, forbidden, not_found
 from realtime_trio.simulator.serving.simulation import Configured, InBeta, Simulation as Simulation
+from realtime_trio.simulator.serving.visitors import Visitors
 from realtime_trio.simulator.serving.websocket_server import (
     Accept,
     HandshakeRequest,
@@ -64,6 +67,8 @@ _PATH = "/v1/realtime"
 _LETTERS = bytes((string.ascii_letters + string.digits).encode()[byte % 62] for byte in range(256))
 """A letter or digit for every byte."""
 
+MAX_CONNECTIONS: Final = 100
+"""Connections at once: more than tests and developers have, and few enough for any machine."""
 _LONGEST_PATH = 200
 """Characters of a request in the log."""
 _NO_SCRIPT = Script(pacing=LIFELIKE, transcription_delay=0.5)
@@ -122,6 +127,10 @@ async def serve_simulator(
     faults: Faults = (),
     record: str | os.PathLike[str] | None = None,
     ssl_context: ssl.SSLContext | None = None,
+    origins: Iterable[str] = (),
+    hosts: Iterable[str] = (),
+    max_connections: int = MAX_CONNECTIONS,
+    max_input_audio: int = MAX_INPUT_AUDIO,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the simulated Realtime API over WebSockets until cancelled.
@@ -139,6 +148,11 @@ async def serve_simulator(
     it was configured there, and `GET /v1/models` lists the models.
 
     What happens on one connection does not affect the others.
+
+    Without an `api_key`, web pages of other origins are refused with a 403, as are requests for a
+    host that is neither `host` nor a name of the loopback: any page in a browser of this machine
+    could use the server otherwise.  Whoever shows a key, or a client secret, is let in from
+    anywhere.
 
     Args:
         script: What the model says and understands, from the beginning for every connection; or a
@@ -159,10 +173,19 @@ async def serve_simulator(
         record: A directory in which every session is recorded, in a file of its own; see
             `open_recording`.  It is made if it does not exist.
         ssl_context: Serve `wss://` and `https://` with this certificate.
+        origins: Web pages that may use the server without a key, e.g. `["http://localhost:5173"]`;
+            `["*"]` for all.
+        hosts: Names under which clients, or the relays and proxies in front of it, reach the server
+            without a key, besides `host`; `["*"]` for all.
+        max_connections: How many connections there may be at once; further ones get a 503.
+        max_input_audio: Bytes of audio that a client may append without committing or clearing it.
+            More is refused with an `error`.
         task_status: For `nursery.start`: the base URL, e.g. `ws://127.0.0.1:8123/v1/realtime`.
 
     Raises:
         OSError: The address cannot be bound.
+        LocalProtocolError: An option makes no sense.
+        TypeError: An option is of another kind.
     """
     if not (isinstance(script, Script) or callable(script)):
         raise TypeError(f"script must be a Script or a function, not {kind_of(script)}")
@@ -174,6 +197,9 @@ async def serve_simulator(
     check_number(
         "expires_after", expires_after, lambda number: number > 0, allowed="more than 0 seconds"
     )
+    for name, limit in (("max_connections", max_connections), ("max_input_audio", max_input_audio)):
+        check_number(name, limit, lambda number: number >= 1, allowed="1 or more")
+    visitors = Visitors(host, origins=origins, hosts=hosts)
     make_faults = _each_time(faults)
     # Read once: from here on trio's clock counts, which does not jump when somebody sets the time.
     epoch = time.time() - trio.current_time()
@@ -197,7 +223,7 @@ async def serve_simulator(
         make = (
             SimulatedTranslator
             if admission.kind is SessionKind.TRANSLATION
-            else partial(SimulatedServer, kind=admission.kind)
+            else partial(SimulatedServer, kind=admission.kind, max_input_audio=max_input_audio)
         )
         served = make(
             script if isinstance(script, Script) else script(),
@@ -236,6 +262,16 @@ async def serve_simulator(
         )
         return attrs.evolve(response, headers=(*response.headers, *measured))
 
+    def look(request: RequestHead) -> HttpResponse | None:
+        # A page does not know the key, so one that shows it was given it.
+        if not keys.is_open or keys.knows(key_of(request), epoch + trio.current_time()):
+            return None
+        objection = visitors.objection(request)
+        if objection is None:
+            return None
+        _logger.warning("refused a client: %s", objection)
+        return forbidden(objection)
+
     def announce(address: tuple[str, int]) -> None:
         name, bound = address
         scheme = "ws" if ssl_context is None else "wss"
@@ -247,6 +283,8 @@ async def serve_simulator(
         port,
         admit=_accept,
         http=answer,
+        gate=look,
+        max_clients=max_connections,
         ssl_context=ssl_context,
         task_status=_Announcement(announce),
     )
