@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import ssl
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -535,3 +537,15 @@ async def test_a_client_whose_script_fails_or_who_drops_in_the_middle_of_a_frame
     assert [record.getMessage() for record in errors] == [
         "the handler of a connection failed; closing it"
     ]
+
+
+@pytest.mark.socket
+async def test_two_servers_may_record_in_one_folder(tmp_path: Path) -> None:
+    async with (
+        serving(Script(), record=tmp_path) as one,
+        serving(Script(), record=tmp_path) as other,
+    ):
+        for url in (one, other, one, other):
+            async with open_websocket(f"{url}?model=x") as transport:
+                await transport.receive()
+    assert len(os.listdir(tmp_path)) == 4

@@ -242,8 +242,10 @@ async def serve_simulator(
         if folder is None:
             await run_server(faulty, served, cast, facade=shown, codec=codec)
             return
-        # Numbered, because two sessions may begin in the same second.
-        path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{next(numbers)}.jsonl"
+        # Numbered, because two sessions may begin in the same second, those of another server in
+        # the same folder included.
+        named = (folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{number}.jsonl" for number in numbers)
+        path = next(path for path in named if not path.exists())
         async with open_wiretap(
             faulty, path, kind=admission.kind, dialect=admission.dialect
         ) as tapped:
