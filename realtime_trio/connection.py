@@ -234,7 +234,8 @@ class Connection:
         have a queue and a task that writes, so that cancelling their `send` is safe.
 
         Raises:
-            LocalProtocolError: The event does not fit the protocol; nothing was sent.
+            LocalProtocolError, TypeError: It is not an event, or does not fit the protocol; nothing
+                was sent.
             ConnectionLost: The connection has ended.
         """
         await self._transport.send(self._codec.encode(event))

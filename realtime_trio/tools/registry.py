@@ -14,7 +14,7 @@ import attrs
 from attrs import field, frozen
 
 from realtime_trio import events
-from realtime_trio._misuse import check_keywords
+from realtime_trio._misuse import check_keywords, check_kind, kind_of
 from realtime_trio.errors import LocalProtocolError, ToolDefinitionError
 from realtime_trio.events import FunctionTool, McpTool, UnknownObject
 from realtime_trio.tools.arguments import ArgumentReader
@@ -22,6 +22,7 @@ from realtime_trio.tools.schema import Injected, Signature, parameters_schema, s
 
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
+_T = TypeVar("_T")
 
 Approval = bool | Callable[[Mapping[str, Any]], bool]
 """Which calls need approval: all, none, or those for which a predicate is true.  The predicate gets
@@ -267,13 +268,14 @@ class ToolRegistry:
         tools: Tools, definitions and plain functions.
 
     Raises:
+        TypeError: It is not a list, but perhaps a single tool.
         LocalProtocolError: Two have the same name, or one is a method without an object.
         ToolDefinitionError: A plain function cannot be a tool.
     """
 
     def __init__(self, tools: Iterable[AnyTool] = ()) -> None:
         self._tools: dict[str, LocalTool[..., object] | events.Tool] = {}
-        for each in tools:
+        for each in several(tools):
             self.add(each)
 
     def __len__(self) -> int:
@@ -320,8 +322,10 @@ class ToolRegistry:
         """Take a tool away, and return it.
 
         Raises:
+            TypeError: This is not a name.
             LocalProtocolError: There is none of this name.
         """
+        check_kind("name", name, str, allowed="the name of a tool")
         removed = self._known(name)
         del self._tools[name]
         return removed
@@ -359,6 +363,18 @@ class ToolRegistry:
         return self._tools[name]
 
 
+def several(tools: Iterable[_T]) -> tuple[_T, ...]:
+    """The tools of a list of them.
+
+    Raises:
+        TypeError: It is not a list, but perhaps a single tool.
+    """
+    # A text and a dictionary can be iterated, too, but not into tools.
+    if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
+        raise TypeError(f"tools must be a list of tools, not {kind_of(tools)}")
+    return tuple(tools)
+
+
 def _named(added: AnyTool) -> tuple[str, LocalTool[..., object] | events.Tool]:
     match added:
         case LocalTool():
@@ -377,5 +393,10 @@ def _named(added: AnyTool) -> tuple[str, LocalTool[..., object] | events.Tool]:
             # have.
             label = added.raw.get("name") or added.raw.get("server_label") or added.type
             return str(label), added
+        case _ if callable(added):
+            return _named(_make(added))
         case _:
-            return _named(tool(added))
+            raise ToolDefinitionError(
+                f"{kind_of(added)} is not a tool; allowed are functions, what tool() makes of "
+                "them, FunctionTool for one that you answer for yourself, and McpTool"
+            )
