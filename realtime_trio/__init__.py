@@ -78,6 +78,7 @@ from realtime_trio._version import __version__ as __version__
 from realtime_trio.connection import (
     Connection as Connection,
     ConnectOptions as ConnectOptions,
+    ExposedKeyWarning as ExposedKeyWarning,
     open_connection as open_connection,
 )
 from realtime_trio.errors import (
@@ -93,6 +94,7 @@ from realtime_trio.errors import (
     SessionClosed as SessionClosed,
     SlowConsumer as SlowConsumer,
     ToolDefinitionError as ToolDefinitionError,
+    ToolError as ToolError,
 )
 from realtime_trio.events import (
     UNSET as UNSET,

@@ -11,6 +11,7 @@ import inspect
 import logging
 import os
 import ssl
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,10 +22,11 @@ import trio
 from attrs import evolve, fields
 
 from realtime_trio._legible import legible
-from realtime_trio._misuse import check_keywords, check_kind
+from realtime_trio._misuse import check_choice, check_keywords, check_kind
 from realtime_trio._protocol.codec import Codec as Codec, Role as Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint, Headers
+from realtime_trio._protocol.exposure import OPENAI_HOST, exposure_of_key
 from realtime_trio._protocol.kinds import SessionKind as SessionKind
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.dial import PROXY_FROM_ENVIRONMENT
@@ -43,6 +45,10 @@ class ConnectOptions(TypedDict, total=False):
     Attributes:
         api_key: Key, or an async function that returns one.  Default: the environment variable
             `OPENAI_API_KEY`, unless the service was given as an `Endpoint`.
+        exposed_key: What to do before a key would be exposed: before `OPENAI_API_KEY` goes to a
+            `url=` that is neither OpenAI's nor on this machine, and before any key goes beyond this
+            machine without encryption.  `warn` issues an `ExposedKeyWarning`, `forbid` raises
+            `LocalProtocolError` before anything is sent, `allow` lets it.
         auth: How the key travels: `bearer`, `api-key` or `subprotocol`.
         call_id: Join this WebRTC or SIP call instead of starting a session.
         organization: Organization to bill.
@@ -65,6 +71,7 @@ class ConnectOptions(TypedDict, total=False):
     """
 
     api_key: ApiKey | None
+    exposed_key: Literal["warn", "allow", "forbid"]
     auth: Literal["bearer", "api-key", "subprotocol"]
     call_id: str
     organization: str
@@ -82,6 +89,10 @@ class ConnectOptions(TypedDict, total=False):
     receive_buffer_size: int
     request_timeout: float | None
     strict: bool
+
+
+class ExposedKeyWarning(UserWarning):
+    """A key is about to go where others may see it; see `exposed_key` in `ConnectOptions`."""
 
 
 _ENDPOINT_OPTIONS: Final = (
@@ -107,25 +118,46 @@ def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> End
 
     Raises:
         TypeError: An argument is of a kind that cannot be meant.
-        LocalProtocolError: OpenAI's own service needs a key and there is none, or an argument makes
-            no sense.
+        LocalProtocolError: OpenAI's own service needs a key and there is none, an argument makes no
+            sense, or a key would be exposed and `exposed_key` forbids that.
     """
     check_kind("url", url, str, Endpoint, NoneType, allowed="a str, an Endpoint or None")
     given: dict[str, Any] = {
         name: value for name, value in options.items() if name in _ENDPOINT_OPTIONS
     }
+    policy = options.get("exposed_key", "warn")
+    check_choice("exposed_key", policy, ("warn", "allow", "forbid"))
     if isinstance(url, Endpoint):
-        return evolve(url, **given)
+        endpoint = evolve(url, **given)
+        _check_exposure(endpoint, policy, is_borrowed=False)
+        return endpoint
+    is_borrowed = "api_key" not in given
     # Never for an `Endpoint`: a key of OpenAI's must not travel to another service by accident.
     # A variable that is set to nothing counts as unset, which is how shells and CI clear one.
     given.setdefault("api_key", os.environ.get("OPENAI_API_KEY") or None)
     endpoint = Endpoint(url=url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, **given)
     # Other services may do without a key.  OpenAI's own would report it only after the handshake.
-    if endpoint.api_key is None and endpoint.url.partition("://")[2].startswith("api.openai.com"):
+    if endpoint.api_key is None and endpoint.url.partition("://")[2].startswith(OPENAI_HOST):
         raise LocalProtocolError(
             "no API key: pass api_key=, or set OPENAI_API_KEY, or name another service with url="
         )
+    # OPENAI_BASE_URL and OPENAI_API_KEY are a pair: whoever has set both has said where it goes.
+    _check_exposure(endpoint, policy, is_borrowed=is_borrowed and url is not None)
     return endpoint
+
+
+def _check_exposure(
+    endpoint: Endpoint, policy: Literal["warn", "allow", "forbid"], *, is_borrowed: bool
+) -> None:
+    if endpoint.api_key is None or policy == "allow":
+        return
+    if (problem := exposure_of_key(endpoint.url, is_borrowed=is_borrowed)) is None:
+        return
+    if policy == "forbid":
+        raise LocalProtocolError(problem)
+    # Not a line in a log: it is the program that is to be changed, and who runs it can make it an
+    # error, or silence it, with the filters of Python.
+    warnings.warn(f"{problem} (exposed_key='allow' silences this)", ExposedKeyWarning, stacklevel=2)
 
 
 def websocket_settings(options: ConnectOptions) -> WebSocketSettings:

@@ -13,6 +13,7 @@ The tree::
     ├─ RequestTimeout          the server did not answer it in time; the session lives
     ├─ SlowConsumer            this stream overflowed; the others are fine
     ├─ ToolDefinitionError     this annotation has no JSON schema
+    ├─ ToolError               raised by your tools, with words for the model
     └─ InternalError           a bug in realtime_trio
 
 Owns the wording of what users catch.  Foreign exceptions (cattrs, orjson, trio-websocket, ssl) are
@@ -160,6 +161,14 @@ class ToolDefinitionError(RealtimeError):
     """A function cannot be offered as a tool.
 
     The message names the parameter and what would be allowed.
+    """
+
+
+class ToolError(RealtimeError):
+    """Raise it in a tool to tell the model in these words why there is no result.
+
+    Of every other exception the model is told what `tool_errors` of `open_session` says, which is
+    the name of its class unless you choose otherwise.
     """
 
 

@@ -60,6 +60,7 @@ from realtime_trio.simulator.service.server import SimulatedServer
 from realtime_trio.simulator.serving.attended import Cast as Cast
 from realtime_trio.simulator.serving.serve import Faults, Simulation, open_simulator_transport
 from realtime_trio.simulator.serving.wiretap import Source, Wiretap, wire_codecs
+from realtime_trio.tools.failures import ToolErrors
 from realtime_trio.tools.registry import AnyTool
 
 ExpectedItem: TypeAlias = Sequence[str | Mapping[str, object] | EllipsisType | None]
@@ -73,6 +74,8 @@ class SimulationOptions(SessionOptions, total=False):
     tool_concurrency: int
     tool_timeout: float
     approval_timeout: float
+    tool_errors: ToolErrors
+    tool_output_limit: int | None
     record: str | os.PathLike[str] | None
     history: Iterable[JsonObject]
     retention: Retention

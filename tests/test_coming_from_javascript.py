@@ -33,6 +33,7 @@ from realtime_trio import (
     ToolCallRequested,
     ToolCallStarted,
     ToolDefinitionError,
+    ToolError,
     UserMessage,
     generate_id,
     open_session,
@@ -298,7 +299,7 @@ async def stroll() -> None:
 async def fail() -> str:
     """Do what cannot be done."""
     await trio.lowlevel.checkpoint()
-    raise ValueError("it cannot be done")
+    raise ToolError("it cannot be done")
 
 
 def outputs_of(session: Session) -> list[str | None]:

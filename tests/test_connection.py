@@ -22,6 +22,7 @@ from realtime_trio._transport.contract import Close
 from realtime_trio.connection import (
     Connection,
     ConnectOptions,
+    ExposedKeyWarning,
     open_connection,
     open_transport,
     resolve_endpoint,
@@ -70,10 +71,9 @@ def test_without_arguments_the_environment_decides(monkeypatch: pytest.MonkeyPat
 def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "theirs")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://theirs")
-    assert resolve_endpoint("ws://mine", {"api_key": KEY}) == Endpoint(url="ws://mine", api_key=KEY)
-    assert resolve_endpoint("ws://mine", {"api_key": None}) == Endpoint(
-        url="ws://mine", api_key=None
-    )
+    mine = "wss://mine"
+    assert resolve_endpoint(mine, {"api_key": KEY}) == Endpoint(url=mine, api_key=KEY)
+    assert resolve_endpoint(mine, {"api_key": None}) == Endpoint(url=mine, api_key=None)
 
 
 def test_an_endpoint_is_complete_and_gets_no_key_from_the_environment(
@@ -119,6 +119,77 @@ def test_openais_own_service_needs_a_key(
 
 def test_other_services_may_do_without_a_key() -> None:
     assert resolve_endpoint("ws://localhost:8000", {}).api_key is None
+
+
+# Where a key would be exposed
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "warning"),
+    [
+        ("wss://llm.example", {}, "OPENAI_API_KEY would be sent to llm.example, which is not"),
+        ("ws://llm.example", {}, "a key would be sent to llm.example without encryption"),
+        ("ws://llm.example", {"api_key": "own"}, "without encryption"),
+        (Endpoint(url="http://llm.example", api_key="own"), {}, "without encryption"),
+        (Endpoint(url="http://llm.example"), {"api_key": "own"}, "without encryption"),
+    ],
+)
+def test_a_key_that_would_be_exposed_is_warned_of_or_forbidden(
+    url: str | Endpoint,
+    options: ConnectOptions,
+    warning: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with pytest.warns(ExposedKeyWarning, match=warning) as issued:
+        resolved = resolve_endpoint(url, options)
+    assert KEY not in str(issued[0].message)
+    assert resolve_endpoint(url, {**options, "exposed_key": "allow"}) == resolved
+    with pytest.raises(LocalProtocolError, match=warning):
+        resolve_endpoint(url, {**options, "exposed_key": "forbid"})
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        (None, {}),
+        ("wss://eu.api.openai.com/v1", {}),
+        ("ws://localhost:8765/v1", {}),
+        ("wss://llm.example", {"api_key": "own"}),
+        ("ws://llm.example", {"api_key": None}),
+        (Endpoint(url="ws://llm.example"), {}),
+        (azure("https://res.openai.azure.com", "d", api_key="own"), {}),
+    ],
+)
+def test_a_key_that_goes_where_it_should_is_not_worth_a_word(
+    url: str | Endpoint | None, options: ConnectOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    resolve_endpoint(url, {**options, "exposed_key": "forbid"})
+
+
+def test_address_and_key_of_the_environment_are_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://llm.example/v1")
+    assert resolve_endpoint(None, {"exposed_key": "forbid"}).api_key == KEY
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://llm.example/v1")
+    with pytest.raises(LocalProtocolError, match="without encryption"):
+        resolve_endpoint(None, {"exposed_key": "forbid"})
+
+
+@both
+async def test_a_forbidden_exposure_is_refused_before_anything_is_sent(
+    open_: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with pytest.raises(LocalProtocolError, match="which is not OpenAI"):
+        async with open_(url="wss://127.0.0.1.example", exposed_key="forbid"):
+            pytest.fail("not reached")
+
+
+def test_an_unknown_way_to_deal_with_exposed_keys_is_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="'warn', 'allow' or 'forbid', not 'never'"):
+        resolve_endpoint("ws://localhost", {"exposed_key": "never"})  # type: ignore[typeddict-item]
 
 
 @both
@@ -334,7 +405,7 @@ async def test_a_key_is_in_no_error_and_in_no_log_line(
         ) as url:
             for target, options in ways_to_fail(url):
                 try:
-                    async with open_(url=target, **options):
+                    async with open_(url=target, exposed_key="allow", **options):
                         pytest.fail("not reached")
                 except (ConnectionFailed, LocalProtocolError) as error:
                     caught.append(error)

@@ -238,6 +238,9 @@ GIVEN = {
     "a wrong call": Situation(
         replies=(Reply.call("get_weather", city=7, unit="kelvin"), Reply.text("Which city?"))
     ),
+    "a failing tool": Situation(
+        replies=(Reply.call("find_city", name="Atlantis"), Reply.text("How is it spelt?"))
+    ),
     "two calls": Situation(
         replies=(
             Reply.calls(

@@ -48,8 +48,8 @@ LEVELS = {pattern: level for level, row in enumerate(FLOORS) for pattern in row}
 # Here nothing waits, sleeps or logs, and times and ids are passed in.
 PURE = (
     "_elsewhere",
-    "_misuse",
     "_legible",
+    "_misuse",
     "errors",
     "audio.*",
     "events.*",

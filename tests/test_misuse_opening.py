@@ -103,6 +103,10 @@ SESSION: list[tuple[str, object, type[Exception], str]] = [
 VOICE: list[tuple[str, object, type[Exception], str]] = [
     ("tool_concurrency", 1.5, LocalProtocolError, "a whole number from 1 up, not 1.5"),
     ("tool_concurrency", "8", TypeError, "a whole number from 1 up, not str"),
+    ("tool_errors", "none", LocalProtocolError, "'type', 'full' or a function of the exception"),
+    ("tool_errors", None, TypeError, "'type', 'full' or a function of the exception, not None"),
+    ("tool_output_limit", 0, LocalProtocolError, "whole number of characters from 1 up, or None"),
+    ("tool_output_limit", "all", TypeError, "a whole number of characters from 1 up, or None"),
     ("tool_timeout", None, TypeError, "tool_timeout must be more than 0 seconds, not None"),
     ("approval_timeout", 0, LocalProtocolError, "approval_timeout must be more than 0 seconds"),
     ("history", "user: hello", TypeError, "history must be a list of entries, not str"),

@@ -44,6 +44,7 @@ from realtime_trio.recording import WireRecord
 from realtime_trio.simulator import Call, Reply, Script, open_simulator_transport
 from realtime_trio.simulator.script.script import McpServer
 from realtime_trio.tools import AnyTool, LocalTool
+from realtime_trio.tools.failures import ToolErrors
 
 # --- sessions -------------------------------------------------------------------------------------
 
@@ -54,6 +55,8 @@ class Options(SessionOptions, total=False):
     tool_concurrency: int
     tool_timeout: float
     approval_timeout: float
+    tool_errors: ToolErrors
+    tool_output_limit: int | None
 
 
 @asynccontextmanager

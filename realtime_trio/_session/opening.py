@@ -15,7 +15,7 @@ from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import check_arguments, generate_id, run_session, with_id
 from realtime_trio._session.link import Link
-from realtime_trio._session.tool_calls import MakeContext, ToolLimits
+from realtime_trio._session.tool_calls import DEFAULT_OUTPUT_LIMIT, MakeContext, ToolLimits
 from realtime_trio._session.tool_context import ToolContext
 from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.audio import Retention, check_retention
@@ -30,6 +30,7 @@ from realtime_trio.events import (
     SessionSettings,
     SessionUpdate,
 )
+from realtime_trio.tools.failures import ToolErrors
 from realtime_trio.tools.registry import AnyTool, ToolRegistry
 
 
@@ -48,6 +49,8 @@ async def open_session(
     tool_concurrency: int = 8,
     tool_timeout: float = 60.0,
     approval_timeout: float = 300.0,
+    tool_errors: ToolErrors = "type",
+    tool_output_limit: int | None = DEFAULT_OUTPUT_LIMIT,
     history: Iterable[JsonObject] = (),
     retention: Retention = "all",
     capacity: int | None = None,
@@ -72,6 +75,11 @@ async def open_session(
             is told that it timed out.
         approval_timeout: Seconds a call waits for its approval; then the model is told that there
             was none.
+        tool_errors: What the model is told when a function raises an exception: the name of its
+            class (`type`), its whole text (`full`), or what your own function `Exception -> str`
+            makes of it.  A `ToolError` is told as it is.  The log has everything in any case.
+        tool_output_limit: Characters of the longest output of a function; a longer one is cut off,
+            with a note for the model.  None lets any pass.
         history: An earlier conversation, as `session.conversation.export()` wrote it.
             `session.omissions` says what could not be replayed.
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds of
@@ -105,7 +113,11 @@ async def open_session(
     }
     registry = ToolRegistry(tools or ())
     limits = ToolLimits(
-        concurrency=tool_concurrency, timeout=tool_timeout, approval_timeout=approval_timeout
+        concurrency=tool_concurrency,
+        timeout=tool_timeout,
+        approval_timeout=approval_timeout,
+        errors=tool_errors,
+        output_limit=tool_output_limit,
     )
     # UNSET leaves the server's tools alone; an empty list clears them.
     config = SessionConfig.of(tools=UNSET if tools is None else registry.definitions, **settings)

@@ -35,8 +35,14 @@ from realtime_trio._state.open_calls import (
 )
 from realtime_trio.events import FunctionCall
 from realtime_trio.tools.arguments import ToolArgumentsError
+from realtime_trio.tools.failures import (
+    ToolErrors,
+    check_tool_errors,
+    type_for_model,
+    words_for_model,
+)
 from realtime_trio.tools.registry import LocalTool
-from realtime_trio.tools.results import ToolOutput, ToolResultError
+from realtime_trio.tools.results import ToolOutput, ToolResultError, cut_off
 from realtime_trio.tools.schema import Injected
 
 _logger = logging.getLogger("realtime_trio.tools")
@@ -44,17 +50,20 @@ _logger = logging.getLogger("realtime_trio.tools")
 _NOT_A_FAULT: Final = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
 """What comes out of a tool and is not its fault; everything else is, also what asyncio and
 `sys.exit` raise."""
+DEFAULT_OUTPUT_LIMIT: Final = 32_768
+"""Characters of the longest output of a tool.  At about four characters a token it is a quarter of
+the 32k tokens that gpt-realtime reads at once, instructions and all turns included."""
 _MOST_ABANDONED: Final = 32
 """Threads that may hang on after their time is over without keeping a later tool from running."""
 
 
 @frozen(kw_only=True)
 class ToolLimits:
-    """How many tools at once, and how long.
+    """How many tools at once, how long, and how much of them the model is told.
 
     Raises:
-        TypeError: A limit is not a number.
-        LocalProtocolError: A limit is not more than 0.
+        TypeError: A limit is not a number, or `errors` is nothing that can be meant.
+        LocalProtocolError: A limit is not more than 0, or `errors` is an unknown word.
     """
 
     concurrency: int = 8
@@ -63,6 +72,10 @@ class ToolLimits:
     """Seconds a tool may run that says nothing else itself; `math.inf` lets it."""
     approval_timeout: float = 300.0
     """Seconds a call waits for its approval."""
+    errors: ToolErrors = "type"
+    """What the model is told about an exception."""
+    output_limit: int | None = DEFAULT_OUTPUT_LIMIT
+    """Characters of the longest output; None lets any pass."""
 
     def __attrs_post_init__(self) -> None:
         # By the names of the arguments that they were given as.
@@ -77,6 +90,14 @@ class ToolLimits:
             ("approval_timeout", self.approval_timeout),
         ):
             check_number(name, seconds, lambda value: value > 0, allowed="more than 0 seconds")
+        check_tool_errors(self.errors)
+        if self.output_limit is not None:
+            check_number(
+                "tool_output_limit",
+                self.output_limit,
+                lambda many: many >= 1 and many.is_integer(),
+                allowed="a whole number of characters from 1 up, or None",
+            )
 
     @property
     def nobody_approved(self) -> str:
@@ -185,7 +206,7 @@ class ToolWorkers:
             arguments = call.tool.read_arguments(call.call.arguments)
             needs_approval = call.tool.needs_approval(arguments)
         except ToolArgumentsError as error:
-            self.act(self._calls.finish(call, "invalid", ToolOutput.error(str(error))))
+            self.act(self._calls.finish(call, "invalid", self._error(str(error))))
             return False
         except BaseException as error:  # noqa: ASYNC103 - most are the fault of the predicate
             faults, others = _split(error)
@@ -211,7 +232,7 @@ class ToolWorkers:
                 self._finish(call, result)
         except ToolResultError as error:
             _logger.error("tool %s: %s", call.tool.name, error)
-            self._end_badly(call, ToolOutput.error(str(error)))
+            self._end_badly(call, self._error(str(error)))
         except BaseException as error:  # noqa: ASYNC103 - all but _NOT_A_FAULT is the tool's
             faults, others = _split(error)
             if faults is not None:
@@ -236,14 +257,38 @@ class ToolWorkers:
         return result  # noqa: ASYNC910 - it came out of a thread
 
     def _finish(self, call: OpenCall, result: object) -> None:
-        output, now = ToolOutput.of(result), trio.current_time()
+        output, now = self._output_of(call, result), trio.current_time()
         is_news = result is not None
         self.act(self._calls.finish(call, "completed", output, now=now, is_news=is_news))
 
     def _fail(self, call: OpenCall, error: BaseException) -> None:
-        """Tell the model what went wrong, and the log where."""
+        """Tell the log what went wrong and where, and the model as much as it may know."""
         _logger.error("tool %s failed", call.tool.name, exc_info=error)
-        self._end_badly(call, ToolOutput.error("; ".join(map(_words, leaves_of(error)))))
+        self._end_badly(call, self._error("; ".join(map(self._words, leaves_of(error)))))
+
+    def _words(self, error: BaseException) -> str:
+        try:
+            return words_for_model(error, self._limits.errors)
+        except Exception:  # the application's function runs in there
+            _logger.exception("tool_errors failed; the model is told the class of the exception")
+            return type_for_model(error)
+
+    def _error(self, message: str) -> ToolOutput:
+        # Cut before it is written as JSON, which would otherwise end in the middle.
+        return ToolOutput.error(cut_off(message, self._limits.output_limit))
+
+    def _output_of(self, call: OpenCall, result: object) -> ToolOutput:
+        output = ToolOutput.of(result)
+        text = cut_off(output.text, self._limits.output_limit)
+        if text is output.text:
+            return output
+        _logger.warning(
+            "tool %s: the output of %d characters was cut off after %d",
+            call.tool.name,
+            len(output.text),
+            self._limits.output_limit,
+        )
+        return ToolOutput(text, output.attachments)
 
     def _end_badly(self, call: OpenCall, output: ToolOutput) -> None:
         self.act(self._calls.finish(call, "failed", output, now=trio.current_time()))
@@ -281,7 +326,7 @@ class ToolWorkers:
 
         def respond_early(result: object, respond: bool | None) -> None:
             def act() -> None:
-                output = ToolOutput.of(result)
+                output = self._output_of(call, result)
                 self.act(self._calls.respond_early(call.call_id, output, respond=respond))
 
             self._in_loop(act)
@@ -323,10 +368,3 @@ def _split(error: BaseException) -> tuple[BaseException | None, BaseException | 
         others, faults = error.split(_NOT_A_FAULT)
         return faults, others
     return (None, error) if isinstance(error, _NOT_A_FAULT) else (error, None)
-
-
-def _words(error: BaseException) -> str:
-    try:
-        return str(error) or type(error).__name__
-    except Exception:
-        return type(error).__name__

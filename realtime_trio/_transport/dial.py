@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import ipaddress
 import os
 import re
 import ssl
@@ -21,6 +20,7 @@ import attrs
 import trio
 
 from realtime_trio._legible import legible
+from realtime_trio._protocol.exposure import is_loopback
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError
 
 PROXY_FROM_ENVIRONMENT = "environment"
@@ -203,19 +203,12 @@ def _proxy_reason(kind: str, status: int | None, said: str) -> str:
 
 def _environment_proxy(target: Target) -> str | None:
     # A proxy cannot reach our own loopback interface, where servers for development listen.
-    if _is_loopback(target.host):
+    if is_loopback(target.host):
         return None
     proxies = urllib.request.getproxies()
     proxy = proxies.get("https" if target.scheme == "wss" else "http") or proxies.get("all")
     # With the port, because entries of `no_proxy` may name one.
     return None if urllib.request.proxy_bypass(f"{target.host}:{target.port}") else proxy
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _split(url: str, what: str) -> tuple[urllib.parse.SplitResult, str, int | None]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Unpack
+from typing import Any, Unpack
 
 import click
 import trio
@@ -86,9 +87,13 @@ async def opened(service: Service, **settings: Unpack[SessionSettings]) -> Async
             cast = cast_of(None)
             remark(f"no key and no --url: talking to the built-in simulator; {described(cast)}")
             url = await nursery.start(functools.partial(serve_simulator, cast=cast))
-        async with open_session(
-            service.model, url=url, api_key=service.api_key, **settings
-        ) as session:
+        # What the environment says is left for the library to find: a key that was not given for
+        # this address on purpose is worth a warning.
+        given: Any = {"url": url, "api_key": service.api_key}
+        for name, variable in (("url", "OPENAI_BASE_URL"), ("api_key", "OPENAI_API_KEY")):
+            if given[name] == os.environ.get(variable):
+                del given[name]
+        async with open_session(service.model, **given, **settings) as session:
             yield session
         # The simulator, if there is one, would serve forever.
         nursery.cancel_scope.cancel()

@@ -20,6 +20,7 @@ from cattrs.errors import AttributeValidationNote, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 
 from realtime_trio._protocol.json_text import parse_json
+from realtime_trio.errors import ToolError
 from realtime_trio.tools.constraints import kind_of
 from realtime_trio.tools.schema import Signature
 from realtime_trio.tools.shapes import (
@@ -161,9 +162,11 @@ def _problems(exc: BaseException, place: str) -> Iterator[str]:
     elif isinstance(exc, RecursionError):
         yield f"{place[:_LONGEST_QUOTE]}: is nested too deeply"
     else:
-        # A misfit, or what the class itself says.  The first argument alone: behind the reason,
-        # validators of attrs put the attribute and the value that they have checked.
-        yield f"{place}: {exc.args[0] if exc.args else type(exc).__name__}"
+        # A misfit, or what a validator of the class says.  The first argument alone: behind the
+        # reason, those of attrs put the attribute and the value that they have checked.  What is
+        # raised there by accident was not written for the model.
+        is_meant = exc.args and isinstance(exc, ValueError | TypeError | ToolError)
+        yield f"{place}: {exc.args[0] if is_meant else type(exc).__name__}"
 
 
 # --- hooks ----------------------------------------------------------------------------------------

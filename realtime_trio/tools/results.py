@@ -68,6 +68,17 @@ def encode_result(value: object) -> str:
     return text
 
 
+def cut_off(text: str, limit: int | None) -> str:
+    """The first `limit` characters of a text, and a note for the model if that is not all.
+
+    A model that knows that it has read the beginning can work with it, or ask for less; told only
+    that there was too much, it has nothing where a tool has no way to ask for less.
+    """
+    if limit is None or len(text) <= limit:
+        return text
+    return f"{text[:limit]}\n[cut off: the first {limit} of {len(text)} characters]"
+
+
 def to_json(value: object, place: str = "the result") -> object:
     """The same as plain dictionaries, lists, strings, numbers, booleans and None.
 

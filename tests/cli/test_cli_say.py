@@ -25,6 +25,7 @@ from commands import (
 )
 from simulated import simulator_at_port
 
+from realtime_trio import ExposedKeyWarning
 from realtime_trio.audio import PCM_RATE, read_wav, write_wav
 from realtime_trio.events import (
     AudioConfig,
@@ -135,6 +136,17 @@ async def test_the_environment_chooses_the_service_too(
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         assert await run_beside("say", QUESTION) == 0
     assert capsys.readouterr().out == "Hi.\n"
+
+
+async def test_a_key_of_the_environment_that_goes_to_another_address_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with pytest.warns(ExposedKeyWarning, match="sent to llm.invalid, which is not OpenAI"):
+        assert await run_beside("say", QUESTION, "--url", "wss://llm.invalid") == 1
+    # One that was given on purpose is not.
+    assert await run_beside("say", QUESTION, "--url", "wss://llm.invalid", "--api-key", "own") == 1
+    assert KEY not in capsys.readouterr().err
 
 
 async def test_at_speed_1_the_question_takes_as_long_as_it_is(tmp_path: Path) -> None:

@@ -185,6 +185,12 @@ def test_an_unknown_type_is_no_problem_unless_strict(wire_type: str) -> None:
         decode(payload, Codec(strict=True))
 
 
+def test_a_strict_codec_quotes_an_unknown_type_legibly() -> None:
+    with pytest.raises(RemoteProtocolError, match=r"^cannot decode \\x1bx+\.\.\. ") as caught:
+        decode({"type": "\x1b" + "x" * 10_000}, Codec(strict=True))
+    assert len(str(caught.value)) < 600
+
+
 @pytest.mark.parametrize("dialect", Dialect)
 @pytest.mark.parametrize(
     "message",
@@ -207,12 +213,6 @@ def test_what_is_passed_on_must_still_be_json() -> None:
     event = UnknownEvent(type="x", raw={"type": "x", "shape": object()})
     with pytest.raises(LocalProtocolError, match=r"^cannot encode the message: "):
         Codec(Role.SERVER).encode(event)
-
-
-def test_a_strict_codec_quotes_an_unknown_type_legibly() -> None:
-    with pytest.raises(RemoteProtocolError, match=r"^cannot decode \\x1bx+\.\.\. ") as caught:
-        decode({"type": "\x1b" + "x" * 10_000}, Codec(strict=True))
-    assert len(str(caught.value)) < 600
 
 
 def test_a_server_decodes_client_events_only() -> None:

@@ -264,7 +264,8 @@ async def test_what_a_tool_raises_is_told_to_the_model_and_its_traceback_to_the_
         raise raised
 
     failing = fail_here if how == "async" else fail_in_thread
-    async with open_tools([tool(failing, name="fail")], calls("fail")) as session:
+    tools = [tool(failing, name="fail")]
+    async with open_tools(tools, calls("fail"), tool_errors="full") as session:
         wire, finished = session.wire(), session.events(ToolCallFinished)
         await session.ask("Try!")
         assert outputs(wire) == [("call_1", error(message))]
@@ -354,7 +355,7 @@ async def test_an_exit_from_a_nursery_of_the_tool_is_an_error_like_a_bare_one(
     async with open_tools([delegate], calls("delegate")) as session:
         wire = session.wire()
         await session.ask("Go!")
-        assert outputs(wire) == [("call_1", error("enough"))]
+        assert outputs(wire) == [("call_1", error("the tool failed with SystemExit"))]
 
 
 async def test_tools_may_ask_the_model(autojump_clock: MockClock) -> None:
@@ -376,7 +377,7 @@ async def test_a_cancellation_of_somebody_elses_loop_is_an_error_of_the_tool(
     async with open_tools([consult], calls("consult")) as session:
         wire = session.wire()
         await session.ask("Try!")
-        assert outputs(wire) == [("call_1", error("CancelledError"))]
+        assert outputs(wire) == [("call_1", error("the tool failed with CancelledError"))]
 
 
 async def test_a_context_that_is_used_in_another_loop_does_not_hurt_the_session(

@@ -140,7 +140,7 @@ async def test_a_predicate_that_fails_fails_the_call(
             session.events(ToolCallStarted),
         )
         await session.ask("Peek!")
-        assert outputs(wire) == [("call_1", error("no rule for that"))]
+        assert outputs(wire) == [("call_1", error("the tool failed with LookupError"))]
         assert (outcomes(finished), started.pending) == ({"call_1": "failed"}, 0)
     assert "tool peek failed" in caplog.text
     assert "is_private" in caplog.text
@@ -319,7 +319,7 @@ async def test_a_predicate_that_exits_fails_the_call_like_a_tool_that_does(
     async with open_tools([peek], calls("peek")) as session:
         wire = session.wire()
         await session.ask("Peek!")
-        assert outputs(wire) == [("call_1", error("enough"))]
+        assert outputs(wire) == [("call_1", error("the tool failed with SystemExit"))]
 
 
 async def test_an_approval_that_was_given_by_hand_is_not_taken_back(

@@ -36,6 +36,7 @@ from realtime_trio._state.utility_events import (
 )
 from realtime_trio.errors import (
     LocalProtocolError,
+    ToolError,
 )
 from realtime_trio.events import (
     ConversationItemCreate,
@@ -60,7 +61,7 @@ from realtime_trio.tools import ToolResultError
 LATE: dict[str, tuple[object, ToolOutcome, str | None]] = {
     "a result": ({"pages": 2}, "completed", '{"pages":2}'),
     "nothing": (None, "completed", None),
-    "an error": (ValueError("out of paper"), "failed", '{"error":"out of paper"}'),
+    "an error": (ToolError("out of paper"), "failed", '{"error":"out of paper"}'),
     "what is no json": (object(), "failed", '{"error":"the result is of type object'),
 }
 
@@ -148,7 +149,7 @@ async def test_answering_twice_is_an_error_of_the_tool(autojump_clock: MockClock
         context.respond_early("one")
         context.respond_early("two")
 
-    async with open_tools([insist], calls("insist")) as session:
+    async with open_tools([insist], calls("insist"), tool_errors="full") as session:
         wire = session.wire()
         await start_turn(session)
         events = sent(wire)

@@ -19,6 +19,7 @@ import pytest
 from attrs import field, frozen, validators
 from hypothesis import given, strategies as st
 
+from realtime_trio.errors import ToolError
 from realtime_trio.tools.arguments import ArgumentReader, ToolArgumentsError
 from realtime_trio.tools.constraints import Constraints
 from realtime_trio.tools.results import encode_result
@@ -67,6 +68,10 @@ class Node:
     def __post_init__(self) -> None:
         if self.label == "bad":
             raise ValueError
+        if self.label == "lost":
+            raise ConnectionError("cannot reach postgres://admin:s3cret@db.example/")
+        if self.label == "unheard of":
+            raise ToolError("there is no such node")
 
 
 @frozen
@@ -230,6 +235,8 @@ def test_an_integer_is_a_number() -> None:
             "it: 'quiet' is not expected; allowed: loud, inner",
         ),
         (Circle, {"radius": 0}, "it: 'radius' must be > 0: 0.0"),
+        (Node, {"label": "lost"}, "it: ConnectionError"),
+        (Node, {"label": "unheard of"}, "it: there is no such node"),
         (Node, {"label": "bad"}, "it: ValueError"),
         (Place | None, {"lat": 1}, "it.lng is missing"),
         (

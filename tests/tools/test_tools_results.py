@@ -25,6 +25,7 @@ from realtime_trio.tools.results import (
     LARGEST_ARRAY,
     ToolOutput,
     ToolResultError,
+    cut_off,
     encode_result,
 )
 
@@ -253,3 +254,8 @@ def test_half_a_surrogate_pair_is_no_text_of_an_output() -> None:
 def test_an_error_is_an_object_that_models_know_whatever_its_text() -> None:
     assert ToolOutput.error("it broke") == ToolOutput('{"error":"it broke"}')
     assert ToolOutput.error("\ud800") == ToolOutput('{"error":"?"}')
+
+
+def test_a_text_that_is_too_long_is_cut_off_with_a_note() -> None:
+    assert cut_off("abcdef", 6) == cut_off("abcdef", None) == "abcdef"
+    assert cut_off("abcdefg", 6) == "abcdef\n[cut off: the first 6 of 7 characters]"
