@@ -61,6 +61,7 @@ class RespondingSession(ItemSession):
         retention: Retention,
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id, retention=retention)
+        self._is_in_turn = False
         self._turns = Turns(new_id)
         self._book = ResponseBook(self._turns, self._post, self._give_up_calls)
         self._patience = Patience(
@@ -76,7 +77,8 @@ class RespondingSession(ItemSession):
         """Push to talk: append audio inside the block; leaving it commits and asks for a response.
 
         Needs turn detection to be off.  Leaving by an exception discards the audio, and so does
-        less than 100 ms of it, which is an error.
+        less than 100 ms of it, which is an error.  There is one turn at a time, because there is
+        one input buffer.
 
         Args:
             respond: Ask for a response at the end.
@@ -84,7 +86,8 @@ class RespondingSession(ItemSession):
                 expects.
 
         Raises:
-            LocalProtocolError: Turn detection is on, or less than 100 ms of audio were appended.
+            LocalProtocolError: Turn detection is on, another turn is open, or less than 100 ms of
+                audio were appended.
             ServerError, SessionClosed: As for `update`.
         """
         if self._is_detecting_turns:
@@ -92,11 +95,21 @@ class RespondingSession(ItemSession):
                 "user_turn() needs turn detection to be off: open_session(turn_detection=None)"
             )
         await trio.lowlevel.checkpoint()
+        if self._is_in_turn:
+            raise LocalProtocolError(
+                "a user_turn() is open already: its audio and that of another one would be one "
+                "message; leave it first"
+            )
+        self._is_in_turn = True
         if interrupt:
             # Before the first audio: the model stops when somebody begins to talk.
             self._take_floor()
         try:
-            yield
+            try:
+                yield
+            finally:
+                # Before the commit is waited for: who presses the button again begins anew.
+                self._is_in_turn = False
             await self.commit_audio()
         except BaseException:
             # Posted, not awaited: this may be a cancellation, and what was appended must not become
