@@ -40,6 +40,7 @@ from realtime_trio._transport.closing import closing
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.connection import (
     ConnectOptions,
+    check_runs_in_trio,
     open_transport,
     resolve_endpoint,
     websocket_settings,
@@ -104,9 +105,11 @@ def check_arguments(
     """Refuse what no kind of session could be opened with, before anything is opened.
 
     Raises:
+        LocalProtocolError: This is not trio.
         TypeError: An argument is of a kind that cannot be meant.
         ValueError: The capacity is less than 1.
     """
+    check_runs_in_trio()
     if transport is not None and not hasattr(transport, "receive"):
         raise TypeError(f"transport must be a Transport or None, not {kind_of(transport)}")
     if capacity is not None:
