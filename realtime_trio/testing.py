@@ -50,6 +50,7 @@ from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._transport.contract import Transport
+from realtime_trio.connection import check_runs_in_trio
 from realtime_trio.events import Event, JsonObject
 from realtime_trio.recording import (
     Recording as Recording,
@@ -115,6 +116,7 @@ async def open_simulated_session(
     Yields:
         The session, and the server that it is connected to.
     """
+    check_runs_in_trio()
     server = _served(script, model)
     # A program in production should survive what it cannot decode; a test should know of it.
     options.setdefault("strict", True)

@@ -29,7 +29,7 @@ from attrs import evolve
 
 from realtime_trio._legible import legible
 from realtime_trio._misuse import kind_of
-from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.codec import Codec, Role, check_event
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_opened_by
 from realtime_trio._runtime.hub import EventHub, EventStream, check_capacity
@@ -41,6 +41,7 @@ from realtime_trio._transport.closing import closing
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.connection import (
     ConnectOptions,
+    check_runs_in_trio,
     open_transport,
     resolve_endpoint,
     websocket_settings,
@@ -105,9 +106,11 @@ def check_arguments(
     """Refuse what no kind of session could be opened with, before anything is opened.
 
     Raises:
+        LocalProtocolError: This is not trio.
         TypeError: An argument is of a kind that cannot be meant.
         ValueError: The capacity is less than 1.
     """
+    check_runs_in_trio()
     if transport is not None and not hasattr(transport, "receive"):
         raise TypeError(f"transport must be a Transport or None, not {kind_of(transport)}")
     if capacity is not None:
@@ -185,7 +188,12 @@ class BaseSession(ABC):
                 events if none is given.
             capacity: Events the stream may fall behind before it misses some and says so with
                 `SlowConsumer`.
+
+        Raises:
+            TypeError: One of `types` is not a class of events, or `capacity` is not a number.
+            ValueError: `capacity` is less than 1.
         """
+        _check_classes("events", types)
         return self._hub.subscribe(*types, capacity=capacity)
 
     def wire(self, *, capacity: int | None = None) -> EventStream[WireRecord]:
@@ -211,8 +219,10 @@ class BaseSession(ABC):
         Cancel-safe.
 
         Raises:
+            TypeError: What is waited for is not a class of events.
             SessionClosed: The session ended first.
         """
+        _check_classes("wait_for", types)
         with self._hub.subscribe(*types, kept=False) as stream:
             self._forget_beginning()
             return await stream.receive()
@@ -230,9 +240,11 @@ class BaseSession(ABC):
             The event's id, made up if it had none; an `ErrorEvent` about it carries the same.
 
         Raises:
-            LocalProtocolError: The event does not fit the protocol; nothing was sent.
+            LocalProtocolError, TypeError: It is not an event, or does not fit the protocol; nothing
+                was sent.
             SessionClosed: The session has ended; nothing was sent.
         """
+        check_event(event)
         named = self._named(event)
         await self._queue(named, self._codec.encode(named))
         assert named.event_id is not None
@@ -476,6 +488,15 @@ class BaseSession(ABC):
         self._over()
         self._hub.close()
         self._wire.close()
+
+
+def _check_classes(method: str, types: tuple[object, ...]) -> None:
+    for kind in types:
+        # A stream of anything else would stay silent: a delta, for example, is part of an event.
+        if not (isinstance(kind, type) and issubclass(kind, Event)):
+            raise TypeError(
+                f"{method}() takes classes of events such as ResponseDone, not {kind_of(kind)}"
+            )
 
 
 @asynccontextmanager
