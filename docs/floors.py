@@ -14,6 +14,7 @@ imports give the same bytes.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -224,7 +225,8 @@ def _places(spots: Mapping[_Spot, list[_Spot]]) -> dict[_Spot, float]:
 def _wish(spot: _Spot, near: Iterable[_Spot], places: Mapping[_Spot, float]) -> float:
     """The mean of the neighbours' places; arrows that pass a floor count more, and get straight."""
     weights = {each: 1 + _STRAIGHT * (bool(spot[1]) + bool(each[1])) for each in near}
-    return sum(weights[each] * places[each] for each in weights) / sum(weights.values())
+    # Exact, since `sum` rounds in another way from Python 3.12 on, and the picture must not change.
+    return math.fsum(weights[each] * places[each] for each in weights) / sum(weights.values())
 
 
 def _spread(wished: Mapping[_Spot, float]) -> dict[_Spot, float]:

@@ -14,6 +14,7 @@ dialect.
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import os
@@ -320,8 +321,7 @@ async def open_recording(
     nothing else; if the disk does not keep up with the wire, the file says how much is missing and
     where.
 
-    An autojump clock does not see the thread and runs ahead of it; tests under one use
-    `realtime_trio.testing.RecordingTransport`.
+    Under an autojump clock, which would run ahead of a thread, the task itself writes.
 
     Leaving the block, in whatever way, first writes what is left in the stream.  From its beginning
     the block is the only reader of the stream; it does not close it.
@@ -329,24 +329,26 @@ async def open_recording(
     Args:
         wire: What to record: `session.wire()`.  The first such stream has everything from the
             beginning.
-        path: The file; replaced if it exists.
+        path: The file, which only its owner may read.  It is made, and never replaced: a recording
+            of a conversation cannot be made a second time.  A device or a pipe may be there.
         scrub_audio: Write the size of audio instead of its content.  It is read back as silence.
         scrub_secrets: Leave out credentials of MCP servers, and everything that looks like a key of
             the service.
 
     Raises:
+        FileExistsError: There is a file of this name.
+        FileNotFoundError: The folder of the file does not exist.
         OSError: The file cannot be written.  If that happens later than at the beginning, the block
             is cancelled and the bare error leaves it.
     """
     scribe = _Scribe(scrub_audio=scrub_audio, scrub_secrets=scrub_secrets)
     limiter = trio.CapacityLimiter(1)  # its own, so that it never waits for the threads of others
-    # Unbuffered: what waits in a buffer of Python's would be lost in a crash.
-    file = await trio.to_thread.run_sync(partial(io.FileIO, path, "w"), limiter=limiter)
+    file = await _in_thread(limiter, partial(_create, path))
 
     async def write(text: str) -> None:
         # Bounded by the disk alone, since what was taken off the stream is to be written.
         with trio.CancelScope(shield=True):
-            failure = await trio.to_thread.run_sync(_append, file, text, limiter=limiter)
+            failure = await _in_thread(limiter, partial(_append, file, text))
         # Not raised: an OSError that leaves a task would be called a bug of ours, an InternalError.
         if failure is not None:
             services.fail(failure)
@@ -365,6 +367,49 @@ async def open_recording(
         async with open_service_nursery() as services:
             services.start_soon(write_loop)
             yield
+
+
+def check_recordable(path: str | os.PathLike[str]) -> None:
+    """Look whether a recording could be made at this place, without making it.
+
+    Raises:
+        FileExistsError: There is a file of this name.
+        FileNotFoundError: The folder of the file does not exist.
+        IsADirectoryError: It is a folder.
+    """
+    if os.path.isfile(path):
+        raise FileExistsError(
+            errno.EEXIST,
+            "a recording does not replace a file: move that one away or choose another name",
+            os.fspath(path),
+        )
+    if os.path.isdir(path):
+        raise IsADirectoryError(
+            errno.EISDIR, "a recording is a file, and this is a folder", os.fspath(path)
+        )
+    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        raise FileNotFoundError(
+            errno.ENOENT,
+            "the folder of the recording does not exist: make it first",
+            os.fspath(path),
+        )
+
+
+def _create(path: str | os.PathLike[str]) -> io.FileIO:
+    check_recordable(path)
+    # What exists now is a device or a pipe, unless somebody was faster: then a file is not replaced
+    # either.  Unbuffered: what waits in a buffer of Python's would be lost in a crash.
+    mode = "w" if os.path.exists(path) and not os.path.isfile(path) else "x"
+    return io.FileIO(path, mode, opener=partial(os.open, mode=0o600))
+
+
+async def _in_thread(limiter: trio.CapacityLimiter, work: Callable[[], _T]) -> _T:
+    # While a thread works, all tasks may be waiting, and an autojump clock would take that for the
+    # moment to jump: every deadline around us would be over at once.
+    if math.isinf(getattr(trio.lowlevel.current_clock(), "autojump_threshold", math.inf)):
+        return await trio.to_thread.run_sync(work, limiter=limiter)
+    await trio.lowlevel.checkpoint()
+    return work()
 
 
 def _append(file: io.FileIO, text: str) -> OSError | None:

@@ -383,14 +383,19 @@ async def test_local_llm_lets_a_model_answer(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.socket
-async def test_a_spoken_conversation_needs_no_service(tmp_path: Path) -> None:
-    for package in ("pocketsphinx", "espeakng_loader"):
+@pytest.mark.parametrize("has_ears", [True, False])
+async def test_a_spoken_conversation_needs_no_service(has_ears: bool, tmp_path: Path) -> None:
+    for package in ("pocketsphinx", "espeakng_loader") if has_ears else ("espeakng_loader",):
         pytest.importorskip(package)
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")
     }
+    missing = "" if has_ears else "sys.modules['pocketsphinx'] = None; "
     command = [
         sys.executable,
+        "-c",
+        f"import runpy, sys; {missing}del sys.argv[0]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')",
         str(EXAMPLES / "spoken_conversation.py"),
         str(EXAMPLES / "question.wav"),
         str(tmp_path / "answer.wav"),
@@ -399,6 +404,7 @@ async def test_a_spoken_conversation_needs_no_service(tmp_path: Path) -> None:
         ended = await trio.run_process(command, env=environment, capture_stdout=True)
     printed = ended.stdout.decode()
     assert re.search(r"^heard: .*\bweather\b.*\bparis\b", printed, re.MULTILINE)
+    assert ("hears with pocketsphinx" in printed) == has_ears
     assert (
         """called: get_weather({"city":"paris"}) -> {"sky":"sunny","temperature":21}\n""" in printed
     )

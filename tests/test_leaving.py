@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import trio
 from openings import event_frame
-from peers import Leaves, created
+from peers import Leaves, committed, created
 from websocket_peers import CLOSE, accept_upgrade, open_tcp_server
 
 from realtime_trio import ConnectionFailed, Session, open_session
+from realtime_trio._transport.websocket import Tap
 from realtime_trio.connection import Connection, open_connection
+from realtime_trio.events import InputAudioBufferCommit
 
 pytestmark = [
     pytest.mark.socket,
@@ -93,3 +96,37 @@ async def test_the_time_to_connect_is_all_the_time_there_is() -> None:
         with Leaves(ConnectionFailed, "did not begin the session in time"):
             async with open_session(url=url, connect_timeout=0.1, close_timeout=60):
                 pytest.fail("not reached")
+
+
+async def answer_once(stream: trio.SocketStream) -> None:
+    reader = await accept_upgrade(stream)
+    await stream.send_all(event_frame(created()))
+    with suppress(AssertionError):  # the client may have gone before it could say anything
+        await reader.frame()
+        await stream.send_all(event_frame(committed(1)) * 2)
+        await trio.sleep_forever()
+
+
+@both
+@pytest.mark.parametrize("where", ["receive_some", "send_all", "aclose"])
+async def test_ctrl_c_that_lands_in_a_service_task_leaves_no_socket(
+    open_: Open, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(Tap, where)
+    is_open = False
+
+    async def interrupted(tap: Tap, *arguments: Any) -> Any:
+        if is_open:
+            raise KeyboardInterrupt
+        return await original(tap, *arguments)
+
+    monkeypatch.setattr(Tap, where, interrupted)
+    async with open_tcp_server(answer_once) as url:
+        with Leaves(KeyboardInterrupt):
+            async with open_(url=url) as opened:
+                is_open = True
+                await opened.send(InputAudioBufferCommit())
+                await trio.sleep(0.1)
+                if where == "aclose":
+                    raise KeyboardInterrupt
+                await trio.sleep_forever()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal, Protocol
 
 from attrs import frozen
 
-from realtime_trio._order import items, outputs, responses, session, speech
+from realtime_trio._order import items, older, outputs, responses, session, speech
 from realtime_trio._order.wire_log import Complaints, WireLog
 from realtime_trio.events import (
     ClientEvent,
@@ -99,13 +99,15 @@ def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
 
     Returns:
         Every violation, in order; none if the messages keep the rules.  One mistake may break
-        several rules; what follows it is judged as if it had not happened.
+        several rules; what follows it is judged as if it had not happened.  A server that begins as
+        in the older protocol, with `session.created` and `conversation.created`, is held to the
+        same rules as far as its events say the same.
     """
     sides = [_side(record) for record in records]
     # Without the client's side it is unknown what was asked for, and rules about that say nothing.
     so_far = WireLog(has_client=any(source == "client" for source, _ in sides))
     violations: list[Violation] = []
-    for index, (source, event) in enumerate(sides):
+    for index, source, event in _as_today(sides):
         rules = CLIENT_RULES if source == "client" else SERVER_RULES
         violations += [
             Violation(rule.__name__, index, complaint)
@@ -130,6 +132,18 @@ def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
     ]
     # Those of the end come in where they belong.
     return sorted(violations, key=lambda violation: violation.index)
+
+
+def _as_today(sides: list[tuple[str, Event]]) -> Iterator[tuple[int, str, Event]]:
+    """The events of today's protocol, each with the position of what it was made of."""
+    is_older = older.is_older(event for source, event in sides if source != "client")
+    reader = older.OlderProtocol() if is_older else None
+    for index, (source, event) in enumerate(sides):
+        if reader is None or source == "client":
+            yield index, source, event
+        else:
+            for read in reader.read(event):
+                yield index, source, read
 
 
 def _side(record: Recorded | Event) -> tuple[str, Event]:

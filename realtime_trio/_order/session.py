@@ -57,7 +57,7 @@ def errors_name_what_was_sent(so_far: WireLog, event: Event) -> Complaints:
 
 
 def only_today_is_spoken(_: WireLog, event: Event) -> Complaints:
-    """The events of the older protocol are not sent any more."""
+    """The events of the older protocol are not sent, unless the session begins as it did there."""
     # Today's specification still lists both, and the service was never seen to send them.
     if isinstance(event, ConversationCreated | ConversationItemCreated):
         yield f"{event.type} belongs to the older protocol"

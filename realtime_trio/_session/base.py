@@ -62,7 +62,7 @@ from realtime_trio.events import (
     UnknownEvent,
     UnknownObject,
 )
-from realtime_trio.recording import WireRecord, open_recording
+from realtime_trio.recording import WireRecord, check_recordable, open_recording
 
 A = TypeVar("A", bound=Event)
 B = TypeVar("B", bound=Event)
@@ -504,6 +504,8 @@ async def run_session(
     )
     if configure is not None:
         codec.encode(configure)  # an unusable setting is found here, before anything is sent
+    if record is not None:
+        check_recordable(record)  # and a file that is there already, before anything was said
     settings = websocket_settings(options)
     deadline = trio.current_time() + settings.connect_timeout
     opening: AbstractAsyncContextManager[Transport]

@@ -8,11 +8,12 @@ build on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, SupportsIndex, TypeVar
 
 import trio
 from attrs import evolve
 
+from realtime_trio._misuse import check_kind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import BaseSession
 from realtime_trio._session.link import Link
@@ -71,11 +72,16 @@ def split_audio(
         chunk_ms: Milliseconds per piece; None makes them as long as is reasonable.
 
     Raises:
-        LocalProtocolError: It is not audio.
+        LocalProtocolError: It is not audio, or a piece would be of no length.
+        TypeError: `chunk_ms` is not a whole number.
     """
+    if chunk_ms is not None:
+        check_kind("chunk_ms", chunk_ms, SupportsIndex, allowed="a whole number of milliseconds")
+        if chunk_ms < 1:
+            raise LocalProtocolError(f"chunk_ms must be at least 1 millisecond, not {chunk_ms}")
     data = in_format(AudioData.of(audio), audio_format).data
     bytes_per_ms = _bytes_per_ms(audio_format)
-    size = MAX_APPEND_BYTES if chunk_ms is None else max(1, chunk_ms) * bytes_per_ms
+    size = MAX_APPEND_BYTES if chunk_ms is None else chunk_ms * bytes_per_ms
     for start in range(0, len(data), size):
         yield data[start : start + size]
 
@@ -119,11 +125,12 @@ class InputAudioSession(BaseSession, Generic[S]):
         Args:
             audio: int16 or float32 array of shape (n,), at the rate of the session's input format
                 (24 kHz by default, 8 kHz for G.711); or bytes in that format.
-            chunk_ms: Milliseconds per event; 20 to 100 is usual.  By default events are as long as
-                is reasonable.
+            chunk_ms: Whole milliseconds per event, at least 1; 20 to 100 is usual.  By default
+                events are as long as is reasonable.
 
         Raises:
-            LocalProtocolError: It is not audio; nothing was sent.
+            LocalProtocolError, TypeError: It is not audio (the bytes of a file are not, nor are
+                floats far outside [-1, 1]), or `chunk_ms` is no length; nothing was sent.
             SessionClosed: The session has ended.
 
         Cancellation: between two events; what was queued is sent.

@@ -24,9 +24,11 @@ from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import ConnectOptions, check_options
 from realtime_trio.events import (
     AudioFormat,
+    AudioFormatName,
     Event,
     Include,
     NoiseReduction,
+    NoiseReductionType,
     ServerEvent,
     SessionCreated,
     SessionUpdate,
@@ -35,17 +37,18 @@ from realtime_trio.events import (
     TranscriptionSession,
     TranscriptionSessionConfig,
     TurnDetection,
+    TurnDetectionName,
 )
 
 
 class TranscriptionSettings(TypedDict, total=False):
     """A transcription session's settings as flat keywords, as in `TranscriptionSessionConfig`."""
 
-    input_format: AudioFormat
-    transcription: Transcription | None
-    noise_reduction: NoiseReduction | None
-    turn_detection: TurnDetection | None
-    include: Iterable[Include | str]
+    input_format: AudioFormat | AudioFormatName
+    transcription: Transcription | str | None
+    noise_reduction: NoiseReduction | NoiseReductionType | None
+    turn_detection: TurnDetection | TurnDetectionName | None
+    include: Include | str | Iterable[Include | str]
 
 
 class TranscriptionOptions(ConnectOptions, TranscriptionSettings, total=False):

@@ -31,6 +31,7 @@ from realtime_trio.events import (
     AudioFormat,
     Event,
     NoiseReduction,
+    NoiseReductionType,
     ServerEvent,
     Transcription,
     TranslationSession,
@@ -50,8 +51,8 @@ class TranslationSettings(TypedDict, total=False):
     """A translation session's settings as flat keywords, as in `TranslationSessionConfig`."""
 
     language: str
-    transcription: Transcription | None
-    noise_reduction: NoiseReduction | None
+    transcription: Transcription | str | None
+    noise_reduction: NoiseReduction | NoiseReductionType | None
 
 
 class Translator(BaseSession):
@@ -141,11 +142,12 @@ class Translator(BaseSession):
 
         Args:
             audio: 24 kHz mono PCM: int16 or float32 array of shape (n,), or bytes.
-            chunk_ms: Milliseconds per event; the server works in steps of 200.  By default events
-                are as long as is reasonable.
+            chunk_ms: Whole milliseconds per event, at least 1; the server works in steps of 200.
+                By default events are as long as is reasonable.
 
         Raises:
-            LocalProtocolError: It is not audio, or `finish` was called; nothing was sent.
+            LocalProtocolError, TypeError: It is not audio, `chunk_ms` is no length, or `finish` was
+                called; nothing was sent.
             SessionClosed: The session has ended.
 
         Cancellation: between two events; what was queued is sent.
@@ -231,8 +233,8 @@ async def open_translation_session(
     model: str = DEFAULT_TRANSLATION_MODEL,
     *,
     language: str,
-    transcription: Transcription | None = None,
-    noise_reduction: NoiseReduction | None = None,
+    transcription: Transcription | str | None = None,
+    noise_reduction: NoiseReduction | NoiseReductionType | None = None,
     url: str | Endpoint | None = None,
     transport: Transport | None = None,
     record: str | os.PathLike[str] | None = None,

@@ -161,6 +161,10 @@ class Tap(trio.abc.Stream):
         )
         return stream.socket
 
+    def close_socket(self) -> None:
+        """Close the socket without waiting for anything, not even a checkpoint.  Idempotent."""
+        self._socket.close()
+
     async def aclose(self) -> None:
         self._end("closed here")
         await self._stream.aclose()
@@ -341,6 +345,8 @@ class WebSocketTransport:
                 # The peer has had its time: TLS's own goodbye might wait for it once more.
                 await trio.aclose_forcefully(self._tap)
         finally:
+            # Again, for Ctrl-C may land anywhere above, also on the way to the first time.
+            self._tap.close_socket()
             # Whatever has happened, nobody may be left waiting for it.
             self._close_as(None)
             self._inbox.end()

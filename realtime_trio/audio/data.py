@@ -7,19 +7,40 @@ A-law is the session's configuration.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+import array
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import pybase64
 from numpy.typing import NDArray
 
+from realtime_trio._misuse import kind_of
 from realtime_trio.audio.pcm import pcm16_from_float
 from realtime_trio.errors import LocalProtocolError, RemoteProtocolError
 
 _INT16 = np.dtype("<i2")
 _ALLOWED = (
-    "bytes, bytearray, memoryview, or a numpy array of shape (n,) with dtype int16, float16, "
-    "float32 or float64"
+    "bytes, bytearray, memoryview, an array.array, or a numpy array of shape (n,), with samples of "
+    "int16, float16, float32 or float64"
+)
+
+# The subscript is for type checkers alone: Python 3.11 has none for this class.
+if TYPE_CHECKING:
+    SampleArray: TypeAlias = array.array[int] | array.array[float]
+else:
+    SampleArray: TypeAlias = array.array
+
+# How files begin.  Eight bytes, or nearly as many: audio that begins like this by chance is not to
+# be expected in the life of a service.
+_FILE: Final = re.compile(
+    rb"(?P<WAV>RIFF.{4}WAVE)"
+    rb"|(?P<Ogg>OggS\0\x02\0{6})"
+    rb"|(?P<FLAC>fLaC[\0\x80]\0\0\x22)"
+    rb"|(?P<MP3>ID3[\x02-\x04]\0[\0-\xf0][\0-\x7f]{4})"
+    rb"|(?P<MP4>.{4}ftyp[ -~]{4})"
+    rb"|(?P<WebM>\x1aE\xdf\xa3.{1,8}?B\x86\x81\x01)",
+    re.DOTALL,
 )
 
 
@@ -32,10 +53,11 @@ class AudioData:
         data: bytes, bytearray or memoryview: taken as they are.  An int16 array of shape (n,), in
             any byte order and memory layout: its samples as little-endian bytes.  A float16,
             float32 or float64 array of shape (n,) in [-1, 1]: converted to 16 bit first
-            (`pcm16_from_float`).  The content is copied, so the caller may reuse its buffer.
+            (`pcm16_from_float`).  An `array.array` or a memoryview of such numbers is the same as
+            a numpy array of them.  The content is copied, so the caller may reuse its buffer.
 
     Raises:
-        LocalProtocolError: Anything else was given.
+        LocalProtocolError: Anything else was given, or floats that are not samples in [-1, 1].
     """
 
     __slots__ = ("_base64", "_data", "is_pcm")
@@ -46,11 +68,18 @@ class AudioData:
     _base64: str | None
 
     def __init__(
-        self, data: bytes | bytearray | memoryview | NDArray[np.int16] | NDArray[np.floating[Any]]
+        self,
+        data: bytes
+        | bytearray
+        | memoryview
+        | SampleArray
+        | NDArray[np.int16]
+        | NDArray[np.floating[Any]],
     ) -> None:
-        self._data = _encode(data)
+        samples = _samples(data)
+        self._data = _encode(data if samples is None else samples)
         self._base64 = None
-        self.is_pcm = isinstance(data, np.ndarray)
+        self.is_pcm = samples is not None
         """Whether it was made of samples, so that it is 16-bit PCM; bytes may be anything."""
 
     @classmethod
@@ -77,9 +106,15 @@ class AudioData:
             value: Whatever the constructor takes, or an `AudioData`.
 
         Raises:
-            LocalProtocolError: Anything else was given.
+            LocalProtocolError: Anything else was given, or a whole file of some format: its header
+                would be heard as a click, and what is compressed as noise.
         """
-        return value if isinstance(value, AudioData) else cls(value)
+        audio = value if isinstance(value, AudioData) else cls(value)
+        # Not in the constructor, which also takes what peers send: a server has to bear it.  And
+        # what was received and is only passed on stays undecoded.
+        if audio._data is not None:
+            _check_not_a_file(audio._data)
+        return audio
 
     @property
     def data(self) -> bytes:
@@ -124,6 +159,10 @@ class AudioData:
         text = self.base64
         return max(0, len(text) // 4 * 3 - text.count("=", -2))
 
+    def __len__(self) -> int:
+        """Size in bytes, as `nbytes`; how many samples that are is up to the format."""
+        return self.nbytes
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AudioData):
             return NotImplemented
@@ -144,9 +183,27 @@ class AudioData:
 
 
 AudioLike: TypeAlias = (
-    bytes | bytearray | memoryview | NDArray[np.int16] | NDArray[np.floating[Any]] | AudioData
+    bytes
+    | bytearray
+    | memoryview
+    | SampleArray
+    | NDArray[np.int16]
+    | NDArray[np.floating[Any]]
+    | AudioData
 )
 """What every parameter that takes audio accepts; see `AudioData`."""
+
+
+def _samples(data: object) -> NDArray[Any] | None:
+    """The array that `data` is in any of its forms; None if it is none."""
+    match data:
+        case np.ndarray():
+            return data
+        # A view of numbers that are wider than a byte is not of encoded audio.
+        case array.array() | memoryview(format="h" | "i" | "l" | "q" | "e" | "f" | "d"):
+            return np.asarray(data)
+        case _:
+            return None
 
 
 def _encode(data: object) -> bytes:
@@ -163,9 +220,20 @@ def _encode(data: object) -> bytes:
                 f"allowed: {_ALLOWED}"
             )
         case _:
-            raise LocalProtocolError(
-                f"cannot take {type(data).__name__} as audio; allowed: {_ALLOWED}"
-            )
+            raise LocalProtocolError(f"cannot take {kind_of(data)} as audio; allowed: {_ALLOWED}")
+
+
+def _check_not_a_file(data: bytes) -> None:
+    if (header := _FILE.match(data)) is not None:
+        kind = header.lastgroup
+        what, advice = (
+            ("RIFF header and all", "take its samples: read_wav(path) or read_wav(BytesIO(data))")
+            if kind == "WAV"
+            else ("compressed", "decode it to samples first")
+        )
+        raise LocalProtocolError(
+            f"these bytes are a whole {kind} file, {what}, and not audio alone; {advice}"
+        )
 
 
 def _decode(text: str) -> bytes:

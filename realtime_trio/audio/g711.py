@@ -19,6 +19,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime_trio._misuse import kind_of
 from realtime_trio.audio.pcm import as_pcm16
 from realtime_trio.errors import LocalProtocolError
 
@@ -92,6 +93,10 @@ def alaw_encode(samples: NDArray[np.int16]) -> bytes:
 
 def _codes(data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> NDArray[np.uint8]:
     if not isinstance(data, np.ndarray):
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise LocalProtocolError(
+                f"expected bytes or uint8 codes of shape (n,), got {kind_of(data)}"
+            )
         return np.frombuffer(data, np.uint8)
     if data.ndim != 1 or data.dtype != np.uint8:
         raise LocalProtocolError(

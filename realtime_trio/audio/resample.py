@@ -20,11 +20,13 @@ from __future__ import annotations
 import functools
 import math
 from fractions import Fraction
+from typing import SupportsIndex
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from realtime_trio._misuse import check_kind
 from realtime_trio.audio.pcm import as_pcm16
 from realtime_trio.errors import LocalProtocolError
 
@@ -64,11 +66,13 @@ class Resampler:
         rate_out: Hz, 8000 to 192000.
 
     Raises:
+        TypeError: A rate is not a whole number.
         LocalProtocolError: A rate is out of range.
     """
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
-        for rate in (rate_in, rate_out):
+        for name, rate in (("rate_in", rate_in), ("rate_out", rate_out)):
+            check_kind(name, rate, SupportsIndex, allowed="a whole number of Hz")
             if not MIN_RATE <= rate <= MAX_RATE:
                 raise LocalProtocolError(
                     f"cannot resample from {rate_in} Hz to {rate_out} Hz: "
@@ -170,6 +174,7 @@ def resample(samples: NDArray[np.int16], rate_in: int, rate_out: int) -> NDArray
         Shape (round(n * rate_out / rate_in),), int16; the input itself if the rates are equal.
 
     Raises:
+        TypeError: A rate is not a whole number.
         LocalProtocolError: A rate is out of range, or an array of another dtype or shape was given.
     """
     resampler = Resampler(rate_in, rate_out)

@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime_trio._misuse import kind_of
 from realtime_trio.audio.pcm import PCM_RATE, as_pcm16, pcm16_from_float, to_mono
 from realtime_trio.audio.resample import resample
 from realtime_trio.errors import LocalProtocolError
@@ -173,6 +174,13 @@ class WavWriter:
 def _open(file: WavFile, mode: Literal["rb", "wb"], stack: ExitStack) -> BinaryIO:
     if isinstance(file, str | os.PathLike):
         return stack.enter_context(open(file, mode))
+    given: object = file
+    # Bytes are what people have who were sent a file, and a number would open a descriptor.
+    if not hasattr(given, "read" if mode == "rb" else "write"):
+        raise TypeError(
+            f"file must be a path or a binary file object such as BytesIO(data), "
+            f"not {kind_of(given)}"
+        )
     return file
 
 

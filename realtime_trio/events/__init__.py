@@ -36,13 +36,23 @@ from realtime_trio.events.audio_buffers import (
     OutputAudioBufferStarted as OutputAudioBufferStarted,
     OutputAudioBufferStopped as OutputAudioBufferStopped,
 )
+from realtime_trio.events.audio_settings import (
+    AudioFormat as AudioFormat,
+    AudioFormatName as AudioFormatName,
+    Eagerness as Eagerness,
+    NoiseReduction as NoiseReduction,
+    NoiseReductionType as NoiseReductionType,
+    SemanticVad as SemanticVad,
+    ServerVad as ServerVad,
+    Transcription as Transcription,
+    TurnDetection as TurnDetection,
+    TurnDetectionName as TurnDetectionName,
+)
 from realtime_trio.events.config import (
     AudioConfig as AudioConfig,
-    AudioFormat as AudioFormat,
     AudioInputConfig as AudioInputConfig,
     AudioOutputConfig as AudioOutputConfig,
     CustomVoice as CustomVoice,
-    Eagerness as Eagerness,
     FunctionTool as FunctionTool,
     Include as Include,
     MaxOutputTokens as MaxOutputTokens,
@@ -50,8 +60,6 @@ from realtime_trio.events.config import (
     McpTool as McpTool,
     McpToolFilter as McpToolFilter,
     Modality as Modality,
-    NoiseReduction as NoiseReduction,
-    NoiseReductionType as NoiseReductionType,
     Prompt as Prompt,
     RealtimeSession as RealtimeSession,
     Reasoning as Reasoning,
@@ -59,8 +67,6 @@ from realtime_trio.events.config import (
     ResponseAudioConfig as ResponseAudioConfig,
     ResponseAudioOutputConfig as ResponseAudioOutputConfig,
     RetentionRatio as RetentionRatio,
-    SemanticVad as SemanticVad,
-    ServerVad as ServerVad,
     SessionAudio as SessionAudio,
     SessionAudioInput as SessionAudioInput,
     SessionAudioOutput as SessionAudioOutput,
@@ -72,9 +78,7 @@ from realtime_trio.events.config import (
     ToolChoiceFunction as ToolChoiceFunction,
     ToolChoiceMcp as ToolChoiceMcp,
     Tracing as Tracing,
-    Transcription as Transcription,
     Truncation as Truncation,
-    TurnDetection as TurnDetection,
     Voice as Voice,
 )
 from realtime_trio.events.conversation import (

@@ -114,7 +114,7 @@ class UnknownObject:
 
 def to_audio(value: AudioLike) -> AudioData:
     """Field converter: whatever holds audio becomes an `AudioData`."""
-    return value if isinstance(value, AudioData) else AudioData(value)
+    return value if isinstance(value, AudioData) else AudioData.of(value)
 
 
 def to_optional_audio(value: AudioLike | None) -> AudioData | None:

@@ -1,9 +1,9 @@
-"""How a session or a single response is configured: formats, voices, turn detection, tools, limits.
+"""How a session or a single response is configured: audio, voices, tools, limits.
 
 There are two families.  `...Config` classes are what a client asks for; there a field can be
 `UNSET` (leave it), `None` (send null, which clears it) or a value.  `...Session` classes are what
 the server reports; there absent and null both read as None.  The small objects that they share
-(`ServerVad`, `AudioFormat`, `FunctionTool`, ...) leave out what is None.
+(`FunctionTool`, `Prompt`, and those of `audio_settings`) leave out what is None.
 """
 
 from __future__ import annotations
@@ -14,121 +14,30 @@ from typing import Any, ClassVar, Literal, TypedDict, TypeVar
 from attrs import field, fields, frozen
 
 from realtime_trio.events._base import UNSET, WRITE_NULL, JsonObject, UnknownObject, Unset
+from realtime_trio.events.audio_settings import (
+    AudioFormat,
+    AudioFormatName,
+    NoiseReduction,
+    NoiseReductionType,
+    Transcription,
+    TurnDetection,
+    TurnDetectionName,
+    to_audio_format,
+    to_noise_reduction,
+    to_optional_audio_format,
+    to_transcription,
+    to_turn_detection,
+)
 
 _T = TypeVar("_T")
+_W = TypeVar("_W", bound=str)
 
 Modality = Literal["text", "audio"]
 """What a response is made of.  Spoken output always comes with a transcript."""
-NoiseReductionType = Literal["near_field", "far_field"]
-"""`near_field` for headsets, `far_field` for laptop and conference microphones."""
-Eagerness = Literal["low", "medium", "high", "auto"]
-"""How readily semantic turn detection takes a pause for the end of a turn: it waits at most 8, 4 or
-2 s; `auto` is `medium`."""
 ReasoningEffort = Literal["minimal", "low", "medium", "high", "xhigh"]
 """How much a reasoning model thinks before it speaks."""
 Include = Literal["item.input_audio_transcription.logprobs"]
 """Extra fields a server event can carry."""
-
-
-@frozen(kw_only=True)
-class AudioFormat:
-    """How audio is encoded on the wire."""
-
-    type: Literal["audio/pcm", "audio/pcmu", "audio/pcma"] | str | None = None
-    """`audio/pcm` is 16-bit little-endian mono; `audio/pcmu` and `audio/pcma` are G.711 mu-law and
-    A-law at 8 kHz."""
-    rate: int | None = None
-    """Sample rate in Hz; only for PCM, and there only 24000."""
-
-    @classmethod
-    def pcm(cls) -> AudioFormat:
-        """16-bit little-endian mono PCM at 24 kHz, the default."""
-        return cls(type="audio/pcm", rate=24_000)
-
-    @classmethod
-    def pcmu(cls) -> AudioFormat:
-        """G.711 mu-law at 8 kHz, as telephony in America and Japan uses it."""
-        return cls(type="audio/pcmu")
-
-    @classmethod
-    def pcma(cls) -> AudioFormat:
-        """G.711 A-law at 8 kHz, as telephony elsewhere uses it."""
-        return cls(type="audio/pcma")
-
-
-@frozen(kw_only=True)
-class NoiseReduction:
-    """Noise reduction of the input, applied before turn detection and before the model hears it."""
-
-    type: NoiseReductionType | None = None
-    """Which kind of microphone to expect."""
-    strength: float | None = None
-    """How strongly, 1 being the default."""
-
-
-@frozen(kw_only=True)
-class Transcription:
-    """Transcription of the user's audio by a separate model.
-
-    It does not change what the voice model hears.
-    """
-
-    model: str | None = None
-    """Transcription model, e.g. `gpt-4o-transcribe`."""
-    language: str | None = None
-    """ISO 639-1 code of the spoken language; improves accuracy and latency."""
-    languages: tuple[str, ...] | None = None
-    """Languages to expect, for models that take several."""
-    keywords: tuple[str, ...] | None = None
-    """Words to expect, such as names."""
-    prompt: str | None = None
-    """Free text that guides the style of the transcript, or goes on from an earlier one."""
-    delay: Literal["minimal", "low", "medium", "high", "xhigh"] | str | None = None
-    """How long a streaming model may wait for more context."""
-
-
-@frozen(kw_only=True)
-class ServerVad:
-    """Turn detection by loudness: a turn ends after a stretch of silence."""
-
-    type: ClassVar[Literal["server_vad"]] = "server_vad"
-    """Tells it from semantic turn detection."""
-
-    threshold: float | None = None
-    """Activation threshold, 0 to 1; higher needs louder speech.  The server's default is 0.5."""
-    prefix_padding_ms: int | None = None
-    """Milliseconds of audio from before the detected start that count as speech.  Default 300."""
-    silence_duration_ms: int | None = None
-    """Milliseconds of silence that end a turn.  The documented default is 500; the service was seen
-    to use 200."""
-    create_response: bool | None = None
-    """Whether the end of a turn starts a response by itself.  Default true."""
-    interrupt_response: bool | None = None
-    """Whether the start of speech cancels the running response.  Default true."""
-    # The one member here with three states: updates are merged, so that only null can turn it off.
-    idle_timeout_ms: int | Unset | None = UNSET
-    """Milliseconds of silence after a response, 5000 to 30000, before the server speaks up by
-    itself; None turns that off."""
-
-
-@frozen(kw_only=True)
-class SemanticVad:
-    """Turn detection by meaning: a model decides whether the user has finished."""
-
-    type: ClassVar[Literal["semantic_vad"]] = "semantic_vad"
-    """Tells it from turn detection by loudness."""
-
-    eagerness: Eagerness | None = None
-    """How readily a pause is taken for the end of the turn.  Default `auto`."""
-    create_response: bool | None = None
-    """Whether the end of a turn starts a response by itself.  Default true."""
-    interrupt_response: bool | None = None
-    """Whether the start of speech cancels the running response.  Default true."""
-
-
-TurnDetection = ServerVad | SemanticVad | UnknownObject
-"""Who decides that the user's turn is over.  None stands for push to talk, where the client commits
-the audio."""
 
 
 @frozen(kw_only=True)
@@ -320,22 +229,25 @@ your own."""
 class AudioInputConfig:
     """Settings of the audio you send."""
 
-    format: AudioFormat | Unset = UNSET
-    """Encoding of the audio."""
-    transcription: Transcription | Unset | None = UNSET
-    """Transcribe the user's speech; None turns it off."""
-    noise_reduction: NoiseReduction | Unset | None = UNSET
-    """Reduce noise; None turns it off."""
-    turn_detection: TurnDetection | Unset | None = UNSET
-    """Detect the user's turns; None turns it off, for push to talk."""
+    format: AudioFormat | Unset = field(default=UNSET, converter=to_audio_format)
+    """Encoding of the audio; may be given by its name, such as `pcmu`."""
+    transcription: Transcription | Unset | None = field(default=UNSET, converter=to_transcription)
+    """Transcribe the user's speech; None turns it off.  May be given by the name of a model."""
+    noise_reduction: NoiseReduction | Unset | None = field(
+        default=UNSET, converter=to_noise_reduction
+    )
+    """Reduce noise; None turns it off.  May be given by its `type`."""
+    turn_detection: TurnDetection | Unset | None = field(default=UNSET, converter=to_turn_detection)
+    """Detect the user's turns; None turns it off, for push to talk.  May be given by its name:
+    `server_vad`, `semantic_vad` or `none`."""
 
 
 @frozen(kw_only=True)
 class AudioOutputConfig:
     """Settings of the audio you receive."""
 
-    format: AudioFormat | Unset = UNSET
-    """Encoding of the audio."""
+    format: AudioFormat | Unset = field(default=UNSET, converter=to_audio_format)
+    """Encoding of the audio; may be given by its name, such as `pcmu`."""
     voice: Voice | Unset = UNSET
     """Voice that speaks; cannot change once the model has spoken."""
     speed: float | Unset = UNSET
@@ -357,22 +269,28 @@ def as_tuple(values: Iterable[_T] | Unset) -> tuple[_T, ...] | Unset:
     return values if isinstance(values, Unset) else tuple(values)
 
 
+def as_words(words: _W | Iterable[_W]) -> tuple[_W, ...]:
+    """What a frozen class keeps of one word or several."""
+    # A text can be iterated, too: into letters, which nobody means.
+    return (words,) if isinstance(words, str) else tuple(words)
+
+
 class SessionSettings(TypedDict, total=False):
     """A voice session's settings as flat keywords; see `SessionConfig` for what each means.
 
     The tools are not among them: a list of tools may hold functions, which are more than a setting.
     """
 
-    output_modalities: Iterable[Modality]
+    output_modalities: Modality | Iterable[Modality]
     instructions: str
     voice: Voice
     speed: float
-    input_format: AudioFormat
-    output_format: AudioFormat
-    transcription: Transcription | None
-    noise_reduction: NoiseReduction | None
-    turn_detection: TurnDetection | None
-    include: Iterable[Include | str]
+    input_format: AudioFormat | AudioFormatName
+    output_format: AudioFormat | AudioFormatName
+    transcription: Transcription | str | None
+    noise_reduction: NoiseReduction | NoiseReductionType | None
+    turn_detection: TurnDetection | TurnDetectionName | None
+    include: Include | str | Iterable[Include | str]
     tracing: Literal["auto"] | Tracing | None
     tool_choice: ToolChoice
     parallel_tool_calls: bool
@@ -427,15 +345,15 @@ class SessionConfig:
         *,
         voice: Voice | Unset = UNSET,
         speed: float | Unset = UNSET,
-        input_format: AudioFormat | Unset = UNSET,
-        output_format: AudioFormat | Unset = UNSET,
-        transcription: Transcription | Unset | None = UNSET,
-        noise_reduction: NoiseReduction | Unset | None = UNSET,
-        turn_detection: TurnDetection | Unset | None = UNSET,
-        output_modalities: Iterable[Modality] | Unset = UNSET,
+        input_format: AudioFormat | AudioFormatName | Unset = UNSET,
+        output_format: AudioFormat | AudioFormatName | Unset = UNSET,
+        transcription: Transcription | str | Unset | None = UNSET,
+        noise_reduction: NoiseReduction | NoiseReductionType | Unset | None = UNSET,
+        turn_detection: TurnDetection | TurnDetectionName | Unset | None = UNSET,
+        output_modalities: Modality | Iterable[Modality] | Unset = UNSET,
         model: str | Unset = UNSET,
         instructions: str | Unset = UNSET,
-        include: Iterable[Include | str] | Unset = UNSET,
+        include: Include | str | Iterable[Include | str] | Unset = UNSET,
         tracing: Literal["auto"] | Tracing | Unset | None = UNSET,
         tools: Iterable[Tool] | Unset = UNSET,
         tool_choice: ToolChoice | Unset = UNSET,
@@ -445,7 +363,15 @@ class SessionConfig:
         truncation: Truncation | Unset = UNSET,
         prompt: Prompt | Unset | None = UNSET,
     ) -> SessionConfig:
-        """Build a configuration from flat keywords, the audio settings without their nesting."""
+        """Build a configuration from flat keywords, the audio settings without their nesting.
+
+        A format, a transcription, noise reduction and turn detection may be given by one word, such
+        as `input_format="pcmu"` or `turn_detection="semantic_vad"`; and what is several of
+        something may be one.
+
+        Raises:
+            LocalProtocolError: There is no format or turn detection of such a name.
+        """
         audio_in = AudioInputConfig(
             format=input_format,
             transcription=transcription,
@@ -458,11 +384,13 @@ class SessionConfig:
             output=UNSET if audio_out == AudioOutputConfig() else audio_out,
         )
         return cls(
-            output_modalities=as_tuple(output_modalities),
+            output_modalities=UNSET
+            if isinstance(output_modalities, Unset)
+            else as_words(output_modalities),
             model=model,
             instructions=instructions,
             audio=UNSET if audio == AudioConfig() else audio,
-            include=as_tuple(include),
+            include=UNSET if isinstance(include, Unset) else as_words(include),
             tracing=tracing,
             tools=as_tuple(tools),
             tool_choice=tool_choice,
@@ -503,8 +431,8 @@ def _difference(wanted: object, present: object) -> object:
 class ResponseAudioOutputConfig:
     """Audio settings of one response."""
 
-    format: AudioFormat | None = None
-    """Encoding; the session's when None."""
+    format: AudioFormat | None = field(default=None, converter=to_optional_audio_format)
+    """Encoding, or its name; the session's when None."""
     voice: Voice | None = None
     """Voice; the session's when None, and fixed once the model has spoken."""
 

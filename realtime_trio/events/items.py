@@ -5,12 +5,14 @@ Values only.  How items grow while a response streams is the conversation's busi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar, Literal
+import array
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Literal, TypeGuard, cast
 
 import numpy as np
 from attrs import field, frozen
 
+from realtime_trio._misuse import kind_of
 from realtime_trio.audio.data import AudioData, AudioLike
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events._base import (
@@ -123,18 +125,50 @@ class ContentPart:
     """Transcript so far: empty when added, whole when done."""
 
 
+MessageContent = str | AudioLike | UserContent | Iterable[str | UserContent]
+"""What a message of the user can be made of: a text, audio, a content part, or several texts and
+parts."""
+
+
 # One converter for each union, for they all do the same: type checkers take what a constructor
 # accepts from the signature of the field's converter.
-def _system_content(parts: Iterable[SystemContent]) -> tuple[SystemContent, ...]:
-    return tuple(parts)
+def _system_content(
+    content: str | SystemContent | Iterable[str | SystemContent],
+) -> tuple[SystemContent, ...]:
+    return _parts(content, InputText)
 
 
-def _user_content(parts: Iterable[UserContent]) -> tuple[UserContent, ...]:
-    return tuple(parts)
+def _user_content(content: MessageContent) -> tuple[UserContent, ...]:
+    if _is_audio(content):
+        return (InputAudio(AudioData.of(content)),)
+    return _parts(content, InputText)
 
 
-def _assistant_content(parts: Iterable[AssistantContent]) -> tuple[AssistantContent, ...]:
-    return tuple(parts)
+def _assistant_content(
+    content: str | AssistantContent | Iterable[str | AssistantContent],
+) -> tuple[AssistantContent, ...]:
+    return _parts(content, OutputText)
+
+
+def _is_audio(content: object) -> TypeGuard[AudioLike]:
+    # Asked before the question whether it can be iterated: bytes and arrays can be, into numbers.
+    return isinstance(
+        content, bytes | bytearray | memoryview | array.array | np.ndarray | AudioData
+    )
+
+
+def _parts(content: object, text: Callable[[str], object]) -> tuple[Any, ...]:
+    """The parts of a message; what fits no message is left to the codec, which names its place."""
+    alone = isinstance(content, str | Mapping) or not isinstance(content, Iterable)
+    parts: list[object] = [content] if alone else [*cast("Iterable[object]", content)]
+    for part in parts:
+        # It would travel as it is, and neither the conversation nor a recording could read it.
+        if isinstance(part, Mapping):
+            raise LocalProtocolError(
+                f"cannot send {kind_of(part)} in a message; allowed: texts, and parts such as "
+                'InputText("...") or InputImage("data:...")'
+            )
+    return tuple(text(part) if isinstance(part, str) else part for part in parts)
 
 
 # --- messages -------------------------------------------------------------------------------------
@@ -152,7 +186,7 @@ class SystemMessage:
     """Who speaks."""
 
     content: tuple[SystemContent, ...] = field(converter=_system_content)
-    """Its parts."""
+    """Its parts; a text stands for a part, and one part for several of one."""
     id: str | None = None
     """Item id, up to 32 characters; the server makes one when None."""
     object: str | None = None
@@ -166,21 +200,6 @@ class SystemMessage:
         return cls(content=(InputText(text),), id=id)
 
 
-MessageContent = str | AudioLike | UserContent | Iterable[str | UserContent]
-"""What `send_message` takes: a text, audio, a content part, or several texts and parts."""
-
-
-def _to_user_part(part: object) -> UserContent:
-    if isinstance(part, str):
-        return InputText(part)
-    if isinstance(part, UserContent):
-        return part
-    raise LocalProtocolError(
-        f"cannot send {type(part).__name__} in a message; allowed: text, audio, a part, or several "
-        "texts and parts"
-    )
-
-
 @frozen(kw_only=True)
 class UserMessage:
     """Something the user said, wrote or showed."""
@@ -191,7 +210,7 @@ class UserMessage:
     """Who speaks."""
 
     content: tuple[UserContent, ...] = field(converter=_user_content)
-    """Its parts."""
+    """Its parts; a text stands for a part, and one part for several of one."""
     id: str | None = None
     """Item id, up to 32 characters; the server makes one when None."""
     object: str | None = None
@@ -209,13 +228,14 @@ class UserMessage:
         Raises:
             LocalProtocolError: It is not one of these.
         """
-        if isinstance(content, str):
-            return cls.text(content)
-        # Before the question whether it can be iterated: bytes and arrays can be, into numbers.
-        if isinstance(content, bytes | bytearray | memoryview | np.ndarray | AudioData):
-            return cls.audio(content)
-        parts = content if isinstance(content, Iterable) else (content,)
-        return cls(content=tuple(_to_user_part(part) for part in parts))
+        message = cls(content=content)
+        for part in message.content:
+            if not isinstance(part, UserContent):
+                raise LocalProtocolError(
+                    f"cannot send {kind_of(part)} in a message; "
+                    "allowed: text, audio, a part, or several texts and parts"
+                )
+        return message
 
     @classmethod
     def text(cls, text: str, *, id: str | None = None) -> UserMessage:  # noqa: A002
@@ -251,7 +271,7 @@ class AssistantMessage:
     """Who speaks."""
 
     content: tuple[AssistantContent, ...] = field(converter=_assistant_content)
-    """Its parts."""
+    """Its parts; a text stands for a part, and one part for several of one."""
     id: str | None = None
     """Item id, up to 32 characters; the server makes one when None."""
     object: str | None = None

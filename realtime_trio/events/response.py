@@ -9,8 +9,8 @@ from attrs import field, frozen
 
 from realtime_trio.audio.data import AudioData
 from realtime_trio.events._base import UNSET, ClientEvent, JsonObject, ServerEvent, Unset, to_audio
+from realtime_trio.events.audio_settings import AudioFormat, AudioFormatName
 from realtime_trio.events.config import (
-    AudioFormat,
     MaxOutputTokens,
     Modality,
     Prompt,
@@ -20,6 +20,7 @@ from realtime_trio.events.config import (
     Tool,
     ToolChoice,
     Voice,
+    as_words,
 )
 from realtime_trio.events.items import ContentPart, InputItem, Item
 from realtime_trio.events.usage import ResponseUsage
@@ -31,10 +32,10 @@ ResponseStatus = Literal["in_progress", "completed", "cancelled", "incomplete", 
 class ResponseSettings(TypedDict, total=False):
     """The settings of one response as flat keywords; see `ResponseConfig` for what each means."""
 
-    output_modalities: Iterable[Modality]
+    output_modalities: Modality | Iterable[Modality]
     instructions: str
     voice: Voice
-    output_format: AudioFormat
+    output_format: AudioFormat | AudioFormatName
     tools: Iterable[Tool]
     tool_choice: ToolChoice
     parallel_tool_calls: bool
@@ -85,8 +86,8 @@ class ResponseConfig:
         cls,
         *,
         voice: Voice | None = None,
-        output_format: AudioFormat | None = None,
-        output_modalities: Iterable[Modality] | None = None,
+        output_format: AudioFormat | AudioFormatName | None = None,
+        output_modalities: Modality | Iterable[Modality] | None = None,
         instructions: str | None = None,
         tools: Iterable[Tool] | None = None,
         tool_choice: ToolChoice | None = None,
@@ -98,14 +99,18 @@ class ResponseConfig:
         prompt: Prompt | None = None,
         input: Iterable[InputItem] | None = None,  # noqa: A002 - the protocol's name
     ) -> ResponseConfig:
-        """Build the settings from flat keywords, voice and format without their nesting."""
+        """Build the settings from flat keywords, voice and format without their nesting.
+
+        Raises:
+            LocalProtocolError: There is no format of such a name.
+        """
         audio = None
         if voice is not None or output_format is not None:
             audio = ResponseAudioConfig(
                 output=ResponseAudioOutputConfig(format=output_format, voice=voice)
             )
         return cls(
-            output_modalities=None if output_modalities is None else tuple(output_modalities),
+            output_modalities=None if output_modalities is None else as_words(output_modalities),
             instructions=instructions,
             audio=audio,
             tools=None if tools is None else tuple(tools),

@@ -8,16 +8,16 @@ from typing import ClassVar, Final, Literal
 from attrs import frozen
 
 from realtime_trio.events._base import UNSET, ClientEvent, ServerEvent, Unset
-from realtime_trio.events.config import (
+from realtime_trio.events.audio_settings import (
     AudioFormat,
-    AudioInputConfig,
-    Include,
+    AudioFormatName,
     NoiseReduction,
-    SessionAudio,
+    NoiseReductionType,
     Transcription,
     TurnDetection,
-    as_tuple,
+    TurnDetectionName,
 )
+from realtime_trio.events.config import AudioInputConfig, Include, SessionAudio, as_words
 from realtime_trio.events.usage import TranscriptionUsage
 
 
@@ -48,13 +48,13 @@ class TranscriptionSessionConfig:
     def of(
         cls,
         *,
-        input_format: AudioFormat | Unset = UNSET,
-        transcription: Transcription | Unset | None = UNSET,
-        noise_reduction: NoiseReduction | Unset | None = UNSET,
-        turn_detection: TurnDetection | Unset | None = UNSET,
-        include: Iterable[Include | str] | Unset = UNSET,
+        input_format: AudioFormat | AudioFormatName | Unset = UNSET,
+        transcription: Transcription | str | Unset | None = UNSET,
+        noise_reduction: NoiseReduction | NoiseReductionType | Unset | None = UNSET,
+        turn_detection: TurnDetection | TurnDetectionName | Unset | None = UNSET,
+        include: Include | str | Iterable[Include | str] | Unset = UNSET,
     ) -> TranscriptionSessionConfig:
-        """Build a configuration from flat keywords, without the nesting."""
+        """Build a configuration from flat keywords, without the nesting; see `SessionConfig.of`."""
         audio_in = AudioInputConfig(
             format=input_format,
             transcription=transcription,
@@ -65,7 +65,7 @@ class TranscriptionSessionConfig:
             audio=UNSET
             if audio_in == AudioInputConfig()
             else TranscriptionAudioConfig(input=audio_in),
-            include=as_tuple(include),
+            include=UNSET if isinstance(include, Unset) else as_words(include),
         )
 
 

@@ -12,17 +12,26 @@ from attrs import field, frozen
 
 from realtime_trio.audio.data import AudioData
 from realtime_trio.events._base import UNSET, ClientEvent, ServerEvent, Unset, to_audio
-from realtime_trio.events.config import NoiseReduction, Transcription
+from realtime_trio.events.audio_settings import (
+    NoiseReduction,
+    NoiseReductionType,
+    Transcription,
+    to_noise_reduction,
+    to_transcription,
+)
 
 
 @frozen(kw_only=True)
 class TranslationAudioInputConfig:
     """Settings of the audio you send."""
 
-    transcription: Transcription | Unset | None = UNSET
-    """Transcribe the original as well; None turns it off.  Only the model can be chosen."""
-    noise_reduction: NoiseReduction | Unset | None = UNSET
-    """Reduce noise; None turns it off."""
+    transcription: Transcription | Unset | None = field(default=UNSET, converter=to_transcription)
+    """Transcribe the original as well; None turns it off.  Only the model can be chosen, and may be
+    given by its name."""
+    noise_reduction: NoiseReduction | Unset | None = field(
+        default=UNSET, converter=to_noise_reduction
+    )
+    """Reduce noise; None turns it off.  May be given by its `type`."""
 
 
 @frozen(kw_only=True)
@@ -59,10 +68,10 @@ class TranslationSessionConfig:
         cls,
         *,
         language: str | Unset = UNSET,
-        transcription: Transcription | Unset | None = UNSET,
-        noise_reduction: NoiseReduction | Unset | None = UNSET,
+        transcription: Transcription | str | Unset | None = UNSET,
+        noise_reduction: NoiseReduction | NoiseReductionType | Unset | None = UNSET,
     ) -> TranslationSessionConfig:
-        """Build a configuration from flat keywords, without the nesting."""
+        """Build a configuration from flat keywords, without the nesting; see `SessionConfig.of`."""
         audio_in = TranslationAudioInputConfig(
             transcription=transcription, noise_reduction=noise_reduction
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import array
 import base64
 import copy
+import io
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from realtime_trio.audio.data import AudioData, AudioLike
+from realtime_trio.audio.wav import write_wav
 from realtime_trio.errors import LocalProtocolError, RemoteProtocolError
+from realtime_trio.events import InputAudioBufferAppend
 
 # 0, 1, -2, 300 as little-endian 16 bit.
 SAMPLES = [0, 1, -2, 300]
@@ -55,6 +60,72 @@ def test_float_arrays_are_converted_to_16_bit(dtype: type[np.floating[Any]]) -> 
     ]
 
 
+@pytest.mark.parametrize("wrap", [lambda numbers: numbers, memoryview])
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        (array.array("h", SAMPLES), SAMPLES),
+        (array.array("f", [1, -1, 0.5]), [32767, -32768, 16383]),
+        (array.array("d", [1, -1, 0.5]), [32767, -32768, 16383]),
+    ],
+    ids=["int16", "float32", "float64"],
+)
+def test_arrays_of_the_standard_library_are_samples_too(
+    wrap: Callable[[Any], Any], numbers: Any, expected: list[int]
+) -> None:
+    audio = AudioData(wrap(numbers))
+    assert audio.samples.tolist() == expected
+    assert audio.is_pcm
+
+
+@pytest.mark.parametrize("code", ["b", "B"])
+def test_an_array_of_bytes_is_not_samples(code: str) -> None:
+    view = memoryview(array.array(code, b"ab"))
+    assert AudioData(view).data == b"ab"
+    assert not AudioData(view).is_pcm
+
+
+def test_floats_on_another_scale_are_refused() -> None:
+    with pytest.raises(LocalProtocolError, match=r"in \[-1, 1\], got one of 20000; .*16 bit"):
+        AudioData(np.array([0.0, -20000.0, 3.0], np.float32))
+
+
+WAV = io.BytesIO()
+write_wav(WAV, np.array(SAMPLES, np.int16))
+
+
+@pytest.mark.parametrize("given", [bytes, bytearray, memoryview, AudioData])
+def test_a_whole_wav_file_is_not_audio(given: Callable[[bytes], AudioLike]) -> None:
+    said = r"a whole WAV file, RIFF header and all, and not audio alone; .*read_wav\(path\)"
+    with pytest.raises(LocalProtocolError, match=said):
+        AudioData.of(given(WAV.getvalue()))
+    if given is not AudioData:
+        with pytest.raises(LocalProtocolError, match=said):
+            InputAudioBufferAppend(audio=given(WAV.getvalue()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "begin"),
+    [
+        ("Ogg", b"OggS\0\x02" + bytes(8) + b"serial"),
+        ("FLAC", b"fLaC\0\0\0\x22\x10\0"),
+        ("MP3", b"ID3\x04\0\0\0\0\x0f\x76TSSE"),
+        ("MP4", b"\0\0\0\x1cftypM4A \0\0"),
+        ("WebM", b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01"),
+        ("WebM", b"\x1aE\xdf\xa3\x01\0\0\0\0\0\0\x1fB\x86\x81\x01"),
+    ],
+)
+def test_a_compressed_file_is_not_audio(kind: str, begin: bytes) -> None:
+    with pytest.raises(LocalProtocolError, match=f"whole {kind} file, compressed, .*decode it"):
+        AudioData.of(begin)
+
+
+def test_what_a_peer_sends_is_borne_whatever_it_is() -> None:
+    text = base64.b64encode(WAV.getvalue()).decode()
+    assert AudioData.of(AudioData.from_base64(text)).base64 == text
+    assert AudioData(WAV.getvalue()).data == WAV.getvalue()
+
+
 def test_later_changes_of_the_callers_buffer_do_not_show() -> None:
     buffer, samples = bytearray(ENCODED), np.array(SAMPLES, np.int16)
     from_buffer, from_samples = AudioData(buffer), AudioData(samples)
@@ -68,7 +139,10 @@ def test_later_changes_of_the_callers_buffer_do_not_show() -> None:
     [
         ("c291bmQ=", "str"),
         ([0, 1], "list"),
-        (None, "NoneType"),
+        (None, "None"),
+        (array.array("i", [1]), r"array of shape \(1,\) and dtype int32"),
+        (memoryview(array.array("i", [1])), "dtype int32"),
+        (array.array("u", "ab"), "dtype <U1"),
         (np.zeros(2, np.int32), r"array of shape \(2,\) and dtype int32"),
         (np.zeros(2, np.uint16), "dtype uint16"),
         (np.zeros(2, np.uint8), "dtype uint8"),
@@ -95,6 +169,7 @@ def test_of_wraps_once() -> None:
         bytearray(ENCODED),
         memoryview(ENCODED),
         np.array(SAMPLES, np.int16),
+        array.array("h", SAMPLES),
         audio,
     ]
     assert {AudioData.of(like) for like in everything} == {audio}
@@ -126,7 +201,7 @@ def test_samples_share_memory_with_the_bytes_and_are_read_only() -> None:
 
 def test_an_odd_last_byte_is_data_but_not_a_sample() -> None:
     audio = AudioData(ENCODED + b"\x07")
-    assert audio.nbytes == 9
+    assert audio.nbytes == len(audio) == 9
     assert audio.samples.tolist() == SAMPLES
     assert AudioData(b"\x07").samples.shape == (0,)
 
@@ -134,7 +209,7 @@ def test_an_odd_last_byte_is_data_but_not_a_sample() -> None:
 def test_nothing_is_a_valid_piece_of_audio_and_false() -> None:
     for audio in (AudioData(b""), AudioData.from_base64(""), AudioData(np.empty(0, np.int16))):
         assert not audio
-        assert audio.nbytes == 0
+        assert audio.nbytes == len(audio) == 0
         assert audio.samples.shape == (0,)
         assert audio.base64 == ""
     assert AudioData(b"\x00")

@@ -142,6 +142,11 @@ def test_other_arrays_are_refused(encode: Encode, decode: Decode) -> None:
     for wrong_codes in (np.zeros(3, np.int16), np.zeros((3, 1), np.uint8)):
         with pytest.raises(LocalProtocolError, match=r"expected uint8 codes of shape \(n,\)"):
             decode(wrong_codes)
+    not_an_array: Any = [1, 2]
+    with pytest.raises(LocalProtocolError, match=r"expected bytes or uint8 codes .*, got list"):
+        decode(not_an_array)
+    with pytest.raises(LocalProtocolError, match="samples in a numpy array, got list"):
+        encode(not_an_array)
     wrong_samples: NDArray[Any] = np.zeros(3, np.float32)
     with pytest.raises(LocalProtocolError, match="expected int16 samples"):
         encode(wrong_samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,13 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from realtime_trio.audio.pcm import as_pcm16, float_from_pcm16, pcm16_from_float, to_mono
+from realtime_trio.audio.pcm import (
+    FAR_OUTSIDE,
+    as_pcm16,
+    float_from_pcm16,
+    pcm16_from_float,
+    to_mono,
+)
 from realtime_trio.errors import LocalProtocolError
 
 
@@ -45,7 +52,9 @@ def test_full_scale_and_halves_convert_as_in_a_browser() -> None:
 def test_every_float_converts_in_double_precision(
     dtype: type[np.floating[Any]], data: st.DataObject
 ) -> None:
-    samples = data.draw(arrays(dtype, st.integers(0, 20)))
+    near = st.floats(-FAR_OUTSIDE, FAR_OUTSIDE, width=16)
+    elements = near | st.sampled_from([math.inf, -math.inf, math.nan])
+    samples = data.draw(arrays(dtype, st.integers(0, 20), elements=elements))
     converted = pcm16_from_float(samples)
     assert converted.dtype == np.int16
     assert converted.tolist() == [reference_pcm16(sample) for sample in samples.tolist()]
@@ -56,6 +65,27 @@ def test_conversion_keeps_the_shape_and_leaves_the_input_alone() -> None:
     before = samples.copy()
     assert pcm16_from_float(samples).shape == (2, 2)
     np.testing.assert_array_equal(samples, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("loud", [8.01, -20000.0, 32767.0])
+def test_floats_on_another_scale_are_refused(dtype: type[np.floating[Any]], loud: float) -> None:
+    with pytest.raises(LocalProtocolError, match=r"in \[-1, 1\], got one of .*16 bit.* 32768"):
+        pcm16_from_float(np.array([0.0, math.inf, math.nan, loud], dtype))
+
+
+def test_floats_that_were_turned_up_too_far_are_clipped() -> None:
+    loud = np.array([FAR_OUTSIDE, -FAR_OUTSIDE])
+    assert pcm16_from_float(loud).tolist() == [32767, -32768]
+
+
+@pytest.mark.parametrize("take", [pcm16_from_float, float_from_pcm16, to_mono, as_pcm16])
+@pytest.mark.parametrize(("given", "kind"), [([0.5], "list"), (b"ab", "bytes"), (None, "None")])
+def test_what_is_not_an_array_is_refused(
+    take: Callable[[Any], object], given: object, kind: str
+) -> None:
+    with pytest.raises(LocalProtocolError, match=f"samples in a numpy array, got {kind}"):
+        take(given)
 
 
 def test_integers_are_not_taken_for_floats() -> None:

@@ -192,3 +192,11 @@ def test_other_arrays_are_refused_and_leave_the_stream_unchanged(
         with pytest.raises(LocalProtocolError, match="expected int16 samples"):
             convert(wrong)
     assert len(resampler.flush()) == 0
+
+
+@pytest.mark.parametrize("rates", [("24000", 8000), (24000, 8000.0), (24000, None)])
+def test_a_rate_is_a_whole_number(rates: tuple[Any, Any]) -> None:
+    with pytest.raises(TypeError, match=r"rate_(in|out) must be a whole number of Hz, not "):
+        resample(np.zeros(8, np.int16), *rates)
+    with pytest.raises(TypeError, match=r"rate_(in|out) must be a whole number of Hz, not "):
+        Resampler(*rates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import wave
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -306,3 +307,28 @@ def test_the_example_question_is_a_few_seconds_of_speech() -> None:
     samples = read_wav(EXAMPLE)
     assert 1.5 < len(samples) / 24_000 < 4
     assert 8_000 < np.abs(samples.astype(np.int64)).max() < 32_767
+
+
+@pytest.mark.parametrize(
+    "use",
+    [read_wav, lambda file: write_wav(file, np.zeros(3, np.int16)), WavWriter],
+    ids=["read_wav", "write_wav", "WavWriter"],
+)
+@pytest.mark.parametrize(("file", "kind"), [(b"RIFF", "bytes"), (5, "int"), (None, "None")])
+def test_what_is_not_a_file_is_refused(
+    use: Callable[[Any], object], file: object, kind: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"path or a binary file object .*BytesIO.*, not {kind}"):
+        use(file)
+
+
+def test_floats_on_another_scale_are_refused_in_a_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "scaled.wav"
+    write_wav(path, np.zeros(6, np.int16))
+    content = bytearray(path.read_bytes())
+    content[20:22] = b"\x03\x00"  # float, of 32 bit
+    content[34:36] = b"\x20\x00"
+    content[44:] = np.array([0.0, 1000.0, -1000.0], "<f4").tobytes()
+    path.write_bytes(content)
+    with pytest.raises(LocalProtocolError, match=r"samples in \[-1, 1\], got one of 1000"):
+        read_wav(path)

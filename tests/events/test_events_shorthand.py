@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -10,6 +12,7 @@ from realtime_trio._session.base import with_id
 from realtime_trio.audio import AudioData
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
+    AssistantMessage,
     AudioFormat,
     InputAudio,
     InputImage,
@@ -23,6 +26,7 @@ from realtime_trio.events import (
     SessionAudioInput,
     SessionAudioOutput,
     SessionConfig,
+    SystemMessage,
     UnknownObject,
     UserContent,
     UserMessage,
@@ -61,11 +65,43 @@ def test_a_message_can_be_made_of_anything_that_can_be_said(
 
 
 @pytest.mark.parametrize(
-    "content", [5, None, OutputText("Hello"), [SAMPLES], ["Hello", 5], UserMessage.text("Hello")]
+    "content",
+    [
+        5,
+        None,
+        OutputText("Hello"),
+        [SAMPLES],
+        ["Hello", 5],
+        UserMessage.text("Hello"),
+        {"type": "input_text", "text": "Hello"},
+    ],
 )
 def test_what_cannot_be_said_is_refused_with_what_can(content: MessageContent) -> None:
     with pytest.raises(LocalProtocolError, match=r"^cannot send \w+ in a message; allowed: "):
         UserMessage.of(content)
+
+
+def test_the_content_of_a_message_may_be_a_text_or_one_part() -> None:
+    said, seen = InputText("Hello"), InputImage("data:,")
+    assert UserMessage(content="Hello").content == (said,)
+    assert UserMessage(content=seen).content == (seen,)
+    assert UserMessage(content=["Hello", seen]).content == (said, seen)
+    assert UserMessage(content=SAMPLES).content == (InputAudio(AudioData(SAMPLES)),)
+    assert UserMessage(content=()).content == ()
+    assert SystemMessage(content="Hello").content == (said,)
+    assert SystemMessage(content=said).content == (said,)
+    assert AssistantMessage(content="Hello").content == (OutputText("Hello"),)
+    assert AssistantMessage(content=["Hello"]).content == (OutputText("Hello"),)
+
+
+@pytest.mark.parametrize("make", [UserMessage, SystemMessage, AssistantMessage])
+@pytest.mark.parametrize("wrap", [lambda part: part, lambda part: [part]])
+def test_a_part_is_not_a_dictionary(
+    make: Callable[..., object], wrap: Callable[[object], object]
+) -> None:
+    part = {"type": "input_text", "text": "Hello"}
+    with pytest.raises(LocalProtocolError, match=r"^cannot send dict in a message; allowed: "):
+        make(content=wrap(part))
 
 
 @pytest.mark.parametrize(

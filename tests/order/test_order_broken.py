@@ -106,7 +106,8 @@ BROKEN: list[tuple[str, Events]] = [
     ("errors_name_what_was_sent", [*text_turn(), error("c9")]),
     (
         "only_today_is_spoken",
-        [created(), say(ConversationCreated, conversation=ConversationInfo())],
+        # Right after the greeting it would begin a session of the older protocol.
+        [created(), error(), say(ConversationCreated, conversation=ConversationInfo())],
     ),
     ("only_today_is_spoken", [created(), say(ConversationItemCreated, item=user())]),
     ("nothing_follows_the_close", [*translation(), error()]),

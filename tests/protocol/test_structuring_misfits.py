@@ -256,8 +256,8 @@ def unencodable(*, item: object = UNSET, **fields: object) -> Event:
     [
         (unencodable(item=None), "expected an object, got null @ $.item"),
         (
-            unencodable(item=UserMessage(content="hi")),  # type: ignore[arg-type]
-            "expected an object, got a string @ $.item.content[0]",
+            unencodable(item=UserMessage(content=[5])),  # type: ignore[list-item]
+            "expected an object, got an integer @ $.item.content[0]",
         ),
         (
             unencodable(item=UserMessage(content=[InputText(5)])),  # type: ignore[arg-type]

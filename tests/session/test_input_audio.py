@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,8 @@ async def open_pair(
         (48, None, [48]),
         (MAX_APPEND_BYTES + 2, None, [MAX_APPEND_BYTES, 2]),
         (4800, 40, [1920, 1920, 960]),
-        (96, 0, [48, 48]),
+        (96, 1, [48, 48]),
+        (96, np.int64(1), [48, 48]),
     ],
 )
 def test_audio_is_cut_into_pieces_for_one_event_each(
@@ -86,6 +88,15 @@ def test_audio_is_cut_into_pieces_for_one_event_each(
 def test_what_is_no_audio_cannot_be_cut() -> None:
     with pytest.raises(LocalProtocolError):
         list(split_audio("Hello", AudioFormat.pcm(), None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("chunk_ms", "error"),
+    [(0, LocalProtocolError), (-20, LocalProtocolError), (1.5, TypeError), ("20", TypeError)],
+)
+def test_a_piece_has_a_length(chunk_ms: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^chunk_ms must be "):
+        list(split_audio(bytes(96), AudioFormat.pcm(), chunk_ms))
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,19 @@ def test_a_session_needs_one_of_the_models_there_are(path: str, code: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("path", "example"),
+    [
+        ("/v1/realtime", "/realtime?model=gpt-realtime-1.5"),
+        ("/v1/realtime/translations", "/realtime/translations?model=gpt-realtime-translate"),
+    ],
+)
+def test_a_missing_model_is_told_in_the_words_of_the_service(path: str, example: str) -> None:
+    assert refused(admit(asking(path), KeyRing(), NOW))[1] == (
+        f"You must provide a model parameter, for example wss://api.openai.com/v1{example}"
+    )
+
+
+@pytest.mark.parametrize(
     ("path", "kind", "model"),
     [
         ("/v1/realtime?model=x", SessionKind.REALTIME, "x"),

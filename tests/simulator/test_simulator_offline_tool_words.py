@@ -98,6 +98,43 @@ async def test_a_name_of_little_words_is_still_a_name() -> None:
     assert await hold("i want to get it", tools=(make_tool("get_it"),)) == ("get_it", "{}")
 
 
+def handoff(agent: str, about: str = "") -> FunctionTool:
+    """As @openai/agents-realtime makes them; the one of Python differs in the arguments alone."""
+    description = f"Handoff to the {agent} agent to handle the request. {about}"
+    schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+    return FunctionTool(name=f"transfer_to_{agent}", description=description, parameters=schema)
+
+
+HANDOFFS = (
+    handoff("billing_agent", "Answers questions about invoices."),
+    handoff("weather_agent"),
+    handoff("Agent"),
+    make_tool("transfer_money", None, ()),
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "called"),
+    [
+        ("What will the weather be like tomorrow?", "transfer_to_weather_agent"),
+        ("Could you transfer me to the billing agent?", "transfer_to_billing_agent"),
+        (
+            "There is a mistake in one of my invoices, I have questions.",
+            "transfer_to_billing_agent",
+        ),
+        ("Transfer some money.", "transfer_money"),
+        ("Please handle my request.", None),
+        ("Are you an agent?", None),
+    ],
+)
+async def test_a_handoff_is_called_by_what_the_other_agent_is_for(
+    said: str, called: str | None
+) -> None:
+    answer = await hold(said, tools=HANDOFFS)
+    assert (answer if called is None else (called, "{}")) == answer
+    assert isinstance(answer, str) == (called is None)
+
+
 async def test_plurals_are_the_same_word() -> None:
     assert await hold("list the stories", tools=(make_tool("list_story"),)) == ("list_story", "{}")
 

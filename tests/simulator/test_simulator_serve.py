@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import ssl
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,10 +23,12 @@ from trio.testing import MockClock
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._session.opening import open_session
+from realtime_trio._session.transcription import open_transcription_session
 from realtime_trio._transport.contract import Close
 from realtime_trio._transport.websocket import open_websocket
 from realtime_trio.errors import ConnectionFailed
 from realtime_trio.events import (
+    ConversationCreated,
     ConversationItemCreate,
     ConversationItemDone,
     ErrorEvent,
@@ -448,6 +452,33 @@ async def test_a_text_turn_in_the_beta_protocol(auth: Any) -> None:
 
 
 @pytest.mark.socket
+async def test_a_beta_session_begins_with_its_conversation() -> None:
+    async with (
+        serving(beta=True) as url,
+        open_session(url=in_beta(url), output_modalities=["text"]) as session,
+    ):
+        created = await session.events(ConversationCreated).receive()
+        responses = session.events(ResponseDone)
+        await session.ask("How are you?")
+        done = await responses.receive()
+        assert created.conversation.id == done.response.conversation_id
+        assert created.conversation.id
+
+
+@pytest.mark.socket
+async def test_a_beta_transcription_has_no_conversation() -> None:
+    async with (
+        serving(beta=True) as url,
+        open_transcription_session(url=in_beta(url)) as session,
+    ):
+        events = session.events()
+        assert [(await events.receive()).type for _ in range(events.pending)] == [
+            "session.created",
+            "session.updated",
+        ]
+
+
+@pytest.mark.socket
 async def test_an_audio_turn_in_the_beta_protocol() -> None:
     script = Script([Reply.speech("Good morning.")], transcripts=["Hello there."])
     async with (
@@ -531,3 +562,15 @@ async def test_a_client_whose_script_fails_or_who_drops_in_the_middle_of_a_frame
     assert [record.getMessage() for record in errors] == [
         "the handler of a connection failed; closing it"
     ]
+
+
+@pytest.mark.socket
+async def test_two_servers_may_record_in_one_folder(tmp_path: Path) -> None:
+    async with (
+        serving(Script(), record=tmp_path) as one,
+        serving(Script(), record=tmp_path) as other,
+    ):
+        for url in (one, other, one, other):
+            async with open_websocket(f"{url}?model=x") as transport:
+                await transport.receive()
+    assert len(os.listdir(tmp_path)) == 4

@@ -134,6 +134,15 @@ def test_an_item_of_the_server_never_takes_an_id_of_the_client() -> None:
 # --- what it cannot read --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["session.close", "session.input_audio_buffer.append"])
+def test_an_event_for_translations_is_not_refused_with_a_list_that_has_it(name: str) -> None:
+    error = Client().refused(f'{{"type": "{name}", "event_id": "mine", "audio": ""}}')
+    assert (error.code, error.param, error.event_id) == ("invalid_parameter", "type", "mine")
+    assert error.message == (
+        f"Passing a translation event '{name}' to this session is not allowed."
+    )
+
+
 def test_an_unknown_type_is_refused_with_a_list_of_those_that_exist() -> None:
     error = Client().refused('{"type": "nope", "event_id": "mine"}')
     assert (error.code, error.param, error.event_id) == ("invalid_value", "type", "mine")

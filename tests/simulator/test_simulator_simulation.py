@@ -10,6 +10,8 @@ from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.events import (
     UNSET,
     ClientEvent,
+    ConversationCreated,
+    ConversationInfo,
     ConversationItemAdded,
     ConversationItemCreate,
     ConversationItemDone,
@@ -96,3 +98,10 @@ def test_what_is_said_in_beta_can_be_written_in_beta(kind: SessionKind) -> None:
     prefix = "transcription_" if kind is SessionKind.TRANSCRIPTION else ""
     assert f'"type":"{prefix}session.created"' in written[0]
     assert '"type":"conversation.item.created"' in written[1]
+
+
+def test_the_beta_protocol_tells_of_the_conversation_right_after_the_greeting() -> None:
+    opening = ConversationCreated(event_id="e", conversation=ConversationInfo(id="conv_1"))
+    update = SessionUpdate(session=SessionConfig(output_modalities=("text",)))
+    server = InBeta(Configured(SimulatedServer(Script()), update), opening)
+    assert said(server) == [SessionCreated, ConversationCreated]

@@ -21,7 +21,7 @@ from realtime_trio.audio import (
 )
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import SemanticVad, ServerVad
-from realtime_trio.events.config import Eagerness
+from realtime_trio.events.audio_settings import Eagerness
 from realtime_trio.simulator import synthesize_speech
 from realtime_trio.simulator.service.turn_detection import (
     SpeechStarted,

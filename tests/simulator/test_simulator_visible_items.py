@@ -181,6 +181,8 @@ def work_of(job: Callable[[], object]) -> int:
         count += event == "opcode"
         return trace
 
+    # Python 3.12 counts in no frame unless one has asked for it before.
+    sys._getframe().f_trace_opcodes = True
     before = sys.gettrace()
     sys.settrace(trace)
     try:

@@ -360,7 +360,7 @@ def test_no_seconds_are_none() -> None:
 
 @pytest.mark.parametrize("seconds", [-1, float("nan")])
 def test_a_retention_that_makes_no_sense_is_refused(seconds: float) -> None:
-    with pytest.raises(LocalProtocolError, match="seconds of audio"):
+    with pytest.raises(LocalProtocolError, match="number of seconds from 0 up"):
         Conversation(retention=seconds)
 
 

@@ -65,6 +65,10 @@ _WEAK: Final = frozenset(
 )
 """Verbs, and particles of verbs, that say little about what is meant."""
 _WEAK_WEIGHT: Final = 0.5
+_HANDOFF: Final = ["transfer", "to"]
+"""How the names of tools begin with which frameworks for agents hand over to another agent."""
+_HANDOFF_STOP: Final = frozenset(["agent", "handoff", "handle", "request"])
+"""What stands in the name or the description of every handoff, and does not tell to whom it is."""
 
 
 def _content(words: Iterable[str]) -> set[str]:
@@ -77,9 +81,14 @@ def _weigh(words: Iterable[str]) -> float:
 
 def _score(tool: FunctionTool, said: set[str]) -> tuple[float, float]:
     """How much a tool is meant; of two alike, how much of its name was said."""
+    words, described_as = words_of(tool.name), words_of(tool.description or "")
+    # Not for all tools: in `transfer_money` the first word says a good deal.
+    if words[:2] == _HANDOFF:
+        words = [word for word in words[2:] if word not in _HANDOFF_STOP]
+        described_as = [word for word in described_as if word not in _HANDOFF_STOP]
     # A name such as `get_it` has nothing but little words; then they have to do.
-    name = _content(words_of(tool.name)) or set(words_of(tool.name))
-    description = _content(words_of(tool.description or "")) - name
+    name = _content(words) or set(words)
+    description = _content(described_as) - name
     named = _weigh(name & said)
     described = min(_weigh(description & said), _MAX_DESCRIPTION)
     return _NAME_WEIGHT * named / max(_weigh(name), 1.0) + _DESCRIPTION_WEIGHT * described, named

@@ -148,6 +148,14 @@ def explain(event: UnknownEvent, supported: Sequence[str] = SUPPORTED_TYPES) -> 
             "Expected a text WebSocket message; binary frames are not supported.",
             code="invalid_event",
         )
+    if event.problem is None and event.type in supported:
+        # Listed by the service, though it is for another kind of session.  What it says then was
+        # never seen; this is what it says of a configuration for another kind.
+        return Refusal(
+            f"Passing a translation event '{event.type}' to this session is not allowed.",
+            code="invalid_parameter",
+            param="type",
+        )
     if event.problem is None:
         return unsupported(event.type, supported, "type")
     if event.problem.startswith("not JSON"):

@@ -168,9 +168,15 @@ class SimulatedServer(Lifecycle):
         """The wait for a user who says nothing."""
 
     def _greet(self, expires_at: int | None) -> None:
-        # Only this: `conversation.created`, which the older dialect knew, is not sent any more.
+        # Only this: `conversation.created`, which the older dialect knew, is not sent any more.  To
+        # its clients somebody else says it, with the id below.
         self._session = attrs.evolve(self._session, expires_at=expires_at)
         self._out.send(SessionCreated(event_id=self._out.event_id(), session=self._session))
+
+    @property
+    def conversation_id(self) -> str:
+        """The id of the conversation, as its responses name it."""
+        return self._conversation.id
 
     # --- time -------------------------------------------------------------------------------------
 

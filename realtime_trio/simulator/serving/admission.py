@@ -28,6 +28,8 @@ _BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
 # Close codes, as the service was seen to use them.
 _BAD_KEY: Final = 3000
 _BAD_REQUEST: Final = 4000
+_EXAMPLES: Final = {SessionKind.REALTIME: "gpt-realtime-1.5"}
+"""The model that the service recommends to clients that name none; seen on the live wire."""
 _REMEMBERED: Final = 3600
 """Seconds for which an expired secret is still told from one that never existed."""
 
@@ -184,9 +186,11 @@ def _admit(
     row = KINDS[kind]
     if row.has_model_in_url:
         if model is None:
-            example = f"wss://api.openai.com/v1{row.path}?model={row.default_model}"
+            example = _EXAMPLES.get(kind, row.default_model)
             raise Refusal(
-                f"You must provide a model parameter, for example {example}", code="missing_model"
+                "You must provide a model parameter, "
+                f"for example wss://api.openai.com/v1{row.path}?model={example}",
+                code="missing_model",
             )
         check_model(model, models)
     return Admitted(

@@ -28,7 +28,7 @@ from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.memory import memory_transport_pair
-from realtime_trio.events import ErrorEvent
+from realtime_trio.events import ConversationCreated, ConversationInfo, ErrorEvent
 from realtime_trio.simulator.script.fault import Fault
 from realtime_trio.simulator.script.script import LIFELIKE, Script
 from realtime_trio.simulator.service.server import SimulatedServer
@@ -191,13 +191,15 @@ async def serve_simulator(
         if admission.update is not None:
             shown = Configured(shown, admission.update)
         if admission.dialect is Dialect.BETA:
-            shown = InBeta(shown)
+            shown = InBeta(shown, _opening(served))
         faulty = _faulty(transport, make_faults, codec)
         if folder is None:
             await run_server(faulty, served, cast, facade=shown, codec=codec)
             return
-        # Numbered, because two sessions may begin in the same second.
-        path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{next(numbers)}.jsonl"
+        # Numbered, because two sessions may begin in the same second, those of another server in
+        # the same folder included.
+        named = (folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{number}.jsonl" for number in numbers)
+        path = next(path for path in named if not path.exists())
         async with open_wiretap(
             faulty, path, kind=admission.kind, dialect=admission.dialect
         ) as tapped:
@@ -256,6 +258,14 @@ def _faulty(
 ) -> Transport:
     faults = tuple(make_faults())
     return FaultyTransport(transport, faults, codec) if faults else transport
+
+
+def _opening(server: SimulatedServer | SimulatedTranslator) -> ConversationCreated | None:
+    """What a beta server says after its greeting, None if it is not there for a conversation."""
+    if not isinstance(server, SimulatedServer) or server.kind is not SessionKind.REALTIME:
+        return None
+    conversation = ConversationInfo(id=server.conversation_id, object="realtime.conversation")
+    return ConversationCreated(event_id=_random_id("event_"), conversation=conversation)
 
 
 def _accept(request: HandshakeRequest) -> Accept | Reject:

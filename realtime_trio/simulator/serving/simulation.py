@@ -12,6 +12,7 @@ from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._transport.contract import Close
 from realtime_trio.events import (
     ClientEvent,
+    ConversationCreated,
     Event,
     ServerEvent,
     SessionCreated,
@@ -134,13 +135,24 @@ class InBeta(_Around):
     """A session whose client knows only the beta protocol: what that has no event for is not said.
 
     To be encoded with `Codec(Role.SERVER, Dialect.BETA)`.
+
+    Args:
+        server: A fresh one.
+        opening: Said right after the greeting, as it was in the beta.  None for sessions that have
+            no conversation.
     """
+
+    def __init__(self, server: Simulation, opening: ConversationCreated | None = None) -> None:
+        super().__init__(server)
+        self._opening = opening
 
     def take_due(self, now: float) -> Sequence[ServerEvent]:
         """Everything to be sent by now that a beta client understands."""
-        return [
-            event
-            for event in self._server.take_due(now)
+        due: list[ServerEvent] = []
+        for event in self._server.take_due(now):
             # By the type alone: whether the beta has such an event does not depend on its fields.
-            if server_to_beta({"type": event.type}) is not None
-        ]
+            if server_to_beta({"type": event.type}) is not None:
+                due.append(event)
+            if isinstance(event, SessionCreated) and self._opening is not None:
+                due.append(self._opening)
+        return due

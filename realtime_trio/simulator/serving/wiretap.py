@@ -90,7 +90,7 @@ async def open_wiretap(
 
     Args:
         transport: The server's.
-        path: The file; replaced if it exists.
+        path: The file, which is made, and never replaced.
         kind: What the session is for.
         dialect: What is spoken; what is written is always today's.
 
