@@ -183,7 +183,7 @@ class BaseSession(ABC):
             types: Only instances of these classes (`ServerEvent` for everything from the wire); all
                 events if none is given.
             capacity: Events the stream may fall behind before it misses some and says so with
-                `SlowConsumer`.
+                `SlowConsumer`.  It does so, too, behind 128 MiB of messages, however few they are.
         """
         return self._hub.subscribe(*types, capacity=capacity)
 
@@ -356,8 +356,8 @@ class BaseSession(ABC):
 
     # --- serving ----------------------------------------------------------------------------------
 
-    def _dispatch(self, event: ServerEvent) -> None:
-        """Let every room see one server event.
+    def _dispatch(self, event: ServerEvent, message: str | bytes) -> None:
+        """Let every room see one server event, which was decoded from a message.
 
         No checkpoint in here: nobody may see half of its consequences.
         """
@@ -372,12 +372,13 @@ class BaseSession(ABC):
             self._services.fail(ConnectionFailed(self._misbegun(event)))
         # After the machines have seen it: what they post in answer is written later in any case,
         # and a wire log shows the cause first.
-        self._wire.publish(WireRecord(trio.current_time(), "server", event))
+        size = len(message)
+        self._wire.publish(WireRecord(trio.current_time(), "server", event), size)
         # The cause comes before its consequences, and all rooms have taken note of it by now.
         if not self._is_benign(event):
-            self._hub.publish(event)
+            self._hub.publish(event, size)
         for consequence in derived:
-            self._hub.publish(consequence)
+            self._hub.publish(consequence, size, follows=True)
             self._react(consequence)
 
     async def _receive_loop(self) -> None:
@@ -387,8 +388,8 @@ class BaseSession(ABC):
     async def _send_loop(self) -> None:
         await self._link.send_loop(self._outbox, self._note_written)
 
-    def _note_written(self, event: Event) -> None:
-        self._wire.publish(WireRecord(trio.current_time(), "client", event))
+    def _note_written(self, event: Event, text: str) -> None:
+        self._wire.publish(WireRecord(trio.current_time(), "client", event), len(text))
 
     def _ended(self) -> None:
         """The connection is over, from either side."""
