@@ -18,6 +18,7 @@ import trio
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.items import ItemSession
 from realtime_trio._session.link import Link
+from realtime_trio._session.patience import Patience
 from realtime_trio._session.response_book import ResponseBook
 from realtime_trio._session.responses import FOLLOWED, Answer, LiveResponse
 from realtime_trio._state.acknowledgements import Pending
@@ -32,6 +33,8 @@ from realtime_trio.events import (
     ConversationItemCreate,
     ConversationItemTruncate,
     ErrorEvent,
+    Event,
+    InputAudioBufferAppend,
     InputAudioBufferClear,
     MessageContent,
     OutputAudio,
@@ -59,6 +62,9 @@ class RespondingSession(ItemSession):
         super().__init__(link, services, capacity=capacity, new_id=new_id, retention=retention)
         self._turns = Turns(new_id)
         self._book = ResponseBook(self._turns, self._post, self._give_up_calls)
+        self._patience = Patience(
+            self._turns, services, lambda: self._book.act(self._turns.stop_waiting_for_user())
+        )
 
     # --- speaking ---------------------------------------------------------------------------------
 
@@ -333,6 +339,11 @@ class RespondingSession(ItemSession):
             audio=np.concatenate(pieces) if pieces else np.empty(0, np.int16),
             is_audio_whole=all(item.is_audio_whole for item in spoken),
         )
+
+    def _note_sent(self, event: Event) -> None:
+        super()._note_sent(event)
+        if isinstance(event, InputAudioBufferAppend):
+            self._patience.heard_audio()
 
     def _settled(self, pending: Pending) -> None:
         super()._settled(pending)

@@ -359,6 +359,7 @@ class Session(RespondingSession):
         self._costs.apply(event)
         # Last, because what the turns ask for is sent with what the conversation knows by now.
         self._book.act(self._turns.apply(event))
+        self._patience.look()
         return derived
 
     def _react(self, event: Event) -> None:

@@ -156,3 +156,15 @@ def test_a_response_that_outlasts_the_users_turn_is_followed_up(
     feed(turns, [SPEECH_STARTED, created("r", "a"), called("r", "c"), SPEECH_STOPPED, COMMITTED])
     turns.call_answered("c")
     assert sent(*turns.apply(done("r"))) == ["evt_1"]
+
+
+def test_a_reply_is_withheld_while_the_user_speaks_and_not_when_that_is_given_up() -> None:
+    turns, _ = with_call_under_way(ServerVad())
+    withheld = [turns.is_withholding]
+    feed(turns, [SPEECH_STARTED])
+    withheld.append(turns.is_withholding)
+    assert turns.call_answered("c") == ()
+    withheld.append(turns.is_withholding)
+    assert sent(*turns.stop_waiting_for_user()) == ["evt_1"]
+    withheld.append(turns.is_withholding)
+    assert withheld == [False, False, True, False]

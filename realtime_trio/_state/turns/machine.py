@@ -35,8 +35,8 @@ whether a reply is owed, is in `_state.turns.rounds`.
 # The user's turn.  While turn detection is going to start a response (`_user` is not SILENT),
 # follow-ups wait for it: they would talk over the user and then make that response fail.  They wait
 # until a response is done, or it is clear that none comes: the audio was cleared, committed by the
-# client, or an error that names nobody says so.  What the application asks for waits neither for
-# the user nor for tools.
+# client, or an error that names nobody says so; or the session has waited long enough.  What the
+# application asks for waits neither for the user nor for tools.
 
 from __future__ import annotations
 
@@ -157,6 +157,13 @@ class Turns:
         return State.ASKED if self._active is None else State.CONTESTED
 
     @property
+    def is_withholding(self) -> bool:
+        """Whether a reply to tools waits for nothing but the user to finish."""
+        return (
+            self._user is not _User.SILENT and self._rounds.owe_reply and self.state is State.FREE
+        )
+
+    @property
     def _asked(self) -> Asked | None:
         return next((asked for asked in self._under_way if not asked.request.is_out_of_band), None)
 
@@ -234,6 +241,11 @@ class Turns:
         if run is not None and run.asked is not None and run.asked.request.is_follow_up:
             actions += self._stop(run)
         return actions
+
+    def stop_waiting_for_user(self) -> Actions:
+        """Withhold nothing any longer for a user who does not finish."""
+        self._user = _User.SILENT
+        return self._advance()
 
     # --- what happened ----------------------------------------------------------------------------
 
