@@ -187,7 +187,7 @@ class BaseSession(ABC):
             types: Only instances of these classes (`ServerEvent` for everything from the wire); all
                 events if none is given.
             capacity: Events the stream may fall behind before it misses some and says so with
-                `SlowConsumer`.
+                `SlowConsumer`.  It does so, too, behind 128 MiB of messages, however few they are.
 
         Raises:
             TypeError: One of `types` is not a class of events, or `capacity` is not a number.
@@ -370,7 +370,7 @@ class BaseSession(ABC):
     # --- serving ----------------------------------------------------------------------------------
 
     def _dispatch(self, event: ServerEvent, message: str | bytes) -> None:
-        """Let every room see one server event.
+        """Let every room see one server event, which was decoded from a message.
 
         No checkpoint in here: nobody may see half of its consequences.
         """
@@ -385,12 +385,13 @@ class BaseSession(ABC):
             self._services.fail(ConnectionFailed(self._misbegun(event)))
         # After the machines have seen it: what they post in answer is written later in any case,
         # and a wire log shows the cause first.
+        size = len(message)
         self._record("server", event, message)
         # The cause comes before its consequences, and all rooms have taken note of it by now.
         if not self._is_benign(event):
-            self._hub.publish(event)
+            self._hub.publish(event, size)
         for consequence in derived:
-            self._hub.publish(consequence)
+            self._hub.publish(consequence, size, follows=True)
             self._react(consequence)
 
     async def _receive_loop(self) -> None:
@@ -414,7 +415,8 @@ class BaseSession(ABC):
                     message,
                     dialect=self._codec.dialect,
                     wall_time=time.time(),
-                )
+                ),
+                len(message),
             )
 
     def _ended(self) -> None:

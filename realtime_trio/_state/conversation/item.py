@@ -38,6 +38,10 @@ Part = InputText | InputAudio | InputImage | OutputText | OutputAudio | UnknownO
 """A part of a message, as the protocol writes it."""
 
 _REPR_TEXT = 40
+_MANY_PIECES: Final = 256
+"""Pieces of a text that may wait to be joined, whatever their size."""
+_SMALL_PIECE: Final = 64
+"""Characters of a piece on average below which many of them are joined at once."""
 
 
 @frozen
@@ -57,16 +61,25 @@ class TranscriptSegment:
 class GrowingText:
     """Text that arrives in pieces and may be stated as a whole in the end.  For the reducer."""
 
-    __slots__ = ("_pieces", "is_final")
+    __slots__ = ("_length", "_pieces", "is_final")
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
+        self._length = 0
         self.is_final = False
         """Whether the whole was stated; a piece that comes after that repeats something."""
 
     def append(self, piece: str) -> None:
         """Append a piece."""
+        if not piece:
+            return
         self._pieces.append(piece)
+        self._length += len(piece)
+        # A string of one letter takes fifty bytes.  By the average, since the text that was joined
+        # counts too: joining all of it every so many pieces would be quadratic.
+        count = len(self._pieces)
+        if count >= _MANY_PIECES and self._length < count * _SMALL_PIECE:
+            self.read()
 
     def read(self) -> str:
         """The text so far."""
@@ -88,12 +101,12 @@ class GrowingText:
         if not text or not (final or extends):
             return ""
         self.is_final = self.is_final or final
-        self._pieces = [text]
+        self._pieces, self._length = [text], len(text)
         return text[len(current) :] if extends else None
 
     def clear(self) -> None:
         """Empty it."""
-        self._pieces = []
+        self._pieces, self._length = [], 0
 
 
 @define(eq=False)
