@@ -373,12 +373,12 @@ class BaseSession(ABC):
         # After the machines have seen it: what they post in answer is written later in any case,
         # and a wire log shows the cause first.
         size = len(message)
-        self._wire.publish(WireRecord(trio.current_time(), "server", event), size)
+        self._wire.publish(WireRecord(trio.current_time(), "server", event), size=size)
         # The cause comes before its consequences, and all rooms have taken note of it by now.
         if not self._is_benign(event):
-            self._hub.publish(event, size)
+            self._hub.publish(event, size=size)
         for consequence in derived:
-            self._hub.publish(consequence, size, follows=True)
+            self._hub.publish(consequence, size=size, follows=True)
             self._react(consequence)
 
     async def _receive_loop(self) -> None:
@@ -389,7 +389,7 @@ class BaseSession(ABC):
         await self._link.send_loop(self._outbox, self._note_written)
 
     def _note_written(self, event: Event, text: str) -> None:
-        self._wire.publish(WireRecord(trio.current_time(), "client", event), len(text))
+        self._wire.publish(WireRecord(trio.current_time(), "client", event), size=len(text))
 
     def _ended(self) -> None:
         """The connection is over, from either side."""
