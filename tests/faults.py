@@ -52,6 +52,8 @@ class Mutant:
     """A module with one fault."""
 
     line: int
+    place: str
+    """The class and the function that it is in, as `Class.method`; else empty."""
     before: str
     """What stood there, without indentation; a statement of several lines is one."""
     after: str
@@ -110,8 +112,8 @@ def conditions(node: ast.AST) -> list[ast.expr]:
     return []
 
 
-def evaluated(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and all below it that runs and makes a difference.
+def evaluated(node: ast.AST, place: str = "") -> Iterator[tuple[str, ast.AST]]:
+    """A node and all below it that runs and makes a difference, with the function it is in.
 
     Without annotations, decorators, what is for type checkers, assertions, which say what is never
     otherwise, and f-strings, whose parts have no position before Python 3.12.
@@ -121,17 +123,19 @@ def evaluated(node: ast.AST) -> Iterator[ast.AST]:
             return
         case ast.FunctionDef(decorator_list=[*_, ast.Name("overload")]):
             return
-    yield node
+        case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            place = f"{place}.{name}".removeprefix(".")
+    yield place, node
     for name, value in ast.iter_fields(node):
         if name not in ("annotation", "returns", "decorator_list"):
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST):
-                    yield from evaluated(child)
+                    yield from evaluated(child, place)
 
 
 def mutants_of(source: bytes) -> Iterator[Mutant]:
     lines = source.splitlines(keepends=True)
-    for node in evaluated(ast.parse(source)):
+    for place, node in evaluated(ast.parse(source)):
         for old, new in faults(node):
             assert isinstance(old, ast.expr | ast.stmt)
             assert old.end_lineno is not None
@@ -147,14 +151,19 @@ def mutants_of(source: bytes) -> Iterator[Mutant]:
                 " ".join(part.decode().split()) for part in (b"".join(lines[first:last]), changed)
             )
             mutated = b"".join([*lines[:first], changed, *lines[last:]])
-            yield Mutant(old.lineno, before, after, mutated)
+            yield Mutant(old.lineno, place, before, after, mutated)
 
 
 def accepted() -> set[tuple[str, str, str]]:
-    """Module, line and changed line of the mutants that no test can notice, as in the file."""
+    """Place, line and changed line of the mutants that no test can notice, as in the file."""
     found = set()
     for entry in ACCEPTED.read_text(encoding="utf-8").split("\n\n"):
         if not entry.startswith("#"):
-            module, before, after, _reason = entry.strip().split("\n", 3)
-            found.add((module, before.removeprefix("- "), after.removeprefix("+ ")))
+            place, before, after, _reason = entry.strip().split("\n", 3)
+            found.add((place, before.removeprefix("- "), after.removeprefix("+ ")))
     return found
+
+
+def entry_of(module: str, mutant: Mutant) -> tuple[str, str, str]:
+    """What the file says of a mutant if it is accepted."""
+    return f"{module} {mutant.place}", mutant.before, mutant.after

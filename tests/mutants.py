@@ -33,7 +33,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from faults import Mutant, accepted, mutants_of
+from faults import Mutant, accepted, entry_of, mutants_of
 from maxi_cov import ROOT, own_tests
 
 from floors import MODULES, room_of  # isort: skip - maxi_cov says where it is
@@ -83,7 +83,7 @@ class Workshop:
         began = time.monotonic()
         if not self._pass(tests, 600, keep_bytecode=True):
             return None
-        seconds = 10 + 5 * (time.monotonic() - began)
+        seconds = 8 + 2 * (time.monotonic() - began)
         survivors = []
         for mutant in mutants:
             Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
@@ -110,7 +110,7 @@ def sample(module: str, size: int, seed: str) -> list[Mutant]:
     mutants = [
         mutant
         for mutant in mutants_of(MODULES[module].read_bytes())
-        if (module, mutant.before, mutant.after) not in equivalent
+        if entry_of(module, mutant) not in equivalent
     ]
     return random.Random(f"{seed} {module}").sample(mutants, min(size, len(mutants)))
 
@@ -143,7 +143,7 @@ def main() -> int:
             if mutants:
                 print(f"{module}: {len(mutants) - len(survivors)} of {len(mutants)} killed")
             for mutant in sorted(survivors, key=lambda mutant: mutant.line):
-                print(f"  {path.relative_to(ROOT)}:{mutant.line}")
+                print(f"  {path.relative_to(ROOT)}:{mutant.line} {mutant.place}")
                 print(f"  - {mutant.before}\n  + {mutant.after}")
             sys.stdout.flush()
     demanded = {room_of(module): DEMANDED[is_pure(module)] for module in MODULES}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from faults import accepted, mutants_of
+from faults import accepted, entry_of, mutants_of
 from floors import MODULES
 
 
@@ -50,12 +50,17 @@ def test_the_rest_of_the_module_stays_as_it_is() -> None:
     assert mutant.source == source.replace(b"True", b"False")
 
 
+def test_a_fault_has_a_place() -> None:
+    source = b"class A:\n  x = 1\n  async def f(self): self.x = 2\n"
+    assert [mutant.place for mutant in mutants_of(source)] == ["A", "A.f", "A.f"]
+
+
 def test_no_accepted_mutant_is_stale() -> None:
     """One whose line has changed needs another look."""
     entries = accepted()
     possible = {
-        (module, mutant.before, mutant.after)
-        for module in {module for module, _, _ in entries}
+        entry_of(module, mutant)
+        for module in {place.partition(" ")[0] for place, _, _ in entries}
         for mutant in mutants_of(MODULES[module].read_bytes())
     }
     assert entries - possible == set()

@@ -317,3 +317,17 @@ async def test_a_cancelled_wait_loses_nothing(autojump_clock: MockClock) -> None
         await source.live.wait()
     source.done()
     assert np.array_equal((await source.live.wait()).audio, SAMPLES)
+
+
+async def test_what_comes_behind_the_end_is_not_taken_when_the_block_is_left(
+    autojump_clock: MockClock,
+) -> None:
+    source = Source()
+    source.begin()
+    speech = ResponseOutputAudioDelta(**PLACE, response_id="resp_1", delta=AudioData(SAMPLES))
+    source.hub.publish(speech)
+    source.done()
+    source.hub.publish(speech)
+    source.live._leave()
+    assert np.array_equal((await source.live.wait()).audio, SAMPLES)
+    assert source.stream.pending == 1
