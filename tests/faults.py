@@ -96,6 +96,12 @@ def faults(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
             | (ast.Raise() | ast.Delete() | ast.Continue() | ast.Break())
         ):
             yield node, ast.Pass()
+        case ast.With(items=[item]) | ast.AsyncWith(items=[item]) if item.optional_vars is None:
+            # Without its lock, its limit or its shield.  The head is not a node.
+            head = ast.Name("if True", lineno=node.lineno, col_offset=node.col_offset)
+            head.end_lineno = item.context_expr.end_lineno
+            head.end_col_offset = item.context_expr.end_col_offset
+            yield head, head
     for test in conditions(node):
         if isinstance(test, ast.Name | ast.Attribute | ast.Call | ast.NamedExpr):
             yield test, ast.UnaryOp(ast.Not(), test)

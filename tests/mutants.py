@@ -3,9 +3,10 @@
 Run by `nox -s mutants`; `nox -s mutants -- _runtime.hub _state --sample 40 --seed 2` narrows it to
 modules or folders, takes more of each, and others.  A mutant is a module with one fault of
 faults.py: `<` for `<=`, `and` for `or`, `+` for `-`, another number, a condition that is turned
-round, `return None`, or a statement left out.  It is killed if a test of `maxi_cov.own_tests`
-fails.  The pure rooms have to kill 95 % of their mutants, the others 85 %.  Those that no test can
-tell from the original are in accepted_mutants.txt, each with the reason, and are not tried.
+round, `return None`, a statement or a `with` left out.  It is killed if a test of
+`maxi_cov.own_tests` fails.  The pure rooms have to kill 95 % of their mutants, the others 85 %.
+Those that no test can tell from the original are in accepted_mutants.txt, each with the reason, and
+are not tried.
 
 Why it is our own: cosmic-ray 8.7 has neither left-out statements nor other results, and writes its
 faults into the checkout; of its 481 mutants of hub.py 220 are of `A | B`, nearly all in annotations

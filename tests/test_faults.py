@@ -23,6 +23,8 @@ from floors import MODULES
         ("raise a", ["pass"]),
         ("def f(): return a", ["def f(): return None"]),
         ("def f(): await a", ["def f(): pass"]),
+        ("async def f():\n async with a: b", ["if True: b"]),
+        ("with a as b: c", []),
         ("match a:\n case b if c(): pass", ["case b if not c(): pass"]),
         ("f(\n  a,\n)", ["pass"]),
         # What makes no difference, or always one.
