@@ -31,6 +31,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,23 +77,25 @@ class Workshop:
         self._processes.set_forkserver_preload(SHARED.split())
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__"))
 
-    def survivors(self, module: str, mutants: list[Mutant]) -> list[Mutant] | None:
-        """Those that the module's own tests do not notice; None if these fail without a fault."""
+    def survivors(self, module: str, mutants: list[Mutant]) -> Iterator[Mutant]:
+        """Those that the module's own tests do not notice, as they are found.
+
+        Raises:
+            ValueError: The tests fail without a fault.
+        """
         path = self._tree / MODULES[module].relative_to(ROOT)
         tests = [str(file.relative_to(ROOT)) for file in own_tests(module)]
         original = path.read_bytes()
         began = time.monotonic()
         if not self._pass(tests, 600, keep_bytecode=True):
-            return None
+            raise ValueError(f"the tests of {module} fail without a fault")
         seconds = 8 + 2 * (time.monotonic() - began)
-        survivors = []
         for mutant in mutants:
             Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
             path.write_bytes(mutant.source)
             if self._pass(tests, seconds):
-                survivors.append(mutant)
+                yield mutant
         path.write_bytes(original)
-        return survivors
 
     def _pass(self, tests: list[str], seconds: float, *, keep_bytecode: bool = False) -> bool:
         """Whether the tests find nothing; not to end in time is to find something."""
@@ -135,24 +138,24 @@ def main() -> int:
             if options.modules and not any(matches(module, f"{m}.*") for m in options.modules):
                 continue
             mutants = sample(module, options.sample, options.seed) if own_tests(module) else []
-            survivors = workshop.survivors(module, mutants) if mutants else []
-            if survivors is None:
-                complaints.append(f"the tests of {module} fail without a fault")
+            if not mutants:
                 continue
-            tried[room_of(module)] += len(mutants)
-            killed[room_of(module)] += len(mutants) - len(survivors)
-            if mutants:
-                print(f"{module}: {len(mutants) - len(survivors)} of {len(mutants)} killed")
-            for mutant in sorted(survivors, key=lambda mutant: mutant.line):
-                print(f"  {path.relative_to(ROOT)}:{mutant.line} {mutant.place}")
-                print(f"  - {mutant.before}\n  + {mutant.after}")
-            sys.stdout.flush()
+            survived = 0
+            print(f"{module}: {len(mutants)} mutants", flush=True)
+            try:
+                for survived, mutant in enumerate(workshop.survivors(module, mutants), 1):
+                    print(f"  {path.relative_to(ROOT)}:{mutant.line} {mutant.place}")
+                    print(f"  - {mutant.before}\n  + {mutant.after}", flush=True)
+            except ValueError as error:
+                complaints.append(str(error))
+            else:
+                tried[room_of(module)] += len(mutants)
+                killed[room_of(module)] += len(mutants) - survived
     demanded = {room_of(module): DEMANDED[is_pure(module)] for module in MODULES}
     for room, count in sorted(tried.items()):
-        if count:
-            print(f"{room}: {killed[room]} of {count} killed, {100 * killed[room] / count:.0f} %")
-            if 100 * killed[room] < demanded[room] * count:
-                complaints.append(f"{room} does not kill the {demanded[room]} % that it should")
+        print(f"{room}: {killed[room]} of {count} killed, {100 * killed[room] / count:.0f} %")
+        if 100 * killed[room] < demanded[room] * count:
+            complaints.append(f"{room} does not kill the {demanded[room]} % that it should")
     print(*complaints, sep="\n")
     return 1 if complaints else 0
 
