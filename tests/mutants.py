@@ -131,7 +131,7 @@ def main() -> int:
         if not any(matches(module, f"{name}.*") for module in MODULES)
     ]
     tried: Counter[str] = Counter()
-    killed: Counter[str] = Counter()
+    survived: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(Path(folder, "checkout"))
         for module, path in MODULES.items():
@@ -140,21 +140,21 @@ def main() -> int:
             mutants = sample(module, options.sample, options.seed) if own_tests(module) else []
             if not mutants:
                 continue
-            survived = 0
+            room = room_of(module)
+            tried[room] += len(mutants)
             print(f"{module}: {len(mutants)} mutants", flush=True)
             try:
-                for survived, mutant in enumerate(workshop.survivors(module, mutants), 1):
+                for mutant in workshop.survivors(module, mutants):
+                    survived[room] += 1
                     print(f"  {path.relative_to(ROOT)}:{mutant.line} {mutant.place}")
                     print(f"  - {mutant.before}\n  + {mutant.after}", flush=True)
             except ValueError as error:
                 complaints.append(str(error))
-            else:
-                tried[room_of(module)] += len(mutants)
-                killed[room_of(module)] += len(mutants) - survived
     demanded = {room_of(module): DEMANDED[is_pure(module)] for module in MODULES}
     for room, count in sorted(tried.items()):
-        print(f"{room}: {killed[room]} of {count} killed, {100 * killed[room] / count:.0f} %")
-        if 100 * killed[room] < demanded[room] * count:
+        killed = count - survived[room]
+        print(f"{room}: {killed} of {count} killed, {100 * killed / count:.0f} %")
+        if 100 * killed < demanded[room] * count:
             complaints.append(f"{room} does not kill the {demanded[room]} % that it should")
     print(*complaints, sep="\n")
     return 1 if complaints else 0
