@@ -166,6 +166,13 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Try whether the tests notice small faults: `nox -s mutants -- _runtime.hub --sample 40`."""
+    session.install("-e", EXTRAS, *TEST)
+    session.run("python", "tests/mutants.py", *session.posargs)
+
+
+@nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Have a spoken conversation without a service: `nox -s demo -- QUESTION.wav ANSWER.wav`."""
     session.install(".[voice]")
