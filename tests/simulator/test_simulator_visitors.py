@@ -134,15 +134,13 @@ def test_what_cannot_be_an_origin_or_a_host_is_refused() -> None:
 # --- on a real port -------------------------------------------------------------------------------
 
 
-async def status_of(  # noqa: ASYNC910 - opening is where it waits
-    url: str, *, path: str = "", **options: Any
-) -> int | None:
+async def status_of(url: str, *, path: str = "", **options: Any) -> int | None:
     """The status with which a WebSocket is refused, None if it is let in."""
     try:
         async with open_websocket(f"{url}{path}?model=x", **options) as transport:
             assert len(await receive_until(transport, SessionCreated)) == 1
     except ConnectionFailed as error:
-        return error.status
+        return error.status  # noqa: ASYNC910 - opening is where it waits
     return None
 
 

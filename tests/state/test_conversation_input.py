@@ -364,6 +364,16 @@ def test_a_retention_that_makes_no_sense_is_refused(seconds: float) -> None:
         Conversation(retention=seconds)
 
 
+def test_a_commit_in_the_middle_of_detected_speech_begins_where_that_began() -> None:
+    conversation = Conversation()
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(3000))))
+    tell(conversation, started(2000, "item_1"))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(500, 3000))))
+    conversation.sent(InputAudioBufferCommit(event_id="evt_1"))
+    tell(conversation, committed(), added(heard("item_1")))
+    assert_array_equal(item_of(conversation).audio, sound(1500, 2000))
+
+
 def test_a_retention_that_is_no_word_we_know_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="retention must be 'all', 'none' or a number"):
         Conversation(retention="some")  # type: ignore[arg-type]

@@ -156,11 +156,11 @@ def test_a_turn_that_never_began_is_empty() -> None:
     assert buffer.pending_ms == 300
 
 
-def test_a_commit_in_the_middle_of_a_turn_takes_everything() -> None:
+def test_a_commit_in_the_middle_of_a_turn_begins_where_that_began() -> None:
     buffer = appended(1000)
     buffer.speech_started("item_1", 500)
     buffer.mark("commit", "evt_1")
-    assert heard(buffer) == list(range(1000))
+    assert heard(buffer) == list(range(500, 1000))
 
 
 def test_a_turn_that_ends_in_the_future_ends_now() -> None:

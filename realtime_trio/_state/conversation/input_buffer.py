@@ -179,8 +179,8 @@ class InputBuffer:
         """The server made a message of its buffer.
 
         Returns:
-            Its audio: the turn that was detected under this id, else all that was appended before
-            the commit was sent.
+            Its audio: the turn that was detected under this id, else what was appended before the
+            commit was sent, from where speech of this id has begun.
         """
         speech = self._speeches.pop(item_id, None)
         if speech is not None and speech.end_ms is not None:
@@ -192,7 +192,11 @@ class InputBuffer:
         else:
             mark = self._take("commit")
             end = self._end if mark is None else mark.position
-            committed = self._slice(self._committed, end)
+            # Committed in the middle of detected speech: the message begins where that began.
+            start = self._committed
+            if speech is not None:
+                start = max(start, self._position(speech.start_ms))
+            committed = self._slice(start, end)
             self._emptied(end, 0)
         return committed
 
