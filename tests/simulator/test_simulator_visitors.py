@@ -136,6 +136,7 @@ def test_what_cannot_be_an_origin_or_a_host_is_refused() -> None:
 
 async def status_of(url: str, *, path: str = "", **options: Any) -> int | None:
     """The status with which a WebSocket is refused, None if it is let in."""
+    await trio.lowlevel.checkpoint()
     try:
         async with open_websocket(f"{url}{path}?model=x", **options) as transport:
             assert len(await receive_until(transport, SessionCreated)) == 1
