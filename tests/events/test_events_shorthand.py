@@ -30,6 +30,7 @@ from realtime_trio.events import (
     SessionAudioOutput,
     SessionConfig,
     SystemMessage,
+    Tool,
     UnknownObject,
     UserContent,
     UserMessage,
@@ -164,7 +165,7 @@ def test_what_is_left_asked_for_again_is_left_again(settings: dict[str, str]) ->
 
 
 def test_the_tools_of_a_response_have_names_that_the_service_takes() -> None:
-    tools = [FunctionTool(name="look"), McpTool(server_label="my server")]
+    tools: list[Tool] = [FunctionTool(name="look"), McpTool(server_label="my server")]
     assert ResponseConfig.of(tools=iter(tools)).tools == tuple(tools)
     with pytest.raises(ToolDefinitionError, match="a tool cannot be called 'look up'"):
         ResponseConfig.of(tools=[FunctionTool(name="look up")])
