@@ -143,7 +143,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check format, style, trio's rules and types of everything."""
+    """Check format, style, trio's rules and types of everything, also in the documentation."""
     session.install("-e", EXTRAS, *LINT, *BENCH)
     session.run("ruff", "format", "--check", *CODE)
     session.run("ruff", "check", *CODE)
@@ -154,6 +154,8 @@ def lint(session: nox.Session) -> None:
         *TRIO_CODE,
     )
     session.run("mypy", "--strict", *CODE)
+    # The snippets of the documentation, which no path leads to.
+    session.run("pytest", "-q", "tests/test_docs.py", "-k", "type_checker")
 
 
 @nox.session(default=False)
@@ -161,6 +163,13 @@ def coverage(session: nox.Session) -> None:
     """Demand 95 % branch coverage overall, and 100 % of every pure module by its own test file."""
     session.install("-e", EXTRAS, *TEST)
     session.run("python", "tests/maxi_cov.py")
+
+
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Try whether the tests notice small faults: `nox -s mutants -- _runtime.hub --sample 40`."""
+    session.install("-e", EXTRAS, *TEST)
+    session.run("python", "tests/mutants.py", *session.posargs)
 
 
 @nox.session(default=False)

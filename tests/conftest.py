@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import trio
-from hypothesis import settings
+from hypothesis import Phase, settings
 from oversight import overseen
 from peers import sockets, tasks
 
@@ -20,6 +20,15 @@ settings.register_profile(
     "default", deadline=None, max_examples=60, derandomize="CI" in os.environ, print_blob=True
 )
 settings.register_profile("thorough", deadline=None, max_examples=2000, print_blob=True)
+# For tests/mutants.py: the same examples for every fault, and the first that fails is enough.
+settings.register_profile(
+    "mutants",
+    deadline=None,
+    max_examples=60,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

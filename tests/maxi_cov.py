@@ -43,10 +43,15 @@ def own_tests(module: str) -> tuple[Path, ...]:
     # name; those of a module at the top are anywhere.
     room = TESTS / parts[0] if (TESTS / parts[0]).is_dir() else TESTS
     for end in range(len(parts), 0, -1):
-        for start in range(end):
+        # With and without its folder: _session/responses.py has test_session_responses.py, of what
+        # a session does with it, and test_responses.py, of what it does by itself.
+        found: list[Path] = []
+        for start in reversed(range(end)):
             name = "_".join(parts[start:end])
             if files := sorted(room.rglob(f"test_{name}.py")):
-                return (*files, *sorted(room.rglob(f"test_{name}_*.py")))
+                found += [*files, *sorted(room.rglob(f"test_{name}_*.py"))]
+        if found:
+            return tuple(dict.fromkeys(found))
     return ()
 
 

@@ -319,6 +319,11 @@ def test_a_capacity_below_one_is_refused(capacity: int) -> None:
         hub.subscribe(capacity=capacity)
 
 
+def test_a_capacity_that_is_not_a_whole_number_is_refused() -> None:
+    with pytest.raises(TypeError, match="a whole number of events"):
+        open_hub().subscribe(capacity=1.5)  # type: ignore[call-overload]
+
+
 # --- the backlog ----------------------------------------------------------------------------------
 
 
@@ -352,7 +357,10 @@ def test_the_next_event_can_be_looked_at_and_stays() -> None:
     stream = hub.subscribe()
     assert stream.peek() is None
     publish(hub, 1, 2)
-    assert stream.peek() == stream.peek()
+    for _ in range(2):
+        following = stream.peek()
+        assert following is not None
+        assert following.number == 1
     assert drain(stream) == [1, 2]
 
 

@@ -184,3 +184,22 @@ def test_many_streams_come_and_go() -> None:
     gc.collect()
     assert hub.stream_count == 100
     assert all(drain(stream) == list(range(first, 300)) for first, stream in streams.items())
+
+
+def test_which_streams_want_an_event_is_asked_once_a_class_also_after_one_was_closed() -> None:
+    asked: list[type] = []
+
+    class Counted(type):
+        def __subclasscheck__(cls, subclass: type) -> bool:
+            asked.append(subclass)
+            return True
+
+    class Wanted(metaclass=Counted):
+        pass
+
+    hub = open_hub()
+    stream = hub.subscribe(Wanted)
+    hub.subscribe().close()
+    publish(hub, 1, 2, 3)
+    assert stream.pending == 3
+    assert asked == [Event]
