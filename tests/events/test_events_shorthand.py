@@ -10,23 +10,27 @@ from hypothesis import given, strategies as st
 
 from realtime_trio._session.base import with_id
 from realtime_trio.audio import AudioData
-from realtime_trio.errors import LocalProtocolError
+from realtime_trio.errors import LocalProtocolError, ToolDefinitionError
 from realtime_trio.events import (
     AssistantMessage,
     AudioFormat,
+    FunctionTool,
     InputAudio,
     InputImage,
     InputText,
     Item,
+    McpTool,
     MessageContent,
     OutputText,
     RealtimeSession,
+    ResponseConfig,
     ServerVad,
     SessionAudio,
     SessionAudioInput,
     SessionAudioOutput,
     SessionConfig,
     SystemMessage,
+    Tool,
     UnknownObject,
     UserContent,
     UserMessage,
@@ -158,3 +162,10 @@ def test_what_is_left_asked_for_again_is_left_again(settings: dict[str, str]) ->
     wanted = SessionConfig.of(**settings)  # type: ignore[arg-type]  # of the right types, by name
     change = wanted.changes_from(PRESENT)
     assert change is None or change.changes_from(PRESENT) == change
+
+
+def test_the_tools_of_a_response_have_names_that_the_service_takes() -> None:
+    tools: list[Tool] = [FunctionTool(name="look"), McpTool(server_label="my server")]
+    assert ResponseConfig.of(tools=iter(tools)).tools == tuple(tools)
+    with pytest.raises(ToolDefinitionError, match="a tool cannot be called 'look up'"):
+        ResponseConfig.of(tools=[FunctionTool(name="look up")])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from coding import (
@@ -427,3 +428,12 @@ def test_what_cannot_be_decoded_is_an_unknown_event_or_if_strict_an_error(
 def test_what_cannot_be_encoded_is_a_local_error(event: Event, problem: str) -> None:
     with pytest.raises(LocalProtocolError, match=problem):
         Codec().encode(event)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [({"type": "response.create"}, "dict"), (None, "None"), (AudioFormat, "the class AudioFormat")],
+)
+def test_what_is_not_an_event_cannot_be_encoded(value: Any, kind: str) -> None:
+    with pytest.raises(TypeError, match=rf"an event such as ResponseCreate\(\), not {kind};"):
+        Codec().encode(value)

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import trio
 
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import Endpoint, azure
@@ -229,6 +230,37 @@ def test_azure_wants_exactly_one_credential(keys: dict[str, str]) -> None:
         # To mypy, a dictionary of any keys may hold headers as well.
         azure("https://res.openai.azure.com", "d", **keys)  # type: ignore[arg-type]
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("headers", [{"X-Trace": "1"}, [("X-Trace", "1")], [["X-Trace", "1"]]])
+def test_headers_are_a_mapping_or_pairs(headers: Any) -> None:
+    assert Endpoint(headers=headers).headers == (("X-Trace", "1"),)
+
+
+@pytest.mark.parametrize("headers", ["ab", b"ab", 5, ["ab"], [("a", "b", "c")], [("a", 5)]])
+def test_other_headers_are_refused(headers: Any) -> None:
+    with pytest.raises(TypeError, match=r"headers must be a (mapping|pair) of .*str"):
+        Endpoint(headers=headers)
+
+
+async def fetch_key() -> str:
+    await trio.lowlevel.checkpoint()
+    return KEY
+
+
+def test_a_key_is_a_text_or_fetched() -> None:
+    assert Endpoint(api_key=fetch_key).api_key is fetch_key
+    misused: Any = 5
+    with pytest.raises(TypeError, match="api_key must be a str, an async function or None"):
+        Endpoint(api_key=misused)
+    with pytest.raises(LocalProtocolError, match="api_key is empty"):
+        Endpoint(api_key="")
+
+
+def test_a_dialect_is_not_its_name() -> None:
+    misused: Any = "beta"
+    with pytest.raises(TypeError, match=r"Dialect\.GA or Dialect\.BETA, not 'beta'"):
+        Endpoint(dialect=misused)
 
 
 # What it shows of itself
