@@ -110,6 +110,14 @@ class EventHub(Generic[E]):
         self._drop_abandoned()
         return len(self._buffers)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether what is published now may get anywhere: to a stream, or into what is kept.
+
+        Where it costs something to make an event, it need not be made otherwise.
+        """
+        return self._kept is not None or bool(self._buffers)
+
     def publish(self, event: E, *, size: int = 0, follows: bool = False) -> None:
         """Append an event to every stream that asked for its type, and wake the tasks there.
 

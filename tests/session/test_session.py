@@ -477,22 +477,28 @@ async def test_an_update_cancelled_before_it_was_queued_expects_no_answer(
         assert updates.outcomes == {"two": "two"}
 
 
-@pytest.mark.parametrize("raw", [False, True])
+RAW_UPDATE = {"type": "session.update", "session": {"type": "realtime", "instructions": "one"}}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        SessionUpdate(session=SessionConfig(instructions="one")),
+        {**RAW_UPDATE, "event_id": "mine"},
+        RAW_UPDATE,
+        {"type": "session.update", "session": {"type": "future", "speed": "high"}},
+    ],
+    ids=["typed", "raw", "raw without an id", "in a shape of another version"],
+)
 async def test_an_update_that_was_only_sent_does_not_answer_one_that_is_awaited(
-    raw: bool, autojump_clock: MockClock
+    sent: SessionUpdate | dict[str, object], autojump_clock: MockClock
 ) -> None:
     async with open_pair() as (session, server), trio.open_nursery() as nursery:
         updates = Updates(session, nursery)
-        if raw:
-            await session.send_raw(
-                {
-                    "type": "session.update",
-                    "event_id": "mine",
-                    "session": {"type": "realtime", "instructions": "one"},
-                }
-            )
+        if isinstance(sent, SessionUpdate):
+            await session.send(sent)
         else:
-            await session.send(SessionUpdate(session=SessionConfig(instructions="one")))
+            await session.send_raw(sent)
         await updates.start("two")
         await server.say(updated("one"))
         await wait_all_tasks_blocked()

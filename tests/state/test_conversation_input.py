@@ -364,6 +364,11 @@ def test_a_retention_that_makes_no_sense_is_refused(seconds: float) -> None:
         Conversation(retention=seconds)
 
 
+def test_a_retention_that_is_no_word_we_know_is_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="retention must be 'all', 'none' or a number"):
+        Conversation(retention="some")  # type: ignore[arg-type]
+
+
 def test_a_turn_longer_than_the_capacity_loses_its_beginning_here_and_is_as_long_as_it_was() -> (
     None
 ):

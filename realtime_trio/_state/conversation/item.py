@@ -159,6 +159,9 @@ class ItemPhase(enum.IntEnum):
     """It is a call, and `ToolCallRequested` was told."""
 
 
+_HIDDEN: Final = ItemPhase.HIDDEN
+
+
 @define(eq=False)
 class GrowingResponse:
     """A response, as far as its items depend on it.  For the reducer."""
@@ -177,11 +180,6 @@ class GrowingResponse:
     """What it has made."""
     completed: set[ConversationItem] = field(factory=set)
     """Those of its items that it says are done and completed."""
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether what still arrives of it is a straggler."""
-        return self.is_cancelled or self.is_over
 
 
 @define(eq=False, repr=False)
@@ -411,12 +409,18 @@ class ConversationItem:
 
     @property
     def _is_shown(self) -> bool:
-        return self._phase >= ItemPhase.SHOWN
+        # By identity, which is faster than a comparison, and asked for every delta.
+        return self._phase is not _HIDDEN
 
     @property
     def _is_stopped(self) -> bool:
         """Whether what still arrives for it is a straggler."""
-        return self._response is not None and self._response.is_stopped
+        response = self._response
+        return response is not None and (response.is_cancelled or response.is_over)
+
+    @property
+    def _response_is_out_of_band(self) -> bool:
+        return self._response is not None and self._response.is_out_of_band
 
     @property
     def _is_growing(self) -> bool:
