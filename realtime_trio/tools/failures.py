@@ -47,7 +47,7 @@ def words_for_model(error: BaseException, tool_errors: ToolErrors) -> str:
     """
     if isinstance(error, ToolError) or tool_errors == "full":
         return _text_of(error)
-    # What asyncio and `sys.exit` raise is not an Exception, and not for the function.
+    # A cancellation of asyncio is not an Exception, and not for the function.
     if not callable(tool_errors) or not isinstance(error, Exception):
         return type_for_model(error)
     words = tool_errors(error)

@@ -311,7 +311,7 @@ async def test_tools_that_tidy_up_are_waited_for(autojump_clock: MockClock) -> N
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt("enough"), SystemExit(3)])
 @pytest.mark.parametrize("where", ["async", "thread", "nursery", "predicate"])
 async def test_ctrl_c_or_an_exit_in_a_tool_ends_the_session(
-    autojump_clock: MockClock, interrupt: BaseException, where: str
+    mock_clock: MockClock, interrupt: BaseException, where: str
 ) -> None:
     def leave(arguments: object = None) -> NoReturn:
         raise interrupt
