@@ -241,6 +241,21 @@ def check_options(
     check_keywords(options, names)
 
 
+def check_runs_in_trio() -> None:
+    """Refuse to open anything where nothing could run.
+
+    Raises:
+        LocalProtocolError: The caller is not a task of trio's.
+    """
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        raise LocalProtocolError(
+            "realtime_trio runs in trio alone, and this is asyncio or no event loop at all: "
+            "start the program with trio.run(main)"
+        ) from None
+
+
 class Connection:
     """Typed events over one open connection.  Made by `open_connection`.
 
@@ -266,7 +281,8 @@ class Connection:
         have a queue and a task that writes, so that cancelling their `send` is safe.
 
         Raises:
-            LocalProtocolError: The event does not fit the protocol; nothing was sent.
+            LocalProtocolError, TypeError: It is not an event, or does not fit the protocol; nothing
+                was sent.
             ConnectionLost: The connection has ended.
         """
         await self._transport.send(self._codec.encode(event))
@@ -376,6 +392,7 @@ async def open_connection(
             answer if it refused by HTTP.
         LocalProtocolError, TypeError: An argument is unusable; nothing was sent.
     """
+    check_runs_in_trio()
     check_options(options, ConnectOptions, function=open_connection)
     endpoint = resolve_endpoint(url, options)
     codec = Codec(Role.CLIENT, endpoint.dialect, kind=kind, strict=options.get("strict", False))

@@ -1,15 +1,16 @@
 """What went over the wire, kept in a file: written while the session runs, and read back.
 
-Owns the file format and what is left out of it.  It needs no session, only a stream of wire
-records such as `session.wire()`.
+Owns the file format.  It needs no session, only a stream of wire records such as `session.wire()`.
+What is left out of a message is in `_protocol.scrubbing`.
 
 The first line is `{"version": 1, "kind": ..., "model": ...}`; every other line is a record::
 
-    {"time": seconds since the first record, "source": "client" or "server", "event": the message}
+    {"time": seconds since the first record, "at": seconds since 1970,
+     "source": "client" or "server", "event": the message}
 
-A message that was not a JSON object is written as it was.  Where records were missed because the
-disk did not keep up, `{"dropped": n}` stands in their place.  Events are always written in today's
-dialect.
+The message is the text that was on the wire, but for what was left out.  `"dialect": "beta"` stands
+before one in that dialect.  A message that was not a JSON object is a string.  Where records were
+missed because the disk did not keep up, `{"dropped": n}` stands in their place.
 """
 
 from __future__ import annotations
@@ -21,23 +22,25 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, Literal, TypeVar, cast
 
 import attrs
 import trio
 
 from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.json_text import parse_json, write_json
-from realtime_trio._protocol.kinds import SessionKind, kind_opened_by
+from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_opened_by
+from realtime_trio._protocol.scrubbing import scrub, without_keys
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio.audio.data import AudioData
 from realtime_trio.errors import LocalProtocolError, SessionClosed, SlowConsumer
 from realtime_trio.events import (
     AudioFormat,
+    ClientEvent,
     Event,
-    McpTool,
     OutputAudio,
     RealtimeSession,
     Response,
@@ -55,24 +58,114 @@ _T = TypeVar("_T")
 
 VERSION: Final = 1
 """Version of the file format."""
-SECRET: Final = "<secret>"
-"""What is written in place of a secret."""
 
 _BATCH: Final = 256
 """Records written at once: enough for a burst, and at most some megabytes of text."""
+_BEFORE_MESSAGE: Final = ',"event":'
+"""What stands in a line before the message, and nowhere in front of that."""
+_LINE_BREAKS: Final = re.compile(r"[\r\n]")
 _KIND_NAMES: Final = frozenset(kind.value for kind in SessionKind)
+_DIALECTS: Final = tuple(dialect.value for dialect in Dialect)
+
+Source = Literal["client", "server"]
+"""Which side of the connection has sent a message."""
+
+
+@attrs.frozen
+class _Original:
+    """What an event was on the wire."""
+
+    event: Event
+    text: str | bytes
+    dialect: Dialect
 
 
 @attrs.frozen
 class WireRecord:
-    """One event on the wire, in either direction."""
+    """One message on the wire, in either direction."""
 
     time: float
     """When it was received or was about to be written, in seconds of `trio.current_time()`."""
-    source: Literal["client", "server"]
+    source: Source
     """Which side sent it."""
     event: Event
     """What was sent."""
+    wall_time: float | None = None
+    """The same moment in seconds since 1970, as `time.time()` gives them; None if it is not
+    known.  It is what logs of other programs go by, and jumps when somebody sets the clock."""
+    # An event from elsewhere may have been put into a copy of the record: then this is not its
+    # text, or whoever replaces events by harmless ones would save the others.
+    _original: _Original | None = attrs.field(default=None, eq=False, repr=False)
+
+    @classmethod
+    def of_message(
+        cls,
+        time: float,
+        source: Source,
+        event: Event,
+        text: str | bytes,
+        *,
+        dialect: Dialect = Dialect.GA,
+        wall_time: float | None = None,
+    ) -> WireRecord:
+        """Make a record of a message.
+
+        Args:
+            time: When it was sent or received.
+            source: Which side sent it.
+            event: What it means.
+            text: The message as it was.
+            dialect: Which spelling of the protocol `text` is in.
+            wall_time: The same moment in seconds since 1970.
+        """
+        return cls(time, source, event, wall_time, _Original(event, text, dialect))
+
+    @property
+    def text(self) -> str | bytes:
+        """The message as it was on the wire, to the last blank.
+
+        It has all fields, also those that this version does not know.  Of a recording it is what
+        the file has, in which secrets may have been replaced.  If the record was made of an event
+        alone, it is what a codec writes.
+
+        Raises:
+            LocalProtocolError: The record was made of an event alone, which cannot be sent.
+        """
+        kept = self._original
+        return kept.text if kept is not None and kept.event is self.event else _written(self.event)
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which spelling of the protocol `text` is in."""
+        kept = self._original
+        return kept.dialect if kept is not None and kept.event is self.event else Dialect.GA
+
+
+def _written(event: Event) -> str | bytes:
+    """The message that an event would be."""
+    if isinstance(event, UnknownEvent) and not isinstance(event.raw, Mapping):
+        is_message = isinstance(event.raw, bytes) or _is_not_json(event)
+        return cast("str | bytes", event.raw) if is_message else write_json(event.raw)
+    role = Role.CLIENT if isinstance(event, ClientEvent) else Role.SERVER
+    return _codec(role, _kind_of(type(event))).encode(event)
+
+
+def _is_not_json(event: Event) -> bool:
+    """Whether a message was none of JSON, and is itself what is `raw` of the event."""
+    return isinstance(event, UnknownEvent) and (event.problem or "").startswith("not JSON")
+
+
+def _kind_of(event_class: type[Event]) -> SessionKind:
+    """The first kind of session in which there is this event."""
+    for kind, row in KINDS.items():
+        if event_class in row.client_events or event_class in row.server_events:
+            return kind
+    return SessionKind.REALTIME
+
+
+@cache
+def _codec(role: Role, kind: SessionKind, dialect: Dialect = Dialect.GA) -> Codec:
+    return Codec(role, dialect, kind=kind)
 
 
 # --- changing parts of a value --------------------------------------------------------------------
@@ -81,32 +174,38 @@ Replace = Callable[[str, object], object]
 """Takes the name of a field and its value, and returns the value that should be there instead, or
 the same object to leave it alone."""
 
+_DEEPEST: Final = 100
+"""How deep `rewrite` goes.  What the protocol defines is nested a dozen deep; below that are only
+the open objects of others, and a peer may nest them until Python's stack ends."""
+
 
 def rewrite(value: _T, replace: Replace, name: str = "") -> _T:
-    """Replace parts of an event, or of any value inside one, at any depth.
+    """Replace parts of an event, or of any value inside one.
 
     Args:
         value: The event.
         replace: Asked about every part, the whole before its parts.  Parts of a value that it has
-            replaced are not visited.
+            replaced are not visited, and neither are parts that are nested more than 100 deep.
         name: What the value is called where it stands.
 
     Returns:
         The changed copy, or the same object if nothing was changed.
     """
-    return cast("_T", _rewrite(value, replace, name))
+    return cast("_T", _rewrite(value, replace, name, _DEEPEST))
 
 
-def _rewrite(value: object, replace: Replace, name: str) -> object:
+def _rewrite(value: object, replace: Replace, name: str, depth: int) -> object:
     replaced = replace(name, value)
-    if replaced is not value:
+    if replaced is not value or depth == 0:
         return replaced
-    # Copies are made only where something has changed: most events hold no secret and no audio.
+    # Copies are made only where something has changed: most events hold nothing to replace.
     if isinstance(value, tuple | list):
-        elements = [_rewrite(element, replace, name) for element in value]
+        elements = [_rewrite(element, replace, name, depth - 1) for element in value]
         return type(value)(elements) if _differ(elements, value) else value
     if isinstance(value, Mapping):
-        members = {key: _rewrite(member, replace, str(key)) for key, member in value.items()}
+        members = {
+            key: _rewrite(member, replace, str(key), depth - 1) for key, member in value.items()
+        }
         return members if _differ(members.values(), value.values()) else value
     cls: Any = type(value)
     if attrs.has(cls):
@@ -114,7 +213,7 @@ def _rewrite(value: object, replace: Replace, name: str) -> object:
         changed = {
             key: new
             for key, old in fields.items()
-            if (new := _rewrite(old, replace, key)) is not old
+            if (new := _rewrite(old, replace, key, depth - 1)) is not old
         }
         # An instance of an attrs class, which the type checker cannot know.
         return attrs.evolve(value, **changed) if changed else value  # type: ignore[misc]
@@ -125,76 +224,13 @@ def _differ(new: Iterable[object], old: Iterable[object]) -> bool:
     return any(one is not other for one, other in zip(new, old, strict=True))
 
 
-# --- scrubbing ------------------------------------------------------------------------------------
+# --- silence --------------------------------------------------------------------------------------
 
-# Spelled as headers are and as fields of JSON are: the objects of an MCP server have both.
-_SECRET_NAMES: Final = frozenset(
-    {
-        "access_token",
-        "api-key",
-        "api_key",
-        "authorization",
-        "client_secret",
-        "password",
-        "refresh_token",
-    }
-)
-# OpenAI's keys begin with `sk-`, its short-lived ones for browsers with `ek_`.
-_KEYS: Final = re.compile(r"\b(?:sk|ek)[-_][\w-]{8,}|\bBearer\s+[\w.~+/-]+=*")
-# User name and password, and the whole query: any of its values may be a token.
-_CREDENTIALS_IN_URL: Final = re.compile(r"(?<=://)[^/?#@]*@|\?.*", re.DOTALL)
-
-
-def _without_secrets(name: str, value: object) -> object:
-    match value:
-        case McpTool():
-            return attrs.evolve(
-                value,
-                authorization=value.authorization and SECRET,
-                headers=value.headers and dict.fromkeys(value.headers, SECRET),
-                server_url=value.server_url and _CREDENTIALS_IN_URL.sub(SECRET, value.server_url),
-            )
-        # The same object in an event that this version does not know, which is a plain mapping.
-        case {"type": "mcp", "headers": Mapping() as headers}:
-            # Its other parts have to be visited here: `rewrite` does not look into a replacement.
-            return _rewrite(
-                {**cast("Mapping[str, object]", value), "headers": dict.fromkeys(headers, SECRET)},
-                _without_keys,
-                name,
-            )
-    return _without_keys(name, value)
-
-
-def _without_keys(name: str, value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    clean = SECRET if name.lower() in _SECRET_NAMES else _KEYS.sub(SECRET, value)
-    return clean if clean != value else value
-
-
-_MARK: Final = re.compile(r"<(\d+) bytes of audio>")
+# Eight digits are more than a message can hold.  What claims more is not a mark of ours.
+_MARK: Final = re.compile(r"<(\d{1,8}) bytes of audio>")
 # G.711 inverts bits on the line, so that silence is not a long run of zeros.
 _SILENCE: Final[Mapping[str, int]] = {"audio/pcmu": 0xFF, "audio/pcma": 0xD5}
 """The byte that means silence in a format, where that is not zero."""
-
-
-def _without_audio(name: str, value: object) -> object:
-    match value:
-        case AudioData():
-            return AudioData.from_base64(_mark(value))
-        # The other two are audio in an event that this version does not know.
-        case str() if name == "audio":
-            return _mark(AudioData.from_base64(value))
-        case {"type": str(kind), "delta": str(delta)} if kind.endswith("audio.delta"):
-            return {
-                **cast("Mapping[str, object]", value),
-                "delta": _mark(AudioData.from_base64(delta)),
-            }
-    return value
-
-
-def _mark(audio: AudioData) -> str:
-    return f"<{audio.nbytes} bytes of audio>"
 
 
 class _Silence:
@@ -208,7 +244,8 @@ class _Silence:
         self._output: str | None = None
         self._of_response: dict[str, str | None] = {}
 
-    def restore(self, event: Event) -> Event:
+    def restore(self, record: WireRecord) -> WireRecord:
+        event = record.event
         match event:
             case SessionCreated(session=session) | SessionUpdated(session=session):
                 self._follow(session)
@@ -218,10 +255,21 @@ class _Silence:
                 self._of_response[response_id] = (
                     _type_of(output.format if output else None) or self._output
                 )
+        # Most recordings have their audio, and no mark in any message.
+        if not (isinstance(record.text, str) and "bytes of audio>" in record.text):
+            return record
         encoding = self._input
         if isinstance(event, ResponseOutputAudioDelta):
             encoding = self._of_response.get(event.response_id, self._output)
-        return rewrite(event, partial(self._replace, encoding))
+        restored = rewrite(event, partial(self._replace, encoding))
+        return WireRecord.of_message(
+            record.time,
+            record.source,
+            restored,
+            record.text,
+            dialect=record.dialect,
+            wall_time=record.wall_time,
+        )
 
     def _follow(self, session: RealtimeSession | TranscriptionSession) -> None:
         audio = session.audio or SessionAudio()
@@ -244,53 +292,94 @@ def _type_of(audio_format: AudioFormat | None) -> str | None:
 
 def _silence(audio: AudioData, encoding: str | None) -> AudioData:
     mark = _MARK.fullmatch(audio.base64)
-    return AudioData(bytes([_SILENCE.get(encoding or "", 0)]) * int(mark[1])) if mark else audio
+    return _SilentAudio(int(mark[1]), _SILENCE.get(encoding or "", 0)) if mark else audio
+
+
+class _SilentAudio(AudioData):
+    """Silence as long as a file says, which takes no memory before somebody reads it.
+
+    The file may come from anybody, and a short line may claim a lot.
+    """
+
+    __slots__ = ("_length", "_value")
+
+    def __init__(self, length: int, value: int) -> None:
+        super().__init__(b"")
+        self._data = None
+        self._length = length
+        self._value = value
+
+    @property
+    def data(self) -> bytes:
+        """The encoded audio."""
+        if self._data is None:
+            self._data = bytes([self._value]) * self._length
+        return self._data
+
+    @property
+    def nbytes(self) -> int:
+        """Size of `data` in bytes."""
+        return self._length
 
 
 # --- writing --------------------------------------------------------------------------------------
 
 
 class _Scribe:
-    """Turns wire records into lines."""
+    """Turns wire records into lines.
 
-    def __init__(self, *, scrub_audio: bool, scrub_secrets: bool) -> None:
-        self._scrubs = [
-            change
-            for wanted, change in ((scrub_audio, _without_audio), (scrub_secrets, _without_secrets))
-            if wanted
-        ]
-        self._codecs: Mapping[str, Codec] = {}
-        self._start = 0.0
+    Args:
+        scrub_audio: As for `open_recording`.
+        scrub_secrets: As for `open_recording`.
+        start: The time from which the times in the file count; None for that of the first record.
+    """
+
+    def __init__(
+        self, *, scrub_audio: bool, scrub_secrets: bool, start: float | None = None
+    ) -> None:
+        self._scrub_audio = scrub_audio
+        self._scrub_secrets = scrub_secrets
+        self._start = start
+        self._has_header = False
 
     def header(self, kind: SessionKind = SessionKind.REALTIME, model: str | None = None) -> str:
         """The first line, or `""` if it has been written already."""
-        if self._codecs:
+        if self._has_header:
             return ""
-        self._codecs = {role.value: Codec(role, kind=kind) for role in Role}
+        self._has_header = True
         return write_json({"version": VERSION, "kind": kind.value, "model": model}) + "\n"
 
     def record(self, record: WireRecord) -> str:
         """The line of a record; before that the header, if this is the first record."""
-        header = ""
-        if not self._codecs:
-            header = self.header(*_identity(record.event))
+        header = self.header(*_identity(record.event)) if not self._has_header else ""
+        if self._start is None:
             self._start = record.time
-        event = record.event
-        for change in self._scrubs:
-            event = rewrite(event, change)
-        # Microseconds: what the clock has beyond that is noise, and costs ten characters a line.
-        time = round(record.time - self._start, 6)
-        if isinstance(event, UnknownEvent):
-            # Bytes that are not UTF-8 have no place in JSON, so they are shown and not kept.
-            raw = (
-                event.raw.decode("utf-8", "backslashreplace")
-                if isinstance(event.raw, bytes)
-                else event.raw
-            )
-            return header + write_json({"time": time, "source": record.source, "event": raw}) + "\n"
-        # Put together as text, since the codec writes text: reading it back would cost more.
-        text = self._codecs[record.source].encode(event)
-        return f'{header}{{"time":{time!r},"source":"{record.source}","event":{text}}}\n'
+        # Microseconds: what the clocks have beyond that is noise, and costs ten characters a line.
+        members: dict[str, object] = {"time": round(record.time - self._start, 6)}
+        if record.wall_time is not None:
+            members["at"] = round(record.wall_time, 6)
+        members["source"] = record.source
+        if record.dialect is not Dialect.GA:
+            members["dialect"] = record.dialect.value
+        # Put together as text, and the message last: so it is read back as it was, too.
+        return f"{header}{write_json(members)[:-1]}{_BEFORE_MESSAGE}{self._message(record)}}}\n"
+
+    def _message(self, record: WireRecord) -> str:
+        """The message as a JSON value in one line: an object as it was, all else as a string."""
+        event, text = record.event, record.text
+        is_object = not isinstance(event, UnknownEvent) or isinstance(event.raw, Mapping)
+        # Bytes that are not UTF-8, and halves of surrogate pairs, have no place in JSON: they are
+        # shown and not kept.
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "backslashreplace")
+        elif not is_object:
+            text = text.encode("utf-8", "backslashreplace").decode()
+        text = scrub(text, event.type, secrets=self._scrub_secrets, audio=self._scrub_audio)
+        if is_object:
+            # Inside the strings of an object line breaks are escaped, so these separate its parts.
+            return _LINE_BREAKS.sub(" ", text) if "\n" in text or "\r" in text else text
+        # What is not JSON has secrets outside of strings as well.
+        return write_json(without_keys(text) if self._scrub_secrets else text)
 
     def gap(self, dropped: int) -> str:
         """The line that stands for records that were missed."""
@@ -316,12 +405,11 @@ async def open_recording(
 ) -> AsyncIterator[None]:
     """Write everything that goes over the wire to a file, while the block runs.
 
-    Events are in the file moments after they have happened, so that even a crash of the program
-    loses next to nothing.  A task and a thread of their own do the writing, so that it delays
-    nothing else; if the disk does not keep up with the wire, the file says how much is missing and
-    where.
-
-    Under an autojump clock, which would run ahead of a thread, the task itself writes.
+    Messages are written as they were, but for what is scrubbed.  They are in the file moments after
+    they have come or gone, so that even a crash of the program loses next to nothing.  A task and a
+    thread of their own do the writing, so that it delays nothing else; if the disk does not keep up
+    with the wire, the file says how much is missing and where.  Under an autojump clock, which
+    would run ahead of a thread, the task itself writes.
 
     Leaving the block, in whatever way, first writes what is left in the stream.  From its beginning
     the block is the only reader of the stream; it does not close it.
@@ -332,8 +420,8 @@ async def open_recording(
         path: The file, which only its owner may read.  It is made, and never replaced: a recording
             of a conversation cannot be made a second time.  A device or a pipe may be there.
         scrub_audio: Write the size of audio instead of its content.  It is read back as silence.
-        scrub_secrets: Leave out credentials of MCP servers, and everything that looks like a key of
-            the service.
+        scrub_secrets: Leave out headers, what stands in the place of a credential, and everything
+            that looks like a key of the service or a password in a URL.
 
     Raises:
         FileExistsError: There is a file of this name.
@@ -482,7 +570,7 @@ class Recording:
 
     def lines(self, *, scrub_audio: bool = False, scrub_secrets: bool = True) -> Iterator[str]:
         """The lines of a file that `read_recording` reads; the arguments are `open_recording`'s."""
-        scribe = _Scribe(scrub_audio=scrub_audio, scrub_secrets=scrub_secrets)
+        scribe = _Scribe(scrub_audio=scrub_audio, scrub_secrets=scrub_secrets, start=0.0)
         yield scribe.header(self.kind, self.model)
         yield from map(scribe.record, self.records)
         # Where the records are missing is not known here, only how many: so at the end.
@@ -505,27 +593,19 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
         # After the last newline there is nothing, or what a crash has left of a line.
         *lines, _ = file.read().split("\n")
     kind, model = _read_header(lines, path)
-    # Crosswise: a codec decodes what the other side sends.
-    codecs = {"client": Codec(Role.SERVER, kind=kind), "server": Codec(Role.CLIENT, kind=kind)}
     silence = _Silence()
     records: list[WireRecord] = []
     dropped = 0
     for number, line in enumerate(lines[1:], start=2):
-        match _read_object(line):
-            case {
-                "time": int() | float() as time,
-                "source": "client" | "server" as source,
-                "event": raw,
-            }:
-                records.append(
-                    WireRecord(time, source, silence.restore(_read_event(codecs[source], raw)))
-                )
-            case {"dropped": int(count)}:
-                dropped += count
-            case _:
-                raise LocalProtocolError(
-                    f"line {number} of {os.fspath(path)} is not a record of a recording"
-                )
+        found = _read_line(line, kind)
+        if found is None:
+            raise LocalProtocolError(
+                f"line {number} of {os.fspath(path)} is not a record of a recording"
+            )
+        if isinstance(found, WireRecord):
+            records.append(silence.restore(found))
+        else:
+            dropped += found
     return Recording(kind=kind, model=model, records=tuple(records), dropped=dropped)
 
 
@@ -549,16 +629,48 @@ def _read_header(
     )
 
 
+def _read_line(line: str, kind: SessionKind) -> WireRecord | int | None:
+    """A record, or a number of records that were missed; None if the line is neither."""
+    # As it is written, with the message last and in the words that it had on the wire.
+    head, separator, rest = line.rstrip().partition(_BEFORE_MESSAGE)
+    if separator and rest.endswith("}"):
+        record = _read_record(_read_object(f"{head}}}"), rest[:-1], kind)
+        if record is not None:
+            return record
+    # As somebody else may have written it, with members in any order and blanks between them.
+    match _read_object(line):
+        case {"event": raw, **members}:
+            return _read_record(members, write_json(raw), kind)
+        case {"dropped": int(count)}:
+            return count
+    return None
+
+
+def _read_record(members: object, written: str, kind: SessionKind) -> WireRecord | None:
+    """The record of a message that was written as this JSON value; None if it is not a record."""
+    match members:
+        case {"time": int() | float() as time, "source": "client" | "server" as source, **others}:
+            wall_time, dialect = others.get("at"), others.get("dialect", Dialect.GA.value)
+            if not isinstance(wall_time, int | float | None) or dialect not in _DIALECTS:
+                return None
+            is_quoted = written.startswith('"')
+            text = _read_object(written) if is_quoted else written
+            if not isinstance(text, str):
+                return None
+            # Crosswise: a codec decodes what the other side sends.
+            role = Role.SERVER if source == "client" else Role.CLIENT
+            event = _codec(role, kind, Dialect(dialect)).decode(text)
+            # A string holds what was not JSON on the wire; anything else is JSON, or damaged.
+            if not is_quoted and _is_not_json(event):
+                return None
+            return WireRecord.of_message(
+                time, source, event, text, dialect=Dialect(dialect), wall_time=wall_time
+            )
+    return None
+
+
 def _read_object(line: str) -> object:
     try:
         return parse_json(line)
     except ValueError:
         return None
-
-
-def _read_event(codec: Codec, raw: object) -> Event:
-    match raw:
-        case Mapping() | str():  # a string is a message that was not JSON, and is decoded as such
-            return codec.decode(codec.encode_raw(raw))
-        case _:
-            return UnknownEvent(raw=raw, problem="expected an object")

@@ -25,10 +25,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import EllipsisType
 from typing import Any, TypeAlias, Unpack
+
+import trio
 
 from realtime_trio._order import (
     Recorded as Recorded,
@@ -37,6 +40,7 @@ from realtime_trio._order import (
     check_order as check_order,
 )
 from realtime_trio._protocol.codec import Role
+from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.json_text import parse_json
 from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
 from realtime_trio._session.input_audio import InputAudioSession
@@ -46,9 +50,11 @@ from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._transport.contract import Transport
+from realtime_trio.connection import check_runs_in_trio
 from realtime_trio.events import Event, JsonObject
 from realtime_trio.recording import (
     Recording as Recording,
+    Source,
     WireRecord,
     open_recording as open_recording,
     read_recording as read_recording,
@@ -59,7 +65,7 @@ from realtime_trio.simulator.script.script import Reply as Reply, Script as Scri
 from realtime_trio.simulator.service.server import SimulatedServer
 from realtime_trio.simulator.serving.attended import Cast as Cast
 from realtime_trio.simulator.serving.serve import Faults, Simulation, open_simulator_transport
-from realtime_trio.simulator.serving.wiretap import Source, Wiretap, wire_codecs
+from realtime_trio.simulator.serving.wiretap import Wiretap, wire_codecs
 from realtime_trio.tools.failures import ToolErrors
 from realtime_trio.tools.registry import AnyTool
 
@@ -110,6 +116,7 @@ async def open_simulated_session(
     Yields:
         The session, and the server that it is connected to.
     """
+    check_runs_in_trio()
     server = _served(script, model)
     # A program in production should survive what it cannot decode; a test should know of it.
     options.setdefault("strict", True)
@@ -136,6 +143,7 @@ class RecordingTransport(Wiretap):
         transport: The transport that does the work; it belongs to this one from now on.
         role: The side that this end is on.
         kind: Kind of the session, for decoding.
+        dialect: What is spoken, for decoding.
     """
 
     def __init__(
@@ -144,14 +152,16 @@ class RecordingTransport(Wiretap):
         *,
         role: Role = Role.CLIENT,
         kind: SessionKind = SessionKind.REALTIME,
+        dialect: Dialect = Dialect.GA,
     ) -> None:
         super().__init__(transport, role, self._keep)
-        self._codecs = wire_codecs(kind)
-        self._messages: list[tuple[float, Source, str | bytes]] = []
+        self._dialect = dialect
+        self._codecs = wire_codecs(kind, dialect)
+        self._messages: list[tuple[float, float, Source, str | bytes]] = []
         self._records: list[WireRecord] = []
 
-    def _keep(self, time: float, source: Source, message: str | bytes) -> None:
-        self._messages.append((time, source, message))
+    def _keep(self, source: Source, message: str | bytes) -> None:
+        self._messages.append((trio.current_time(), time.time(), source, message))
 
     @property
     def messages(self) -> tuple[str | bytes, ...]:
@@ -159,14 +169,19 @@ class RecordingTransport(Wiretap):
 
         A received message is among them once it has been taken, a sent one once sending began.
         """
-        return tuple(message for _, _, message in self._messages)
+        return tuple(message for *_, message in self._messages)
 
     @property
     def records(self) -> tuple[WireRecord, ...]:
         """The same, decoded: for `assert_order` and `Recording.of`."""
         # Only what has come since the last time: tests ask again and again.
-        for time, source, message in self._messages[len(self._records) :]:
-            self._records.append(WireRecord(time, source, self._codecs[source].decode(message)))
+        for at, wall_time, source, message in self._messages[len(self._records) :]:
+            event = self._codecs[source].decode(message)
+            self._records.append(
+                WireRecord.of_message(
+                    at, source, event, message, dialect=self._dialect, wall_time=wall_time
+                )
+            )
         return tuple(self._records)
 
     @property

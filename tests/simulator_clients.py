@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
+import h11
 import trio
 
 from realtime_trio._protocol.codec import Codec
@@ -71,3 +74,38 @@ async def turned_away(url: str, **options: Any) -> tuple[ErrorEvent, Close | Non
         (event,) = await receive_until(transport, SessionCreated)
         assert isinstance(event, ErrorEvent)
         return event, transport.closed
+
+
+async def ask(
+    url: str, method: str, path: str, body: object = None, *, key: str | None = None, **more: str
+) -> tuple[int, dict[str, str], Any]:
+    """Ask over HTTP where the WebSockets are; return status, headers and the JSON of the answer.
+
+    Keywords are more headers, or `host` in place of the one of the URL.
+    """
+    address = urlsplit(url)
+    assert address.hostname is not None
+    assert address.port is not None
+    content = b"" if body is None else json.dumps(body).encode()
+    headers = [("content-length", str(len(content))), *({"host": address.netloc} | more).items()]
+    if key is not None:
+        headers.append(("authorization", f"Bearer {key}"))
+    client = h11.Connection(h11.CLIENT)
+    answer = b""
+    with trio.fail_after(5):
+        async with await trio.open_tcp_stream(address.hostname, address.port) as stream:
+            request = client.send(h11.Request(method=method, target=path, headers=headers))
+            await stream.send_all((request or b"") + (client.send(h11.Data(data=content)) or b""))
+            client.send(h11.EndOfMessage())
+            async for data in stream:
+                client.receive_data(bytes(data))
+    client.receive_data(b"")
+    head = client.next_event()
+    assert isinstance(head, h11.Response)
+    while isinstance(part := client.next_event(), h11.Data):
+        answer += part.data
+    return (
+        head.status_code,
+        {name.decode(): value.decode() for name, value in head.headers},
+        json.loads(answer),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,3 +112,14 @@ def test_every_path_on_a_page_exists(page: Path) -> None:
     written -= {word for word in written if re.search(r"[A-Z]{4}|__", word)}  # placeholders
     places = (ROOT, SOURCE, SOURCE / "_state", SOURCE / "simulator")
     assert {p for p in written if not any((place / p).exists() for place in places)} == set()
+
+
+def test_every_upper_bound_has_a_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = (project["dependencies"], *project["optional-dependencies"].values())
+    declared = [each for group in groups for each in group]
+    bounded = {re.split(r"\W*[<>=]", each)[0] for each in declared if "<" in each}
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    section = page.partition("## Upper bounds")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^- \*\*(.+?)\*\*, below", section, re.MULTILINE)) == bounded
+    assert bounded

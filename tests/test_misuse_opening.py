@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import UserDict
 from collections.abc import Awaitable, Callable
@@ -223,3 +224,26 @@ async def test_a_key_that_is_fetched_may_take_its_time(autojump_clock: MockClock
     with pytest.raises(LocalProtocolError, match="returned an empty key"):
         async with open_connection(NOWHERE, api_key=fetch):
             pytest.fail("not reached")
+
+
+@pytest.mark.parametrize("opening", [*OPENINGS, "open_simulated_session"])
+@pytest.mark.parametrize("loop", ["asyncio", "none"])
+def test_where_there_is_no_trio_a_sentence_says_so(opening: str, loop: str) -> None:
+    options = {"language": "fr"} if opening == NAMED_LATER else {}
+    openings: dict[str, Callable[..., Any]] = {
+        **OPENINGS,
+        "open_simulated_session": open_simulated_session,
+    }
+
+    async def enter() -> None:
+        async with openings[opening](**options):
+            pytest.fail("not reached")
+
+    def run() -> None:
+        if loop == "asyncio":
+            asyncio.run(enter())
+        else:
+            enter().send(None)
+
+    with pytest.raises(LocalProtocolError, match=r"in trio alone, .* with trio\.run\(main\)$"):
+        run()

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import array
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from simulated import open_simulated, types_sent
+import trio
+from simulated import open_simulated, simulator_at_port, types_sent
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from realtime_trio.errors import LocalProtocolError
-from realtime_trio.events import AudioFormat, NoiseReduction, ServerVad, Transcription
+from realtime_trio._session.transcription import open_transcription_session
+from realtime_trio._session.translation import open_translation_session
+from realtime_trio._state.utility_events import AudioDelta, ToolCallRequested
+from realtime_trio._transport.memory import memory_transport_pair
+from realtime_trio.connection import Codec, Connection
+from realtime_trio.errors import LocalProtocolError, ToolDefinitionError
+from realtime_trio.events import (
+    AudioFormat,
+    ErrorEvent,
+    FunctionTool,
+    NoiseReduction,
+    Response,
+    ResponseConfig,
+    ResponseCreate,
+    ResponseDone,
+    ServerVad,
+    SessionConfig,
+    SystemMessage,
+    Transcription,
+    UserMessage,
+)
+from realtime_trio.simulator import Reply, Script
 
 Do = Callable[[Any], Any]
 QUESTION = Path(__file__).parent.parent / "examples" / "question.wav"
@@ -146,3 +167,278 @@ async def test_a_word_that_is_not_known_is_not_sent(autojump_clock: MockClock, c
     async with nothing_is_sent() as session:
         with pytest.raises(error, match=said):
             await do(session)
+
+
+TEXT = UserMessage.text("Hello")
+METHODS: dict[str, tuple[Do, type[Exception], str]] = {
+    "send a dict": (
+        lambda s: s.send({"type": "response.create"}),
+        TypeError,
+        r"^send\(\) takes an event such as ResponseCreate\(\), not dict; send_raw\(\) takes JSON",
+    ),
+    "send nothing": (lambda s: s.send(None), TypeError, "takes an event .*, not None"),
+    "send a class": (
+        lambda s: s.send(ResponseCreate),
+        TypeError,
+        "takes an event .*, not the class ResponseCreate",
+    ),
+    "send a server's event": (
+        lambda s: s.send(ResponseDone(event_id="e", response=Response())),
+        LocalProtocolError,
+        "a client cannot send ResponseDone",
+    ),
+    "insert a text": (
+        lambda s: s.insert_item("Hello"),
+        TypeError,
+        r'insert_item\(\) takes an item such as UserMessage.text\("Hello"\), not str',
+    ),
+    "insert nothing": (lambda s: s.insert_item(None), TypeError, "takes an item .*, not None"),
+    "insert a class": (
+        lambda s: s.insert_item(UserMessage),
+        TypeError,
+        "takes an item .*, not the class UserMessage",
+    ),
+    "insert after a number": (
+        lambda s: s.insert_item(TEXT, previous_item_id=3),
+        TypeError,
+        "an item is named by its id or by itself, not by int",
+    ),
+    "say after a number": (
+        lambda s: s.send_message("Hello", previous_item_id=3),
+        TypeError,
+        "an item is named by its id or by itself, not by int",
+    ),
+    "delete nothing": (lambda s: s.delete_item(None), TypeError, "by itself, not by None"),
+    "delete what has no id": (
+        lambda s: s.delete_item(TEXT),
+        LocalProtocolError,
+        r"this item has no id, so nobody else knows it; insert_item\(\) returns one that has",
+    ),
+    "retrieve a number": (lambda s: s.retrieve_item(5), TypeError, "by itself, not by int"),
+    "truncate a number": (lambda s: s.truncate(5, 100), TypeError, "by itself, not by int"),
+    "truncate to a text": (
+        lambda s: s.truncate("item_1", "100"),
+        TypeError,
+        "audio_end_ms must be 0 or more milliseconds, not str",
+    ),
+    "truncate to less than nothing": (
+        lambda s: s.truncate("item_1", -5),
+        LocalProtocolError,
+        "audio_end_ms must be 0 or more milliseconds, not -5",
+    ),
+    "interrupt a number": (lambda s: s.cancel_response(5), TypeError, "by itself, not by int"),
+    "update with a dict": (
+        lambda s: s.update({"voice": "marin"}),
+        TypeError,
+        r'^update\(\) takes a SessionConfig or keywords such as voice="marin", not dict$',
+    ),
+    "update with another configuration": (
+        lambda s: s.update(ResponseConfig()),
+        TypeError,
+        "takes a SessionConfig or keywords .*, not ResponseConfig",
+    ),
+    "update with functions": (
+        lambda s: s.update(tools=[print]),
+        TypeError,
+        r"update\(\) takes definitions of tools; set_tools\(\) and add_tool\(\) take functions",
+    ),
+    "update with one tool": (
+        lambda s: s.update(tools=FunctionTool(name="look")),
+        TypeError,
+        "tools must be a list of tools, not FunctionTool",
+    ),
+    "respond with a dict": (
+        lambda s: s.respond({"instructions": "Be brief."}),
+        TypeError,
+        "a response takes a ResponseConfig or keywords such as .*, not dict",
+    ),
+    "respond with another configuration": (
+        lambda s: s.respond(SessionConfig()),
+        TypeError,
+        "a response takes a ResponseConfig or keywords .*, not SessionConfig",
+    ),
+    "say a dict": (
+        lambda s: s.send_message({"type": "input_text", "text": "Hello"}),
+        LocalProtocolError,
+        "cannot send dict in a message; allowed: ",
+    ),
+    "ask a dict": (lambda s: s.ask({"text": "Hello"}), LocalProtocolError, "cannot send dict in"),
+    "say a number": (lambda s: s.send_message(5), LocalProtocolError, "cannot send int in a"),
+    "answer nothing": (
+        lambda s: s.send_tool_output(None, "{}"),
+        TypeError,
+        "call must be a call, its item or its id, not None",
+    ),
+    "answer with a dict": (
+        lambda s: s.send_tool_output("call_1", {"a": 1}),
+        TypeError,
+        "output must be a str, such as JSON, or a ToolOutput, not dict",
+    ),
+    "approve a number": (
+        lambda s: s.approve(5),
+        TypeError,
+        "call must be a call, its item or its id, not int",
+    ),
+    "reject a number": (lambda s: s.reject(5), TypeError, "its item or its id, not int"),
+    "cancel a number": (lambda s: s.cancel_call(5), TypeError, "its item or its id, not int"),
+    "remove a function": (
+        lambda s: s.remove_tool(print),
+        TypeError,
+        "name must be the name of a tool, not builtin_function_or_method",
+    ),
+    "set one tool": (
+        lambda s: s.set_tools(FunctionTool(name="look")),
+        TypeError,
+        "tools must be a list of tools, not FunctionTool",
+    ),
+    "set a text": (lambda s: s.set_tools("look"), TypeError, "a list of tools, not str"),
+    "add a dict": (
+        lambda s: s.add_tool({"type": "function", "name": "look"}),
+        ToolDefinitionError,
+        "^dict is not a tool; allowed are functions, .*FunctionTool",
+    ),
+    "add nothing": (lambda s: s.add_tool(None), ToolDefinitionError, "^None is not a tool; "),
+    "wait for numbers": (
+        lambda s: s.wait_for(int),
+        TypeError,
+        r"^wait_for\(\) takes classes of events such as ResponseDone, not the class int$",
+    ),
+    "wait for a list": (lambda s: s.wait_for([ResponseDone]), TypeError, "of events .*, not list"),
+}
+
+
+@pytest.mark.parametrize("case", METHODS)
+async def test_what_a_method_cannot_mean_is_not_sent(autojump_clock: MockClock, case: str) -> None:
+    do, error, said = METHODS[case]
+    async with nothing_is_sent(tools=[]) as session:
+        with pytest.raises(error, match=said):
+            await do(session)
+
+
+@pytest.mark.parametrize(
+    ("types", "kind"),
+    [
+        ((int,), "the class int"),
+        ((ResponseDone, AudioDelta), "the class AudioDelta"),
+        ((5,), "int"),
+        (("ResponseDone",), "str"),
+        (([ResponseDone],), "list"),
+        ((ResponseDone | ErrorEvent,), "UnionType"),
+    ],
+)
+async def test_a_stream_is_of_events(
+    autojump_clock: MockClock, types: tuple[Any, ...], kind: str
+) -> None:
+    async with nothing_is_sent() as session:
+        said = rf"^events\(\) takes classes of events such as ResponseDone, not {kind}$"
+        with pytest.raises(TypeError, match=said):
+            session.events(*types)
+
+
+async def test_a_connection_sends_events_too(autojump_clock: MockClock) -> None:
+    near, _ = memory_transport_pair()
+    misused: Any = {"type": "response.create"}
+    with pytest.raises(TypeError, match=r"takes an event .*, not dict"):
+        await Connection(near, Codec()).send(misused)
+    await near.aclose()
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize(
+    ("opening", "options", "said"),
+    [
+        (open_transcription_session, {}, "takes a TranscriptionSessionConfig or keywords .* dict"),
+        (
+            open_translation_session,
+            {"language": "fr"},
+            'takes a TranslationSessionConfig or keywords such as language="fr", not dict',
+        ),
+    ],
+)
+async def test_other_sessions_are_not_configured_with_a_dictionary_either(
+    opening: Callable[..., Any], options: dict[str, object], said: str
+) -> None:
+    async with simulator_at_port(Script()) as url, opening(url=url, **options) as session:
+        with pytest.raises(TypeError, match=said):
+            await session.update({"language": "es"})
+
+
+async def test_an_item_may_be_given_where_its_id_is_asked_for(autojump_clock: MockClock) -> None:
+    async with open_simulated(Reply.speech("Hello!", SECOND)) as session:
+        first = await session.insert_item(TEXT)
+        second = await session.insert_item(SystemMessage.text("Be brief."), previous_item_id=first)
+        assert session.conversation.items == (first, second)
+        await session.send_message("Between.", respond=False, previous_item_id=first)
+        await wait_all_tasks_blocked()
+        assert [item.text for item in session.conversation.items] == [
+            "Hello",
+            "Between.",
+            "Be brief.",
+        ]
+        assert await session.retrieve_item(second) is second
+        await session.delete_item(second.snapshot)
+        await session.ask()
+        [*_, spoken] = session.conversation.items
+        assert await session.truncate(spoken, 100.4) is spoken
+        assert spoken.audio_ms == 100
+        assert await session.cancel_response(spoken, 1200.5) is spoken
+        await wait_all_tasks_blocked()
+        assert spoken.audio_ms == 50
+
+
+async def test_the_item_of_a_call_may_be_given_where_the_call_is_asked_for(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.call("look"), Reply.text("Nothing.")) as session:
+        calls = session.events(ToolCallRequested)
+        await session.respond()
+        requested = await calls.receive()
+        await session.send_tool_output(requested.item, "{}")
+        assert requested.item.call_id in {item.call_id for item in session.conversation.items}
+
+
+async def test_a_user_turn_in_a_user_turn_is_an_error(autojump_clock: MockClock) -> None:
+    async with open_simulated(Reply.text("One."), turn_detection=None) as session:
+        wire = session.wire()
+        types_sent(wire)  # the opening
+        async with session.user_turn(respond=False):
+            await session.append_audio(SECOND)
+            with pytest.raises(LocalProtocolError, match=r"a user_turn\(\) is open already"):
+                async with session.user_turn():
+                    pytest.fail("not reached")
+        assert types_sent(wire) == ["input_audio_buffer.append", "input_audio_buffer.commit"]
+
+
+@pytest.mark.parametrize("error", [None, ValueError()])
+async def test_after_a_user_turn_there_may_be_another_one(
+    autojump_clock: MockClock, error: Exception | None
+) -> None:
+    async with open_simulated(turn_detection=None) as session:
+        with suppress(ValueError):
+            async with session.user_turn(respond=False):
+                await session.append_audio(SECOND)
+                if error is not None:
+                    raise error
+        async with session.user_turn(respond=False):
+            await session.append_audio(SECOND)
+        await wait_all_tasks_blocked()
+        heard = [item.audio_ms for item in session.conversation.items]
+        assert heard == ([1000, 1000] if error is None else [1000])
+
+
+async def test_a_button_may_be_pressed_while_the_last_turn_is_being_taken(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(turn_detection=None) as session, trio.open_nursery() as nursery:
+        is_over = trio.Event()
+
+        async def speak() -> None:
+            async with session.user_turn(respond=False):
+                await session.append_audio(SECOND)
+                is_over.set()
+
+        nursery.start_soon(speak)
+        await is_over.wait()
+        await trio.lowlevel.checkpoint()
+        async with session.user_turn(respond=False):
+            await session.append_audio(SECOND)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import trio
 from peers import Leaves, memory_server
-from trio.testing import MockClock
+from recordings import created, lines_of, server
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio import recording
 from realtime_trio._runtime.hub import EventHub
@@ -133,3 +134,17 @@ async def test_time_stands_still_while_an_autojump_clock_records(
 async def test_a_full_disk_is_found_under_an_autojump_clock(autojump_clock: MockClock) -> None:
     with Leaves(OSError, match="No space"):
         await record_nothing(Path("/dev/full"))
+
+
+async def test_times_count_from_the_first_record_behind_a_gap(path: Path) -> None:
+    hub: EventHub[WireRecord] = EventHub(backlog=1)
+    for record in server(created(), created()):
+        hub.publish(record)
+    wire = hub.subscribe()
+    wire.receive_nowait()
+    async with open_recording(wire, path):
+        await wait_all_tasks_blocked()
+        for record in server(created()):
+            hub.publish(record)
+    assert '"dropped"' in lines_of(path)[1]
+    assert [record.time for record in read_recording(path).records] == [0.0]

@@ -19,6 +19,7 @@ from trio.testing import MockClock
 
 from realtime_trio import _pytest_plugin
 from realtime_trio._protocol.codec import Role
+from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._transport.contract import Close
@@ -35,6 +36,7 @@ from realtime_trio.events import (
     McpTool,
     ResponseDone,
     ResponseOutputAudioDelta,
+    SessionCreated,
     SystemMessage,
     UnknownEvent,
     UserMessage,
@@ -228,8 +230,24 @@ async def test_the_server_s_end_can_be_watched_as_well() -> None:
     assert [type(event) for event in transport.sent] == [UnknownEvent]
     assert [record.source for record in transport.records] == ["client", "client", "server"]
     assert transport.messages[1] == b"\x00"
+    assert tuple(record.text for record in transport.records) == transport.messages
+    assert all(record.wall_time for record in transport.records)
     await transport.aclose(3000, "enough")
     assert near.closed == Close(3000, "enough")
+
+
+async def test_a_beta_connection_is_decoded_as_one() -> None:
+    near, far = memory_transport_pair()
+    transport = RecordingTransport(near, dialect=Dialect.BETA)
+    text = '{"type":"session.created","event_id":"e","session":{"id":"s","voice":"alloy"}}'
+    await far.send(text)
+    await transport.receive()
+    [record] = transport.records
+    assert (type(record.event), record.dialect, record.text) == (
+        SessionCreated,
+        Dialect.BETA,
+        text,
+    )
 
 
 async def test_what_could_not_be_sent_was_tried() -> None:

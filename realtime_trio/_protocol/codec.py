@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from realtime_trio._legible import legible
+from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.dialects import (
     Dialect,
     client_from_beta,
@@ -128,10 +129,12 @@ class Codec:
         client sends what this version does not know with `send_raw`.
 
         Raises:
+            TypeError: It is not an event.
             LocalProtocolError: The event does not belong to this role, kind of session or dialect,
                 or a field holds something that the protocol has no place for; the message names the
                 field.
         """
+        check_event(event)
         wire_type = event.type
         # By the class and not by the type alone: kinds of session share types, and not payloads.
         known = self._outgoing.classes.get(wire_type)
@@ -235,4 +238,17 @@ class Codec:
             type=wire_type,
             raw=raw,
             problem=problem,
+        )
+
+
+def check_event(event: object) -> None:
+    """Refuse what is not an event at all: a JSON object, a class, nothing.
+
+    Raises:
+        TypeError: It is not an event.
+    """
+    if not isinstance(event, Event):
+        raise TypeError(
+            f"send() takes an event such as ResponseCreate(), not {kind_of(event)}; "
+            "send_raw() takes JSON objects"
         )

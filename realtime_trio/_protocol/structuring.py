@@ -373,6 +373,8 @@ def _dump(writer: Converter, value: Any) -> Any:
         return dict(value.raw)
     if attrs.has(cls):
         return writer.get_unstructure_hook(cls)(value)
+    if isinstance(value, AudioData):
+        return value.base64
     # What users compute with is as good as a number of Python's, and any mapping as good as a dict;
     # the hooks that check it ask for the exact types.
     if isinstance(value, np.generic):

@@ -1,13 +1,14 @@
 """From one publisher to any number of independent, bounded, resumable streams.
 
 Owns the buffers of all streams that a session's events go to.  What an event means is nothing to
-it: a type to filter by is all that it looks at.
+it: a type to filter by is all that it looks at, and its size is what the publisher says.
 
 Theory of operation.  `publish` is synchronous and never waits, so that the task that reads the
 connection is never held up by a consumer.  Every stream has a buffer of its own (tee, not split).
-A buffer that reaches its bound only counts further events until its consumer has taken everything
-out; the consumer then gets `SlowConsumer` in the place of the gap, and the buffer takes events
-again.  Nothing is lost silently, and nothing from behind a gap is delivered before it.
+A buffer that reaches its bound, in events or in bytes, only counts further events until its
+consumer has taken everything out; the consumer then gets `SlowConsumer` in the place of the gap,
+and the buffer takes events again.  Nothing is lost silently, and nothing from behind a gap is
+delivered before it.
 
 The hub holds buffers and users hold streams, so a stream that nobody references any more can be
 noticed and its buffer dropped.  That may happen inside any line of any thread, so it only sets
@@ -19,8 +20,9 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter, deque
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Generic, Self, SupportsIndex, TypeVar, overload
+from typing import Generic, Self, SupportsIndex, TypeAlias, TypeVar, overload
 
 import trio
 
@@ -39,6 +41,11 @@ DEFAULT_CAPACITY = 8192
 the service sends faster than it can be played: 2000 audio deltas of 100 ms and as many pieces of
 transcript, each with the update derived from it."""
 
+DEFAULT_ROOM = 128 * 2**20
+"""Bytes of messages after which a buffer takes no further event: two of the longest that are
+accepted.  The longest spoken answer is 13 MB of base64, so that the number of events is the bound
+for everything but extremes."""
+
 DEFAULT_BACKLOG = 1024
 """Events kept for the first subscriber: enough for the opening exchange and an answer of some 20
 seconds that come before anybody listens."""
@@ -46,6 +53,10 @@ seconds that come before anybody listens."""
 CHECKPOINT_EVERY = 16
 """Events a stream delivers from its buffer before it lets other tasks run.  A checkpoint costs ten
 times what taking an event does."""
+
+
+_Entry: TypeAlias = tuple[E, int, int]
+"""An event, its size, and the number of the event that it is or follows from."""
 
 
 class EventHub(Generic[E]):
@@ -63,21 +74,32 @@ class EventHub(Generic[E]):
         backlog: How many events are kept for the first subscription.  Beyond it events are counted
             and reported to the first stream as `SlowConsumer`, as far as they match its types.
             With 0 nothing is kept or reported: a stream begins where it was subscribed.
+        room: Bytes in a buffer, and of what is kept, after which no further event is taken; at
+            least 1.  The last one may exceed it, so that every event has a chance.
 
     Raises:
         ValueError: `capacity` or `backlog` is out of range.
     """
 
-    def __init__(self, *, capacity: int = DEFAULT_CAPACITY, backlog: int = DEFAULT_BACKLOG) -> None:
+    def __init__(
+        self,
+        *,
+        capacity: int = DEFAULT_CAPACITY,
+        backlog: int = DEFAULT_BACKLOG,
+        room: int = DEFAULT_ROOM,
+    ) -> None:
         if backlog < 0:
             raise ValueError(f"backlog must be 0 or more events, not {backlog}")
         check_capacity(capacity)
         self._capacity = capacity
         self._backlog = backlog
-        self._kept: deque[E] | None = deque() if backlog else None
+        self._room = room
+        self._kept: deque[_Entry[E]] | None = deque() if backlog else None
+        self._kept_size = 0
         self._kept_out: Counter[type] = Counter()
         self._buffers: list[_Buffer[E]] = []
         self._routes: dict[type, tuple[_Buffer[E], ...]] = {}
+        self._cause = 0
         self._has_abandoned = False
         self._closed = False
         self._error: Exception | None = None
@@ -88,12 +110,28 @@ class EventHub(Generic[E]):
         self._drop_abandoned()
         return len(self._buffers)
 
-    def publish(self, event: E) -> None:
+    @property
+    def is_heard(self) -> bool:
+        """Whether what is published now may get anywhere: to a stream, or into what is kept.
+
+        Where it costs something to make an event, it need not be made otherwise.
+        """
+        return self._kept is not None or bool(self._buffers)
+
+    def publish(self, event: E, size: int = 0, *, follows: bool = False) -> None:
         """Append an event to every stream that asked for its type, and wake the tasks there.
 
         Never blocks and never raises; takes time proportional to the number of interested streams.
         After `close` it does nothing.
+
+        Args:
+            event: The event.
+            size: Bytes of the message that it holds on to, about.
+            follows: Whether it follows from the event before, and shares its message: a stream that
+                gets both has room for it once.
         """
+        if not follows:
+            self._cause += 1
         if self._has_abandoned:
             self._drop_abandoned()
         # Which streams want an event depends on its class alone, so it is worked out once a class.
@@ -109,9 +147,9 @@ class EventHub(Generic[E]):
             if self._kept is None:
                 self._routes[kind] = route
             else:
-                self._keep(self._kept, event)
+                self._keep(self._kept, (event, size, self._cause))
         for buffer in route:
-            buffer.put(event)
+            buffer.put(event, size, self._cause)
 
     @overload
     def subscribe(self, *, capacity: int | None = None, kept: bool = True) -> EventStream[E]: ...
@@ -163,7 +201,7 @@ class EventHub(Generic[E]):
             types: Only instances of these types, or of their subclasses, are delivered; everything
                 if none is given.
             capacity: Bound of this stream's buffer in events, at least 1; the hub's default if
-                None.  Kept events are delivered beyond it.
+                None.  Kept events are delivered beyond it.  The bound in bytes is that of the hub.
             kept: Take what was kept.  False leaves it for the next subscription, and begins at the
                 call in any case.
 
@@ -178,10 +216,12 @@ class EventHub(Generic[E]):
             self._drop_abandoned()
         if capacity is not None:
             check_capacity(capacity)
-        buffer: _Buffer[E] = _Buffer(types, self._capacity if capacity is None else capacity)
+        buffer: _Buffer[E] = _Buffer(
+            types, self._capacity if capacity is None else capacity, self._room
+        )
         if self._kept is not None and kept:
-            buffer.events.extend(
-                event for event in self._kept if not types or isinstance(event, types)
+            buffer.take_over(
+                entry for entry in self._kept if not types or isinstance(entry[0], types)
             )
             buffer.dropped = sum(
                 count
@@ -222,13 +262,18 @@ class EventHub(Generic[E]):
         self._buffers = []
         self._routes.clear()
 
-    def _keep(self, kept: deque[E], event: E) -> None:
+    def _keep(self, kept: deque[_Entry[E]], entry: _Entry[E]) -> None:
         if self._closed:
             return
-        if len(kept) < self._backlog:
-            kept.append(event)
-        else:
+        event, size, cause = entry
+        # As in a buffer: a message counts once, and after a gap nothing is added.
+        is_shared = bool(kept) and kept[-1][2] == cause
+        is_full = len(kept) >= self._backlog or (self._kept_size >= self._room and not is_shared)
+        if is_full or self._kept_out:
             self._kept_out[type(event)] += 1
+        else:
+            self._kept_size += 0 if is_shared else size
+            kept.append(entry)
 
     def _abandon(self, buffer: _Buffer[E]) -> None:
         # Called when a stream is closed or garbage-collected, so possibly inside any line of any
@@ -286,6 +331,8 @@ class EventStream(Generic[E_co]):
             # Raises when cancelled, before an event is taken, and lets nobody else run.
             self._in_a_row += 1
             await trio.lowlevel.checkpoint_if_cancelled()
+            # As `pop` does: every event comes this way, and the call is a tenth of its cost.
+            buffer.size -= buffer.sizes.popleft()
             return buffer.events.popleft()
         self._in_a_row = 0
         self._reading = True
@@ -368,25 +415,64 @@ class EventStream(Generic[E_co]):
 class _Buffer(Generic[E]):
     """What one stream has yet to deliver: events, then a gap of `dropped` events, then the end."""
 
-    __slots__ = ("capacity", "dropped", "ended", "error", "events", "sleeper", "types")
+    __slots__ = (
+        "capacity",
+        "cause",
+        "dropped",
+        "ended",
+        "error",
+        "events",
+        "room",
+        "size",
+        "sizes",
+        "sleeper",
+        "types",
+    )
 
-    def __init__(self, types: tuple[type, ...], capacity: int) -> None:
+    def __init__(self, types: tuple[type, ...], capacity: int, room: int) -> None:
         self.types = types
         self.capacity = capacity
+        self.room = room
         self.events: deque[E] = deque()
+        # Beside the events, and not in pairs with them: `peek` and the count are of events.
+        self.sizes: deque[int] = deque()
+        self.size = 0
+        self.cause = 0
         self.dropped = 0
         self.ended = False
         self.error: Exception | None = None
         self.sleeper: trio.lowlevel.Task | None = None
 
-    def put(self, event: E) -> None:
+    def put(self, event: E, size: int, cause: int) -> None:
+        # What follows from an event shares its message, for which there was room.
+        if cause == self.cause:
+            size = 0
+            is_full = False
+        else:
+            is_full = self.size >= self.room
         # After a gap nothing is added before it has been reported, or the order would be wrong.
-        if self.dropped or len(self.events) >= self.capacity:
+        if is_full or self.dropped or len(self.events) >= self.capacity:
             self.dropped += 1
             return
+        self.cause = cause
+        self.size += size
+        self.sizes.append(size)
         self.events.append(event)
         if self.sleeper is not None:
             self.wake()
+
+    def take_over(self, entries: Iterable[_Entry[E]]) -> None:
+        """Begin with what was kept, which is bounded already."""
+        for event, size, cause in entries:
+            size = 0 if cause == self.cause else size
+            self.cause = cause
+            self.size += size
+            self.sizes.append(size)
+            self.events.append(event)
+
+    def pop(self) -> E:
+        self.size -= self.sizes.popleft()
+        return self.events.popleft()
 
     def has_news(self) -> bool:
         """Whether `take` has something to return or to raise."""
@@ -394,7 +480,7 @@ class _Buffer(Generic[E]):
 
     def take(self) -> E:
         if self.events:
-            return self.events.popleft()
+            return self.pop()
         if self.dropped:
             dropped, self.dropped = self.dropped, 0
             raise SlowConsumer(dropped)
@@ -428,6 +514,8 @@ class _Buffer(Generic[E]):
         self.error = None
         self.dropped = 0
         self.events.clear()
+        self.sizes.clear()
+        self.size = 0
 
 
 def check_capacity(capacity: int) -> None:

@@ -18,6 +18,7 @@ import logging
 import math
 import os
 import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
@@ -28,9 +29,9 @@ from attrs import evolve
 
 from realtime_trio._legible import legible
 from realtime_trio._misuse import kind_of
-from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.codec import Codec, Role, check_event
 from realtime_trio._protocol.endpoint import Endpoint
-from realtime_trio._protocol.kinds import SessionKind, kind_opened_by
+from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_opened_by
 from realtime_trio._runtime.hub import EventHub, EventStream, check_capacity
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
@@ -40,6 +41,7 @@ from realtime_trio._transport.closing import closing
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.connection import (
     ConnectOptions,
+    check_runs_in_trio,
     open_transport,
     resolve_endpoint,
     websocket_settings,
@@ -62,7 +64,7 @@ from realtime_trio.events import (
     UnknownEvent,
     UnknownObject,
 )
-from realtime_trio.recording import WireRecord, check_recordable, open_recording
+from realtime_trio.recording import Source, WireRecord, check_recordable, open_recording
 
 A = TypeVar("A", bound=Event)
 B = TypeVar("B", bound=Event)
@@ -104,9 +106,11 @@ def check_arguments(
     """Refuse what no kind of session could be opened with, before anything is opened.
 
     Raises:
+        LocalProtocolError: This is not trio.
         TypeError: An argument is of a kind that cannot be meant.
         ValueError: The capacity is less than 1.
     """
+    check_runs_in_trio()
     if transport is not None and not hasattr(transport, "receive"):
         raise TypeError(f"transport must be a Transport or None, not {kind_of(transport)}")
     if capacity is not None:
@@ -135,7 +139,7 @@ class BaseSession(ABC):
         # Independent of the events: a log that falls behind costs the application nothing.
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
-        self._acknowledgements = Acknowledgements()
+        self._acknowledgements = Acknowledgements(KINDS[link.codec.kind].client_events)
         # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
         self._request_timeout = math.inf
@@ -183,14 +187,19 @@ class BaseSession(ABC):
             types: Only instances of these classes (`ServerEvent` for everything from the wire); all
                 events if none is given.
             capacity: Events the stream may fall behind before it misses some and says so with
-                `SlowConsumer`.
+                `SlowConsumer`.  It does so, too, behind 128 MiB of messages, however few they are.
+
+        Raises:
+            TypeError: One of `types` is not a class of events, or `capacity` is not a number.
+            ValueError: `capacity` is less than 1.
         """
+        _check_classes("events", types)
         return self._hub.subscribe(*types, capacity=capacity)
 
     def wire(self, *, capacity: int | None = None) -> EventStream[WireRecord]:
         """Open a stream of everything on the wire, in both directions, for logs and recordings.
 
-        Otherwise it is like `events`.
+        Each record has the event and the message as it was.  Otherwise it is like `events`.
         """
         return self._wire.subscribe(capacity=capacity)
 
@@ -210,8 +219,10 @@ class BaseSession(ABC):
         Cancel-safe.
 
         Raises:
+            TypeError: What is waited for is not a class of events.
             SessionClosed: The session ended first.
         """
+        _check_classes("wait_for", types)
         with self._hub.subscribe(*types, kept=False) as stream:
             self._forget_beginning()
             return await stream.receive()
@@ -229,9 +240,11 @@ class BaseSession(ABC):
             The event's id, made up if it had none; an `ErrorEvent` about it carries the same.
 
         Raises:
-            LocalProtocolError: The event does not fit the protocol; nothing was sent.
+            LocalProtocolError, TypeError: It is not an event, or does not fit the protocol; nothing
+                was sent.
             SessionClosed: The session has ended; nothing was sent.
         """
+        check_event(event)
         named = self._named(event)
         await self._queue(named, self._codec.encode(named))
         assert named.event_id is not None
@@ -356,8 +369,8 @@ class BaseSession(ABC):
 
     # --- serving ----------------------------------------------------------------------------------
 
-    def _dispatch(self, event: ServerEvent) -> None:
-        """Let every room see one server event.
+    def _dispatch(self, event: ServerEvent, message: str | bytes) -> None:
+        """Let every room see one server event, which was decoded from a message.
 
         No checkpoint in here: nobody may see half of its consequences.
         """
@@ -372,12 +385,13 @@ class BaseSession(ABC):
             self._services.fail(ConnectionFailed(self._misbegun(event)))
         # After the machines have seen it: what they post in answer is written later in any case,
         # and a wire log shows the cause first.
-        self._wire.publish(WireRecord(trio.current_time(), "server", event))
+        size = len(message)
+        self._record("server", event, message)
         # The cause comes before its consequences, and all rooms have taken note of it by now.
         if not self._is_benign(event):
-            self._hub.publish(event)
+            self._hub.publish(event, size)
         for consequence in derived:
-            self._hub.publish(consequence)
+            self._hub.publish(consequence, size, follows=True)
             self._react(consequence)
 
     async def _receive_loop(self) -> None:
@@ -387,8 +401,23 @@ class BaseSession(ABC):
     async def _send_loop(self) -> None:
         await self._link.send_loop(self._outbox, self._note_written)
 
-    def _note_written(self, event: Event) -> None:
-        self._wire.publish(WireRecord(trio.current_time(), "client", event))
+    def _note_written(self, event: Event, message: str) -> None:
+        self._record("client", event, message)
+
+    def _record(self, source: Source, event: Event, message: str | bytes) -> None:
+        # Most sessions are not recorded, and should not pay for it.
+        if self._wire.is_heard:
+            self._wire.publish(
+                WireRecord.of_message(
+                    trio.current_time(),
+                    source,
+                    event,
+                    message,
+                    dialect=self._codec.dialect,
+                    wall_time=time.time(),
+                ),
+                len(message),
+            )
 
     def _ended(self) -> None:
         """The connection is over, from either side."""
@@ -461,6 +490,15 @@ class BaseSession(ABC):
         self._over()
         self._hub.close()
         self._wire.close()
+
+
+def _check_classes(method: str, types: tuple[object, ...]) -> None:
+    for kind in types:
+        # A stream of anything else would stay silent: a delta, for example, is part of an event.
+        if not (isinstance(kind, type) and issubclass(kind, Event)):
+            raise TypeError(
+                f"{method}() takes classes of events such as ResponseDone, not {kind_of(kind)}"
+            )
 
 
 @asynccontextmanager

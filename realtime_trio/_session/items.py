@@ -5,6 +5,9 @@ Owns inserting, deleting, retrieving and truncating: each waits until the server
 
 from __future__ import annotations
 
+import math
+
+from realtime_trio._misuse import check_number, kind_of
 from realtime_trio._session.base import with_id
 from realtime_trio._session.input_audio import InputAudioSession
 from realtime_trio._state.conversation.item import ConversationItem
@@ -20,12 +23,15 @@ from realtime_trio.events import (
     UnknownObject,
 )
 
+ItemOrId = str | ConversationItem | Item
+"""What says which item is meant: its id, or the item itself."""
+
 
 class ItemSession(InputAudioSession[RealtimeSession]):
     """Base of sessions that hold a conversation with items that come and go."""
 
     async def insert_item(
-        self, item: Item, *, previous_item_id: str | None = None
+        self, item: Item, *, previous_item_id: ItemOrId | None = None
     ) -> ConversationItem:
         """Add an item to the conversation and wait until the server has taken it.
 
@@ -33,57 +39,83 @@ class ItemSession(InputAudioSession[RealtimeSession]):
 
         Args:
             item: The item; it gets an id if it has none.
-            previous_item_id: Insert after this item; `root` at the front; None appends.
+            previous_item_id: Insert after this item, given by its id or itself; `root` at the
+                front; None appends.
 
         Raises:
             ServerError: The server refused it.
-            LocalProtocolError: It does not fit the protocol; nothing was sent.
+            LocalProtocolError, TypeError: It is not an item, or does not fit the protocol; nothing
+                was sent.
             SessionClosed: The session ended before the answer came.
         """
         if isinstance(item, UnknownObject):
             raise LocalProtocolError(
                 "only items of known types can be inserted; send others with send_raw()"
             )
+        if not isinstance(item, Item):
+            raise TypeError(
+                'insert_item() takes an item such as UserMessage.text("Hello"), '
+                f"not {kind_of(item)}"
+            )
         item = with_id(item, self._new_id)
-        await self._request(ConversationItemCreate(item=item, previous_item_id=previous_item_id))
+        after = None if previous_item_id is None else id_of(previous_item_id)
+        await self._request(ConversationItemCreate(item=item, previous_item_id=after))
         return self._known_item(str(item.id))
 
-    async def delete_item(self, item_id: str) -> None:
+    async def delete_item(self, item_id: ItemOrId) -> None:
         """Delete an item and wait until it is gone.
 
+        Args:
+            item_id: The item, or its id.
+
         Raises:
             ServerError: The server refused, e.g. because there is no such item.
+            LocalProtocolError, TypeError: This is not an item that has an id; nothing was sent.
             SessionClosed: The session ended before the answer came.
         """
-        await self._request(ConversationItemDelete(item_id=item_id))
+        await self._request(ConversationItemDelete(item_id=id_of(item_id)))
 
-    async def retrieve_item(self, item_id: str) -> ConversationItem:
+    async def retrieve_item(self, item_id: ItemOrId) -> ConversationItem:
         """Fetch an item as the server keeps it, audio included, into the conversation.
 
+        Args:
+            item_id: The item, or its id.
+
         Raises:
             ServerError: The server refused, e.g. because there is no such item.
+            LocalProtocolError, TypeError: This is not an item that has an id; nothing was sent.
             SessionClosed: The session ended before the answer came.
         """
+        item_id = id_of(item_id)
         await self._request(ConversationItemRetrieve(item_id=item_id))
         return self._known_item(item_id)
 
     async def truncate(
-        self, item_id: str, audio_end_ms: int, *, content_index: int = 0
+        self, item_id: ItemOrId, audio_end_ms: float, *, content_index: int = 0
     ) -> ConversationItem:
         """Cut an assistant message to what the user heard, and wait until the server has done so.
 
         Args:
-            item_id: The message.
-            audio_end_ms: Milliseconds to keep.
+            item_id: The message, or its id.
+            audio_end_ms: Milliseconds to keep, 0 or more; a fraction is rounded.
             content_index: Its part.
 
         Raises:
             ServerError: The server refused, e.g. because there is less audio.
+            LocalProtocolError, TypeError: This is not an item that has an id, or not a length;
+                nothing was sent.
             SessionClosed: The session ended before the answer came.
         """
+        item_id = id_of(item_id)
+        check_number(
+            "audio_end_ms",
+            audio_end_ms,
+            lambda ms: 0 <= ms < math.inf,
+            allowed="0 or more milliseconds",
+        )
         await self._request(
             ConversationItemTruncate(
-                item_id=item_id, content_index=content_index, audio_end_ms=audio_end_ms
+                item_id=item_id, content_index=content_index, audio_end_ms=round(audio_end_ms)
             )
         )
         return self._known_item(item_id)
@@ -105,3 +137,21 @@ class ItemSession(InputAudioSession[RealtimeSession]):
         if not any(isinstance(part, OutputAudio) for part in item.parts) or item.audio_ms == 0:
             raise LocalProtocolError(f"item {item_id!r} has no audio that could be cut")
         return item
+
+
+def id_of(item: ItemOrId) -> str:
+    """The id of an item that is given by its id or by itself.
+
+    Raises:
+        TypeError: It is neither.
+        LocalProtocolError: It has no id, since it was never in a conversation.
+    """
+    if isinstance(item, str):
+        return item
+    if not isinstance(item, ItemOrId):
+        raise TypeError(f"an item is named by its id or by itself, not by {kind_of(item)}")
+    if item.id is None:
+        raise LocalProtocolError(
+            "this item has no id, so nobody else knows it; insert_item() returns one that has"
+        )
+    return item.id

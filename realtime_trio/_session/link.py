@@ -93,17 +93,17 @@ class Link:
         """Wait until the server has said that the session begins."""
         await self._begun.wait()
 
-    async def receive_loop(self, understand: Callable[[ServerEvent], None]) -> None:
-        """Hand every server event to `understand`, until the connection ends.
+    async def receive_loop(self, understand: Callable[[ServerEvent, str | bytes], None]) -> None:
+        """Hand every server event, and its message, to `understand` until the connection ends.
 
         It awaits nothing but the transport.
         """
         while batch := await self._transport.receive():
             for message in batch:
-                understand(decode(self.codec, message))
+                understand(decode(self.codec, message), message)
 
     async def send_loop(
-        self, outbox: Outbox[tuple[Event, str]], note: Callable[[Event], None]
+        self, outbox: Outbox[tuple[Event, str]], note: Callable[[Event, str], None]
     ) -> None:
         """Write what waits in the outbox, until it is closed; `note` sees every event before.
 
@@ -119,7 +119,7 @@ class Link:
                     # Goes on taking, or those who wait for room would hang until the outbox closes.
                     continue
                 # Before the write: a record must not show the answer ahead of the question.
-                note(event)
+                note(event, text)
                 if _logger.isEnabledFor(logging.DEBUG):
                     # Of any type, if it was sent raw.
                     _logger.debug("sending %s (%d characters)", legible(event.type), len(text))

@@ -143,7 +143,7 @@ async def open_session(
     async def prepare(session: Session) -> None:  # noqa: ASYNC910
         if tools is None:  # what the server gives the model by itself stays when one more is added
             with suppress(LocalProtocolError):
-                session._offered.begin_with(ToolRegistry(session.config.tools or ()))
+                session._offered.begin_with(ToolRegistry.known(session.config.tools or ()))
         creates = [
             attrs.evolve(create, item=with_id(create.item, new_id)) for create in replay.events
         ]

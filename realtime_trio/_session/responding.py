@@ -15,8 +15,9 @@ import attrs
 import numpy as np
 import trio
 
+from realtime_trio._misuse import kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.items import ItemSession
+from realtime_trio._session.items import ItemOrId, ItemSession, id_of
 from realtime_trio._session.link import Link
 from realtime_trio._session.patience import Patience
 from realtime_trio._session.response_book import ResponseBook
@@ -60,6 +61,7 @@ class RespondingSession(ItemSession):
         retention: Retention,
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id, retention=retention)
+        self._is_in_turn = False
         self._turns = Turns(new_id)
         self._book = ResponseBook(self._turns, self._post, self._give_up_calls)
         self._patience = Patience(
@@ -75,7 +77,8 @@ class RespondingSession(ItemSession):
         """Push to talk: append audio inside the block; leaving it commits and asks for a response.
 
         Needs turn detection to be off.  Leaving by an exception discards the audio, and so does
-        less than 100 ms of it, which is an error.
+        less than 100 ms of it, which is an error.  There is one turn at a time, because there is
+        one input buffer.
 
         Args:
             respond: Ask for a response at the end.
@@ -83,7 +86,8 @@ class RespondingSession(ItemSession):
                 expects.
 
         Raises:
-            LocalProtocolError: Turn detection is on, or less than 100 ms of audio were appended.
+            LocalProtocolError: Turn detection is on, another turn is open, or less than 100 ms of
+                audio were appended.
             ServerError, SessionClosed: As for `update`.
         """
         if self._is_detecting_turns:
@@ -91,11 +95,21 @@ class RespondingSession(ItemSession):
                 "user_turn() needs turn detection to be off: open_session(turn_detection=None)"
             )
         await trio.lowlevel.checkpoint()
+        if self._is_in_turn:
+            raise LocalProtocolError(
+                "a user_turn() is open already: its audio and that of another one would be one "
+                "message; leave it first"
+            )
+        self._is_in_turn = True
         if interrupt:
             # Before the first audio: the model stops when somebody begins to talk.
             self._take_floor()
         try:
-            yield
+            try:
+                yield
+            finally:
+                # Before the commit is waited for: who presses the button again begins anew.
+                self._is_in_turn = False
             await self.commit_audio()
         except BaseException:
             # Posted, not awaited: this may be a cancellation, and what was appended must not become
@@ -110,7 +124,7 @@ class RespondingSession(ItemSession):
         content: MessageContent,
         *,
         respond: bool = True,
-        previous_item_id: str | None = None,
+        previous_item_id: ItemOrId | None = None,
         **settings: Unpack[ResponseSettings],
     ) -> str | None:
         """Say something to the model, and ask for a response.
@@ -126,7 +140,8 @@ class RespondingSession(ItemSession):
             content: A text, audio (int16 or float32 array, or bytes), a content part, or several
                 texts and parts.
             respond: Ask for a response.
-            previous_item_id: Insert after this item; `root` at the front; None appends.
+            previous_item_id: Insert after this item, given by its id or itself; `root` at the
+                front; None appends.
             **settings: Settings for this response alone.
 
         Returns:
@@ -227,7 +242,7 @@ class RespondingSession(ItemSession):
         return self._answer(response)
 
     async def cancel_response(
-        self, item_id: str | None = None, sample_count: float = 0
+        self, item_id: ItemOrId | None = None, sample_count: float = 0
     ) -> ConversationItem | None:
         """Interrupt the model: cancel its response, and cut an item to what the user heard.
 
@@ -238,7 +253,7 @@ class RespondingSession(ItemSession):
         left alone, because cutting it would only take its transcript from the model.
 
         Args:
-            item_id: The assistant message that was being played; None only cancels.
+            item_id: The assistant message that was being played, or its id; None only cancels.
             sample_count: How many of its samples were played, at the session's output rate; a
                 fraction is rounded.
 
@@ -250,7 +265,7 @@ class RespondingSession(ItemSession):
                 audio, or the count is not a finite number; nothing was sent.
         """
         await trio.lowlevel.checkpoint()
-        item = None if item_id is None else self._spoken_item(item_id)
+        item = None if item_id is None else self._spoken_item(id_of(item_id))
         cut = None if item is None else _cut_to_heard(item, sample_count)
         # The cancel goes first, or the server would go on adding to what is being cut.
         self._take_floor()
@@ -287,11 +302,12 @@ class RespondingSession(ItemSession):
         self._check_open()
 
     def _message(
-        self, content: MessageContent, previous_item_id: str | None
+        self, content: MessageContent, previous_item_id: ItemOrId | None
     ) -> tuple[ConversationItemCreate, ...]:
         """The event that says this to the model; none if there is nothing to be said."""
         message = attrs.evolve(UserMessage.of(content), id=self._new_id("item_"))
-        create = ConversationItemCreate(item=message, previous_item_id=previous_item_id)
+        after = None if previous_item_id is None else id_of(previous_item_id)
+        create = ConversationItemCreate(item=message, previous_item_id=after)
         self._codec.encode(create)
         if not message.content:
             return ()
@@ -307,6 +323,11 @@ class RespondingSession(ItemSession):
     ) -> ResponseRequest:
         if config is not None and settings:
             raise TypeError("a response takes either a ResponseConfig or keywords, not both")
+        if not isinstance(config, ResponseConfig | None):
+            raise TypeError(
+                "a response takes a ResponseConfig or keywords such as "
+                f'instructions="Be brief.", not {kind_of(config)}'
+            )
         if settings:
             check_options(settings, ResponseSettings)
             config = ResponseConfig.of(**settings)

@@ -23,6 +23,7 @@ from realtime_trio._state.utility_events import (
     TextDelta,
     TranscriptDelta,
 )
+from realtime_trio.audio.track import MANY, SMALL
 from realtime_trio.errors import LocalProtocolError, SessionClosed, SlowConsumer
 from realtime_trio.events import (
     AssistantMessage,
@@ -132,6 +133,7 @@ class LiveResponse:
         self._stream = stream
         self._encoding = encoding
         self._audio: list[NDArray[np.int16]] = []
+        self._sample_count = 0
         self._id: str | None = None
         self._response: Response | None = None
         self._error: Exception | None = None
@@ -243,5 +245,13 @@ class LiveResponse:
                 return ArgumentsDelta(text)
             case _:
                 delta = AudioDelta(event.delta, self._encoding())
-                self._audio.append(delta.samples)
+                self._keep(delta.samples)
                 return delta
+
+    def _keep(self, samples: NDArray[np.int16]) -> None:
+        self._audio.append(samples)
+        self._sample_count += len(samples)
+        # As in an `AudioTrack`, and for the same reason: an array of one sample takes 200 bytes.
+        count = len(self._audio)
+        if count >= MANY and self._sample_count < count * SMALL:
+            self._audio = [np.concatenate(self._audio)]

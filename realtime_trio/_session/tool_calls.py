@@ -47,9 +47,9 @@ from realtime_trio.tools.schema import Injected
 
 _logger = logging.getLogger("realtime_trio.tools")
 
-_NOT_A_FAULT: Final = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
-"""What comes out of a tool and is not its fault; everything else is, also what asyncio and
-`sys.exit` raise."""
+_NOT_A_FAULT: Final = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What comes out of a tool and is not its fault; everything else is, also what asyncio raises.
+`sys.exit` is meant for the program, wherever it is called, and ends it as Ctrl-C does."""
 DEFAULT_OUTPUT_LIMIT: Final = 32_768
 """Characters of the longest output of a tool.  At about four characters a token it is a quarter of
 the 32k tokens that gpt-realtime reads at once, instructions and all turns included."""

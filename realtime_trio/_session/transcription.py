@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypedDict, Unpack
 
+from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import DEFAULT_TRANSCRIPTION_MODEL, SessionKind
 from realtime_trio._runtime.hub import EventStream
@@ -101,7 +102,8 @@ class Transcriber(InputAudioSession[TranscriptionSession]):
 
         Raises:
             ServerError: The server refused, and then changed nothing; `param` says what was wrong.
-            LocalProtocolError: The change does not fit the protocol; nothing was sent.
+            LocalProtocolError, TypeError: The change is not a configuration, or does not fit the
+                protocol; nothing was sent.
             SessionClosed: The session ended before the answer came.
 
         Cancellation: before the change was queued nothing was sent; afterwards it takes effect all
@@ -110,6 +112,11 @@ class Transcriber(InputAudioSession[TranscriptionSession]):
         if config is None:
             check_options(settings, TranscriptionSettings)
             config = TranscriptionSessionConfig.of(**settings)
+        elif not isinstance(config, TranscriptionSessionConfig):
+            raise TypeError(
+                "update() takes a TranscriptionSessionConfig or keywords such as "
+                f"turn_detection=None, not {kind_of(config)}"
+            )
         elif settings:
             raise TypeError(
                 "update() takes either a TranscriptionSessionConfig or keywords, not both"

@@ -14,6 +14,7 @@ from typing import TypedDict, Unpack
 
 import trio
 
+from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import DEFAULT_TRANSLATION_MODEL, SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
@@ -118,7 +119,8 @@ class Translator(BaseSession):
 
         Raises:
             ServerError: The server refused, and then changed nothing; `param` says what was wrong.
-            LocalProtocolError: The change does not fit the protocol; nothing was sent.
+            LocalProtocolError, TypeError: The change is not a configuration, or does not fit the
+                protocol; nothing was sent.
             SessionClosed: The session ended before the answer came.
 
         Cancellation: before the change was queued nothing was sent; afterwards it takes effect all
@@ -127,6 +129,11 @@ class Translator(BaseSession):
         if config is None:
             check_options(settings, TranslationSettings)
             config = TranslationSessionConfig.of(**settings)
+        elif not isinstance(config, TranslationSessionConfig):
+            raise TypeError(
+                "update() takes a TranslationSessionConfig or keywords such as "
+                f'language="fr", not {kind_of(config)}'
+            )
         elif settings:
             raise TypeError(
                 "update() takes either a TranslationSessionConfig or keywords, not both"
@@ -219,7 +226,7 @@ class Translator(BaseSession):
 
     def _over(self) -> None:
         if self._closing is not None and not self._closing.is_settled:
-            self._closing.error = unanswered(self._closing.event)
+            self._closing.error = unanswered(TranslationSessionClose)
             self._settled(self._closing)
 
     async def _drain(self) -> None:

@@ -15,6 +15,7 @@ from typing import Unpack
 import attrs
 import trio
 
+from realtime_trio._misuse import check_kind, kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.link import Link, Phase
@@ -59,7 +60,7 @@ from realtime_trio.events import (
     Tool,
     Unset,
 )
-from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry
+from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry, several
 from realtime_trio.tools.results import ToolOutput
 
 
@@ -145,8 +146,9 @@ class Session(RespondingSession):
 
         Raises:
             ServerError: The server refused, and then changed nothing; `param` says what was wrong.
-            LocalProtocolError: The change does not fit the protocol, gives two tools one name, or
-                changes the voice after the model has spoken; nothing was sent.
+            LocalProtocolError, TypeError: The change is not a configuration, does not fit the
+                protocol, gives two tools one name, or changes the voice after the model has spoken;
+                nothing was sent.
             RemoteProtocolError: The server's answer could not be read.
             SessionClosed: The session ended before the answer came.
 
@@ -155,7 +157,12 @@ class Session(RespondingSession):
         """
         if config is None:
             check_options(settings, SessionSettings, function=self.update)
-            config = SessionConfig.of(tools=tools, **settings)
+            config = SessionConfig.of(tools=_definitions(tools), **settings)
+        elif not isinstance(config, SessionConfig):
+            raise TypeError(
+                'update() takes a SessionConfig or keywords such as voice="marin", '
+                f"not {kind_of(config)}"
+            )
         elif settings or not isinstance(tools, Unset):
             raise TypeError("update() takes either a SessionConfig or keywords, not both")
         # Before anything is compared: what it holds may be of any type.
@@ -251,40 +258,46 @@ class Session(RespondingSession):
         async with self._changes.one_at_a_time:
             await self._configure(SessionConfig(), registry)
 
-    async def approve(self, call: FunctionCall | McpApprovalRequest | str) -> None:
+    async def approve(
+        self, call: FunctionCall | McpApprovalRequest | ConversationItem | str
+    ) -> None:
         """Let a call be made that waits for approval.
 
         Args:
-            call: The call of the `ToolApprovalRequested`, or its id.
+            call: The call of the `ToolApprovalRequested`, its item, or its id.
 
         Raises:
-            LocalProtocolError: No such call waits for approval (any more); nothing was sent.
+            LocalProtocolError, TypeError: No such call waits for approval (any more), or this is
+                not a call; nothing was sent.
             ServerError: The server refused the approval of a call on an MCP server.
             SessionClosed: The session ended first.
         """
         await self._decide(call, approve=True, reason=None)
 
     async def reject(
-        self, call: FunctionCall | McpApprovalRequest | str, reason: str | None = None
+        self,
+        call: FunctionCall | McpApprovalRequest | ConversationItem | str,
+        reason: str | None = None,
     ) -> None:
         """Refuse a call that waits for approval: it is not made, and the model is told so.
 
         Args:
-            call: The call of the `ToolApprovalRequested`, or its id.
+            call: The call of the `ToolApprovalRequested`, its item, or its id.
             reason: Why, for the model.
 
         Raises:
-            LocalProtocolError, ServerError, SessionClosed: As for `approve`.
+            LocalProtocolError, TypeError, ServerError, SessionClosed: As for `approve`.
         """
         await self._decide(call, approve=False, reason=reason)
 
     async def _decide(
-        self, call: FunctionCall | McpApprovalRequest | str, *, approve: bool, reason: str | None
+        self,
+        call: FunctionCall | McpApprovalRequest | ConversationItem | str,
+        *,
+        approve: bool,
+        reason: str | None,
     ) -> None:
-        if isinstance(call, McpApprovalRequest):
-            asked = call.id
-        else:
-            asked = call if isinstance(call, str) else str(call.call_id)
+        asked = call.id if isinstance(call, McpApprovalRequest) else _call_id(call)
         decision = self._items.decision(asked, approve=approve, reason=reason)
         text = self._codec.encode(decision)
         await self._wait_to_speak()
@@ -303,37 +316,46 @@ class Session(RespondingSession):
             self._approvals.wait_for(asked)  # the service still waits for a decision
             raise
 
-    async def cancel_call(self, call: FunctionCall | str) -> None:
+    async def cancel_call(self, call: FunctionCall | ConversationItem | str) -> None:
         """Stop a tool of the session, or keep it from running, and tell the model so.
 
         Args:
-            call: The call, or its id.
+            call: The call, its item, or its id.
 
         Raises:
-            LocalProtocolError: No tool of the session is at work on such a call.
+            LocalProtocolError, TypeError: No tool of the session is at work on such a call, or this
+                is not a call.
         """
+        call_id = _call_id(call)
         await trio.lowlevel.checkpoint()
-        call_id = call if isinstance(call, str) else str(call.call_id)
         self._workers.act(self._calls.cancel(call_id, trio.current_time()))
 
     async def send_tool_output(
-        self, call: FunctionCall | str, output: str | ToolOutput, *, respond: bool = True
+        self,
+        call: FunctionCall | ConversationItem | str,
+        output: str | ToolOutput,
+        *,
+        respond: bool = True,
     ) -> None:
         """Answer a call of a function.
 
         The model replies once all calls of its response are answered.
 
         Args:
-            call: The call, or its id.
+            call: The call, its item, or its id.
             output: What the function returned, usually as JSON text; a `ToolOutput` may bring
                 images along.
             respond: Whether the model should reply to this one.
 
         Raises:
-            LocalProtocolError: The call was never made or is answered; nothing was sent.
+            LocalProtocolError, TypeError: The call was never made or is answered, this is not a
+                call, or the output is not text; nothing was sent.
             SessionClosed: The session has ended.
         """
-        call_id = call if isinstance(call, str) else str(call.call_id)
+        call_id = _call_id(call)
+        check_kind(
+            "output", output, str, ToolOutput, allowed="a str, such as JSON, or a ToolOutput"
+        )
         given = output if isinstance(output, ToolOutput) else ToolOutput(output)
         creates = self._items.output(call_id, given)
         texts = [self._codec.encode(create) for create in creates]
@@ -462,3 +484,25 @@ class Session(RespondingSession):
 
 def _has_spoken(item: ConversationItem) -> bool:
     return item.role == "assistant" and item.audio_ms > 0
+
+
+def _call_id(call: FunctionCall | ConversationItem | str) -> str:
+    if isinstance(call, str):
+        return call
+    # A request for the approval of a call on an MCP server has no id but that of its item.
+    if isinstance(call, ConversationItem):
+        return call.call_id or call.id
+    check_kind("call", call, FunctionCall, allowed="a call, its item or its id")
+    return str(call.call_id)
+
+
+def _definitions(tools: Iterable[Tool] | Unset) -> tuple[Tool, ...] | Unset:
+    if isinstance(tools, Unset):
+        return tools
+    definitions = several(tools)
+    for each in definitions:
+        if callable(each):
+            raise TypeError(
+                "update() takes definitions of tools; set_tools() and add_tool() take functions"
+            )
+    return definitions

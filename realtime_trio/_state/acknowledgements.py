@@ -7,14 +7,14 @@ refuses to know what waiting is.
 The protocol acknowledges without naming the client event.  Where a client event names an item its
 acknowledgement does too, and they are matched by that; the others are matched in the order of
 sending, which is the order in which the server works.  Refusals name the client event by its id, or
-at least quote the item.  An acknowledgement that cannot be read is one all the same: those who wait
-for it are told so.
+at least quote the item; one that names nothing means an event that had no name.  An acknowledgement
+that cannot be read is one all the same: those who wait for it are told so.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from attrs import define, frozen
@@ -22,6 +22,7 @@ from attrs import define, frozen
 from realtime_trio._legible import legible
 from realtime_trio.errors import RemoteProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
+    CLIENT_EVENTS,
     ClientEvent,
     ConversationItemAdded,
     ConversationItemCreate,
@@ -75,6 +76,8 @@ class Ack:
     """Code of a refusal that comes without an event id now and then; its message quotes the key."""
     takes_settings: bool = False
     """Whether a refusal without an event id whose `param` is a setting of the session means it."""
+    is_last: bool = False
+    """Whether nothing is sent after it, so that no other can be taken for it."""
     if_ended: str = "the session ended before the server answered"
     """What is said to those who wait when the session ends first."""
 
@@ -85,6 +88,7 @@ ACKNOWLEDGED: Final = (
     Ack(
         TranslationSessionClose,
         (TranslationSessionClosed,),
+        is_last=True,
         if_ended="the session ended before everything was translated",
     ),
     Ack(InputAudioBufferCommit, (InputAudioBufferCommitted,)),
@@ -117,17 +121,17 @@ _BY_ANSWER: Final = {answer: row for row in ACKNOWLEDGED for answer in row.by}
 _Key = tuple[type[ClientEvent], str | None]
 
 
-def unanswered(event: ClientEvent) -> SessionClosed:
-    """The error of those who wait for the acknowledgement of `event` when the session has ended."""
-    return SessionClosed(_BY_SENT[type(event)].if_ended)
+def unanswered(sent: type[ClientEvent]) -> SessionClosed:
+    """The error of those who wait for the acknowledgement of such an event when a session ends."""
+    return SessionClosed(_BY_SENT[sent].if_ended)
 
 
 @define(eq=False)
 class Pending:
     """One client event that waits for its acknowledgement."""
 
-    event: ClientEvent
-    """What was sent."""
+    event: ClientEvent | UnknownEvent
+    """What was sent; unknown if it was sent unchecked, in a shape that this version cannot read."""
     acknowledgement: ServerEvent | None = None
     """What acknowledged it."""
     error: Exception | None = None
@@ -141,23 +145,38 @@ class Pending:
 
 
 class Acknowledgements:
-    """The client events of one session that wait to be acknowledged."""
+    """The client events of one session that wait to be acknowledged.
 
-    def __init__(self) -> None:
+    Args:
+        client_events: What a client may send in this kind of session, which says what is meant by a
+            wire type.
+    """
+
+    def __init__(self, client_events: Collection[type[ClientEvent]] = CLIENT_EVENTS) -> None:
+        self._by_type = {row.sent.type: row for row in ACKNOWLEDGED if row.sent in client_events}
         self._waiting: dict[_Key, deque[Pending]] = {}
 
     def expect(self, event: Event) -> Pending | None:
         """Note that `event` is about to be sent; None if its acknowledgement could not be told.
 
-        That is so if its kind has none, or if the event has no id to be refused by, or its item
-        none to be known by.  It stays here until it is settled even if nobody waits for it any
-        more, because the acknowledgement of the next one comes after its own.
+        That is so if its kind has none, or if the event concerns an item and does not name it.  It
+        stays here until it is settled even if nobody waits for it, because the acknowledgement of
+        the next one comes after its own; where there is no next one, an event without an id is not
+        expected, because an error about something else would be taken for its refusal.
+
+        Args:
+            event: A client event, or what was sent unchecked.
         """
-        row = _BY_SENT.get(type(event))  # type: ignore[arg-type]  # other events are not in it
-        if not isinstance(event, ClientEvent) or not event.event_id or row is None:
-            return None
-        key = row.key(event)
+        match event:
+            case UnknownEvent() if row := self._by_type.get(event.type):
+                key = None if row.key is _of_session else _item_id_of(event.raw)
+            case ClientEvent() if row := _BY_SENT.get(type(event)):
+                key = row.key(event)
+            case _:
+                return None
         if not key and row.key is not _of_session:
+            return None
+        if row.is_last and not event.event_id:
             return None
         pending = Pending(event)
         self._waiting.setdefault((row.sent, key), deque()).append(pending)
@@ -195,12 +214,15 @@ class Acknowledgements:
         """Settle everything that is still pending with a `SessionClosed`, and return it."""
         waiting, self._waiting = self._waiting, {}
         settled = tuple(pending for queue in waiting.values() for pending in queue)
-        for pending in settled:
-            pending.error = unanswered(pending.event)
+        for (kind, _), queue in waiting.items():
+            for pending in queue:
+                pending.error = unanswered(kind)
         return settled
 
     def _refuse(self, detail: ErrorDetail) -> Pending | None:
-        found = self._named(detail) if detail.event_id else self._quoted(detail)
+        found = (
+            self._named(detail) if detail.event_id else self._quoted(detail) or self._without_name()
+        )
         if found is None:
             return None
         pending = self._take(*found)
@@ -245,7 +267,20 @@ class Acknowledgements:
             row = _BY_SENT[kind]
             is_quoted = row.quoting_code is not None and row.quoting_code == detail.code
             if f"'{item_id}'" in detail.message if is_quoted else row.takes_settings and is_setting:
-                return key, queue[0]
+                # A server that names events by their ids means one that has none.
+                return key, next((each for each in queue if not each.event.event_id), queue[0])
+        return None
+
+    def _without_name(self) -> tuple[_Key, Pending] | None:
+        """The oldest client event without an id, which is what a refusal without one is about.
+
+        It may be about something else, and then an acknowledgement goes to the wrong one of two;
+        but an event that was refused and went on waiting would take that of the next for ever.
+        """
+        for key, queue in self._waiting.items():
+            for pending in queue:
+                if not pending.event.event_id:
+                    return key, pending
         return None
 
     def _take(self, key: _Key, pending: Pending) -> Pending:
@@ -256,9 +291,9 @@ class Acknowledgements:
         return pending
 
 
-def _item_id_of(raw: object) -> object:
+def _item_id_of(raw: object) -> str:
     match raw:
-        case {"item_id": item_id} | {"item": {"id": item_id}}:
+        case {"item_id": str(item_id)} | {"item": {"id": str(item_id)}}:
             return item_id
         case _:
             return ""

@@ -46,7 +46,11 @@ def pcm16_from_float(samples: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
             f"expected float samples in [-1, 1], got dtype {samples.dtype}; "
             "int16 samples need no conversion"
         )
-    scaled = samples.astype(np.float64)
+    # A NaN may be a signalling one, in a file that somebody made for that: numpy would warn.
+    with np.errstate(invalid="ignore"):
+        scaled = samples.astype(np.float64)
+    # First of all: clipping leaves NaN as it is, and its conversion to an integer is undefined.
+    scaled[np.isnan(scaled)] = 0.0
     # An infinity is some computation that overflowed, and says nothing about the scale.
     loudest = np.abs(scaled).max(initial=0.0, where=np.isfinite(scaled))
     if loudest > FAR_OUTSIDE:
@@ -57,8 +61,6 @@ def pcm16_from_float(samples: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
     np.clip(scaled, -1.0, 1.0, out=scaled)
     # int16 reaches one step further down than up, so that both ends of the float range fit exactly.
     scaled *= np.where(scaled < 0.0, 32768.0, 32767.0)
-    # Clipping leaves NaN as it is, and its conversion to an integer is undefined.
-    scaled[np.isnan(scaled)] = 0.0
     return scaled.astype(np.int16)
 
 

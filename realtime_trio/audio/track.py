@@ -4,16 +4,18 @@ Owns the bookkeeping between encoded chunks and one array of samples: deltas tha
 of a sample, cuts, and forgetting from the front.  Refuses to know items and events.
 
 Theory of operation.  A chunk is kept as it came until the samples are read, because most are never
-read: appending costs the same after an hour as at the start.  Reading moves the waiting chunks into
-a buffer that doubles when it is full, so that reading after every chunk costs each sample a
-constant number of copies.  Arrays that were handed out share that buffer.  They stay as they were:
-only the unused end is ever written, and a cut, which would make an end unused that a reader has
-seen, takes a copy.
+read: appending costs the same after an hour as at the start.  Fragments are the exception: many of
+them are joined at once, as an object for a sample or two takes fifty times their room.  Reading
+moves the waiting chunks into a buffer that doubles when it is full, so that reading after every
+chunk costs each sample a constant number of copies.  Arrays that were handed out share that buffer.
+They stay as they were: only the unused end is ever written, and a cut, which would make an end
+unused that a reader has seen, takes a copy.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,12 @@ from realtime_trio.errors import RemoteProtocolError
 
 PCM, PCMU, PCMA = "audio/pcm", "audio/pcmu", "audio/pcma"
 """Encodings, as the protocol names them.  One that is none of these is taken for PCM."""
+
+MANY: Final = 256
+"""Chunks that may wait whatever their size.  The longest answers come in about 2000 of 100 ms."""
+SMALL: Final = 128
+"""Samples of a chunk on average below which they are fragments: what is around them takes as much
+room as they do.  Services send 20 to 200 ms at a time, which is 160 samples or more."""
 
 _EMPTY: NDArray[np.int16] = np.empty(0, np.int16)
 _EMPTY.flags.writeable = False
@@ -128,6 +136,10 @@ class AudioTrack:
         if self._keep:
             self._waiting.append(audio)
             self._waiting_count += count
+            # By the average, so that each joining pays for the fragments since the last one.
+            waiting = len(self._waiting)
+            if waiting >= MANY and self._waiting_count < waiting * SMALL:
+                self._join()
         return audio
 
     @property

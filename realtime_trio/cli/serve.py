@@ -8,20 +8,25 @@ import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 import click
 import trio
+from click.core import ParameterSource
 
 from realtime_trio.cli.running import run
 from realtime_trio.cli.simulated import cast_of, described
-from realtime_trio.cli.terminal import report
+from realtime_trio.cli.terminal import remark, report
 from realtime_trio.simulator import LIFELIKE, Cast, Script, ScriptFile, load_script, serve_simulator
+from realtime_trio.simulator.service.server import MAX_INPUT_AUDIO
+from realtime_trio.simulator.serving.serve import MAX_CONNECTIONS
 
 DEFAULT_PORT: Final = 8765
 """Port of `serve`.  It is fixed, so that the address can be written down."""
 
+_MIB: Final = 2**20
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -34,7 +39,12 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="Port to listen on, 0 for any that is free",
 )
-@click.option("--api-key", help="Key that clients must have  [default: any, or none at all]")
+@click.option(
+    "--api-key",
+    envvar="SIMULATOR_API_KEY",
+    show_envvar=True,
+    help="Key that clients must have  [default: any, or none at all]",
+)
 @click.option(
     "--script",
     type=_FILE,
@@ -58,12 +68,41 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--cert", type=_FILE, help="Certificate chain (PEM): serve wss and https")
 @click.option("--key", type=_FILE, help="Its private key (PEM), if that is not in the same file")
 @click.option(
+    "--allow-origin",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let in web pages of this origin without a key, e.g. http://localhost:5173, or * for all",
+)
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Answer to this host as well, without a key, e.g. the name of a relay, or * for all",
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1),
+    default=MAX_CONNECTIONS,
+    show_default=True,
+    help="Connections at once",
+)
+@click.option(
+    "--max-input-audio",
+    type=click.IntRange(1),
+    metavar="MIB",
+    default=MAX_INPUT_AUDIO // _MIB,
+    show_default=True,
+    help="MiB of audio that a client may append without a commit",
+)
+@click.option(
     "--record",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Folder to record every session in",
 )
+@click.pass_context
 def serve(
+    click_context: click.Context,
     host: str,
     port: int,
     api_key: str | None,
@@ -75,6 +114,10 @@ def serve(
     beta: bool,
     cert: Path | None,
     key: Path | None,
+    allow_origin: tuple[str, ...],
+    allow_host: tuple[str, ...],
+    max_connections: int,
+    max_input_audio: int,
     record: Path | None,
 ) -> None:
     """Run the simulator until Ctrl-C.  Prints a line for every event it receives and sends.
@@ -88,13 +131,16 @@ def serve(
         )
     if key is not None and cert is None:
         raise click.UsageError("--key needs --cert: it is the private key of that certificate")
+    for name in ("api_key", "llm_key"):
+        _warn_of_visible_key(click_context, name)
+    if api_key is None and not _is_loopback(host):
+        remark(
+            f"whoever reaches this machine at {host} can use the simulator, with all that it uses; "
+            "--api-key lets in only clients with a key"
+        )
 
     async def job() -> None:
-        context = None
-        if cert is not None:
-            # Python's name for the server's side: the purpose is that of the other end.
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(cert, key)
+        context = None if cert is None else _tls(cert, key)
         # Without a script it keeps the pace of the service, which is what there is to try out.
         played = (
             ScriptFile(Script(pacing=LIFELIKE))
@@ -113,10 +159,56 @@ def serve(
             faults=played.faults,
             record=record,
             ssl_context=context,
+            origins=allow_origin,
+            hosts=allow_host,
+            max_connections=max_connections,
+            max_input_audio=max_input_audio * _MIB,
         )
         await _serve(server, cast)
 
     run(job)
+
+
+def _warn_of_visible_key(context: click.Context, name: str) -> None:
+    """Say that a key stands where everybody can read it, if it does."""
+    if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        return
+    option = next(option for option in context.command.params if option.name == name)
+    remark(
+        f"other users of this machine can read the key of {option.opts[0]} in the list of "
+        f"processes, but not that of {option.envvar} in the environment"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _tls(cert: Path, key: Path | None) -> ssl.SSLContext:
+    """The server's side of TLS.
+
+    Raises:
+        OSError: The files are not what they should be.
+    """
+    files = f"{cert} does" if key is None else f"{cert} and {key} do"
+
+    def password() -> str:
+        # Without this OpenSSL would ask on the terminal, and the server would wait for ever.
+        raise OSError(f"the private key in {key or cert} is encrypted; decrypt it first")
+
+    # Python's name for the server's side: the purpose is that of the other end.
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key, password)
+    except ssl.SSLError as error:
+        raise OSError(
+            f"{files} not have a certificate and its private key, both in PEM form"
+            f" ({error.reason or 'unreadable'})"
+        ) from error
+    return context
 
 
 async def _serve(server: Callable[..., Awaitable[None]], cast: Cast) -> None:
@@ -133,7 +225,13 @@ async def _serve(server: Callable[..., Awaitable[None]], cast: Cast) -> None:
     logger.addHandler(printer)
     try:
         async with trio.open_nursery() as nursery:
-            url: str = await nursery.start(server)
+            try:
+                url: str = await nursery.start(server)
+            except OSError as error:
+                # About a file it says which one; else the number is for programs only.
+                if error.filename is not None or error.strerror is None:
+                    raise
+                raise OSError(error.strerror) from error
             report(f"the simulator listens at {url} until Ctrl-C; {described(cast)}")
     finally:
         logger.removeHandler(printer)

@@ -8,11 +8,13 @@ the server reports; there absent and null both read as None.  The small objects 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal, TypedDict, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypedDict, TypeVar
 
 from attrs import field, fields, frozen
 
+from realtime_trio.errors import ToolDefinitionError
 from realtime_trio.events._base import UNSET, WRITE_NULL, JsonObject, UnknownObject, Unset
 from realtime_trio.events.audio_settings import (
     AudioFormat,
@@ -53,6 +55,27 @@ Voice = str | CustomVoice
 custom one."""
 
 
+_TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SHOWN: Final = 80
+
+
+def check_tool_name(name: object) -> None:
+    """Refuse the name of a function that the service would not take.
+
+    Ranges are left to the server elsewhere.  But it refuses a list of tools as a whole, and says
+    which one by its index alone.  What servers report is not checked: some take more.
+
+    Raises:
+        ToolDefinitionError: It is not 1 to 64 letters, digits, `_` and `-`.
+    """
+    # What is not a text is left to the codec.
+    if isinstance(name, str) and not _TOOL_NAME.fullmatch(name):
+        raise ToolDefinitionError(
+            f"a tool cannot be called {name[:_SHOWN]!r}: "
+            "a name is 1 to 64 of the letters a to z and A to Z, digits, _ and -"
+        )
+
+
 @frozen(kw_only=True)
 class FunctionTool:
     """A function the model may call; the client runs it and sends back its output."""
@@ -62,7 +85,7 @@ class FunctionTool:
 
     # Flat, where other interfaces of the service nest this under "function"; there is no `strict`.
     name: str
-    """Name the model calls it by."""
+    """Name the model calls it by: 1 to 64 letters, digits, `_` and `-`."""
     description: str | None = None
     """When and how to call it, and what to tell the user meanwhile; up to 1024 characters."""
     parameters: JsonObject | None = None

@@ -11,6 +11,7 @@ from realtime_trio.audio.data import AudioData
 from realtime_trio.events._base import UNSET, ClientEvent, JsonObject, ServerEvent, Unset, to_audio
 from realtime_trio.events.audio_settings import AudioFormat, AudioFormatName
 from realtime_trio.events.config import (
+    FunctionTool,
     MaxOutputTokens,
     Modality,
     Prompt,
@@ -21,6 +22,7 @@ from realtime_trio.events.config import (
     ToolChoice,
     Voice,
     as_words,
+    check_tool_name,
 )
 from realtime_trio.events.items import ContentPart, InputItem, Item
 from realtime_trio.events.usage import ResponseUsage
@@ -103,7 +105,13 @@ class ResponseConfig:
 
         Raises:
             LocalProtocolError: There is no format of such a name.
+            ToolDefinitionError: The service would not take the name of a tool.
         """
+        # Now: if they come from an iterator, there will be none left.
+        given = None if tools is None else tuple(tools)
+        for each in given or ():
+            if isinstance(each, FunctionTool):
+                check_tool_name(each.name)
         audio = None
         if voice is not None or output_format is not None:
             audio = ResponseAudioConfig(
@@ -113,7 +121,7 @@ class ResponseConfig:
             output_modalities=None if output_modalities is None else as_words(output_modalities),
             instructions=instructions,
             audio=audio,
-            tools=None if tools is None else tuple(tools),
+            tools=given,
             tool_choice=tool_choice,
             parallel_tool_calls=parallel_tool_calls,
             reasoning=reasoning,

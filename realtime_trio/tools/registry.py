@@ -8,20 +8,32 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, partial
-from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    ParamSpec,
+    SupportsFloat,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 import attrs
 from attrs import field, frozen
 
 from realtime_trio import events
-from realtime_trio._misuse import check_keywords
+from realtime_trio._misuse import check_keywords, check_kind, kind_of
 from realtime_trio.errors import LocalProtocolError, ToolDefinitionError
 from realtime_trio.events import FunctionTool, McpTool, UnknownObject
+from realtime_trio.events.config import check_tool_name
 from realtime_trio.tools.arguments import ArgumentReader
 from realtime_trio.tools.schema import Injected, Signature, parameters_schema, signature_of
 
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
+_T = TypeVar("_T")
 
 Approval = bool | Callable[[Mapping[str, Any]], bool]
 """Which calls need approval: all, none, or those for which a predicate is true.  The predicate gets
@@ -32,16 +44,29 @@ OnInterrupt = Literal["keep", "cancel"]
 
 
 def _positive(_: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
-    if value is not None and not value > 0:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+        raise ToolDefinitionError(
+            f"{attribute.name} must be a number of seconds or None, not {kind_of(value)}"
+        )
+    if not value > 0:
         raise ToolDefinitionError(f"{attribute.name} must be more than 0 seconds, not {value}")
 
 
 def _answers_at_once(_: object, __: object, value: Approval) -> None:
-    if inspect.iscoroutinefunction(value):
+    # A text would be true, whatever it says.
+    is_known = isinstance(value, bool) or callable(value)
+    if not is_known or inspect.iscoroutinefunction(value):
         raise ToolDefinitionError(
-            "requires_approval must be True, False or a plain function: "
-            "an async one would never be awaited"
+            "requires_approval must be True, False or a plain function"
+            + (": an async one would never be awaited" if is_known else f", not {kind_of(value)}")
         )
+
+
+def _yes_or_no(_: object, attribute: attrs.Attribute[bool], value: object) -> None:
+    if not isinstance(value, bool):
+        raise ToolDefinitionError(f"{attribute.name} must be True or False, not {kind_of(value)}")
 
 
 def _known_policy(_: object, attribute: attrs.Attribute[OnInterrupt], value: OnInterrupt) -> None:
@@ -65,7 +90,7 @@ class LocalTool(Generic[_P, _R_co]):
     """Seconds a call may take; None takes the session's `tool_timeout`, `math.inf` lets it run."""
     requires_approval: Approval = field(default=False, validator=_answers_at_once)
     """Whether the application must approve before it runs."""
-    respond: bool = True
+    respond: bool = field(default=True, validator=_yes_or_no)
     """Whether the model replies to the output."""
     on_interrupt: OnInterrupt = field(default="keep", validator=_known_policy)
     """What happens to a running call when the user starts to speak."""
@@ -163,7 +188,7 @@ class ToolOptions(TypedDict, total=False):
     """What can be said about a tool besides its function."""
 
     name: str
-    """Another name than the function's."""
+    """Another name than the function's: 1 to 64 letters, digits, `_` and `-`."""
     description: str
     """Another description than the docstring's."""
     definition: FunctionTool
@@ -231,18 +256,26 @@ def _make(
 ) -> LocalTool[..., object]:
     if definition is not None and not (name is None and description is None):
         raise TypeError("name and description are part of the definition")
+    for option, given, kind in (
+        ("name", name, str),
+        ("description", description, str),
+        ("definition", definition, FunctionTool),
+    ):
+        if not isinstance(given, kind | None):
+            raise ToolDefinitionError(f"{option} must be a {kind.__name__}, not {kind_of(given)}")
     signature = signature_of(function, typed=definition is None)
     schema = parameters_schema(signature)
     if definition is None:
-        definition = FunctionTool(
-            name=name or signature.name,
-            description=description or signature.description,
-            parameters=schema,
-        )
-        if definition.name == "<lambda>":
+        if name is None and signature.name == "<lambda>":
             raise ToolDefinitionError(
                 "a lambda has no name the model could use; give it one with name="
             )
+        definition = FunctionTool(
+            name=signature.name if name is None else name,
+            description=description or signature.description,
+            parameters=schema,
+        )
+    check_tool_name(definition.name)
     return LocalTool(
         definition=definition,
         function=function,
@@ -267,14 +300,28 @@ class ToolRegistry:
         tools: Tools, definitions and plain functions.
 
     Raises:
+        TypeError: It is not a list, but perhaps a single tool.
         LocalProtocolError: Two have the same name, or one is a method without an object.
-        ToolDefinitionError: A plain function cannot be a tool.
+        ToolDefinitionError: A plain function cannot be a tool, or the service would not take a
+            name.
     """
 
     def __init__(self, tools: Iterable[AnyTool] = ()) -> None:
         self._tools: dict[str, LocalTool[..., object] | events.Tool] = {}
-        for each in tools:
+        for each in several(tools):
             self.add(each)
+
+    @classmethod
+    def known(cls, tools: Iterable[LocalTool[..., object] | events.Tool]) -> ToolRegistry:
+        """The same of tools that a server has taken already, whatever it lets them be called.
+
+        Raises:
+            LocalProtocolError: Two have the same name.
+        """
+        registry = cls()
+        for each in tools:
+            registry._keep(*_named(each))
+        return registry
 
     def __len__(self) -> int:
         return len(self._tools)
@@ -305,30 +352,30 @@ class ToolRegistry:
         Raises:
             LocalProtocolError: There is one of this name already, or it is a method without an
                 object.
-            ToolDefinitionError: A plain function cannot be a tool.
+            ToolDefinitionError: A plain function cannot be a tool, or the service would not take
+                its name.
         """
         name, kept = _named(added)
-        if name in self._tools:
-            raise LocalProtocolError(
-                f"there is a tool named {name!r} already; "
-                "remove it first, or give this one another name"
-            )
-        self._tools[name] = kept
+        if isinstance(kept, FunctionTool):
+            check_tool_name(name)
+        self._keep(name, kept)
         return kept
 
     def remove(self, name: str) -> LocalTool[..., object] | events.Tool:
         """Take a tool away, and return it.
 
         Raises:
+            TypeError: This is not a name.
             LocalProtocolError: There is none of this name.
         """
+        check_kind("name", name, str, allowed="the name of a tool")
         removed = self._known(name)
         del self._tools[name]
         return removed
 
     def copy(self) -> ToolRegistry:
         """Another one with the same tools, to be changed without changing this one."""
-        return ToolRegistry(self)
+        return ToolRegistry.known(self)
 
     def with_definitions(self, definitions: Iterable[events.Tool]) -> ToolRegistry:
         """Another one, with these definitions in place of those without a function.
@@ -350,13 +397,33 @@ class ToolRegistry:
             for name, each in given._tools.items()
             if isinstance(self.get(name), LocalTool | None)
         ]
-        return ToolRegistry([*(each for each in stay if each is not None), *new])
+        return ToolRegistry.known([*(each for each in stay if each is not None), *new])
+
+    def _keep(self, name: str, kept: LocalTool[..., object] | events.Tool) -> None:
+        if name in self._tools:
+            raise LocalProtocolError(
+                f"there is a tool named {name!r} already; "
+                "remove it first, or give this one another name"
+            )
+        self._tools[name] = kept
 
     def _known(self, name: str) -> LocalTool[..., object] | events.Tool:
         if name not in self._tools:
             names = ", ".join(map(repr, self._tools)) or "none"
             raise LocalProtocolError(f"there is no tool named {name!r}; there are: {names}")
         return self._tools[name]
+
+
+def several(tools: Iterable[_T]) -> tuple[_T, ...]:
+    """The tools of a list of them.
+
+    Raises:
+        TypeError: It is not a list, but perhaps a single tool.
+    """
+    # A text and a dictionary can be iterated, too, but not into tools.
+    if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
+        raise TypeError(f"tools must be a list of tools, not {kind_of(tools)}")
+    return tuple(tools)
 
 
 def _named(added: AnyTool) -> tuple[str, LocalTool[..., object] | events.Tool]:
@@ -377,5 +444,10 @@ def _named(added: AnyTool) -> tuple[str, LocalTool[..., object] | events.Tool]:
             # have.
             label = added.raw.get("name") or added.raw.get("server_label") or added.type
             return str(label), added
+        case _ if callable(added):
+            return _named(_make(added))
         case _:
-            return _named(tool(added))
+            raise ToolDefinitionError(
+                f"{kind_of(added)} is not a tool; allowed are functions, what tool() makes of "
+                "them, FunctionTool for one that you answer for yourself, and McpTool"
+            )

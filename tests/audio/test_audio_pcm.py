@@ -30,6 +30,22 @@ def reference_pcm16(sample: float) -> int:
     return int(clamped * (0x8000 if clamped < 0 else 0x7FFF))
 
 
+@pytest.mark.parametrize(
+    ("bits", "unsigned", "dtype"),
+    [
+        (0x7D00, np.uint16, np.float16),
+        (0x7FA00000, np.uint32, np.float32),
+        (0x7FF4000000000000, np.uint64, np.float64),
+    ],
+)
+def test_a_signalling_nan_is_silence_like_any_other(
+    bits: int, unsigned: type[np.unsignedinteger[Any]], dtype: type[np.floating[Any]]
+) -> None:
+    samples = np.array([bits], unsigned).view(dtype)
+    assert pcm16_from_float(samples).tolist() == [0]
+    assert np.isnan(samples[0])
+
+
 def test_full_scale_and_halves_convert_as_in_a_browser() -> None:
     samples = np.array([1.0, -1.0, 0.5, -0.5, 0.0, -0.0, 2.0, -2.0, math.inf, -math.inf, math.nan])
     assert pcm16_from_float(samples).tolist() == [

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gc
 import itertools
 import sys
+import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -214,3 +217,51 @@ def test_closing_takes_no_more_room_than_needed() -> None:
     assert_array_equal(track.samples, np.concatenate([ramp(100, start) for start in range(5)]))
     track.append(pcm(1))
     assert track.received == 501
+
+
+def memory_of(make: Callable[[], object]) -> int:
+    """Bytes that are still taken after `make`, as long as what it returns is kept."""
+    make()  # what is made once is not counted
+    gc.collect()
+    tracemalloc.start()
+    try:
+        made = make()
+        taken = tracemalloc.get_traced_memory()[0]
+        del made
+    finally:
+        tracemalloc.stop()
+    return taken
+
+
+@pytest.mark.parametrize(("encoding", "size"), [(PCM, 2), (PCM, 1), (PCMU, 1), (PCM, 0)])
+def test_fragments_take_little_more_room_than_their_samples(encoding: str, size: int) -> None:
+    def make() -> AudioTrack:
+        track = AudioTrack(encoding)
+        for number in range(20_000):
+            track.append(
+                AudioData.from_base64(base64.b64encode(bytes([number % 256] * size)).decode())
+            )
+        return track
+
+    assert memory_of(make) < 20_000 * 5 + 60_000
+    count = 20_000 * size // 2 if encoding == PCM else 20_000
+    assert (make().received, len(make().samples)) == (count, count)
+
+
+def test_a_large_chunk_among_fragments_is_decoded_once() -> None:
+    track = AudioTrack()
+    track.append(pcm(100_000))
+    for number in range(2000):
+        track.append(pcm(1, number))
+    assert_array_equal(track.samples, np.concatenate([ramp(100_000), ramp(2000)]))
+
+
+def test_fragments_are_forgotten_like_everything_else() -> None:
+    track = AudioTrack()
+    for number in range(1000):
+        track.append(pcm(1, number))
+    track.forget(300)
+    assert (track.received, track.kept) == (1000, 700)
+    assert_array_equal(track.samples, ramp(1000)[300:])
+    track.truncate(900)
+    assert_array_equal(track.samples, ramp(900)[300:])

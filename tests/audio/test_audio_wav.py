@@ -75,6 +75,9 @@ class Pipe(io.BytesIO):
             np.array([1, -1, 0.5, -0.5, 2, np.nan], "<f4").tobytes(),
             [32767, -32768, 16383, -16384, 32767, 0],
         ),
+        # Signalling NaNs, at which hardware raises a flag that numpy makes a warning of.
+        (3, 32, np.array([0x7FA00000, 0], "<u4").tobytes(), [0, 0]),
+        (3, 64, np.array([0x7FF4000000000000, 0], "<u8").tobytes(), [0, 0]),
         (
             3,
             64,

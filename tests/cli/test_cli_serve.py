@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import trio
 import trustme
@@ -26,8 +28,10 @@ from commands import (
     service,
     started,
 )
+from cryptography.hazmat.primitives import serialization
 
-from realtime_trio import ConnectionFailed, open_session, read_recording
+from realtime_trio import ConnectionFailed, ErrorEvent, open_session, read_recording
+from realtime_trio.cli import serve as serving_command
 
 pytestmark = [
     pytest.mark.socket,
@@ -67,8 +71,114 @@ def test_serve_says_where_it_is_and_what_happens(monkeypatch: pytest.MonkeyPatch
 
 async def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     async with service() as (url, _, _):
-        assert await run_beside("serve", "--port", url.split(":")[2].split("/")[0]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+        port = url.split(":")[2].split("/")[0]
+        assert await run_beside("serve", "--port", port) == 1
+    assert capsys.readouterr().err == (
+        f"realtime-trio: cannot listen at 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}\n"
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    assert run("serve", "--port", "0", "--record", str(tmp_path / "file" / "records")) == 1
+    assert str(tmp_path / "file" / "records") in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_a_certificate_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = trustme.CA()
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    issued = authority.issue_cert("127.0.0.1")
+    chain.write_bytes(issued.cert_chain_pems[0].bytes())
+    key.write_bytes(authority.issue_cert("127.0.0.1").private_key_pem.bytes())
+    for options, files in [
+        (["--cert", QUESTION], f"{QUESTION} does"),
+        (["--cert", str(chain)], f"{chain} does"),
+        (["--cert", str(chain), "--key", str(key)], f"{chain} and {key} do"),
+    ]:
+        assert run("serve", "--port", "0", *options) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"realtime-trio: {files} not have a certificate and its private key")
+
+
+def test_an_encrypted_key_is_not_asked_for_its_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issued = trustme.CA().issue_cert("127.0.0.1")
+    private = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    chain.write_bytes(issued.cert_chain_pems[0].bytes())
+    key.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    assert run("serve", "--port", "0", "--cert", str(chain), "--key", str(key)) == 1
+    assert f"the private key in {key} is encrypted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remarks"),
+    [
+        ([], []),
+        (["--host", "localhost"], []),
+        (["--host", "::1"], []),
+        (["--host", "0.0.0.0"], ["whoever reaches this machine at 0.0.0.0 can use"]),
+        (["--host", "box.example"], ["whoever reaches this machine at box.example can use"]),
+        (
+            ["--host", "0.0.0.0", "--api-key", KEY],
+            ["other users of this machine can read the key of --api-key"],
+        ),
+        (
+            ["--llm", "http://127.0.0.1:1", "--model", "m", "--llm-key", KEY],
+            ["other users of this machine can read the key of --llm-key"],
+        ),
+    ],
+)
+def test_serve_warns_of_what_others_can_use_and_read(
+    arguments: list[str],
+    remarks: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(serving_command, "run", lambda _: sys.exit(0))
+    assert run("serve", *arguments) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(remarks)
+    assert all(map(str.startswith, lines, remarks))
+    assert KEY not in "".join(lines)
+
+
+def test_a_key_in_the_environment_is_used_and_not_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serving_command, "run", lambda _: sys.exit(0))
+    monkeypatch.setenv("SIMULATOR_API_KEY", KEY)
+    assert run("serve", "--host", "0.0.0.0") == 0
+    assert capsys.readouterr().err == ""
+
+
+async def test_the_limits_of_serve_are_options() -> None:
+    with trio.fail_after(20):
+        async with serving(
+            "--no-voice",
+            *("--max-connections", "1", "--max-input-audio", "1"),
+            *("--allow-origin", "http://localhost:5173", "--allow-host", "relay.example"),
+        ) as (url, _):
+            page = [("Origin", "http://localhost:5173")]
+            async with open_session(url=url, headers=page, turn_detection=None) as session:
+                errors = session.events(ErrorEvent)
+                await session.append_audio(np.zeros(24_000 * 60, np.int16))
+                assert (await errors.receive()).error.code == "input_audio_buffer_full"
+                with pytest.raises(ConnectionFailed) as refused:
+                    async with open_session(url=url):
+                        pass
+                assert refused.value.status == 503
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -255,3 +256,27 @@ def test_its_repr_shows_an_ordinary_address() -> None:
     assert "url='ws://localhost:8000/v1'" in repr(
         Endpoint(url="ws://localhost:8000/v1", api_key=KEY)
     )
+
+
+# What cannot be meant
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"headers": [("a", 7)]}, "each of the headers must be a pair of two str"),
+        ({"headers": [("a", "b", "c")]}, "each of the headers must be a pair of two str"),
+        ({"headers": ["ab"]}, "each of the headers must be a pair of two str"),
+        ({"headers": "ab"}, "headers must be a mapping"),
+        ({"api_key": 7}, "api_key must be a str, an async function or None"),
+        ({"dialect": "beta"}, "dialect must be Dialect.GA or Dialect.BETA, not 'beta'"),
+    ],
+)
+def test_what_is_of_a_wrong_kind_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Endpoint(**wrong)
+
+
+def test_an_empty_key_is_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="api_key is empty"):
+        Endpoint(api_key="")

@@ -23,9 +23,8 @@ from strategies import any_server_event
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.kinds import SessionKind
-from realtime_trio.errors import (
-    LocalProtocolError,
-)
+from realtime_trio.audio.data import AudioData
+from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     SERVER_EVENTS,
     UNSET,
@@ -40,6 +39,7 @@ from realtime_trio.events import (
     Event,
     FunctionTool,
     InputAudio,
+    InputAudioBufferAppend,
     InputAudioBufferClear,
     McpApprovalFilter,
     McpTool,
@@ -334,6 +334,14 @@ def test_lists_and_any_mappings_are_accepted() -> None:
         "output_modalities": ["text"],
         "metadata": {"a": 5, "b": [1, [2]]},
     }
+
+
+def test_audio_of_any_class_is_audio() -> None:
+    class Tagged(AudioData):
+        __slots__ = ()
+
+    event = InputAudioBufferAppend(audio=Tagged(b"abc"))
+    assert Codec().encode(event) == '{"type":"input_audio_buffer.append","audio":"YWJj"}'
 
 
 def test_a_conversation_is_information() -> None:

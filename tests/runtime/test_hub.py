@@ -375,6 +375,22 @@ def test_what_was_kept_can_be_let_go_of_together_with_its_gap() -> None:
     assert drain(stream) == [5]
 
 
+def test_a_hub_says_whether_anybody_would_get_an_event() -> None:
+    hub: EventHub[object] = EventHub()
+    heard = [hub.is_heard]  # what is published is kept
+    hub.forget_kept()
+    heard.append(hub.is_heard)
+    with hub.subscribe():
+        heard.append(hub.is_heard)
+    hub.publish(object())  # cleans up behind the stream
+    heard.append(hub.is_heard)
+    _stream = hub.subscribe()
+    hub.close()
+    heard.append(hub.is_heard)
+    assert heard == [True, False, True, False, False]
+    assert not EventHub[object](backlog=0).is_heard
+
+
 def test_a_full_backlog_is_a_gap_for_the_first_stream() -> None:
     hub = open_hub(backlog=2)
     publish(hub, 1, 2, 3, 4)

@@ -331,3 +331,17 @@ async def test_what_comes_behind_the_end_is_not_taken_when_the_block_is_left(
     source.live._leave()
     assert np.array_equal((await source.live.wait()).audio, SAMPLES)
     assert source.stream.pending == 1
+
+
+async def test_fragments_of_audio_are_joined_while_they_come(autojump_clock: MockClock) -> None:
+    source = Source(capacity=3000)
+    source.begin()
+    for number in range(2000):
+        samples = np.array([number] * (number % 2), np.int16)  # every other one is empty
+        source.hub.publish(
+            ResponseOutputAudioDelta(**PLACE, response_id="resp_1", delta=AudioData(samples))
+        )
+    source.done()
+    answer = await source.live.wait()
+    assert answer.audio.tolist() == list(range(1, 2000, 2))
+    assert len(source.live._audio) <= 256

@@ -30,6 +30,7 @@ from realtime_trio._session.base import generate_id
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.responses import Answer
 from realtime_trio._session.voice import Session
+from realtime_trio._state.utility_events import ItemAppended, ItemCompleted
 from realtime_trio.errors import (
     ConnectionLost,
     RemoteProtocolError,
@@ -37,6 +38,7 @@ from realtime_trio.errors import (
     SlowConsumer,
 )
 from realtime_trio.events import (
+    ConversationItemAdded,
     ConversationItemDelete,
     ErrorEvent,
     Event,
@@ -475,22 +477,28 @@ async def test_an_update_cancelled_before_it_was_queued_expects_no_answer(
         assert updates.outcomes == {"two": "two"}
 
 
-@pytest.mark.parametrize("raw", [False, True])
+RAW_UPDATE = {"type": "session.update", "session": {"type": "realtime", "instructions": "one"}}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        SessionUpdate(session=SessionConfig(instructions="one")),
+        {**RAW_UPDATE, "event_id": "mine"},
+        RAW_UPDATE,
+        {"type": "session.update", "session": {"type": "future", "speed": "high"}},
+    ],
+    ids=["typed", "raw", "raw without an id", "in a shape of another version"],
+)
 async def test_an_update_that_was_only_sent_does_not_answer_one_that_is_awaited(
-    raw: bool, autojump_clock: MockClock
+    sent: SessionUpdate | dict[str, object], autojump_clock: MockClock
 ) -> None:
     async with open_pair() as (session, server), trio.open_nursery() as nursery:
         updates = Updates(session, nursery)
-        if raw:
-            await session.send_raw(
-                {
-                    "type": "session.update",
-                    "event_id": "mine",
-                    "session": {"type": "realtime", "instructions": "one"},
-                }
-            )
+        if isinstance(sent, SessionUpdate):
+            await session.send(sent)
         else:
-            await session.send(SessionUpdate(session=SessionConfig(instructions="one")))
+            await session.send_raw(sent)
         await updates.start("two")
         await server.say(updated("one"))
         await wait_all_tasks_blocked()
@@ -556,3 +564,35 @@ def test_ids_are_as_long_as_the_services_own_and_never_twice_the_same() -> None:
     assert {(event_id[:4], len(event_id), event_id.isascii()) for event_id in ids} == {
         ("evt_", 21, True)
     }
+
+
+async def test_a_consumer_that_stops_holds_on_to_so_many_bytes_and_no_more(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    await server.say(created())
+    async with open_session(transport=near) as session:
+        session._hub._room = session._wire._room = 10_000  # instead of 128 MiB
+        events, appended, wire = session.events(), session.events(ItemAppended), session.wire()
+        while events.pending:  # what was kept of the beginning
+            events.receive_nowait()
+        while wire.pending:
+            wire.receive_nowait()
+        for number in range(5):
+            await server.transport.send(
+                '{"type": "conversation.item.added", "event_id": "e", "item": {"type": "message", '
+                f'"id": "item_{number}", "role": "user", "status": "completed", "content": '
+                f'[{{"type": "input_text", "text": "{"x" * 6000}"}}]}}}}'
+            )
+        await wait_all_tasks_blocked()
+        # Of two messages everything is there, what follows from them included.
+        types = [type(events.receive_nowait()) for _ in range(events.pending)]
+        assert types == [ConversationItemAdded, ItemAppended, ItemCompleted] * 2
+        for stream in (wire, appended):
+            assert stream.pending == 2
+            stream.receive_nowait()
+            stream.receive_nowait()
+        for laggard, missed in ((events, 9), (wire, 3), (appended, 3)):
+            with pytest.raises(SlowConsumer) as caught:
+                laggard.receive_nowait()
+            assert caught.value.dropped == missed

@@ -98,7 +98,7 @@ async def test_a_call_is_answered_once_and_only_if_it_was_made(autojump_clock: M
             await session.send_tool_output("call_1", "{}")
         await session.respond()
         await calls.receive()
-        with pytest.raises(LocalProtocolError, match="output"):
+        with pytest.raises(TypeError, match="output must be a str, such as JSON, or a ToolOutput"):
             await session.send_tool_output("call_1", {"not": "text"})  # type: ignore[arg-type]
         await session.send_tool_output("call_1", "{}")
         with pytest.raises(LocalProtocolError, match="'call_1' is answered already"):

@@ -243,8 +243,8 @@ ERRORS: dict[str, tuple[BaseException, str]] = {
     "half a surrogate": (ValueError("bad \ud83d name"), "bad ? name"),
     "speechless": (SpeechlessError(), "SpeechlessError"),
     "of odd speech": (OddError(), "OddError"),
-    "an exit": (SystemExit("enough"), "enough"),
-    "an exit without words": (SystemExit(), "SystemExit"),
+    "no exception": (asyncio.CancelledError("enough"), "enough"),
+    "no exception without words": (asyncio.CancelledError(), "CancelledError"),
     "of the library": (SessionClosed("another session"), "another session"),
 }
 
@@ -338,24 +338,6 @@ async def test_what_does_not_fit_never_runs_the_function(
 
 
 # --- trouble --------------------------------------------------------------------------------------
-
-
-async def test_an_exit_from_a_nursery_of_the_tool_is_an_error_like_a_bare_one(
-    autojump_clock: MockClock,
-) -> None:
-    async def leave() -> None:
-        await trio.lowlevel.checkpoint()
-        raise SystemExit("enough")
-
-    async def delegate() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(leave)
-            await trio.sleep_forever()
-
-    async with open_tools([delegate], calls("delegate")) as session:
-        wire = session.wire()
-        await session.ask("Go!")
-        assert outputs(wire) == [("call_1", error("the tool failed with SystemExit"))]
 
 
 async def test_tools_may_ask_the_model(autojump_clock: MockClock) -> None:

@@ -309,19 +309,6 @@ async def test_leaving_waits_for_no_approval_of_a_call_on_a_server(
 # --- trouble --------------------------------------------------------------------------------------
 
 
-async def test_a_predicate_that_exits_fails_the_call_like_a_tool_that_does(
-    autojump_clock: MockClock,
-) -> None:
-    def is_private(arguments: Mapping[str, Any]) -> bool:
-        raise SystemExit("enough")
-
-    peek = tool(look.function, name="peek", requires_approval=is_private)
-    async with open_tools([peek], calls("peek")) as session:
-        wire = session.wire()
-        await session.ask("Peek!")
-        assert outputs(wire) == [("call_1", error("the tool failed with SystemExit"))]
-
-
 async def test_an_approval_that_was_given_by_hand_is_not_taken_back(
     autojump_clock: MockClock,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
 
 import pytest
 import trio
@@ -29,6 +30,7 @@ from tool_sessions import (
 )
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from realtime_trio import tool
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
@@ -306,15 +308,34 @@ async def test_tools_that_tidy_up_are_waited_for(autojump_clock: MockClock) -> N
     assert tidied == ["all"]
 
 
-async def test_ctrl_c_in_a_tool_ends_the_session(autojump_clock: MockClock) -> None:
-    async def interrupt() -> None:
-        await trio.lowlevel.checkpoint()
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt("enough"), SystemExit(3)])
+@pytest.mark.parametrize("where", ["async", "thread", "nursery", "predicate"])
+async def test_ctrl_c_or_an_exit_in_a_tool_ends_the_session(
+    autojump_clock: MockClock, interrupt: BaseException, where: str
+) -> None:
+    def leave(arguments: object = None) -> NoReturn:
+        raise interrupt
 
-    with Leaves(KeyboardInterrupt):
-        async with open_served([interrupt]) as (_, server):
-            await serve_calls(server, call_of("interrupt"))
+    async def leave_later() -> None:
+        await trio.lowlevel.checkpoint()
+        leave()
+
+    async def leave_from_nursery() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave_later)
             await trio.sleep_forever()
+
+    leaving = {
+        "async": tool(leave_later, name="leave"),
+        "thread": tool(lambda: leave(), name="leave"),
+        "nursery": tool(leave_from_nursery, name="leave"),
+        "predicate": tool(leave_later, name="leave", requires_approval=leave),
+    }
+    with Leaves(type(interrupt)) as caught:
+        async with open_served([leaving[where]]) as (_, server):
+            await serve_calls(server, call_of("leave"))
+            await trio.sleep_forever()
+    assert caught.value is interrupt
 
 
 # --- trouble --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,8 @@ def connect_to_database() -> None:
     raise ConnectionError("cannot reach postgres://admin:s3cret@db.example/")
 
 
-def leave_by_exit() -> None:
-    raise SystemExit("s3cret")
+def fail_as_asyncio_does() -> None:
+    raise asyncio.CancelledError("s3cret")
 
 
 def say_so() -> None:
@@ -40,7 +41,7 @@ def say_so() -> None:
         (connect_to_database, lambda exc: f"try later ({len(exc.args)})", "try later (1)"),
         (connect_to_database, lambda exc: 1 / 0, "the tool failed with ConnectionError"),
         (connect_to_database, lambda exc: None, "the tool failed with ConnectionError"),
-        (leave_by_exit, str, "the tool failed with SystemExit"),
+        (fail_as_asyncio_does, str, "the tool failed with CancelledError"),
         (say_so, "type", "there is no such city"),
         (say_so, lambda exc: "never asked", "there is no such city"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 
 import pytest
 
@@ -113,13 +115,47 @@ def test_a_client_secret_lets_in_any_number_of_times_until_it_expires(api_key: s
         )
 
 
-def test_expired_secrets_are_forgotten_in_the_end() -> None:
+def test_an_expired_secret_is_not_kept_and_still_told_from_one_that_never_existed() -> None:
     keys = KeyRing("sk-right")
     key = keys.issue(ClientSecret(expires_at=NOW + 600), NOW)
     kept = keys.issue(ClientSecret(expires_at=NOW + 7200), NOW)
-    keys.issue(ClientSecret(expires_at=NOW + 6000), NOW + 5000)
-    assert refused(admit(asking(key=key), keys, NOW + 5000))[0] == "invalid_api_key"
+    assert keys.knows(key, NOW + 599)
+    assert not keys.knows(key, NOW + 600)
+    assert refused(admit(asking(key=key), keys, NOW + 5000))[1] == "Ephemeral token expired"
+    assert refused(admit(asking(key=f"{key[:-1]}?"), keys, NOW + 5000))[0] == "invalid_api_key"
+    assert refused(admit(asking(key=key[:19]), keys, NOW + 5000))[0] == "invalid_api_key"
     assert admitted(admit(asking(key=kept), keys, NOW + 5000)).model == "x"
+
+
+def test_what_a_secret_stands_for_is_forgotten_when_it_expires() -> None:
+    keys = KeyRing()
+    update = SessionUpdate(session=SessionConfig(instructions="Be brief."))
+    memory = weakref.ref(update)
+    keys.issue(ClientSecret(expires_at=NOW + 600, update=update), NOW)
+    del update
+    assert memory() is not None
+    keys.find(None, NOW + 600)
+    gc.collect()
+    assert memory() is None
+
+
+def test_secrets_of_one_server_are_nothing_to_another() -> None:
+    key = KeyRing().issue(ClientSecret(expires_at=NOW), NOW)
+    assert admitted(admit(asking(key=key), KeyRing(), NOW)).model == "x"
+    assert refused(admit(asking(key=key), KeyRing("sk-right"), NOW))[0] == "invalid_api_key"
+
+
+@pytest.mark.parametrize("size", [0, 2**20])
+def test_there_are_not_more_secrets_than_fit(size: int) -> None:
+    keys = KeyRing()
+    most = 16 if size else 1000
+    for _ in range(most):
+        keys.issue(ClientSecret(expires_at=NOW + 600, size=size), NOW)
+    with pytest.raises(Refusal, match="Too many client secrets") as too_many:
+        keys.issue(ClientSecret(expires_at=NOW + 600, size=1), NOW)
+    assert too_many.value.code == "rate_limit_exceeded"
+    # Room is made by expiring.
+    assert keys.issue(ClientSecret(expires_at=NOW + 1200, size=1), NOW + 600)
 
 
 def test_a_client_secret_makes_no_client_secrets() -> None:

@@ -528,3 +528,67 @@ def test_a_delay_that_does_not_exist_is_refused() -> None:
         "Invalid value: 'short'. "
         "Supported values are: 'minimal', 'low', 'medium', 'high', and 'xhigh'."
     )
+
+
+# --- tools ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("", "empty_string"),
+        ("get weather", "invalid_value"),
+        ("wetter.größe", "invalid_value"),
+        ("x" * 65, "string_above_max_length"),
+    ],
+)
+def test_a_function_is_refused_whose_name_no_model_could_use(name: str, code: str) -> None:
+    client = Client()
+    tools = (FunctionTool(name="fine-1_"), FunctionTool(name=name))
+    for event, param in [
+        (SessionUpdate(session=SessionConfig(tools=tools)), "session.tools[1].name"),
+        (ResponseCreate(response=ResponseConfig(tools=tools)), "response.tools[1].name"),
+    ]:
+        error = client.refused(event)
+        assert (error.code, error.param) == (code, param)
+    assert client.session.tools == ()
+
+
+def test_names_of_functions_may_be_long() -> None:
+    tools = (FunctionTool(name="x" * 64),)
+    client = Client()
+    client.send(SessionUpdate(session=SessionConfig(tools=tools)))
+    assert client.session.tools == tools
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        value = {"properties": value}
+    return value
+
+
+def test_what_a_client_makes_up_may_not_be_nested_without_end() -> None:
+    client = Client()
+    tools = ({"type": "function", "name": "f", "parameters": nested(900)},)
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"tools": tools}, "session.tools[0].parameters"),
+        ({"tracing": {"metadata": nested(900)}}, "session.tracing.metadata"),
+        ({"prompt": {"id": "p", "variables": nested(900)}}, "session.prompt.variables"),
+    ]
+    for session, param in cases:
+        message = {"type": "session.update", "session": {"type": "realtime", **session}}
+        error = client.refused(json.dumps(message))
+        assert (error.code, error.param) == ("invalid_value", param)
+        assert error.message == (
+            f"Invalid '{param}': nested too deeply. Expected a value of at most 100 levels."
+        )
+    response = {"type": "response.create", "response": {"tools": tools}}
+    assert client.refused(json.dumps(response)).param == "response.tools[0].parameters"
+
+
+def test_schemas_as_deep_as_anybody_writes_them_are_fine() -> None:
+    client = Client()
+    tools = (FunctionTool(name="f", parameters=nested(100)),)
+    client.send(SessionUpdate(session=SessionConfig(tools=tools)))
+    assert client.session.tools == tools

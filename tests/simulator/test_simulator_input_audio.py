@@ -12,6 +12,7 @@ from realtime_trio.events import (
     AudioFormat,
     ConversationItemAdded,
     ConversationItemDone,
+    Event,
     InputAudio,
     InputAudioBufferAppend,
     InputAudioBufferClear,
@@ -85,3 +86,23 @@ def test_an_append_may_not_be_too_long() -> None:
     assert (error.code, error.param, error.event_id) == ("string_above_max_length", "audio", "mine")
     assert client.refused(InputAudioBufferCommit()).code == "input_audio_buffer_commit_empty"
     assert client.send(InputAudioBufferAppend(audio=bytes(15 * 2**20))) == []
+
+
+@pytest.mark.parametrize("empty", [InputAudioBufferCommit, InputAudioBufferClear])
+def test_no_more_audio_may_wait_than_fits(empty: type[Event]) -> None:
+    client = Client(max_input_audio=48_000)
+    client.send(SessionUpdate(session=SessionConfig.of(turn_detection=None)))
+    client.send(InputAudioBufferAppend(audio=audio(600)))
+    error = client.refused(InputAudioBufferAppend(audio=audio(401), event_id="mine"))
+    assert (error.code, error.event_id) == ("input_audio_buffer_full", "mine")
+    assert "at most 48000 bytes" in error.message
+    # What was refused is not there, and what fits still does.
+    assert client.send(InputAudioBufferAppend(audio=audio(400))) == []
+    client.send(empty())
+    assert client.send(InputAudioBufferAppend(audio=audio(1000))) == []
+
+
+def test_audio_that_turn_detection_lets_go_does_not_count() -> None:
+    client = Client(max_input_audio=12 * 48_000)
+    for _ in range(60):
+        assert client.send(InputAudioBufferAppend(audio=bytes(48_000))) == []

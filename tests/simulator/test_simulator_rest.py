@@ -323,3 +323,15 @@ def test_everything_else_is_not_there(method: str, path: str) -> None:
 def test_any_base_will_do() -> None:
     assert Api().ask("POST", "/openai/v1/realtime/client_secrets/")[0] == 200
     assert Api().ask("GET", "/models/gpt-realtime")[0] == 200
+
+
+def test_a_body_that_is_nested_without_end_is_refused() -> None:
+    deep = '{"p":' * 500 + "1" + "}" * 500
+    body = f'{{"session": {{"type": "realtime", "tracing": {{"metadata": {deep}}}}}}}'
+    assert Api().refused(SECRETS, body.encode()) == ("invalid_value", "session")
+
+
+def test_too_many_client_secrets_are_a_429() -> None:
+    api = Api()
+    body = json.dumps({"session": {"type": "realtime", "instructions": "x" * 1_000_000}}).encode()
+    assert [api.ask("POST", SECRETS, body)[0] for _ in range(17)] == [*[200] * 16, 429]

@@ -126,7 +126,7 @@ from realtime_trio.simulator.script.script_file import (
         ),
         ({"pacing": "lifelik"}, "pacing", "did you mean lifelike?"),
         ({"pacing": 3}, "pacing", "expected a mapping, got a number"),
-        ({"pacing": {"audio_speed": 0}}, "pacing", "audio_speed is 0.0; it must be greater than 0"),
+        ({"pacing": {"audio_speed": 0}}, "pacing", "audio_speed must be a number greater than 0"),
         (
             {"pacing": {"audio_speed": "fast"}},
             "pacing.audio_speed",

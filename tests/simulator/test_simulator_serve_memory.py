@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+
 import pytest
 import trio
 from simulator_clients import TEXT, TRANSLATION, receive_until, send, serving
@@ -262,3 +265,17 @@ async def test_a_function_can_say_what_goes_wrong_on_which_connection() -> None:
             assert transport.closed == Close(1013, "later")
         async with open_websocket(f"{url}?model=x") as transport:
             assert len(await receive_until(transport, SessionCreated)) == 1
+
+
+async def test_a_client_writes_no_lines_of_the_log(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "realtime_trio.simulator")
+    async with open_simulator_transport(Script()) as transport:
+        name = "a\nsent session.created\x1b[2J" + "x" * 1000
+        await transport.send(json.dumps({"type": name}))
+        await transport.receive()
+        await transport.receive()
+    (line,) = [line for line in caplog.messages if line.startswith("received a")]
+    assert line.startswith(r"received a\nsent session.created\x1b[2Jxxx")
+    assert len(line) < 200

@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 from realtime_trio._state.acknowledgements import ACKNOWLEDGED, Acknowledgements, Pending
 from realtime_trio.errors import RemoteProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
+    TRANSLATION_CLIENT_EVENTS,
     AssistantMessage,
     ClientEvent,
     ConversationItemAdded,
@@ -277,17 +278,19 @@ def test_an_answer_nobody_asked_for_is_no_surprise() -> None:
     "event",
     [
         ResponseCreate(event_id="a"),
-        SessionUpdate(session=SessionConfig()),
-        SessionUpdate(event_id="", session=SessionConfig()),
-        UnknownEvent(event_id="a", type="session.update", raw={}),
         ConversationItemCreate(event_id="a", item=item(None)),
+        UnknownEvent(event_id="a", type="conversation.item.delete", raw={"item_id": 5}),
+        UnknownEvent(event_id="a", type="session.hum", raw={"type": "session.hum"}),
+        UnknownEvent(raw="not JSON", problem="not JSON"),
+        TranslationSessionClose(),
     ],
     ids=[
         "never acknowledged",
-        "no id",
-        "empty id",
-        "not understood",
         "an item that the server names",
+        "an item that cannot be read",
+        "of another version",
+        "not an event",
+        "the last event, without an id",
     ],
 )
 def test_what_has_no_answer_that_could_be_told_is_no_request(
@@ -298,6 +301,57 @@ def test_what_has_no_answer_that_could_be_told_is_no_request(
     request = expect(acknowledgements, update("b"))
     acknowledgements.settle(updated())
     assert request.acknowledgement is not None
+
+
+NAMELESS = [
+    SessionUpdate(session=SessionConfig()),
+    SessionUpdate(event_id="", session=SessionConfig()),
+    UnknownEvent(type="session.update", raw={"session": 5}, problem="expected an object"),
+]
+
+
+@pytest.mark.parametrize("event", NAMELESS, ids=["no id", "empty id", "not understood"])
+def test_what_was_sent_without_an_id_does_not_take_the_answer_of_the_next(
+    event: ClientEvent | UnknownEvent,
+) -> None:
+    acknowledgements = Acknowledgements()
+    first, second = expect(acknowledgements, event), expect(acknowledgements, update("b"))
+    answers = [updated("1"), updated("2")]
+    assert [acknowledgements.settle(answer) for answer in answers] == [first, second]
+    assert second.acknowledgement is answers[1]
+
+
+@pytest.mark.parametrize("event", NAMELESS, ids=["no id", "empty id", "not understood"])
+@pytest.mark.parametrize("param", [None, "session.voice"])
+def test_a_refusal_without_an_id_is_of_what_was_sent_without_one(
+    event: ClientEvent | UnknownEvent, param: str | None
+) -> None:
+    acknowledgements = Acknowledgements()
+    first = expect(acknowledgements, update("a"))
+    nameless, last = expect(acknowledgements, event), expect(acknowledgements, update("c"))
+    detail = ErrorDetail(type="invalid_request_error", message="no", param=param)
+    assert acknowledgements.settle(ErrorEvent(event_id="e", error=detail)) is nameless
+    assert [acknowledgements.settle(updated()) for _ in range(2)] == [first, last]
+
+
+def test_an_event_of_another_shape_is_still_about_its_item() -> None:
+    acknowledgements = Acknowledgements()
+    raw = {"item": {"id": "item_1", "type": 5}}
+    strange = expect(
+        acknowledgements, UnknownEvent(event_id="a", type="conversation.item.create", raw=raw)
+    )
+    added = ConversationItemAdded(event_id="e", item=item("item_1"))
+    assert acknowledgements.settle(added) is strange
+
+
+def test_a_wire_type_means_the_event_of_the_kind_of_session() -> None:
+    acknowledgements = Acknowledgements(TRANSLATION_CLIENT_EVENTS)
+    strange = expect(
+        acknowledgements, UnknownEvent(event_id="a", type="session.update", raw={"session": 5})
+    )
+    assert acknowledgements.awaits(TranslationSessionUpdate)
+    assert acknowledgements.close() == (strange,)
+    assert isinstance(strange.error, SessionClosed)
 
 
 def test_closing_settles_everything_that_is_open() -> None:

@@ -16,59 +16,77 @@ from conversation_events import (
 )
 
 from realtime_trio._state.conversation.audible import PLAYER_LAG_S, Audible
-from realtime_trio._state.conversation.item import ConversationItem, GrowingResponse
+from realtime_trio._state.conversation.item import ConversationItem, GrowingPart, GrowingResponse
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.utility_events import Interrupted
+from realtime_trio.audio.track import AudioTrack
 from realtime_trio.events import ConversationItemDeleted, Event
 
 
-def message(name: str, *, is_over: bool = True) -> ConversationItem:
-    return ConversationItem(
+def message(name: str, seconds: float, *, is_over: bool = True) -> ConversationItem:
+    item = ConversationItem(
         id=name, type="message", response=GrowingResponse("resp", is_over=is_over)
     )
+    part = item._parts[0] = GrowingPart("output_audio", track=AudioTrack(keep=False))
+    assert part.track is not None
+    part.track.received = round(seconds * part.track.rate)
+    return item
 
 
 def test_what_arrived_is_audible_until_it_has_been_played() -> None:
-    audible, item = Audible(), message("a")
+    audible, item = Audible(), message("a", 4)
     assert audible.at(0) is None
-    audible.add(item, 2.0, now=10)
-    audible.add(item, 2.0, now=10.5)  # faster than it is played
+    audible.begin(item, 10)
+    audible.end(10.5)  # faster than it is played
     assert audible.at(10.5) is item
     assert audible.at(13.9) is item
     assert audible.at(14 + PLAYER_LAG_S - 0.1) is item
     assert audible.at(14 + PLAYER_LAG_S) is None
 
 
-def test_a_pause_in_the_stream_is_a_pause_of_the_player() -> None:
-    audible, item = Audible(), message("a")
-    audible.add(item, 1.0, now=0)
-    audible.add(item, 1.0, now=60)
-    assert audible.at(60.9) is item
-    assert audible.at(61 + PLAYER_LAG_S) is None
+def test_what_came_slowly_is_not_played_before_it_has_come() -> None:
+    audible, item = Audible(), message("a", 1)
+    audible.begin(item, 0)
+    audible.end(60)
+    assert audible.at(59) is item
+    assert audible.at(60 + PLAYER_LAG_S) is None
 
 
 def test_items_are_played_one_after_the_other() -> None:
-    audible, first, second = Audible(), message("a"), message("b")
-    audible.add(first, 3.0, now=0)
-    audible.add(second, 3.0, now=1)
+    audible, first, second = Audible(), message("a", 3), message("b", 3)
+    audible.begin(first, 0)
+    audible.begin(second, 1)
+    arriving = [audible.latest]
+    audible.end(1)
+    assert [*arriving, audible.latest] == [second, None]
+    audible.end(100)  # of a response without any audio
     assert audible.at(2.9) is first
     assert audible.at(3.0) is second
     assert audible.at(6 + PLAYER_LAG_S) is None
 
 
 def test_what_is_still_coming_is_audible_however_slowly_it_comes() -> None:
-    audible, item = Audible(), message("a", is_over=False)
-    audible.add(item, 0.1, now=0)
+    audible, item = Audible(), message("a", 0.1, is_over=False)
+    audible.begin(item, 0)
     assert audible.at(1000) is item
 
 
 def test_silence_ends_it_and_what_comes_next_begins_at_once() -> None:
-    audible, first, second = Audible(), message("a"), message("b")
-    audible.add(first, 100.0, now=0)
+    audible, first, second = Audible(), message("a", 100), message("b", 1)
+    audible.begin(first, 0)
     audible.silence()
     assert audible.at(1) is None
-    audible.add(second, 1.0, now=2)
+    audible.begin(second, 2)
+    assert audible.at(3 + PLAYER_LAG_S - 0.1) is second
     assert audible.at(3 + PLAYER_LAG_S) is None
+
+
+def test_items_that_nobody_plays_do_not_pile_up() -> None:
+    audible = Audible()
+    items = [message(str(number), 1) for number in range(1000)]
+    for item in items:
+        audible.begin(item, 0)
+    assert audible.at(0) in items[-100:]
 
 
 # --- in a conversation ----------------------------------------------------------------------------

@@ -304,3 +304,9 @@ def test_whatever_the_server_said_can_be_written_read_and_sent(events: list[Serv
     assert len(conversation.items) - len(left_out) <= len(replay.events)
     for create in replay.events:
         Codec().encode(create)
+
+
+@pytest.mark.parametrize("history", ["text", b"bytes", {"type": "message"}, 7])
+def test_what_is_no_list_of_entries_is_no_history(history: object) -> None:
+    with pytest.raises(TypeError, match="history must be a list of entries, not"):
+        history_events(history)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from conversation_events import (
     added,
@@ -363,6 +364,11 @@ def test_a_retention_that_makes_no_sense_is_refused(seconds: float) -> None:
         Conversation(retention=seconds)
 
 
+def test_a_retention_that_is_no_word_we_know_is_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="retention must be 'all', 'none' or a number"):
+        Conversation(retention="some")  # type: ignore[arg-type]
+
+
 def test_a_turn_longer_than_the_capacity_loses_its_beginning_here_and_is_as_long_as_it_was() -> (
     None
 ):
@@ -449,3 +455,17 @@ def test_items_that_are_replayed_into_a_new_session_are_the_same_items() -> None
     item = item_of(conversation)
     assert tell(conversation, added(user("item_1", "hi")), done(user("item_1", "hi"))) == []
     assert conversation.items == (item,)
+
+
+def test_fragments_within_the_window_are_counted_together() -> None:
+    conversation = Conversation(retention=0.1)
+    tell(conversation, created())
+    shelf = conversation._shelf
+    for number in range(200 * 24):
+        tell(conversation, speech(np.array([number], np.int16)))
+    item = item_of(conversation)
+    assert item.audio_ms == 200
+    # Up to 5 ms more than the window: that is what fragments are let go by.
+    assert 100 * 24 <= len(item.audio) <= 105 * 24
+    assert_array_equal(item.audio, np.arange(200 * 24)[-len(item.audio) :])
+    assert len(shelf._recent) <= 100 / 5 + 2

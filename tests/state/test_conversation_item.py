@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -213,6 +216,35 @@ def test_pieces_of_text_are_joined() -> None:
     for piece in ("a", "b", "c"):
         text.append(piece)
     assert (text.read(), text.read()) == ("abc", "abc")
+
+
+def test_letters_take_little_more_room_than_the_text() -> None:
+    def make(letters: str) -> GrowingText:
+        text = GrowingText()
+        for number in range(50_000):
+            text.append(letters[number % len(letters)])
+        return text
+
+    # What orjson makes of one letter of a message is a string of its own.
+    pieces = "".join(chr(0x4E00 + number) for number in range(5000))
+    gc.collect()
+    tracemalloc.start()
+    text = make(pieces)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken < 50_000 * 2 * 1.5
+    assert text.read() == pieces * 10
+
+
+def test_pieces_that_say_nothing_are_not_kept() -> None:
+    text = GrowingText()
+    tracemalloc.start()
+    for _ in range(10_000):
+        text.append("")
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken < 1000
+    assert text.read() == ""
 
 
 @pytest.mark.parametrize(

@@ -297,6 +297,16 @@ def test_an_interruption_stops_the_tools_that_want_it_and_asks_for_no_reply() ->
     assert [a.call for a in actions if isinstance(a, Halt)] == [stopped]
 
 
+def test_calls_that_nobody_waits_for_are_stopped_if_they_want_it() -> None:
+    calls = OpenCalls()
+    submit(calls, steady, "kept")
+    stopped, other = submit(calls, shy, "stopped"), submit(calls, shy, "another turn's")
+    actions = calls.give_up({"kept", "stopped", "unheard of"}, 1.0)
+    assert calls.calls[1:] == (other.call,)
+    assert [a.call for a in actions if isinstance(a, Halt)] == [stopped]
+    assert "nobody waits for the answer" in outputs(actions)[0]
+
+
 def test_the_end_answers_everything_once() -> None:
     calls = OpenCalls()
     submit(calls, steady, "a")

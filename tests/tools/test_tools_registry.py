@@ -234,7 +234,7 @@ def test_a_predicate_of_approval_cannot_be_async() -> None:
             "on_interrupt must be 'keep' or 'cancel', not 'stop'",
         ),
         (lambda: tool(len), "<built-in function len> is not a function"),
-        (lambda: ToolRegistry([cast(Any, 3)]), "3 is not a function"),
+        (lambda: ToolRegistry([cast(Any, 3)]), "int is not a tool; allowed are functions"),
     ],
 )
 def test_what_cannot_be_a_tool_is_refused_when_it_is_made(

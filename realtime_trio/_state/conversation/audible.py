@@ -1,7 +1,8 @@
 """What may still be audible: which item a player would be playing now, as far as one can tell.
 
-Owns an estimate, since nobody here sees the player: audio is played as soon as it arrives, without
-pauses, one item after the other.  Pure: it is told the time.
+Owns an estimate, since nobody here sees the player: audio is played as soon as it arrives, one item
+after the other.  It costs nothing per delta: an item knows how long it is.  Pure: it is told the
+time.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ class _Stretch:
     """The audio of one item, as it is played."""
 
     item: ConversationItem
-    end: float
+    start: float
+    """When its first audio arrived."""
+    until: float
+    """When its last audio had arrived at the latest; before that it cannot have been played."""
 
 
 class Audible:
@@ -33,36 +37,40 @@ class Audible:
 
     def __init__(self) -> None:
         self._stretches: deque[_Stretch] = deque(maxlen=_REMEMBERED)
+        self.latest: ConversationItem | None = None
+        """The item whose audio arrives."""
 
-    def add(self, item: ConversationItem, seconds: float, now: float) -> None:
-        """Note that audio of an item has arrived.
+    def begin(self, item: ConversationItem, now: float) -> None:
+        """Note that audio of another item has begun to arrive.
 
         Args:
             item: The model's message.
-            seconds: How long it takes to play.
             now: The time, in seconds of any clock that does not go back.
         """
-        last = self._stretches[-1] if self._stretches else None
-        end = (now if last is None else max(last.end, now)) + seconds
-        if last is not None and last.item is item:
-            last.end = end
-        else:
-            self._stretches.append(_Stretch(item, end))
+        self.latest = item
+        self._stretches.append(_Stretch(item, now, now))
+
+    def end(self, now: float) -> None:
+        """Note that a response is over: no more of the latest item arrives."""
+        if self.latest is not None:
+            self.latest = None
+            self._stretches[-1].until = now
 
     def at(self, now: float) -> ConversationItem | None:
         """The item that may be audible, None if none is.
 
-        It is the first that has not been played to its end, or the last that can still be coming
-        out of a late loudspeaker, or of which more is to come.
+        It is the first that has not been played to its end, or of which more is to come, or else
+        the last one, if it can still be coming out of a late loudspeaker.
         """
-        while len(self._stretches) > 1 and self._stretches[0].end <= now:
-            self._stretches.popleft()
-        if not self._stretches:
-            return None
-        first = self._stretches[0]
-        is_audible = first.item._is_growing or first.end + PLAYER_LAG_S > now
-        return first.item if is_audible else None
+        end = now
+        for number, stretch in enumerate(self._stretches):
+            start = stretch.start if number == 0 else max(stretch.start, end)
+            end = max(start + stretch.item.audio_ms / 1000, stretch.until)
+            if stretch.item._is_growing or now < end:
+                return stretch.item
+        return self._stretches[-1].item if self._stretches and now < end + PLAYER_LAG_S else None
 
     def silence(self) -> None:
         """Note that whatever was being played is not played any more."""
         self._stretches.clear()
+        self.latest = None

@@ -67,6 +67,10 @@ class Encoding(NamedTuple):
         return self.width * self.rate
 
 
+_SHORT_US: Final = 5_000
+"""Microseconds up to which neighbouring chunks are let go as one.  Services send 20 ms or more at a
+time, so that only fragments are affected."""
+
 DEFAULT_ENCODING: Final = Encoding()
 """24 kHz PCM."""
 
@@ -116,6 +120,14 @@ class Shelf:
     def _slide(self, track: AudioTrack, count: int, window_us: int) -> None:
         """Let go of the chunks without which there is still a whole window."""
         us = count * 1_000_000 // track.rate
+        if self._recent:
+            last, last_count, last_us = self._recent[-1]
+            if last is track and last_us + us <= _SHORT_US:
+                # Fragments count as one chunk: a note on each would outweigh their samples.
+                self._recent.pop()
+                self._recent_us -= last_us
+                count += last_count
+                us = count * 1_000_000 // track.rate
         self._recent.append((track, count, us))
         self._recent_us += us
         # Not sample by sample: only chunks as a whole are let go, so a little more may be kept.

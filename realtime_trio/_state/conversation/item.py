@@ -7,7 +7,7 @@ beside it, which alone use the underscored half; everybody else can only look.
 from __future__ import annotations
 
 import enum
-from typing import cast
+from typing import Final, cast
 
 import numpy as np
 from attrs import define, field, frozen
@@ -38,6 +38,10 @@ Part = InputText | InputAudio | InputImage | OutputText | OutputAudio | UnknownO
 """A part of a message, as the protocol writes it."""
 
 _REPR_TEXT = 40
+_MANY_PIECES: Final = 256
+"""Pieces of a text that may wait to be joined, whatever their size."""
+_SMALL_PIECE: Final = 64
+"""Characters of a piece on average below which many of them are joined at once."""
 
 
 @frozen
@@ -57,16 +61,25 @@ class TranscriptSegment:
 class GrowingText:
     """Text that arrives in pieces and may be stated as a whole in the end.  For the reducer."""
 
-    __slots__ = ("_pieces", "is_final")
+    __slots__ = ("_length", "_pieces", "is_final")
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
+        self._length = 0
         self.is_final = False
         """Whether the whole was stated; a piece that comes after that repeats something."""
 
     def append(self, piece: str) -> None:
         """Append a piece."""
+        if not piece:
+            return
         self._pieces.append(piece)
+        self._length += len(piece)
+        # A string of one letter takes fifty bytes.  By the average, since the text that was joined
+        # counts too: joining all of it every so many pieces would be quadratic.
+        count = len(self._pieces)
+        if count >= _MANY_PIECES and self._length < count * _SMALL_PIECE:
+            self.read()
 
     def read(self) -> str:
         """The text so far."""
@@ -88,12 +101,12 @@ class GrowingText:
         if not text or not (final or extends):
             return ""
         self.is_final = self.is_final or final
-        self._pieces = [text]
+        self._pieces, self._length = [text], len(text)
         return text[len(current) :] if extends else None
 
     def clear(self) -> None:
         """Empty it."""
-        self._pieces = []
+        self._pieces, self._length = [], 0
 
 
 @define(eq=False)
@@ -146,6 +159,9 @@ class ItemPhase(enum.IntEnum):
     """It is a call, and `ToolCallRequested` was told."""
 
 
+_HIDDEN: Final = ItemPhase.HIDDEN
+
+
 @define(eq=False)
 class GrowingResponse:
     """A response, as far as its items depend on it.  For the reducer."""
@@ -164,11 +180,6 @@ class GrowingResponse:
     """What it has made."""
     completed: set[ConversationItem] = field(factory=set)
     """Those of its items that it says are done and completed."""
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether what still arrives of it is a straggler."""
-        return self.is_cancelled or self.is_over
 
 
 @define(eq=False, repr=False)
@@ -398,12 +409,18 @@ class ConversationItem:
 
     @property
     def _is_shown(self) -> bool:
-        return self._phase >= ItemPhase.SHOWN
+        # By identity, which is faster than a comparison, and asked for every delta.
+        return self._phase is not _HIDDEN
 
     @property
     def _is_stopped(self) -> bool:
         """Whether what still arrives for it is a straggler."""
-        return self._response is not None and self._response.is_stopped
+        response = self._response
+        return response is not None and (response.is_cancelled or response.is_over)
+
+    @property
+    def _response_is_out_of_band(self) -> bool:
+        return self._response is not None and self._response.is_out_of_band
 
     @property
     def _is_growing(self) -> bool:

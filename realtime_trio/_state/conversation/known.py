@@ -46,7 +46,8 @@ class KnownItems:
     """The items and responses of one conversation, by their ids."""
 
     def __init__(self) -> None:
-        self._items: dict[str, ConversationItem] = {}
+        self.by_id: dict[str, ConversationItem] = {}
+        """Every item that is known, shown or not; for those who look one up with every delta."""
         self._order = ItemOrder()
         self._running: dict[str, GrowingResponse] = {}
         self._over = Recent(_REMEMBERED)
@@ -59,7 +60,7 @@ class KnownItems:
 
     def get(self, item_id: str | None) -> ConversationItem | None:
         """The item of this id, shown or not; None if there is none."""
-        return None if item_id is None else self._items.get(item_id)
+        return None if item_id is None else self.by_id.get(item_id)
 
     # --- items ------------------------------------------------------------------------------------
 
@@ -73,12 +74,12 @@ class KnownItems:
         """
         if wire.id is None:
             return None
-        item = self._items.get(wire.id)
+        item = self.by_id.get(wire.id)
         if item is None:
             if wire.id in self._deleted and not is_new:
                 return None
             self._deleted.discard(wire.id)
-            item = self._items[wire.id] = ConversationItem(id=wire.id, type=wire.type)
+            item = self.by_id[wire.id] = ConversationItem(id=wire.id, type=wire.type)
         return item
 
     def output(self, wire: Item, response_id: str) -> ConversationItem | None:
@@ -92,11 +93,11 @@ class KnownItems:
 
         None if it was deleted, or if nobody knows it and its response is over.
         """
-        item = self._items.get(item_id)
+        item = self.by_id.get(item_id)
         if item is None:
             if item_id in self._deleted or response_id in self._over:
                 return None
-            item = self._items[item_id] = ConversationItem(id=item_id, type=kind, role=role)
+            item = self.by_id[item_id] = ConversationItem(id=item_id, type=kind, role=role)
         if response_id is not None and item._response is None:
             if response_id in self._over:
                 item._response = GrowingResponse(response_id, is_over=True)
@@ -122,7 +123,7 @@ class KnownItems:
 
     def delete(self, item_id: str) -> tuple[UtilityEvent, ...]:
         """Forget an item but for its id, so that no straggler brings it back."""
-        item = self._items.pop(item_id, None)
+        item = self.by_id.pop(item_id, None)
         if item is None:
             return ()
         self._deleted.add(item_id)
@@ -212,10 +213,10 @@ class KnownItems:
         events: list[UtilityEvent] = []
         for item in dict.fromkeys((*changes, *growing.items)):
             deltas = changes.get(item, [])
-            if self._items.get(item._id) is not item:
+            if self.by_id.get(item._id) is not item:
                 pass  # deleted
             elif growing.is_out_of_band and not item._is_shown:
-                del self._items[item._id]
+                del self.by_id[item._id]
             else:
                 if item._status == "in_progress":
                     deltas += self.become(
@@ -252,7 +253,9 @@ class KnownItems:
                 response is out of band.
             announced: Whether the event says so itself.
         """
-        appears = not item._is_shown and (announced or (reveal and not _is_out_of_band(item)))
+        appears = not item._is_shown and (
+            announced or (reveal and not item._response_is_out_of_band)
+        )
         if not item._is_shown and not appears:
             return ()
         known = list(deltas)
@@ -279,7 +282,7 @@ class KnownItems:
 
     def reveal(self, item: ConversationItem, update: ItemUpdated) -> tuple[UtilityEvent, ...]:
         """Tell of a delta of an item that was not shown before."""
-        return () if _is_out_of_band(item) else (update, *self.tell(item, (), reveal=True))
+        return () if item._response_is_out_of_band else (update, *self.tell(item, (), reveal=True))
 
     def request(self, item: ConversationItem) -> tuple[UtilityEvent, ...]:
         """Tell that a call is to be made, once.
@@ -301,7 +304,3 @@ class KnownItems:
 def drop(item: ConversationItem, delta: Delta) -> tuple[UtilityEvent, ...]:
     """Tell that a straggler was left out."""
     return (DeltaDropped(item=item, delta=delta),) if item._is_shown else ()
-
-
-def _is_out_of_band(item: ConversationItem) -> bool:
-    return item._response is not None and item._response.is_out_of_band

@@ -247,6 +247,7 @@ class Conversation:
                 is_out_of_band = self._asked.begun(event.response)
                 self._items.begin(event.response, is_out_of_band=is_out_of_band)
             case ResponseDone():
+                self._audible.end(self._clock())
                 return self._on_response_done(event.response)
             case InputAudioBufferSpeechStarted():
                 return self._on_speech_started(event)
@@ -284,7 +285,7 @@ class Conversation:
     # --- deltas -----------------------------------------------------------------------------------
 
     def _on_audio(self, event: ResponseOutputAudioDelta) -> tuple[UtilityEvent, ...]:
-        item = self._items.get(event.item_id)
+        item = self._items.by_id.get(event.item_id)
         if item is None or item._response is None:
             item = self._items.expect(event.item_id, event.response_id, "message", "assistant")
             if item is None:
@@ -300,17 +301,15 @@ class Conversation:
         audio = self._shelf.append(track, event.delta)
         if audio is None:
             return self._items.tell(item, (), reveal=True)
-        delta = AudioDelta(audio, track.encoding)
-        if item._response is None or not item._response.is_out_of_band:
-            seconds = sample_count(audio, track.encoding) / track.rate
-            self._audible.add(item, seconds, self._clock())
-        update = ItemUpdated(item=item, delta=delta)
+        if item is not self._audible.latest and not item._response_is_out_of_band:
+            self._audible.begin(item, self._clock())
+        update = ItemUpdated(item=item, delta=AudioDelta(audio, track.encoding))
         return (update,) if item._is_shown else self._items.reveal(item, update)
 
     def _on_words(
         self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta
     ) -> tuple[UtilityEvent, ...]:
-        item = self._items.get(event.item_id)
+        item = self._items.by_id.get(event.item_id)
         if item is None or item._response is None:
             item = self._items.expect(event.item_id, event.response_id, "message", "assistant")
             if item is None:

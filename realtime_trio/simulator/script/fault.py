@@ -6,13 +6,17 @@ Owns what there is to go wrong and when; the transport that does it is `serving.
 from __future__ import annotations
 
 import math
-from typing import Final, Literal
+from types import NoneType
+from typing import Any, Final, Literal
 
+import attrs
 from attrs import field, frozen
 
+from realtime_trio._misuse import check_number
 from realtime_trio._transport.contract import GOING_AWAY, Close, check_close_code
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import ErrorDetail
+from realtime_trio.simulator.script.reply import of_kind
 
 MOVABLE: Final = (
     "conversation.item.input_audio_transcription.",
@@ -31,12 +35,26 @@ Corruption = Literal["cut", "garbage", "payload", "audio"]
 fields have the wrong types, or `audio` that is not base64."""
 
 
-def _at_least_once(_: object, attribute: object, value: float) -> None:
-    # Not `value < 1`, which would let NaN pass.
-    if not value >= 1:
-        raise LocalProtocolError(
-            f"a fault strikes at the first event or later, and at least once, not {value}"
-        )
+def _at_least_once(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    check_number(
+        attribute.name,
+        value,
+        lambda number: number >= 1,
+        allowed="1 or more, since a fault strikes at least once",
+    )
+
+
+def _not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    check_number(attribute.name, value, lambda number: number >= 0, allowed="0 seconds or more")
+
+
+def _greater_than_nothing(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    check_number(
+        attribute.name,
+        value,
+        lambda number: number > 0,
+        allowed="more than 0, since a slow line still carries something",
+    )
 
 
 @frozen(kw_only=True)
@@ -50,15 +68,17 @@ class Fault:
 
     kind: FaultKind
     """What happens."""
-    on: str | None = None
+    on: str | None = field(
+        default=None, validator=of_kind(str, NoneType, allowed="the type of an event or None")
+    )
     """Type of the event, or its beginning."""
     nth: int = field(default=1, validator=_at_least_once)
     """At which of these events it strikes for the first time, counted from 1."""
     times: float = field(default=1, validator=_at_least_once)
     """How often it strikes; `math.inf` for every event from the `nth` on."""
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, validator=_not_negative)
     """How long a `delay` or `stall` takes."""
-    characters_per_second: float = math.inf
+    characters_per_second: float = field(default=math.inf, validator=_greater_than_nothing)
     """How fast a `slow` line is."""
     behind: int = 1
     """After how many later messages a `reorder`ed one comes."""
@@ -130,11 +150,6 @@ class Fault:
         Raises:
             LocalProtocolError: `characters_per_second` is not greater than 0.
         """
-        if not characters_per_second > 0:
-            raise LocalProtocolError(
-                "a slow line still carries more than 0 characters a second, "
-                f"not {characters_per_second}"
-            )
         return cls(
             kind="slow", on=on, nth=nth, times=math.inf, characters_per_second=characters_per_second
         )

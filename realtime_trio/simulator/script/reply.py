@@ -6,12 +6,16 @@ is a value.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import NoneType
+from typing import Any, Final, TypeVar
 
 import attrs
 from attrs import field, frozen
 
+from realtime_trio._misuse import check_kind, check_number, kind_of
 from realtime_trio._protocol.json_text import write_json
 from realtime_trio.audio import AudioData, AudioLike
 from realtime_trio.errors import LocalProtocolError
@@ -30,14 +34,62 @@ from realtime_trio.events import (
     UserMessage,
 )
 
+_T = TypeVar("_T")
+
 
 def check_delay(_: object, attribute: attrs.Attribute[float], value: float) -> None:
     """Refuse what is not a number of seconds."""
     # NaN fails both comparisons, and is refused too.
-    if not 0 <= value < math.inf:
-        raise LocalProtocolError(
-            f"{attribute.name} is {value}; it must be a number of seconds, 0 or more"
-        )
+    check_number(
+        attribute.name,
+        value,
+        lambda number: 0 <= number < math.inf,
+        allowed="a number of seconds, 0 or more",
+    )
+
+
+_Validator = Callable[[object, "attrs.Attribute[Any]", object], None]
+
+
+def of_kind(*kinds: type, allowed: str) -> _Validator:
+    """A validator that refuses values of other kinds with a TypeError."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        check_kind(attribute.name, value, *kinds, allowed=allowed)
+
+    return check
+
+
+def each_of_kind(*kinds: type, allowed: str) -> _Validator:
+    """The same for every element."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], values: object) -> None:
+        assert isinstance(values, tuple), "a converter has made a tuple"
+        for value in values:
+            check_kind(attribute.name, value, *kinds, allowed=allowed)
+
+    return check
+
+
+def to_tuple(name: str, values: Iterable[_T]) -> tuple[_T, ...]:
+    """The values, unless they are a text, which would come apart into its letters."""
+    given: object = values
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"{name} must be a sequence, not {kind_of(given)}")
+    return tuple(values)
+
+
+_IS_TEXT: Final = of_kind(str, allowed="a str")
+_IS_OPTIONAL_TEXT: Final = of_kind(str, NoneType, allowed="a str or None")
+
+
+def _check_speed(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    check_number(
+        attribute.name,
+        value,
+        lambda number: number > 0,
+        allowed="a number greater than 0, math.inf for no limit",
+    )
 
 
 @frozen(kw_only=True)
@@ -47,21 +99,12 @@ class Pacing:
     time_to_first_event: float = field(default=0.0, validator=check_delay)
     """Seconds between `response.created` and the first event of the first output.  In a translation
     session: between a frame of audio and what is said in it."""
-    tokens_per_second: float = field(default=math.inf)
+    tokens_per_second: float = field(default=math.inf, validator=_check_speed)
     """Deltas per second of written text, of a call's arguments, and of the transcript of what the
     user said."""
-    audio_speed: float = field(default=math.inf)
+    audio_speed: float = field(default=math.inf, validator=_check_speed)
     """How many seconds of speech come in a second.  A transcript keeps a little ahead of its
     speech."""
-
-    @tokens_per_second.validator
-    @audio_speed.validator
-    def _check_speed(self, attribute: attrs.Attribute[float], value: float) -> None:
-        if not value > 0:
-            raise LocalProtocolError(
-                f"{attribute.name} is {value}; "
-                "it must be greater than 0, and is infinite by default"
-            )
 
 
 INSTANT = Pacing()
@@ -141,7 +184,7 @@ def _to_json(arguments: str | Mapping[str, object]) -> str:
 class Message:
     """Something to say: spoken or written as the response's modality wants it."""
 
-    text: str
+    text: str = field(validator=_IS_TEXT)
     """The words."""
     audio: AudioData | None = field(default=None, converter=_to_optional_audio, kw_only=True)
     """How they are spoken: samples at 24 kHz.  None leaves that to the synthetic voice, if they are
@@ -152,11 +195,11 @@ class Message:
 class Call:
     """A function call."""
 
-    name: str
+    name: str = field(validator=_IS_TEXT)
     """Which function; it is not checked that it was offered."""
     arguments: str = field(default="{}", converter=_to_json)
     """A mapping, or JSON text, which may be broken if that is what you want to test."""
-    call_id: str | None = None
+    call_id: str | None = field(default=None, validator=_IS_OPTIONAL_TEXT)
     """Id of the call; None lets the server make one."""
 
 
@@ -164,11 +207,11 @@ class Call:
 class Failure:
     """How a response fails."""
 
-    code: str | None
+    code: str | None = field(validator=_IS_OPTIONAL_TEXT)
     """Code for programs, e.g. `insufficient_quota`."""
-    message: str
+    message: str = field(validator=_IS_TEXT)
     """Explanation for people."""
-    type: str = "server_error"
+    type: str = field(default="server_error", validator=_IS_TEXT)
     """Kind of error."""
 
 
@@ -185,9 +228,9 @@ class HostedCall:
     the model, the reply says so in words in place of the call.
     """
 
-    server_label: str
+    server_label: str = field(validator=_IS_TEXT)
     """Which server."""
-    name: str
+    name: str = field(validator=_IS_TEXT)
     """Which of its tools."""
     arguments: str = field(default="{}", converter=_to_json)
     """A mapping, or JSON text, which may be broken if that is what you want to test."""
@@ -206,18 +249,42 @@ Output = Message | Call | HostedCall
 """One item of a reply."""
 
 
+def _to_outputs(outputs: Iterable[Output]) -> tuple[Output, ...]:
+    return to_tuple("outputs", outputs)
+
+
 @frozen(kw_only=True)
 class Reply:
     """One response: its outputs in order, and how it ends.  Made by the constructors below."""
 
-    outputs: tuple[Output, ...] = ()
+    outputs: tuple[Output, ...] = field(
+        default=(),
+        converter=_to_outputs,
+        validator=each_of_kind(
+            Message, Call, HostedCall, allowed="made of Message, Call and HostedCall"
+        ),
+    )
     """What it says and calls, each an item."""
-    failure: Failure | None = None
+    failure: Failure | None = field(
+        default=None, validator=of_kind(Failure, NoneType, allowed="a Failure or None")
+    )
     """Why the response fails after these outputs; None lets it complete."""
-    when: Predicate | None = None
+    when: Predicate | None = field(default=None)
     """A reply with a predicate waits in the script until a turn fits."""
-    pacing: Pacing | None = None
+    pacing: Pacing | None = field(
+        default=None, validator=of_kind(Pacing, NoneType, allowed="a Pacing or None")
+    )
     """How fast it comes; None leaves that to the script."""
+
+    @when.validator
+    def _check_predicate(self, _: object, when: object) -> None:
+        if when is None:
+            return
+        if not callable(when):
+            raise TypeError(f"when must be a function of the turn, not {kind_of(when)}")
+        # What an async function returns is true before it has run, so the reply would always fit.
+        if inspect.iscoroutinefunction(when) or inspect.isasyncgenfunction(when):
+            raise TypeError("when must be a plain function of the turn, not an async one")
 
     @classmethod
     def text(
@@ -252,8 +319,14 @@ class Reply:
     def call(cls, name: str, /, **arguments: object) -> Reply:
         """Call one function; every keyword is an argument of the call.
 
-        For a call id or a predicate, see `calls`.
+        For a call id, a predicate or a pacing, see `calls`.
         """
+        # No argument of a call is a function or a pacing, since these are not JSON.
+        if callable(arguments.get("when")) or isinstance(arguments.get("pacing"), Pacing):
+            raise TypeError(
+                "every keyword of Reply.call is an argument of the call; for a predicate or a "
+                "pacing write Reply.calls(Call(name, {...}), when=..., pacing=...)"
+            )
         # The name is positional only, so that an argument may be called `name`.
         return cls.calls(Call(name, arguments))
 
@@ -329,6 +402,7 @@ class Reply:
         `Reply.text("Let me look.").then(Reply.call("get_weather", city="Paris"))`.  Predicate and
         pacing are this one's, else the other's.
         """
+        check_kind("what comes then", other, Reply, allowed="a Reply")
         return Reply(
             outputs=self.outputs + other.outputs,
             failure=self.failure or other.failure,

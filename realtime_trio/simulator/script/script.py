@@ -10,9 +10,11 @@ import random
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import repeat
+from types import NoneType
 
 from attrs import define, field, frozen
 
+from realtime_trio._misuse import check_kind
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import McpListedTool
 from realtime_trio.recording import Recording
@@ -30,24 +32,47 @@ from realtime_trio.simulator.script.reply import (
     Reply as Reply,
     Turn as Turn,
     check_delay,
+    each_of_kind,
+    of_kind,
+    to_tuple,
 )
 
 
+def _to_replies(replies: Iterable[Reply]) -> tuple[Reply, ...]:
+    return to_tuple("replies", replies)
+
+
+def _to_transcripts(transcripts: Iterable[str | None]) -> tuple[str | None, ...]:
+    return to_tuple("transcripts", transcripts)
+
+
 def _to_pairs(phrases: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple((words, translated) for words, translated in phrases)
+    pairs = to_tuple("translations", phrases)
+    for pair in pairs:
+        # A text of two letters would come apart into a pair as well.
+        check_kind("each of translations", pair, tuple, list, allowed="a pair of texts")
+        for words in pair:
+            check_kind("each text of translations", words, str, allowed="a str")
+        if len(pair) != 2:
+            raise TypeError(f"each of translations must be a pair of texts, not {len(pair)} values")
+    return tuple((words, translated) for words, translated in pairs)
 
 
 def _to_listed_tools(tools: Iterable[McpListedTool]) -> tuple[McpListedTool, ...]:
-    return tuple(tools)
+    return to_tuple("tools", tools)
 
 
 @frozen
 class McpServer:
     """What the service finds behind a `server_label`, whatever address the client gives for it."""
 
-    label: str
+    label: str = field(validator=of_kind(str, allowed="a str"))
     """The label under which clients configure it."""
-    tools: tuple[McpListedTool, ...] = field(default=(), converter=_to_listed_tools)
+    tools: tuple[McpListedTool, ...] = field(
+        default=(),
+        converter=_to_listed_tools,
+        validator=each_of_kind(McpListedTool, allowed="made of McpListedTool"),
+    )
     """All its tools; the client may allow the model only some of them."""
     is_reachable: bool = field(default=True, kw_only=True)
     """Whether its tools can be listed."""
@@ -58,6 +83,10 @@ class McpServer:
     completes_item_first: bool = field(default=False, kw_only=True)
     """Whether the item with the tools is done before `mcp_list_tools.completed` says that they are
     known; clients must take both."""
+
+
+def _to_servers(servers: Iterable[McpServer]) -> tuple[McpServer, ...]:
+    return to_tuple("mcp_servers", servers)
 
 
 _UNHEARD = ("[speech]", "[I am a simulator, so I hear nothing and translate nothing.]")
@@ -72,10 +101,17 @@ class Script:
     itself: it repeats what it was told, and says so.
     """
 
-    replies: tuple[Reply, ...] = field(default=(), converter=tuple[Reply, ...])
+    replies: tuple[Reply, ...] = field(
+        default=(),
+        converter=_to_replies,
+        validator=each_of_kind(Reply, allowed='made of Reply, such as Reply.text("Hello.")'),
+    )
     """The replies, each used once per connection."""
     transcripts: tuple[str | None, ...] = field(
-        default=(), converter=tuple["str | None", ...], kw_only=True
+        default=(),
+        converter=_to_transcripts,
+        validator=each_of_kind(str, NoneType, allowed="made of str and None"),
+        kw_only=True,
     )
     """What the user is understood to say, one for each committed piece of audio; None is audio that
     cannot be transcribed.  When they are used up, the transcript is what the ears hear, and where
@@ -93,10 +129,15 @@ class Script:
     language.  Each phrase takes as many frames of audio as its translation takes to be spoken;
     after the last one there is silence.  Without phrases the session says over and over that it
     hears nothing: the simulator has no ears."""
-    pacing: Pacing = field(default=INSTANT, kw_only=True)
+    pacing: Pacing = field(
+        default=INSTANT, validator=of_kind(Pacing, allowed="a Pacing"), kw_only=True
+    )
     """How fast replies come that have no pacing of their own, and transcripts and translations."""
     mcp_servers: tuple[McpServer, ...] = field(
-        default=(), converter=tuple[McpServer, ...], kw_only=True
+        default=(),
+        converter=_to_servers,
+        validator=each_of_kind(McpServer, allowed="made of McpServer"),
+        kw_only=True,
     )
     """The MCP servers that exist, each label once.  A server that is configured under any other
     label cannot be reached."""

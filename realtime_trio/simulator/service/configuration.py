@@ -24,6 +24,7 @@ from realtime_trio.events import (
     MaxOutputTokens,
     McpTool,
     NoiseReduction,
+    Prompt,
     RealtimeSession,
     Reasoning,
     RetentionRatio,
@@ -35,6 +36,7 @@ from realtime_trio.events import (
     SessionConfig,
     Tool,
     ToolChoice,
+    Tracing,
     Transcription,
     TranscriptionAudioConfig,
     TranscriptionSession,
@@ -48,7 +50,14 @@ from realtime_trio.events import (
     Unset,
     Voice,
 )
-from realtime_trio.simulator.service.refusal import Refusal, check_choice, check_range, unsupported
+from realtime_trio.simulator.service.refusal import (
+    Refusal,
+    check_choice,
+    check_depth,
+    check_name,
+    check_range,
+    unsupported,
+)
 
 Session = RealtimeSession | TranscriptionSession
 T = TypeVar("T", bound=attrs.AttrsInstance)
@@ -84,6 +93,8 @@ _TRANSCRIPTION_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "delay": ("gpt-realtime-whisper",),
 }
 """Settings that not every model has, with those that have them."""
+_LONGEST_NAME = 64
+"""Characters in the name of a function."""
 _DELAYS = ("minimal", "low", "medium", "high", "xhigh")
 # The silence is what the live wire says; the guide says 500 ms.
 _SERVER_VAD = ServerVad(threshold=0.5, prefix_padding_ms=300, silence_duration_ms=200)
@@ -303,6 +314,10 @@ def _check_settings(session: RealtimeSession, change: SessionConfig) -> None:
             code="invalid_parameter",
             param="session.tracing",
         )
+    if isinstance(change.tracing, Tracing):
+        check_depth(change.tracing.metadata, "session.tracing.metadata")
+    if isinstance(change.prompt, Prompt):
+        check_depth(change.prompt.variables, "session.prompt.variables")
     if not isinstance(change.output_modalities, Unset):
         check_modalities(change.output_modalities, "session.output_modalities")
     if not isinstance(change.max_output_tokens, Unset):
@@ -406,9 +421,12 @@ def _check_truncation(value: Truncation, param: str) -> None:
 
 
 def check_tools(tools: tuple[Tool, ...], param: str) -> None:
-    """Refuse tools of an unknown kind."""
+    """Refuse tools of an unknown kind, and functions that no model could call."""
     for index, tool in enumerate(tools):
         check_choice(tool.type, (FunctionTool.type, McpTool.type), f"{param}[{index}].type")
+        if isinstance(tool, FunctionTool):
+            check_name(tool.name, _LONGEST_NAME, f"{param}[{index}].name")
+            check_depth(tool.parameters, f"{param}[{index}].parameters")
 
 
 def check_tool_choice(choice: ToolChoice, param: str) -> None:

@@ -6,7 +6,6 @@ Owns where items stand, and which items a client may make.  What an item is to t
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 
 import attrs
@@ -34,6 +33,7 @@ from realtime_trio.simulator.service.refusal import (
     Refusal,
     audio_bytes,
     check_length,
+    check_name,
     missing,
     unsupported,
 )
@@ -59,7 +59,6 @@ _CONTENT = {
 # Limits that the live service was seen to keep; for ids, not yet with its newest models.
 _MAX_ID = 32
 _MAX_TEXT = 256_000
-_CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 class ServerConversation:
@@ -217,14 +216,8 @@ def check_item(item: InputItem, param: str) -> KnownItem:
         case SystemMessage() | UserMessage() | AssistantMessage():
             _check_content(item, param)
         case FunctionCall(call_id=call_id):
-            check_length(call_id, _MAX_ID, f"{param}.call_id")
-            if call_id is not None and not _CALL_ID.fullmatch(call_id):
-                raise Refusal(
-                    f"Invalid '{param}.call_id': string does not match pattern. "
-                    f"Expected a string that matches the pattern '^{_CALL_ID.pattern}$'.",
-                    code="invalid_value",
-                    param=f"{param}.call_id",
-                )
+            if call_id is not None:
+                check_name(call_id, _MAX_ID, f"{param}.call_id")
     check_length(item.id, _MAX_ID, f"{param}.id")
     return item
 

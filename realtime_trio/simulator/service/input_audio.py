@@ -70,6 +70,11 @@ class InputAudioBuffer:
         self.configure(audio_format, detection)
 
     @property
+    def size(self) -> int:
+        """Bytes of audio that are held."""
+        return len(self._data)
+
+    @property
     def pending_ms(self) -> float:
         """Milliseconds of audio that a commit would take."""
         return duration_ms(len(self._data), self._format)

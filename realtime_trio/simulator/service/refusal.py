@@ -8,7 +8,7 @@ dotted as the service writes them, e.g. `session.audio.input.format.rate`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from realtime_trio.audio import AudioData
 from realtime_trio.errors import RemoteProtocolError
@@ -33,6 +33,11 @@ which it lists in the errors of voice sessions, too."""
 
 UNKNOWN_PARAMETER = "unknown parameter"
 """What is wrong, in an `UnknownEvent`, with a parameter that the protocol does not have."""
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]+")
+_DEEPEST = 100
+"""Levels of objects and lists.  JSON of more than 254 cannot be written, and schemas that people
+make have a dozen."""
 
 # The codec's diagnoses are sentences for people.  Reading them here keeps the service's wording out
 # of the codec, which clients use as well.
@@ -120,6 +125,47 @@ def check_length(value: str | None, limit: int, param: str) -> None:
             code="string_above_max_length",
             param=param,
         )
+
+
+def check_name(value: str, limit: int, param: str) -> None:
+    """Refuse a name that is empty or too long, or has other characters than programs like."""
+    if not value:
+        raise Refusal(
+            f"Invalid '{param}': empty string. Expected a string with minimum length 1, "
+            "but got an empty string instead.",
+            code="empty_string",
+            param=param,
+        )
+    check_length(value, limit, param)
+    if not _NAME.fullmatch(value):
+        raise Refusal(
+            f"Invalid '{param}': string does not match pattern. "
+            f"Expected a string that matches the pattern '^{_NAME.pattern}$'.",
+            code="invalid_value",
+            param=param,
+        )
+
+
+def check_depth(value: object, param: str) -> None:
+    """Refuse data of the client's own that is nested too deeply to be sent back."""
+    # Level by level instead of by recursion, which is what has no room for such data.
+    level, depth = [value], 0
+    while level:
+        if depth > _DEEPEST:
+            # Whether the service has a limit, and which, is not known.
+            raise Refusal(
+                f"Invalid '{param}': nested too deeply. "
+                f"Expected a value of at most {_DEEPEST} levels.",
+                code="invalid_value",
+                param=param,
+            )
+        level = [
+            part
+            for outer in level
+            if isinstance(outer, Mapping | list | tuple)
+            for part in (outer.values() if isinstance(outer, Mapping) else outer)
+        ]
+        depth += 1
 
 
 def audio_bytes(audio: AudioData, param: str) -> bytes:

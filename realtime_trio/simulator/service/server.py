@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 
@@ -89,6 +90,9 @@ _MIN_COMMIT_MS = 100
 _MAX_APPEND = 15 * 2**20
 """Bytes of audio in one event, by the specification.  Which error the service gives for more was
 never seen."""
+MAX_INPUT_AUDIO: Final = 32 * 2**20
+"""Bytes of audio that may wait for a commit: eleven minutes of PCM.  Whether the service has such a
+limit is not known."""
 _MAX_BACKLOG = 8
 """Pieces of an answer that may wait to be said.  Enough that an agent can prepare the next sentence
 while one is being said, and few enough that it learns in time that it was interrupted."""
@@ -119,6 +123,8 @@ class SimulatedServer(Lifecycle):
         has_ears: Ask what the user says in audio for which the script has no transcript, when
             somebody needs to know: a transcription that is configured, the agent, or a reply with a
             predicate.
+        max_input_audio: Bytes of audio that the client may append without committing or clearing
+            it; more is refused.
 
     Raises:
         LocalProtocolError: The kind of session is not simulated.
@@ -135,6 +141,7 @@ class SimulatedServer(Lifecycle):
         epoch: float = 0.0,
         has_agent: bool = False,
         has_ears: bool = False,
+        max_input_audio: int = MAX_INPUT_AUDIO,
     ) -> None:
         if kind is SessionKind.TRANSLATION:
             raise LocalProtocolError(
@@ -162,6 +169,7 @@ class SimulatedServer(Lifecycle):
             self._out,
         )
         self._input = InputAudioBuffer(input_format(self._session), detection_of(self._session))
+        self._max_input_audio = max_input_audio
         self._turn_item: str | None = None
         """Id of the item that the present turn will be."""
         self._silence: Task | None = None
@@ -395,6 +403,13 @@ class SimulatedServer(Lifecycle):
                 f"but got {audio.nbytes} bytes instead.",
                 code="string_above_max_length",
                 param="audio",
+            )
+        if self._input.size + audio.nbytes > self._max_input_audio:
+            # That there is a limit, and how it is told, is our choice.
+            raise Refusal(
+                f"The input audio buffer is full: it holds at most {self._max_input_audio} bytes. "
+                "Commit or clear it first.",
+                code="input_audio_buffer_full",
             )
         for event in self._input.append(audio_bytes(audio, "audio")):
             # What takes no time is over before the next thing is heard, so that it makes no

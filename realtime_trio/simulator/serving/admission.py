@@ -7,6 +7,7 @@ and turns clients away afterwards; what it says then is decided here, too.
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -30,8 +31,13 @@ _BAD_KEY: Final = 3000
 _BAD_REQUEST: Final = 4000
 _EXAMPLES: Final = {SessionKind.REALTIME: "gpt-realtime-1.5"}
 """The model that the service recommends to clients that name none; seen on the live wire."""
-_REMEMBERED: Final = 3600
-"""Seconds for which an expired secret is still told from one that never existed."""
+_SECRET_PREFIX: Final = "ek_"
+_NONCE: Final = 16
+"""Hexadecimal digits of each half of a secret: with the prefix, the length of the service's."""
+_MOST_SECRETS: Final = 1000
+"""Secrets at once.  Anybody who reaches the server may ask for them, and they take memory."""
+_MOST_CONFIGURATION: Final = 16 * 2**20
+"""Bytes of the configurations that secrets stand for."""
 
 
 @frozen(kw_only=True)
@@ -46,6 +52,8 @@ class ClientSecret:
     """The model, which wins over that of the URL; None leaves it to the URL."""
     update: ClientEvent | None = None
     """The configuration of the session, as a client would send it."""
+    size: int = 0
+    """About how many bytes that takes."""
 
 
 class KeyRing:
@@ -58,16 +66,50 @@ class KeyRing:
     def __init__(self, api_key: str | None = None) -> None:
         self._api_key = api_key
         self._secrets: dict[str, ClientSecret] = {}
+        self._seal = secrets.token_bytes(32)
+        """Tells an expired secret from one that never existed, without remembering it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every client is let in, with or without a key."""
+        return self._api_key is None
 
     def issue(self, secret: ClientSecret, now: float) -> str:
-        """Make a key for a secret, good for any number of sessions until it expires."""
-        # Old secrets are forgotten here, since only here can they become more.
-        self._secrets = {
-            key: old for key, old in self._secrets.items() if now < old.expires_at + _REMEMBERED
-        }
-        key = f"ek_{secrets.token_hex(16)}"
+        """Make a key for a secret, good for any number of sessions until it expires.
+
+        Raises:
+            Refusal: There are too many that have not expired, or they take too much memory.
+        """
+        self._forget_expired(now)
+        size = sum(kept.size for kept in self._secrets.values()) + secret.size
+        if len(self._secrets) >= _MOST_SECRETS or size > _MOST_CONFIGURATION:
+            raise Refusal(
+                "Too many client secrets have not expired yet.", code="rate_limit_exceeded"
+            )
+        nonce = secrets.token_hex(_NONCE // 2)
+        key = f"{_SECRET_PREFIX}{nonce}{self._sign(nonce)}"
         self._secrets[key] = secret
         return key
+
+    def knows(self, key: str | None, now: float) -> bool:
+        """Whether this is a client secret that has not expired."""
+        self._forget_expired(now)
+        return (key or "") in self._secrets
+
+    def _forget_expired(self, now: float) -> None:
+        self._secrets = {
+            key: secret for key, secret in self._secrets.items() if now < secret.expires_at
+        }
+
+    def _sign(self, nonce: str) -> str:
+        return hmac.digest(self._seal, nonce.encode(), "sha256").hex()[:_NONCE]
+
+    def _has_expired(self, key: str) -> bool:
+        """Whether this was a client secret once."""
+        nonce = key.removeprefix(_SECRET_PREFIX)[:_NONCE]
+        return secrets.compare_digest(
+            key.encode(), f"{_SECRET_PREFIX}{nonce}{self._sign(nonce)}".encode()
+        )
 
     def check(self, key: str | None) -> None:
         """Let the API key pass, which is the only key for requests that are not for a session.
@@ -89,11 +131,12 @@ class KeyRing:
         Raises:
             Refusal: It is neither, or the secret has expired.
         """
+        self._forget_expired(now)
         secret = self._secrets.get(key or "")
+        if secret is None and key is not None and self._has_expired(key):
+            raise Refusal("Ephemeral token expired", code=None)
         if secret is None:
             self.check(key)
-        elif secret.expires_at <= now:
-            raise Refusal("Ephemeral token expired", code=None)
         return secret
 
 
@@ -215,7 +258,11 @@ def key_of(request: RequestHead) -> str | None:
     if scheme.lower() == "bearer" and key:
         return key.strip()
     # Browsers cannot set headers on a WebSocket, so the service takes the key there, too.
-    subprotocols = request.subprotocols if isinstance(request, HandshakeRequest) else ()
+    subprotocols = (
+        request.subprotocols
+        if isinstance(request, HandshakeRequest)
+        else map(str.strip, (request.header("sec-websocket-protocol") or "").split(","))
+    )
     offered = (
         name.removeprefix(_KEY_PREFIX) for name in subprotocols if name.startswith(_KEY_PREFIX)
     )

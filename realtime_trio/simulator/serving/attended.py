@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
 from attrs import field, frozen
 
+from realtime_trio._legible import legible
+from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._transport.contract import Transport
@@ -41,7 +43,21 @@ clients can ask for any number of responses out of band."""
 _LONGEST_EXPLANATION: Final = 500
 """Characters of an exception that the client is told."""
 
+_LONGEST_TYPE: Final = 100
+"""Characters of an event's type in the log: the client may send any."""
+
 _logger = logging.getLogger("realtime_trio.simulator")
+
+
+def _with_method(method: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        # A class has the method, too, and then lacks the object to call it on.
+        if value is not None and (isinstance(value, type) or not hasattr(value, method)):
+            raise TypeError(
+                f"{attribute.name} must be an object with a method {method}, not {kind_of(value)}"
+            )
+
+    return check
 
 
 @frozen
@@ -51,12 +67,12 @@ class Cast:
     One cast serves any number of connections.
     """
 
-    agent: Agent | None = None
+    agent: Agent | None = field(default=None, validator=_with_method("answer"))
     """Answers the turns for which the script has no reply; None leaves that to the simulator's own
     few words."""
-    ears: Ears | None = field(default=None, kw_only=True)
+    ears: Ears | None = field(default=None, validator=_with_method("transcribe"), kw_only=True)
     """Tell what the user says in audio for which the script has no transcript."""
-    voice: Voice | None = field(default=None, kw_only=True)
+    voice: Voice | None = field(default=None, validator=_with_method("speak"), kw_only=True)
     """Speaks what the agent says without audio; None leaves that to the synthetic voice."""
 
 
@@ -118,7 +134,10 @@ async def _receive_loop(
             due = server.next_due
             for message in batch:
                 event = read_message(codec, message)
-                _logger.debug("received %s", event.type or "something that is not an event")
+                _logger.debug(
+                    "received %s",
+                    legible(event.type, _LONGEST_TYPE) or "something that is not an event",
+                )
                 server.receive(event, trio.current_time())
             if desk is not None:
                 desk.attend()

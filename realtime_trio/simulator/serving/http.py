@@ -68,10 +68,20 @@ class HttpResponse:
 
 
 HttpHandler = Callable[[HttpRequest], Awaitable[HttpResponse]]
+Gate = Callable[[RequestHead], HttpResponse | None]
+"""Looks at a request before anything else and returns how it is refused, None to let it pass."""
+
+
+def pass_all(_: RequestHead) -> HttpResponse | None:
+    """The gate that is always open."""
+    return None
 
 
 async def answer_request(
-    stream: trio.abc.Stream, handler: HttpHandler, peer: tuple[str, int]
+    stream: trio.abc.Stream,
+    handler: HttpHandler,
+    peer: tuple[str, int],
+    gate: Gate = pass_all,
 ) -> bytes | None:
     """Answer the first request on a connection, unless it asks for a WebSocket.
 
@@ -82,6 +92,7 @@ async def answer_request(
         stream: Nothing has been read from it.
         handler: Says what to answer.
         peer: Who asks.
+        gate: Asked first, about requests for a WebSocket too, and before a body is read.
 
     Returns:
         What was read, if the request asks for a WebSocket, which is not answered here.  None if it
@@ -97,6 +108,10 @@ async def answer_request(
         try:
             head = await exchange.next_event()
             assert isinstance(head, h11.Request), "a server's first event is a request"
+            refusal = gate(_head(head, peer))
+            if refusal is not None:
+                await exchange.respond(refusal, without_body=head.method == b"HEAD")
+                return None
             if _asks_for_websocket(head):
                 return exchange.received
             body = await exchange.read_body()
@@ -119,13 +134,19 @@ def _asks_for_websocket(head: h11.Request) -> bool:
     return any(name == b"upgrade" and b"websocket" in value.lower() for name, value in head.headers)
 
 
+def _head(head: h11.Request, peer: tuple[str, int]) -> RequestHead:
+    headers = tuple(
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers
+    )
+    return RequestHead(path=head.target.decode("latin-1"), headers=headers, peer=peer)
+
+
 def _request(head: h11.Request, body: bytes, peer: tuple[str, int]) -> HttpRequest:
+    common = _head(head, peer)
     return HttpRequest(
         method=head.method.decode("ascii"),
-        path=head.target.decode("latin-1"),
-        headers=tuple(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers
-        ),
+        path=common.path,
+        headers=common.headers,
         body=body,
         peer=peer,
     )

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, cast
 from urllib.parse import unquote
 
+import attrs
+
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.json_text import parse_json, write_json
 from realtime_trio._protocol.kinds import KINDS, SessionKind
@@ -29,6 +31,7 @@ from realtime_trio.simulator.script.script import Script
 from realtime_trio.simulator.service.refusal import (
     Refusal,
     check_choice,
+    check_depth,
     check_range,
     explain,
     missing,
@@ -120,10 +123,14 @@ class RestApi:
             )
         try:
             return self._make_secret(
-                _parse(request.body), now, is_translation=endpoint["translations"] is not None
+                _parse(request.body),
+                now,
+                is_translation=endpoint["translations"] is not None,
+                size=len(request.body),
             )
         except Refusal as refusal:
-            return _error(400, refusal.detail(None))
+            status = 429 if refusal.code == "rate_limit_exceeded" else 400
+            return _error(status, refusal.detail(None))
 
     # --- models -----------------------------------------------------------------------------------
 
@@ -141,7 +148,9 @@ class RestApi:
 
     # --- client secrets ---------------------------------------------------------------------------
 
-    def _make_secret(self, body: _Json, now: float, *, is_translation: bool) -> HttpResponse:
+    def _make_secret(
+        self, body: _Json, now: float, *, is_translation: bool, size: int
+    ) -> HttpResponse:
         for name in body:
             if name not in ("expires_after", "session"):
                 raise _unknown(name)
@@ -155,10 +164,8 @@ class RestApi:
         else:
             _, session = self._prepare({"type": "realtime"}, expires_at, is_translation=False)
             secret = ClientSecret(expires_at=expires_at)
-        return _json(
-            200,
-            {"value": self._keys.issue(secret, now), "expires_at": expires_at, "session": session},
-        )
+        value = self._keys.issue(attrs.evolve(secret, size=size), now)
+        return _json(200, {"value": value, "expires_at": expires_at, "session": session})
 
     def _prepare(
         self, session: object, expires_at: int, *, is_translation: bool
@@ -243,6 +250,9 @@ def _parse(body: bytes) -> _Json:
         raise Refusal(
             "We could not parse the JSON body of your request: it is to be an object.", code=None
         )
+    # Before it is written again, as the event that a client would send.
+    for name, member in value.items():
+        check_depth(member, name)
     return value
 
 
@@ -282,6 +292,11 @@ def not_found(method: str, request: RequestHead) -> HttpResponse:
     return _error(
         404, Refusal(f"Invalid URL ({method} {path_of(request)})", code=None).detail(None)
     )
+
+
+def forbidden(why: str) -> HttpResponse:
+    """The response to those who must show a key, and have not."""
+    return _error(403, Refusal(why, code="forbidden").detail(None))
 
 
 def _error(status: int, error: ErrorDetail) -> HttpResponse:

@@ -17,21 +17,27 @@ from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
+from types import NoneType
+from typing import Final
 
 import attrs
 import trio
 from attrs import frozen
 
+from realtime_trio._legible import legible
+from realtime_trio._misuse import check_kind, check_number, kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.memory import memory_transport_pair
+from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import ConversationCreated, ConversationInfo, ErrorEvent
 from realtime_trio.simulator.script.fault import Fault
+from realtime_trio.simulator.script.reply import to_tuple
 from realtime_trio.simulator.script.script import LIFELIKE, Script
-from realtime_trio.simulator.service.server import SimulatedServer
+from realtime_trio.simulator.service.server import MAX_INPUT_AUDIO, SimulatedServer
 from realtime_trio.simulator.service.translator import SimulatedTranslator
 from realtime_trio.simulator.serving.admission import (
     SUBPROTOCOL,
@@ -39,13 +45,15 @@ from realtime_trio.simulator.serving.admission import (
     TurnedAway,
     admit,
     is_served,
+    key_of,
     path_of,
 )
 from realtime_trio.simulator.serving.attended import Cast, run_server as run_server
 from realtime_trio.simulator.serving.faults import FaultyTransport
-from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse
-from realtime_trio.simulator.serving.rest import RestApi, not_found
+from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse, RequestHead
+from realtime_trio.simulator.serving.rest import RestApi, forbidden, not_found
 from realtime_trio.simulator.serving.simulation import Configured, InBeta, Simulation as Simulation
+from realtime_trio.simulator.serving.visitors import Visitors
 from realtime_trio.simulator.serving.websocket_server import (
     Accept,
     HandshakeRequest,
@@ -59,6 +67,10 @@ _PATH = "/v1/realtime"
 _LETTERS = bytes((string.ascii_letters + string.digits).encode()[byte % 62] for byte in range(256))
 """A letter or digit for every byte."""
 
+MAX_CONNECTIONS: Final = 100
+"""Connections at once: more than tests and developers have, and few enough for any machine."""
+_LONGEST_PATH = 200
+"""Characters of a request in the log."""
 _NO_SCRIPT = Script(pacing=LIFELIKE, transcription_delay=0.5)
 
 _logger = logging.getLogger("realtime_trio.simulator")
@@ -88,7 +100,10 @@ async def open_simulator_transport(
     Yields:
         The client's end.
     """
+    check_kind("cast", cast, Cast, NoneType, allowed="a Cast or None")
     served = SimulatedServer(server) if isinstance(server, Script) else server
+    if isinstance(served, type) or not hasattr(served, "take_due"):
+        raise TypeError(f"a server must be a Script or a Simulation, not {kind_of(served)}")
     codec = Codec(Role.SERVER, kind=served.kind)
     ours, theirs = memory_transport_pair()
     async with open_service_nursery() as nursery:
@@ -112,6 +127,10 @@ async def serve_simulator(
     faults: Faults = (),
     record: str | os.PathLike[str] | None = None,
     ssl_context: ssl.SSLContext | None = None,
+    origins: Iterable[str] = (),
+    hosts: Iterable[str] = (),
+    max_connections: int = MAX_CONNECTIONS,
+    max_input_audio: int = MAX_INPUT_AUDIO,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the simulated Realtime API over WebSockets until cancelled.
@@ -129,6 +148,11 @@ async def serve_simulator(
     it was configured there, and `GET /v1/models` lists the models.
 
     What happens on one connection does not affect the others.
+
+    Without an `api_key`, web pages of other origins are refused with a 403, as are requests for a
+    host that is neither `host` nor a name of the loopback: any page in a browser of this machine
+    could use the server otherwise.  Whoever shows a key, or a client secret, is let in from
+    anywhere.
 
     Args:
         script: What the model says and understands, from the beginning for every connection; or a
@@ -149,15 +173,37 @@ async def serve_simulator(
         record: A directory in which every session is recorded, in a file of its own; see
             `open_recording`.  It is made if it does not exist.
         ssl_context: Serve `wss://` and `https://` with this certificate.
+        origins: Web pages that may use the server without a key, e.g. `["http://localhost:5173"]`;
+            `["*"]` for all.
+        hosts: Names under which clients, or the relays and proxies in front of it, reach the server
+            without a key, besides `host`; `["*"]` for all.
+        max_connections: How many connections there may be at once; further ones get a 503.
+        max_input_audio: Bytes of audio that a client may append without committing or clearing it.
+            More is refused with an `error`.
         task_status: For `nursery.start`: the base URL, e.g. `ws://127.0.0.1:8123/v1/realtime`.
 
     Raises:
         OSError: The address cannot be bound.
+        LocalProtocolError: An option makes no sense.
+        TypeError: An option is of another kind.
     """
+    if not (isinstance(script, Script) or callable(script)):
+        raise TypeError(f"script must be a Script or a function, not {kind_of(script)}")
+    check_kind("cast", cast, Cast, NoneType, allowed="a Cast or None")
+    check_kind("api_key", api_key, str, NoneType, allowed="a str or None")
+    # It would let in nobody, since an empty key is the same as none.
+    if api_key == "":
+        raise LocalProtocolError("api_key is empty; None lets in every client")
+    check_number(
+        "expires_after", expires_after, lambda number: number > 0, allowed="more than 0 seconds"
+    )
+    for name, limit in (("max_connections", max_connections), ("max_input_audio", max_input_audio)):
+        check_number(name, limit, lambda number: number >= 1, allowed="1 or more")
+    visitors = Visitors(host, origins=origins, hosts=hosts)
     make_faults = _each_time(faults)
     # Read once: from here on trio's clock counts, which does not jump when somebody sets the time.
     epoch = time.time() - trio.current_time()
-    known = None if models is None else tuple(models)
+    known = None if models is None else to_tuple("models", models)
     keys = KeyRing(api_key)
     folder, numbers = None if record is None else Path(record), count(1)
     if folder is not None:
@@ -177,7 +223,7 @@ async def serve_simulator(
         make = (
             SimulatedTranslator
             if admission.kind is SessionKind.TRANSLATION
-            else partial(SimulatedServer, kind=admission.kind)
+            else partial(SimulatedServer, kind=admission.kind, max_input_audio=max_input_audio)
         )
         served = make(
             script if isinstance(script, Script) else script(),
@@ -209,13 +255,24 @@ async def serve_simulator(
         await trio.lowlevel.checkpoint()
         start = trio.current_time()
         response = rest.answer(request, epoch + start)
-        _logger.debug("%s %s: %d", request.method, path_of(request), response.status)
+        path = legible(path_of(request), _LONGEST_PATH)
+        _logger.debug("%s %s: %d", legible(request.method, _LONGEST_PATH), path, response.status)
         # The service sends these headers, and some clients log them.
         measured = (
             ("x-request-id", f"req_{secrets.token_hex(16)}"),
             ("openai-processing-ms", f"{1000 * (trio.current_time() - start):.0f}"),
         )
         return attrs.evolve(response, headers=(*response.headers, *measured))
+
+    def look(request: RequestHead) -> HttpResponse | None:
+        # A page does not know the key, so one that shows it was given it.
+        if not keys.is_open or keys.knows(key_of(request), epoch + trio.current_time()):
+            return None
+        objection = visitors.objection(request)
+        if objection is None:
+            return None
+        _logger.warning("refused a client: %s", objection)
+        return forbidden(objection)
 
     def announce(address: tuple[str, int]) -> None:
         name, bound = address
@@ -228,6 +285,8 @@ async def serve_simulator(
         port,
         admit=_accept,
         http=answer,
+        gate=look,
+        max_clients=max_connections,
         ssl_context=ssl_context,
         task_status=_Announcement(announce),
     )
@@ -249,7 +308,7 @@ def _each_time(faults: Faults) -> Callable[[], Iterable[Fault]]:
     if callable(faults):
         return faults
     # An iterator would be empty on the second connection.
-    given = tuple(faults)
+    given = to_tuple("faults", faults)
     return lambda: given
 
 
@@ -257,6 +316,8 @@ def _faulty(
     transport: Transport, make_faults: Callable[[], Iterable[Fault]], codec: Codec
 ) -> Transport:
     faults = tuple(make_faults())
+    for fault in faults:
+        check_kind("each of faults", fault, Fault, allowed="a Fault")
     return FaultyTransport(transport, faults, codec) if faults else transport
 
 

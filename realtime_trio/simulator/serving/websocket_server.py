@@ -7,6 +7,7 @@ business of `_transport.websocket`.
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -20,10 +21,18 @@ from realtime_trio._transport.headers import encode_headers
 from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio._transport.websocket import AnsweredError, Tap, WebSocketTransport, run_websocket
 from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
-from realtime_trio.simulator.serving.http import HttpHandler, RequestHead, answer_request
+from realtime_trio.simulator.serving.http import (
+    Gate,
+    HttpHandler,
+    HttpResponse,
+    RequestHead,
+    answer_request,
+    pass_all,
+)
 
 _DEFAULTS: Final = WebSocketSettings()
 _INTERNAL_ERROR = 1011
+_BUSY = 503
 _server_logger = logging.getLogger("realtime_trio.simulator")
 
 
@@ -60,6 +69,10 @@ class Reject:
     body: bytes = b""
 
 
+def _turn_away(_request: RequestHead) -> HttpResponse | None:
+    return HttpResponse(status=_BUSY)
+
+
 def _admit_everybody(_request: HandshakeRequest) -> Accept | Reject:
     return Accept()
 
@@ -71,6 +84,8 @@ async def serve_websocket(
     *,
     admit: Callable[[HandshakeRequest], Accept | Reject] = _admit_everybody,
     http: HttpHandler | None = None,
+    gate: Gate = pass_all,
+    max_clients: float = math.inf,
     ssl_context: ssl.SSLContext | None = None,
     settings: WebSocketSettings = _DEFAULTS,
     task_status: trio.TaskStatus[tuple[str, int]] = trio.TASK_STATUS_IGNORED,
@@ -94,6 +109,9 @@ async def serve_websocket(
             client gets an HTTP 500.
         http: Answers the clients whose first request is not for a WebSocket, once each; see
             `answer_request`.  Without it they get a 400.
+        gate: With `http`: looks at every request first, those for a WebSocket included.
+        max_clients: How many connections there may be at once, those included that have not asked
+            for anything yet.  Further clients get a 503.
         ssl_context: Serve `wss://` with this certificate.
         settings: How patient it is with its clients, and how much it accepts.  A client has
             `connect_timeout` for TLS and handshake, or for TLS, a whole request and its answer.
@@ -105,14 +123,20 @@ async def serve_websocket(
     # Kept, because in the group that `serve_listeners` raises they can get lost: see below.
     interrupts: list[KeyboardInterrupt | SystemExit] = []
 
+    connected = 0
+
     async def serve_client(stream: trio.SocketStream) -> None:
+        nonlocal connected
+        connected += 1
         try:
-            await attend(stream)
+            await attend(stream, is_welcome=connected <= max_clients)
         except (KeyboardInterrupt, SystemExit) as interrupt:
             interrupts.append(interrupt)
             raise
+        finally:
+            connected -= 1
 
-    async def attend(stream: trio.SocketStream) -> None:
+    async def attend(stream: trio.SocketStream, *, is_welcome: bool) -> None:
         await trio.lowlevel.checkpoint()
         try:
             peer = stream.socket.getpeername()[:2]
@@ -126,7 +150,7 @@ async def serve_websocket(
             if http is not None:
                 # Its limit is for handshakes; a request may have a longer body, with its own limit.
                 tap.opening = None
-                opening = await answer_request(tap, http, peer)
+                opening = await answer_request(tap, http, peer, gate if is_welcome else _turn_away)
                 if opening is None:
                     raise AnsweredError("answered over HTTP")
                 tap.unread(opening)
@@ -148,7 +172,7 @@ async def serve_websocket(
                 peer=peer,
             )
             requests.append(request)
-            answer = _decide(admit, request)
+            answer = _decide(admit, request) if is_welcome else Reject(status=_BUSY)
             extra_headers = encode_headers(answer.headers)
             if isinstance(answer, Reject):
                 await proposal.reject(answer.status, extra_headers=extra_headers, body=answer.body)
@@ -172,7 +196,12 @@ async def serve_websocket(
         except ConnectionFailed as error:
             _server_logger.debug("%s", error)
 
-    listeners = await trio.open_tcp_listeners(port, host=host)
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        # The system's own words do not say which address it is about.
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise OSError(error.errno, f"cannot listen at {where}: {error.strerror}") from error
     address: tuple[str, int] = listeners[0].socket.getsockname()[:2]
     task_status.started(address)
     try:

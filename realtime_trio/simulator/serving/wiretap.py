@@ -6,9 +6,10 @@ Owns the tap alone; the file format is in `realtime_trio.recording`.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import trio
 
@@ -17,10 +18,7 @@ from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.hub import EventHub
 from realtime_trio._transport.contract import NORMAL_CLOSURE, Close, Transport
-from realtime_trio.recording import WireRecord, open_recording
-
-Source: TypeAlias = Literal["client", "server"]
-"""Who sent a message."""
+from realtime_trio.recording import Source, WireRecord, open_recording
 
 _CAPACITY: Final = 65_536
 """Records that may wait for the disk; with more the recording has a gap, and says so."""
@@ -32,15 +30,15 @@ class Wiretap:
     Args:
         transport: The transport that does the work.
         role: The side this end is on.
-        note: Called as `note(time, source, message)` with every message: a received one when it is
-            taken, a sent one when sending begins.  The time is in seconds of `trio.current_time()`.
+        note: Called as `note(source, message)` with every message: a received one when it is taken,
+            a sent one when sending begins.
     """
 
     def __init__(
         self,
         transport: Transport,
         role: Role,
-        note: Callable[[float, Source, str | bytes], None],
+        note: Callable[[Source, str | bytes], None],
     ) -> None:
         self._transport = transport
         self._ours: Source = "client" if role is Role.CLIENT else "server"
@@ -56,13 +54,13 @@ class Wiretap:
         """As `Transport.receive`."""
         batch = await self._transport.receive()
         for message in batch:
-            self._note(trio.current_time(), self._theirs, message)
+            self._note(self._theirs, message)
         return batch
 
     async def send(self, message: str | bytes) -> None:
         """As `Transport.send`."""
         # Before it is sent, so that an answer cannot be noted before what it answers.
-        self._note(trio.current_time(), self._ours, message)
+        self._note(self._ours, message)
         await self._transport.send(message)
 
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
@@ -92,7 +90,7 @@ async def open_wiretap(
         transport: The server's.
         path: The file, which is made, and never replaced.
         kind: What the session is for.
-        dialect: What is spoken; what is written is always today's.
+        dialect: What is spoken.
 
     Yields:
         The transport to use instead.
@@ -103,8 +101,17 @@ async def open_wiretap(
     hub: EventHub[WireRecord] = EventHub(capacity=_CAPACITY)
     codecs = wire_codecs(kind, dialect)
 
-    def note(time: float, source: Source, message: str | bytes) -> None:
-        hub.publish(WireRecord(time, source, codecs[source].decode(message)))
+    def note(source: Source, message: str | bytes) -> None:
+        hub.publish(
+            WireRecord.of_message(
+                trio.current_time(),
+                source,
+                codecs[source].decode(message),
+                message,
+                dialect=dialect,
+                wall_time=time.time(),
+            )
+        )
 
     # The disk is in a task of its own behind the hub, so that it never slows down the connection.
     with hub.subscribe() as wire:
