@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
 import pytest
 import trio
 import trio.testing
@@ -365,3 +368,38 @@ async def test_a_tap_tells_when_the_stream_below_can_send() -> None:
         stream = await trio.open_tcp_stream("127.0.0.1", int(url.split(":")[2].split("/")[0]))
         async with Tap(stream) as tap:
             await tap.wait_send_all_might_not_block()
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["a silent peer", "a peer that does not read"])
+async def test_a_cancelled_close_says_goodbye_if_that_goes_at_once_and_drops_the_line(
+    reads: bool,
+) -> None:
+    received: list[bytes] = []
+
+    async def script(stream: trio.SocketStream) -> None:
+        await accept_upgrade(stream)
+        if not reads:
+            await gone.wait()
+        received.append(await read_to_the_end(stream))
+        hung_up.set()
+
+    gone, hung_up = trio.Event(), trio.Event()
+    async with open_peer(script) as url:
+        async with open_websocket(url, settings=WebSocketSettings(close_timeout=60)) as transport:
+            async with trio.open_nursery() as nursery:
+                if not reads:
+                    nursery.start_soon(suppressed, transport.send, "x" * 2**24)
+                    await trio.testing.wait_all_tasks_blocked(0.05)
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await transport.aclose(1001)
+                assert scope.cancelled_caught
+            gone.set()
+            await hung_up.wait()
+        assert transport.closed == Close(1001)
+    assert reads == (received[0][:2] == bytes([0x80 | CLOSE, 0x80 | 2]))
+
+
+async def suppressed(send: Callable[[str], Awaitable[None]], message: str) -> None:
+    with suppress(ConnectionLost):
+        await send(message)
