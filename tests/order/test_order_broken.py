@@ -446,3 +446,15 @@ def test_a_long_text_is_quoted_by_its_ends() -> None:
     quoted = [each.explanation for each in check_order(events) if "begins" in each.explanation]
     assert quoted
     assert all("ends" in explanation and len(explanation) < 200 for explanation in quoted)
+
+
+def test_it_is_said_who_speaks() -> None:
+    def explained(events: Events) -> str:
+        return "\n".join(violation.explanation for violation in check_order(events))
+
+    silence = explained(without(speech_turn(), InputAudioBufferSpeechStarted))
+    assert "nobody speaks" in silence
+    assert "is speaking" not in silence
+    other = explained(changed(speech_turn(), InputAudioBufferSpeechStopped, item_id="v"))
+    assert "is speaking" in other
+    assert "nobody speaks" not in other
