@@ -143,7 +143,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check format, style, trio's rules and types of everything."""
+    """Check format, style, trio's rules and types of everything, also in the documentation."""
     session.install("-e", EXTRAS, *LINT, *BENCH)
     session.run("ruff", "format", "--check", *CODE)
     session.run("ruff", "check", *CODE)
@@ -154,6 +154,8 @@ def lint(session: nox.Session) -> None:
         *TRIO_CODE,
     )
     session.run("mypy", "--strict", *CODE)
+    # The snippets of the documentation, which no path leads to.
+    session.run("pytest", "-q", "tests/test_docs.py", "-k", "type_checker")
 
 
 @nox.session(default=False)

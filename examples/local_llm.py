@@ -2,10 +2,12 @@
 
 The simulator speaks the Realtime protocol, and a language model on your machine does the thinking.
 
-    pip install 'realtime-trio[llm]' ollama run llama3.2 # or llama.cpp, vLLM, LM Studio: whatever
-    has an OpenAI-compatible chat-completions endpoint python examples/local_llm.py --llm
-    http://127.0.0.1:11434/v1 --model llama3.2
+    pip install '.[llm]'    # in a clone
+    ollama run llama3.2
+    python examples/local_llm.py --llm http://127.0.0.1:11434/v1 --model llama3.2
 
+In place of ollama, whatever has an OpenAI-compatible chat-completions endpoint will do: llama.cpp,
+vLLM, LM Studio.
 Then any Realtime client can talk to it, function calls included:
 
     python examples/text_chat.py ws://127.0.0.1:8765/v1/realtime

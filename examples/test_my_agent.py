@@ -2,8 +2,7 @@
 
 A script plays the model, so they need no key, no network and, with a clock that jumps, no time.
 
-Run them:  pytest examples/test_my_agent.py (and before, pip install realtime-trio pytest
-pytest-trio)
+Run them in a clone:  pip install . pytest pytest-trio && pytest examples/test_my_agent.py
 """
 
 import numpy as np

@@ -59,7 +59,7 @@ class ConnectOptions(TypedDict, total=False):
         ssl_context: For `wss://`; by default certificates are checked against the system's
             authorities.
         proxy: `http://`, `socks4://` or `socks5://` URL; None connects directly.  By default the
-            environment decides, as it does for curl.  Needs the extra `realtime-trio[proxy]`.
+            environment decides, as it does for curl.  Needs the extra `proxy`.
         connect_timeout, close_timeout, ping_interval, ping_timeout, max_message_size,
             receive_buffer_size: See `WebSocketSettings`.
         request_timeout: Seconds that a session waits for the answer to a request, such as a commit

@@ -337,7 +337,7 @@ async def test_what_is_no_tool_or_has_no_name_or_one_that_is_taken_is_refused_an
     async with simulated(tools=[get_weather]) as session:
         wire = session.wire()
         await sent(wire)
-        with pytest.raises(ToolDefinitionError, match="not a function"):
+        with pytest.raises(ToolDefinitionError, match="not a tool"):
             await session.add_tool("get_weather")  # type: ignore[arg-type]  # the point of the test
         with pytest.raises(TypeError, match="name"):
             FunctionTool()  # type: ignore[call-arg]  # the point of the test

@@ -7,6 +7,10 @@ make; a block that is followed by one of ```text prints exactly that.  A block t
 itself finds a service by the environment, as an application does, on a real socket; if it brings a
 simulator of its own, there is neither, and no time passes.  A block of tests is run by pytest.
 Every other block is run inside a session, and when nothing happens any more the session ends.
+
+A block knows the names that it imports or defines itself, those of the imports that stand at the
+top of its page, and those of `HANDED` that the page says in words that they are given.  With these
+it also satisfies type checkers.
 """
 
 from __future__ import annotations
@@ -14,15 +18,14 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import logging
-import math
 import re
+import subprocess
+import sys
 import textwrap
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import CodeType
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +45,7 @@ from realtime_trio import (
     Transport,
     open_session,
 )
-from realtime_trio.audio import PCM_RATE, WavWriter, read_wav
+from realtime_trio.audio import PCM_RATE
 from realtime_trio.connection import SessionKind
 from realtime_trio.events import McpListedTool, ResponseCancel, ResponseOutputAudioDelta
 from realtime_trio.simulator import (
@@ -63,8 +66,16 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 KEY = "sk-good"
-ABOUT_THE_SIMULATOR = {"simulator.md", "testing.md"}
-"""Pages in which the names of the simulator and of the test kit are known, too."""
+HANDED = {
+    "session": "Session",
+    "nursery": "trio.Nursery",
+    "microphone_chunks": "Microphone",
+    "speaker": "Speaker",
+}
+"""What a snippet may use without making it, and of what type it is for a type checker.
+
+A page that uses one says so: "`session` is an open session".
+"""
 
 ABOUT_THE_INSIDE = {"architecture.md"}
 """Pages with names that users do not meet; test_house.py looks for these in the code."""
@@ -92,6 +103,11 @@ class Snippet:
     @property
     def is_program(self) -> bool:
         return "trio.run(" in self.code
+
+    @property
+    def is_imports(self) -> bool:
+        """Whether it says what the other snippets of its page import."""
+        return all(isinstance(line, ast.Import | ast.ImportFrom) for line in self.parse().body)
 
     @property
     def tests(self) -> int:
@@ -124,6 +140,20 @@ class Snippet:
             return "with a simulator"
         return "with a service" if self.opens_sessions else "in a session"
 
+    @property
+    def handed(self) -> Iterable[str]:
+        """Which names of `HANDED` it uses."""
+        return [
+            name
+            for name in HANDED
+            if re.search(rf"\b{name}\b", self.code)
+            and self.situation in ("in a session", "with a service")
+            and (name != "session" or self.situation == "in a session")
+        ]
+
+    def parse(self) -> ast.Module:
+        return ast.parse(textwrap.dedent(self.code))
+
     def compile(self) -> CodeType:
         """The code, which may await, at the lines it has in its page."""
         code: CodeType = compile(
@@ -148,6 +178,25 @@ def snippets_of(page: Path) -> Iterable[Snippet]:
 
 
 SNIPPETS = [snippet for page in PAGES for snippet in snippets_of(page)]
+IMPORTS = {snippet.page: ast.unparse(snippet.parse()) for snippet in SNIPPETS if snippet.is_imports}
+"""What the snippets of a page import, one statement in a line."""
+
+
+def imports_for(snippet: Snippet) -> str:
+    return "" if snippet.is_program else IMPORTS.get(snippet.page, "")
+
+
+def as_module(snippet: Snippet) -> str:
+    """What a type checker is shown: the snippet at its lines, in a place where its names exist."""
+    head = [imports_for(snippet).replace("\n", "; ")]
+    code = snippet.code
+    if not (snippet.is_program or snippet.tests):
+        handed = ", ".join(f"{name}: {HANDED[name]}" for name in snippet.handed)
+        head.append("import trio; from realtime_trio import Session")
+        head.append("from test_docs import Microphone, Speaker")
+        head.append(f"async def snippet({handed}) -> None:")
+        code = textwrap.indent(code, "    ")
+    return "\n" * (snippet.line - 1 - len(head)) + "\n".join(head) + "\n" + code
 
 
 # What a snippet may need
@@ -329,44 +378,12 @@ class Speaker:
         return self._samples // 2
 
 
-def namespace(**more: object) -> dict[str, object]:
-    ours = {name: value for name, value in vars(realtime_trio).items() if not name.startswith("_")}
-    modules = {
-        "trio": trio,
-        "np": np,
-        "json": json,
-        "logging": logging,
-        "Annotated": Annotated,
-        "Literal": Literal,
-    }
-    audio = {"PCM_RATE": PCM_RATE, "WavWriter": WavWriter, "read_wav": read_wav}
-    simulated = {
-        "Reply": Reply,
-        "Script": Script,
-        "open_simulator_transport": open_simulator_transport,
-    }
-    return {
-        **ours,
-        **modules,
-        **audio,
-        **simulated,
-        "microphone_chunks": Microphone(),
-        "speaker": Speaker(),
-        **more,
-    }
-
-
 def namespace_of(snippet: Snippet, **more: object) -> dict[str, object]:
-    if snippet.page.name not in ABOUT_THE_SIMULATOR:
-        return namespace(**more)
-    modules = (realtime_trio.simulator, realtime_trio.testing)
-    names = {
-        name: value
-        for module in modules
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-    }
-    return namespace(**names, math=math, partial=partial, **more)
+    """The names that a snippet finds: what its page imports, and what it is handed."""
+    names: dict[str, object] = {}
+    exec(imports_for(snippet), names)
+    handed = {"microphone_chunks": Microphone(), "speaker": Speaker(), **more}
+    return {**names, **{name: handed[name] for name in snippet.handed}}
 
 
 async def run(snippet: Snippet, names: dict[str, object]) -> None:
@@ -478,29 +495,66 @@ async def test_a_snippet_that_brings_its_simulator_runs_in_no_time(
     check(snippet, capsys.readouterr().out)
 
 
-PREAMBLE = """\
-import math, os, sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from functools import partial
-import numpy as np, pytest, trio
-from realtime_trio import *
-from realtime_trio.audio import PCM_RATE
-from realtime_trio.simulator import *
-from realtime_trio.testing import *
-"""
-
-
 @pytest.mark.socket
 @pytest.mark.parametrize("snippet", all_that_run("in pytest"))
 def test_a_snippet_of_tests_passes(snippet: Snippet, pytester: pytest.Pytester) -> None:
     assert not snippet.given
     pytester.makeini("[pytest]\ntrio_mode = true\nfilterwarnings = error")
-    pytester.makepyfile(PREAMBLE + snippet.code)
+    pytester.makepyfile(imports_for(snippet) + "\n" + snippet.code)
     pytester.runpytest_inprocess().assert_outcomes(passed=snippet.tests)
 
 
+# What type checkers say
+
+
+@pytest.mark.parametrize(
+    ("checker", "options"),
+    [
+        ("mypy", ["--strict", f"--config-file={ROOT / 'pyproject.toml'}"]),
+        ("pyright", []),  # not in any dependency group, since it downloads itself when it runs
+    ],
+)
+def test_a_type_checker_has_nothing_to_say(
+    checker: str, options: Sequence[str], tmp_path: Path
+) -> None:
+    pytest.importorskip(checker)
+    for snippet in SNIPPETS:
+        name = snippet.name.replace(".md:", "_line_").replace("-", "_")
+        (tmp_path / f"{name}.py").write_text(as_module(snippet), encoding="utf-8")
+    if checker == "mypy":
+        options = [*options, f"--cache-dir={ROOT / '.mypy_cache'}"]
+    else:
+        places = json.dumps({"extraPaths": [str(ROOT), str(ROOT / "tests")]})
+        (tmp_path / "pyrightconfig.json").write_text(places)
+    ended = subprocess.run(
+        [sys.executable, "-m", checker, *options, *map(str, sorted(tmp_path.glob("*.py")))],
+        cwd=ROOT if checker == "mypy" else tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 # The pages themselves
+
+
+@pytest.mark.parametrize("name", HANDED)
+def test_a_page_says_which_names_its_snippets_are_handed(name: str) -> None:
+    for page in {snippet.page for snippet in SNIPPETS if name in snippet.handed}:
+        assert re.search(rf"`{name}`\s(is|are)\b", page.read_text(encoding="utf-8")), page.name
+
+
+def test_the_imports_of_a_page_are_those_that_its_snippets_use() -> None:
+    for page, imports in IMPORTS.items():
+        code = "".join(each.code for each in SNIPPETS if each.page == page and not each.is_imports)
+        imported = [
+            name.asname or name.name
+            for line in ast.parse(imports).body
+            if isinstance(line, ast.Import | ast.ImportFrom)
+            for name in line.names
+        ]
+        unused = [name for name in imported if not re.search(rf"\b{name}\b", code)]
+        assert not unused, f"{page.name} imports {', '.join(unused)} and does not use it"
 
 
 def test_every_page_with_promises_has_snippets() -> None:
@@ -508,8 +562,9 @@ def test_every_page_with_promises_has_snippets() -> None:
         "README.md",
         "guide.md",
         "coming-from-javascript.md",
+        "simulator.md",
+        "testing.md",
         "tools.md",
-        *ABOUT_THE_SIMULATOR,
     }
 
 

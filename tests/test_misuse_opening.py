@@ -32,10 +32,12 @@ NAMED_LATER = "open_translation_session"
 
 
 async def nothing() -> str:
+    await trio.lowlevel.checkpoint()
     return ""
 
 
 async def number() -> Any:
+    await trio.lowlevel.checkpoint()
     return 5
 
 

@@ -113,7 +113,7 @@ async def test_what_has_happened_is_in_the_file_while_the_session_goes_on(path: 
     with trio.fail_after(5):
         async with open_recording(hub.subscribe(), path):
             for number in range(3):
-                hub.publish(*server(created()))
+                hub.publish(server(created())[0])
                 await wait_for_lines(path, number + 2)
 
 
@@ -121,7 +121,7 @@ async def test_leaving_by_an_exception_still_writes_what_was_not_written(path: P
     hub: EventHub[WireRecord] = EventHub()
     with Leaves(RuntimeError, match="crash"):
         async with open_recording(hub.subscribe(), path):
-            hub.publish(*server(created()))
+            hub.publish(server(created())[0])
             raise RuntimeError("crash")
     assert len(read_recording(path).records) == 1
 
@@ -195,7 +195,7 @@ async def test_the_file_is_written_in_another_thread(
     monkeypatch.setattr(trio.to_thread, "run_sync", noted)
     hub: EventHub[WireRecord] = EventHub()
     async with open_recording(hub.subscribe(), path):
-        hub.publish(*server(created()))
+        hub.publish(server(created())[0])
     assert threads
     assert threading.current_thread() not in threads
 
@@ -212,7 +212,7 @@ async def test_a_full_disk_ends_the_block() -> None:
     hub: EventHub[WireRecord] = EventHub()
     with trio.fail_after(5), Leaves(OSError, match="No space"):
         async with open_recording(hub.subscribe(), "/dev/full"):
-            hub.publish(*server(created()))
+            hub.publish(server(created())[0])
             await trio.sleep_forever()
 
 

@@ -118,7 +118,7 @@ class EventHub(Generic[E]):
         """
         return self._kept is not None or bool(self._buffers)
 
-    def publish(self, event: E, size: int = 0, *, follows: bool = False) -> None:
+    def publish(self, event: E, *, size: int = 0, follows: bool = False) -> None:
         """Append an event to every stream that asked for its type, and wake the tasks there.
 
         Never blocks and never raises; takes time proportional to the number of interested streams.

@@ -389,9 +389,9 @@ class BaseSession(ABC):
         self._record("server", event, message)
         # The cause comes before its consequences, and all rooms have taken note of it by now.
         if not self._is_benign(event):
-            self._hub.publish(event, size)
+            self._hub.publish(event, size=size)
         for consequence in derived:
-            self._hub.publish(consequence, size, follows=True)
+            self._hub.publish(consequence, size=size, follows=True)
             self._react(consequence)
 
     async def _receive_loop(self) -> None:
@@ -416,7 +416,7 @@ class BaseSession(ABC):
                     dialect=self._codec.dialect,
                     wall_time=time.time(),
                 ),
-                len(message),
+                size=len(message),
             )
 
     def _ended(self) -> None:

@@ -116,7 +116,7 @@ class InputAudioSession(BaseSession, Generic[S]):
 
     @property
     def usage(self) -> Usage:
-        """What the session has cost so far, in tokens by modality and seconds of transcription."""
+        """What the session has taken so far: tokens by modality, and seconds of transcription."""
         return self._costs.usage
 
     async def append_audio(self, audio: AudioLike, *, chunk_ms: int | None = None) -> None:

@@ -82,7 +82,7 @@ class Answer:
 
     @property
     def usage(self) -> ResponseUsage | None:
-        """What it cost; None if the server did not say."""
+        """The tokens that it took; None if the server did not say."""
         return self.response.usage
 
     @property

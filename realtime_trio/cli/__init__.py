@@ -1,7 +1,8 @@
 """The command line: ask one question, hold a conversation, or run the simulator.
 
 Needs the extra `realtime-trio[cli]`.  What the model says goes to standard output and every remark
-to standard error.  The exit code is 0, 1 for an error, 2 for wrong usage, and 130 after Ctrl-C.
+to standard error.  The exit code is 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C, and 141
+when nobody reads the output any more.
 """
 
 import sys as _sys

@@ -1,7 +1,7 @@
 """Running a command to its end, and turning the end into an exit code.
 
-Owns what Ctrl-C does and which exceptions become a line of text.  Everything else is a fault of
-this library and keeps its traceback.
+Owns what Ctrl-C and a closed pipe do, and which exceptions become a line of text.  Everything else
+is a fault of this library and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from typing import Final, NoReturn
 import trio
 
 from realtime_trio._runtime.nursery import leaves_of
-from realtime_trio.cli.terminal import complain
+from realtime_trio.cli.terminal import abandon, complain, prepare
 from realtime_trio.errors import RealtimeError
 
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+_UNREAD: Final = 141
+"""Exit code when nobody reads the output any more, as in `say ... | head`: 128 and the number of
+SIGPIPE."""
 
 
 def run(job: Callable[[], Awaitable[bool | None]]) -> NoReturn:
@@ -28,16 +31,30 @@ def run(job: Callable[[], Awaitable[bool | None]]) -> NoReturn:
     Args:
         job: The command.  It raises if it went wrong, or returns False if it has already said so.
     """
+    prepare()
+    status = 1
+    try:
+        status = _status_of(job)
+    # Once more, since there may be nobody either who reads the complaints.
+    except* BrokenPipeError:
+        status = _UNREAD
+    abandon()
+    sys.exit(status)
+
+
+def _status_of(job: Callable[[], Awaitable[bool | None]]) -> int:
     status = 1
     try:
         status = trio.run(_until_interrupted, job)
     # Groups, since a simulator may run in a nursery around the session.
     except* KeyboardInterrupt:
         status = _INTERRUPTED
+    except* BrokenPipeError:
+        status = _UNREAD
     except* (RealtimeError, OSError) as group:
         for error in leaves_of(group):
             complain(str(error))
-    sys.exit(status)
+    return status
 
 
 async def _until_interrupted(job: Callable[[], Awaitable[bool | None]]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
@@ -23,11 +24,27 @@ CHUNK: Final = PCM_RATE // 10
 """Samples in one append: 100 ms, what microphones deliver and the service's own examples send."""
 
 
+def _writable(_: click.Context, __: click.Parameter, out: Path | None) -> Path | None:
+    """Look whether the answer could be written, before it is asked and paid for."""
+    # By trying: permissions alone do not tell whether a name is too long or a disk is read-only.
+    # What is not a file, such as a pipe, would take the trial for the answer.
+    try:
+        if out is not None and not os.path.lexists(out):
+            out.open("xb").close()
+            out.unlink()
+        elif out is not None and out.is_file():
+            out.open("ab").close()
+    except OSError as error:
+        raise click.BadParameter(f"{str(out)!r} cannot be written: {error.strerror}") from error
+    return out
+
+
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_writable,
     help="WAV file to write the spoken answer to",
 )
 @click.option(

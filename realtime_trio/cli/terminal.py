@@ -1,14 +1,17 @@
 """The terminal: lines in, what the model says out, and remarks beside it.
 
-Owns two guarantees: nothing that a server says can steer the terminal, and reading a line can be
-cancelled.
+Owns three guarantees: nothing that a server says can steer the terminal, no character is one too
+many for it, and reading a line can be cancelled.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import sys
-from typing import Final
+from contextlib import suppress
+from typing import Final, NoReturn
 
 import trio
 from rich.console import Console
@@ -17,9 +20,40 @@ from rich.style import Style
 
 # All but tab and newline: what a server says must not be able to steer the terminal.
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_OUTPUT: Final = Console()
-_REMARKS: Final = Console(stderr=True)
 _VOICE: Final = Style(bold=True)
+
+
+class _Screen(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        """Nobody reads any more.  rich would exit from here, in the middle of a session."""
+        raise BrokenPipeError
+
+
+_OUTPUT: Final = _Screen()
+_REMARKS: Final = _Screen(stderr=True)
+
+
+def prepare() -> None:
+    """Have what the terminal's encoding lacks replaced by `?`, instead of ending with an error."""
+    for screen in (sys.stdout, sys.stderr):
+        if isinstance(screen, io.TextIOWrapper):  # not if it is closed, and not in every test
+            screen.reconfigure(errors="replace")
+
+
+def abandon() -> None:
+    """Give up the streams that nobody reads.
+
+    What is buffered for them would be written when the interpreter exits, which would complain.
+    """
+    for screen in (sys.stdout, sys.stderr):
+        try:
+            if screen is not None:
+                screen.flush()
+        except OSError:
+            with suppress(OSError):  # of a stream that is no file
+                nothing = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nothing, screen.fileno())
+                os.close(nothing)
 
 
 class Lines:
@@ -30,15 +64,21 @@ class Lines:
     """
 
     def __init__(self) -> None:
+        # A program that was started without a standard input has none: `chat <&-`.
+        self._encoding = "utf-8" if sys.stdin is None else sys.stdin.encoding
         # Never closed, as it is not ours: a `with` block would say the opposite.
-        self._file = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
+        self._file = (
+            io.BytesIO()
+            if sys.stdin is None
+            else open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
+        )
         self._pending = b""
 
     async def read(self) -> str | None:
         """The next line, stripped; None at the end."""
         await trio.lowlevel.checkpoint()
         # In a pipe nobody would see the prompt, and it would stand among the remarks.
-        if sys.stdin.isatty():
+        if self._file.isatty():
             _REMARKS.out("> ", end="", style="bold", highlight=False)
         while b"\n" not in self._pending:
             chunk = await trio.to_thread.run_sync(self._file.read, 65536, abandon_on_cancel=True)
@@ -47,7 +87,7 @@ class Lines:
             self._pending += chunk
         # The newline tells an empty line from the end of the input.
         line, newline, self._pending = self._pending.partition(b"\n")
-        return line.decode(sys.stdin.encoding, "replace").strip() if line or newline else None
+        return line.decode(self._encoding, "replace").strip() if line or newline else None
 
 
 def stream(text: str) -> None:

@@ -207,7 +207,7 @@ class ResponseAudio:
 
 @frozen(kw_only=True)
 class Response:
-    """The model's answer: its items, how it ended and what it cost."""
+    """The model's answer: its items, how it ended and what it took."""
 
     # The specification requires almost nothing of a response, and compatible servers rely on it.
     id: str = ""
@@ -225,7 +225,7 @@ class Response:
     audio: ResponseAudio | None = None
     """Audio settings."""
     usage: ResponseUsage | None = None
-    """What it cost; None until it is done, and sometimes then."""
+    """The tokens that it took; None until it is done, and sometimes then."""
     # The only mark of a response out of band, so a server has to write the null.  Some compatible
     # servers leave it out of all responses, which says nothing.
     conversation_id: str | Unset | None = UNSET

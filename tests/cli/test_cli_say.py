@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -325,11 +326,41 @@ def test_what_is_no_wav_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
     )
 
 
-def test_an_answer_that_cannot_be_written_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("out", ["nowhere/answer.wav", "x" * 300 + ".wav", "."])
+def test_an_answer_that_could_not_be_written_is_not_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
 ) -> None:
-    assert run("say", QUESTION, "--out", str(tmp_path / "nowhere" / "answer.wav")) == 1
-    assert "No such file or directory" in capsys.readouterr().err.splitlines()[-1]
+    assert run("say", QUESTION, "--out", str(tmp_path / out)) == 2
+    spoken, remarks = capsys.readouterr()
+    assert spoken == ""
+    assert "asking" not in remarks
+    assert "Invalid value for '--out'" in remarks
+
+
+def test_looking_whether_it_can_be_written_leaves_no_file_and_harms_none(tmp_path: Path) -> None:
+    new, old = tmp_path / "new.wav", tmp_path / "old.wav"
+    old.write_bytes(b"precious")
+    for out in (new, old):
+        assert run("say", QUESTION, "--url", "ws://127.0.0.1:1", "--out", str(out)) == 1
+    assert not new.exists()
+    assert old.read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+async def test_a_pipe_is_not_tried_before_the_answer_is_there(tmp_path: Path) -> None:
+    pipe, got = tmp_path / "pipe", bytearray()
+    os.mkfifo(pipe)
+    async with (
+        simulator_at_port(Script([Reply.speech("Hi.")])) as url,
+        trio.open_nursery() as group,
+    ):
+
+        async def listen() -> None:
+            got.extend(await trio.to_thread.run_sync(pipe.read_bytes))
+
+        group.start_soon(listen)
+        assert await run_beside("say", QUESTION, "--url", url, "--out", str(pipe)) == 0
+    assert got[:4] == b"RIFF"
 
 
 async def test_what_the_model_says_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,10 +15,10 @@ def test_a_stream_misses_what_would_take_more_room_than_it_has() -> None:
     hub = open_hub(room=100)
     stream = hub.subscribe()
     for number in range(5):
-        hub.publish(Event(number), 40)
+        hub.publish(Event(number), size=40)
     # The third one exceeds the bound: what is full already takes no more.
     assert drain(stream) == [0, 1, 2, "missed 2"]
-    hub.publish(Event(5), 40)
+    hub.publish(Event(5), size=40)
     assert drain(stream) == [5]
 
 
@@ -26,7 +26,7 @@ def test_an_event_beyond_all_bounds_has_its_chance() -> None:
     hub = open_hub(room=100)
     stream = hub.subscribe()
     for number in range(3):
-        hub.publish(Event(number), 10_000)
+        hub.publish(Event(number), size=10_000)
         assert drain(stream) == [number]
 
 
@@ -34,8 +34,8 @@ def test_room_is_given_back_event_by_event() -> None:
     hub = open_hub(room=100)
     stream = hub.subscribe()
     for number in range(20):
-        hub.publish(Event(number), 40)
-        hub.publish(Event(100 + number), 40)
+        hub.publish(Event(number), size=40)
+        hub.publish(Event(100 + number), size=40)
         assert stream.receive_nowait().number == number
         assert stream.receive_nowait().number == 100 + number
     assert drain(stream) == []
@@ -54,7 +54,7 @@ def test_only_the_laggard_misses_something() -> None:
     laggard, reader = hub.subscribe(), hub.subscribe()
     seen = []
     for number in range(5):
-        hub.publish(Event(number), 100)
+        hub.publish(Event(number), size=100)
         seen += drain(reader)
     assert seen == [0, 1, 2, 3, 4]
     assert drain(laggard) == [0, "missed 4"]
@@ -64,9 +64,9 @@ def test_what_follows_from_an_event_shares_its_message() -> None:
     hub = open_hub(room=100)
     both, followers = hub.subscribe(), hub.subscribe(Text)
     for number in range(3):
-        hub.publish(Audio(number), 60)
-        hub.publish(Text(number + 10), 60, follows=True)
-        hub.publish(Text(number + 20), 60, follows=True)
+        hub.publish(Audio(number), size=60)
+        hub.publish(Text(number + 10), size=60, follows=True)
+        hub.publish(Text(number + 20), size=60, follows=True)
     assert drain(both) == [0, 10, 20, 1, 11, 21, "missed 3"]
     # Who gets only what follows holds on to the message all the same, and once.
     assert drain(followers) == [10, 20, 11, 21, "missed 2"]
@@ -75,26 +75,26 @@ def test_what_follows_from_an_event_shares_its_message() -> None:
 def test_what_is_kept_for_the_first_stream_is_bounded_in_bytes_too() -> None:
     hub = open_hub(room=100, backlog=50)
     for number in range(3):
-        hub.publish(Audio(number), 60)
-        hub.publish(Text(number + 10), 60, follows=True)
+        hub.publish(Audio(number), size=60)
+        hub.publish(Text(number + 10), size=60, follows=True)
     stream = hub.subscribe()
     assert drain(stream) == [0, 10, 1, 11, "missed 2"]
-    hub.publish(Event(5), 60)
+    hub.publish(Event(5), size=60)
     assert drain(stream) == [5]
 
 
 def test_what_was_kept_takes_room_in_the_first_stream() -> None:
     hub = open_hub(room=100, backlog=50)
-    hub.publish(Event(0), 60)
-    hub.publish(Event(1), 60)
+    hub.publish(Event(0), size=60)
+    hub.publish(Event(1), size=60)
     stream = hub.subscribe()
-    hub.publish(Event(2), 60)
+    hub.publish(Event(2), size=60)
     assert drain(stream) == [0, 1, "missed 1"]
 
 
 def test_a_closed_stream_takes_no_room() -> None:
     hub = open_hub(room=100)
     stream = hub.subscribe()
-    hub.publish(Event(0), 1000)
+    hub.publish(Event(0), size=1000)
     stream.close()
     assert (drain(stream), stream.pending) == (["end"], 0)

@@ -319,20 +319,6 @@ async def test_a_cancelled_wait_loses_nothing(autojump_clock: MockClock) -> None
     assert np.array_equal((await source.live.wait()).audio, SAMPLES)
 
 
-async def test_what_comes_behind_the_end_is_not_taken_when_the_block_is_left(
-    autojump_clock: MockClock,
-) -> None:
-    source = Source()
-    source.begin()
-    speech = ResponseOutputAudioDelta(**PLACE, response_id="resp_1", delta=AudioData(SAMPLES))
-    source.hub.publish(speech)
-    source.done()
-    source.hub.publish(speech)
-    source.live._leave()
-    assert np.array_equal((await source.live.wait()).audio, SAMPLES)
-    assert source.stream.pending == 1
-
-
 async def test_fragments_of_audio_are_joined_while_they_come(autojump_clock: MockClock) -> None:
     source = Source(capacity=3000)
     source.begin()
@@ -345,3 +331,17 @@ async def test_fragments_of_audio_are_joined_while_they_come(autojump_clock: Moc
     answer = await source.live.wait()
     assert answer.audio.tolist() == list(range(1, 2000, 2))
     assert len(source.live._audio) <= 256
+
+
+async def test_what_comes_behind_the_end_is_not_taken_when_the_block_is_left(
+    autojump_clock: MockClock,
+) -> None:
+    source = Source()
+    source.begin()
+    speech = ResponseOutputAudioDelta(**PLACE, response_id="resp_1", delta=AudioData(SAMPLES))
+    source.hub.publish(speech)
+    source.done()
+    source.hub.publish(speech)
+    source.live._leave()
+    assert np.array_equal((await source.live.wait()).audio, SAMPLES)
+    assert source.stream.pending == 1

@@ -134,7 +134,9 @@ def test_what_cannot_be_an_origin_or_a_host_is_refused() -> None:
 # --- on a real port -------------------------------------------------------------------------------
 
 
-async def status_of(url: str, *, path: str = "", **options: Any) -> int | None:
+async def status_of(  # noqa: ASYNC910 - opening is where it waits
+    url: str, *, path: str = "", **options: Any
+) -> int | None:
     """The status with which a WebSocket is refused, None if it is let in."""
     try:
         async with open_websocket(f"{url}{path}?model=x", **options) as transport:
@@ -205,7 +207,7 @@ async def test_there_are_not_more_connections_than_allowed() -> None:
                     pass
         # The server notices a moment later that they have gone.
         with trio.fail_after(5):
-            while await status_of(url) is not None:
+            while await status_of(url) is not None:  # noqa: ASYNC110 - nothing tells of it
                 await trio.lowlevel.checkpoint()
 
 

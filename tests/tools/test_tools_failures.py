@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import trio
 
 from realtime_trio.errors import LocalProtocolError, ToolError
 from realtime_trio.tools.failures import (
@@ -52,6 +53,7 @@ def test_the_least_that_is_told_is_the_class() -> None:
 
 
 async def describe(_error: Exception) -> str:
+    await trio.lowlevel.checkpoint()
     return "too late"
 
 
