@@ -400,6 +400,30 @@ async def test_a_cancelled_close_says_goodbye_if_that_goes_at_once_and_drops_the
     assert reads == (received[0][:2] == bytes([0x80 | CLOSE, 0x80 | 2]))
 
 
+@pytest.mark.parametrize("says", [b"", close_frame(1000)], ids=["a silent peer", "the end"])
+async def test_a_cancelled_close_does_not_wait_once_its_last_words_are_said(
+    says: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_trio._transport.websocket._LAST_WORDS_S", 60)
+
+    async def script(stream: trio.SocketStream) -> None:
+        await accept_upgrade(stream, says)
+        await read_to_the_end(stream)
+
+    async with (
+        open_peer(script) as url,
+        open_websocket(url, settings=WebSocketSettings(close_timeout=60)) as transport,
+    ):
+        if says:
+            assert await receive_all(transport) == []
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await transport.aclose()
+        assert scope.cancelled_caught
+        # It is over when `aclose` has returned, and not soon afterwards.
+        assert not any(task.name.endswith("WebSocketTransport.run") for task in tasks())
+
+
 async def suppressed(send: Callable[[str], Awaitable[None]], message: str) -> None:
     with suppress(ConnectionLost):
         await send(message)
