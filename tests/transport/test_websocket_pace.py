@@ -177,7 +177,10 @@ async def test_leaving_with_a_full_inbox_closes_at_once() -> None:
     assert transport.closed == Close(1000)
 
 
-async def test_a_close_frame_is_given_up_on_when_it_cannot_be_answered() -> None:
+@pytest.mark.parametrize(
+    "interval", [pytest.param(0.1, id="ping first"), pytest.param(0.5, id="close frame first")]
+)
+async def test_a_close_frame_is_given_up_on_when_it_cannot_be_answered(interval: float) -> None:
     async def script(stream: trio.SocketStream) -> None:
         await accept_upgrade(stream)
         await stream.receive_some(1)
@@ -189,7 +192,7 @@ async def test_a_close_frame_is_given_up_on_when_it_cannot_be_answered() -> None
         open_peer(script) as url,
         trio.open_nursery() as nursery,
         open_websocket(
-            url, settings=WebSocketSettings(ping_interval=0.1, ping_timeout=0.05)
+            url, settings=WebSocketSettings(ping_interval=interval, ping_timeout=0.05)
         ) as transport,
     ):
 
