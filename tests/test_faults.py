@@ -29,6 +29,7 @@ from floors import MODULES
         ("f(\n  a,\n)", ["pass"]),
         # What makes no difference, or always one.
         ("def f(): return None", []),
+        ("def f(): return False", ["def f(): return True"]),
         ("def f(a: A | B = x) -> A | B: ...", []),
         ("T = A | trio.abc.B[int]", []),
         ("@frozen(kw_only=True)\nclass A: ...", []),

@@ -296,3 +296,7 @@ def test_whatever_text_arrives_it_decodes_or_raises_our_error(text: str) -> None
         return
     assert decoded == base64.b64decode(text, validate=True)
     assert len(decoded) == promised
+
+
+def test_what_came_as_base64_may_be_in_any_format() -> None:
+    assert not AudioData.from_base64("AAAA").is_pcm

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 
-from realtime_trio.audio.resample import MAX_RATE, MIN_RATE, Resampler, resample
+from realtime_trio.audio.resample import MAX_RATE, MIN_RATE, Resampler, _weights, resample
 from realtime_trio.errors import LocalProtocolError
 
 AMPLITUDE = 16_000
@@ -200,3 +200,8 @@ def test_a_rate_is_a_whole_number(rates: tuple[Any, Any]) -> None:
         resample(np.zeros(8, np.int16), *rates)
     with pytest.raises(TypeError, match=r"rate_(in|out) must be a whole number of Hz, not "):
         Resampler(*rates)
+
+
+@pytest.mark.parametrize(("up", "down"), [(1, 3), (3, 1), (160, 147), (147, 160), (8_000, 7_999)])
+def test_the_weights_of_every_phase_sum_to_one_exactly(up: int, down: int) -> None:
+    assert set(_weights(up, down).sum(axis=1)) == {2**30}

@@ -335,3 +335,10 @@ def test_floats_on_another_scale_are_refused_in_a_file_too(tmp_path: Path) -> No
     path.write_bytes(content)
     with pytest.raises(LocalProtocolError, match=r"samples in \[-1, 1\], got one of 1000"):
         read_wav(path)
+
+
+def test_the_header_says_what_a_frame_is() -> None:
+    file = io.BytesIO()
+    write_wav(file, SAMPLES, 8_000)
+    # PCM, channels, rate, bytes a second, bytes a frame, bits a sample
+    assert struct.unpack_from("<HHIIHH", file.getvalue(), 20) == (1, 1, 8_000, 16_000, 2, 16)

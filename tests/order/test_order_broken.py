@@ -198,6 +198,7 @@ BROKEN: list[tuple[str, Events]] = [
         changed(items_turn(), ConversationItemAdded, nth=2, previous_item_id="u"),
     ),
     ("items_stand_where_they_belong", [created(), *joins(user(), "z")]),
+    ("items_stand_where_they_belong", [created(), *joins(user(), "u")]),  # behind itself
     ("items_have_their_status", [created(), *joins(attrs.evolve(user(), status="in_progress"))]),
     (
         "items_have_their_status",
@@ -437,3 +438,23 @@ def test_every_rule_is_broken_here_and_explains_itself() -> None:
     names = {rule.__name__ for rule in (*SERVER_RULES, *CLIENT_RULES)}
     assert {rule for rule, _ in BROKEN} == names | {UNANSWERED}
     assert all(rule.__doc__ for rule in (*SERVER_RULES, *CLIENT_RULES))
+
+
+def test_a_long_text_is_quoted_by_its_ends() -> None:
+    long = "begins" + 1000 * "." + "ends"
+    events = changed(text_turn(), ResponseOutputTextDone, text=long)
+    quoted = [each.explanation for each in check_order(events) if "begins" in each.explanation]
+    assert quoted
+    assert all("ends" in explanation and len(explanation) < 200 for explanation in quoted)
+
+
+def test_it_is_said_who_speaks() -> None:
+    def explained(events: Events) -> str:
+        return "\n".join(violation.explanation for violation in check_order(events))
+
+    silence = explained(without(speech_turn(), InputAudioBufferSpeechStarted))
+    assert "nobody speaks" in silence
+    assert "is speaking" not in silence
+    other = explained(changed(speech_turn(), InputAudioBufferSpeechStopped, item_id="v"))
+    assert "is speaking" in other
+    assert "nobody speaks" not in other

@@ -72,3 +72,9 @@ def test_an_address_tells_the_kind(path: str, intent: str | None, kind: SessionK
 )
 def test_the_first_event_tells_the_kind(event: ServerEvent, kind: SessionKind | None) -> None:
     assert kind_opened_by(event) is kind
+
+
+def test_the_url_names_the_model_of_a_session_unless_it_is_for_transcription() -> None:
+    assert {kind for kind, row in KINDS.items() if not row.has_model_in_url} == {
+        SessionKind.TRANSCRIPTION
+    }

@@ -171,3 +171,8 @@ def test_a_secret_is_found_wherever_it_stands(value: Any, secret: str, ascii_onl
 def test_no_text_is_too_strange(text: str) -> None:
     scrubbed = scrub(text, "", secrets=True, audio=True)
     assert re.sub(r'[\\"]', "", scrubbed) == re.sub(r'[\\"]', "", text)
+
+
+def test_who_wants_nothing_left_out_gets_everything() -> None:
+    text = '{"type":"x","api_key":"sk-0123456789","delta":"AAAA"}'
+    assert scrub(text, "response.output_audio.delta", secrets=False, audio=False) == text

@@ -422,3 +422,32 @@ async def test_tools_that_are_being_removed_are_known_whatever_else_is_updated_m
         )
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("change", "names_after"),
+    [
+        (lambda session: session.add_tool(MANUAL), ["look", "wait", "manual"]),
+        (lambda session: session.remove_tool("look"), ["wait"]),
+        (lambda session: session.set_tools([MANUAL]), ["manual"]),
+        (lambda session: session.update(tools=[MANUAL]), ["look", "wait", "manual"]),
+    ],
+    ids=["add_tool", "remove_tool", "set_tools", "update"],
+)
+async def test_changes_of_tools_do_not_overlap(
+    change: Callable[[Session], Awaitable[object]],
+    names_after: list[str],
+    autojump_clock: MockClock,
+) -> None:
+    async with open_served([look]) as (session, server), trio.open_nursery() as nursery:
+        wire = session.wire()
+        nursery.start_soon(session.add_tool, wait)
+        first = await server.hear(SessionUpdate)
+        nursery.start_soon(change, session)
+        await wait_all_tasks_blocked()
+        assert updates_of(sent(wire)) == [["look", "wait"]]
+        await server.say(accepted(first))
+        await wait_all_tasks_blocked()
+        [update] = updates_of(sent(wire))
+        assert sorted(update) == sorted(names_after)
+        nursery.cancel_scope.cancel()

@@ -307,3 +307,11 @@ def test_an_item_that_the_server_announces_is_in_the_conversation_whatever_its_r
         "ItemCompleted",
     ]
     assert ids(conversation) == ["item_1"]
+
+
+def test_a_call_that_is_described_better_is_updated_and_otherwise_not() -> None:
+    conversation = answering(call("item_1", name="", call_id=None))
+    told = tell(conversation, output_added(call("item_1", name="f", call_id="call_1")))
+    assert told == [ItemUpdated(item=item_of(conversation))]
+    assert tell(conversation, output_added(call("item_1", name="", call_id=None))) == []
+    assert item_of(conversation).call_id == "call_1"

@@ -218,7 +218,8 @@ def test_telephony_has_eight_bytes_a_millisecond() -> None:
     assert buffer.pending_ms == 10
     buffer.speech_started("item_1", 2)
     buffer.speech_stopped("item_1", 4)
-    assert buffer.committed("item_1").audio.data == bytes(range(16, 32))
+    committed = buffer.committed("item_1")
+    assert (committed.audio.data, committed.missing) == (bytes(range(16, 32)), 0)
 
 
 def test_another_encoding_drops_the_audio_and_keeps_counting() -> None:

@@ -16,6 +16,7 @@ from realtime_trio.events import (
     ConversationItemCreate,
     ErrorDetail,
     ErrorEvent,
+    FunctionCallOutput,
     InputAudio,
     InputText,
     Item,
@@ -44,7 +45,12 @@ def test_a_message_is_remembered_until_it_is_taken() -> None:
 
 @pytest.mark.parametrize(
     "item",
-    [SystemMessage.text("x", id="item_1"), message(None), message(audio=None)],
+    [
+        SystemMessage.text("x", id="item_1"),
+        FunctionCallOutput(id="item_1", call_id="call_1", output=""),
+        message(None),
+        message(audio=None),
+    ],
     ids=lambda item: f"{item.type} {item.id}",
 )
 def test_what_has_no_audio_or_no_id_is_not_remembered(item: Item) -> None:
@@ -68,6 +74,14 @@ def test_messages_that_nobody_takes_do_not_pile_up() -> None:
         messages.sent(create(message(f"item_{number}")))
     assert messages.take("item_0") == {}
     assert messages.take("item_999") == {1: SPEECH}
+
+
+def test_messages_without_an_id_take_no_place_of_others() -> None:
+    messages = SpokenMessages()
+    messages.sent(create(message()))
+    for _ in range(1000):
+        messages.sent(create(message(None)))
+    assert messages.take("item_1") == {1: SPEECH}
 
 
 @pytest.mark.parametrize(("retention", "kept"), [("all", sound(300)), ("none", sound(0))])

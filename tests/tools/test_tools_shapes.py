@@ -135,6 +135,11 @@ class Bare:
 
 
 @frozen
+class Nothing:
+    pass
+
+
+@frozen
 class Broken:
     value: Unheard  # type: ignore[name-defined]  # noqa: F821
 
@@ -282,6 +287,7 @@ def test_the_narrower_shape_has_the_lower_rank() -> None:
     )
     assert rank_of(shape_of(Annotated[int, "Years."])) == rank_of(shape_of(int))
     assert rank_of(shape_of(dict[str, int])) > rank_of(shape_of(Options))
+    assert rank_of(shape_of(dict[str, int])) > rank_of(shape_of(Nothing))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
 import pytest
 import trio
 import trio.testing
@@ -174,7 +177,10 @@ async def test_leaving_with_a_full_inbox_closes_at_once() -> None:
     assert transport.closed == Close(1000)
 
 
-async def test_a_close_frame_is_given_up_on_when_it_cannot_be_answered() -> None:
+@pytest.mark.parametrize(
+    "interval", [pytest.param(0.1, id="ping first"), pytest.param(0.5, id="close frame first")]
+)
+async def test_a_close_frame_is_given_up_on_when_it_cannot_be_answered(interval: float) -> None:
     async def script(stream: trio.SocketStream) -> None:
         await accept_upgrade(stream)
         await stream.receive_some(1)
@@ -186,7 +192,7 @@ async def test_a_close_frame_is_given_up_on_when_it_cannot_be_answered() -> None
         open_peer(script) as url,
         trio.open_nursery() as nursery,
         open_websocket(
-            url, settings=WebSocketSettings(ping_interval=0.1, ping_timeout=0.05)
+            url, settings=WebSocketSettings(ping_interval=interval, ping_timeout=0.05)
         ) as transport,
     ):
 
@@ -365,3 +371,62 @@ async def test_a_tap_tells_when_the_stream_below_can_send() -> None:
         stream = await trio.open_tcp_stream("127.0.0.1", int(url.split(":")[2].split("/")[0]))
         async with Tap(stream) as tap:
             await tap.wait_send_all_might_not_block()
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["a silent peer", "a peer that does not read"])
+async def test_a_cancelled_close_says_goodbye_if_that_goes_at_once_and_drops_the_line(
+    reads: bool,
+) -> None:
+    received: list[bytes] = []
+
+    async def script(stream: trio.SocketStream) -> None:
+        await accept_upgrade(stream)
+        if not reads:
+            await gone.wait()
+        received.append(await read_to_the_end(stream))
+        hung_up.set()
+
+    gone, hung_up = trio.Event(), trio.Event()
+    async with open_peer(script) as url:
+        async with open_websocket(url, settings=WebSocketSettings(close_timeout=60)) as transport:
+            async with trio.open_nursery() as nursery:
+                if not reads:
+                    nursery.start_soon(suppressed, transport.send, "x" * 2**24)
+                    await trio.testing.wait_all_tasks_blocked(0.05)
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await transport.aclose(1001)
+                assert scope.cancelled_caught
+            gone.set()
+            await hung_up.wait()
+        assert transport.closed == Close(1001)
+    assert reads == (received[0][:2] == bytes([0x80 | CLOSE, 0x80 | 2]))
+
+
+@pytest.mark.parametrize("says", [b"", close_frame(1000)], ids=["a silent peer", "the end"])
+async def test_a_cancelled_close_does_not_wait_once_its_last_words_are_said(
+    says: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_trio._transport.websocket._LAST_WORDS_S", 60)
+
+    async def script(stream: trio.SocketStream) -> None:
+        await accept_upgrade(stream, says)
+        await read_to_the_end(stream)
+
+    async with (
+        open_peer(script) as url,
+        open_websocket(url, settings=WebSocketSettings(close_timeout=60)) as transport,
+    ):
+        if says:
+            assert await receive_all(transport) == []
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await transport.aclose()
+        assert scope.cancelled_caught
+        # It is over when `aclose` has returned, and not soon afterwards.
+        assert not any(task.name.endswith("WebSocketTransport.run") for task in tasks())
+
+
+async def suppressed(send: Callable[[str], Awaitable[None]], message: str) -> None:
+    with suppress(ConnectionLost):
+        await send(message)
