@@ -120,7 +120,7 @@ class Shelf:
     def _slide(self, track: AudioTrack, count: int, window_us: int) -> None:
         """Let go of the chunks without which there is still a whole window."""
         us = count * 1_000_000 // track.rate
-        if self._recent:
+        if us <= _SHORT_US and self._recent:
             last, last_count, last_us = self._recent[-1]
             if last is track and last_us + us <= _SHORT_US:
                 # Fragments count as one chunk: a note on each would outweigh their samples.
