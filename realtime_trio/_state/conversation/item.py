@@ -159,7 +159,8 @@ class ItemPhase(enum.IntEnum):
     """It is a call, and `ToolCallRequested` was told."""
 
 
-_HIDDEN: Final = ItemPhase.HIDDEN
+HIDDEN: Final = ItemPhase.HIDDEN
+"""At hand by itself: an enumeration is slow to look into, and this is asked for every delta."""
 
 
 @define(eq=False)
@@ -410,7 +411,7 @@ class ConversationItem:
     @property
     def _is_shown(self) -> bool:
         # By identity, which is faster than a comparison, and asked for every delta.
-        return self._phase is not _HIDDEN
+        return self._phase is not HIDDEN
 
     @property
     def _is_stopped(self) -> bool:

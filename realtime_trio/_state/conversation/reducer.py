@@ -44,7 +44,12 @@ from realtime_trio._state.conversation.content import (
 )
 from realtime_trio._state.conversation.history import export_items
 from realtime_trio._state.conversation.input_buffer import Committed, InputBuffer
-from realtime_trio._state.conversation.item import ConversationItem, GrowingText, TranscriptSegment
+from realtime_trio._state.conversation.item import (
+    HIDDEN,
+    ConversationItem,
+    GrowingText,
+    TranscriptSegment,
+)
 from realtime_trio._state.conversation.known import KnownItems, drop
 from realtime_trio._state.conversation.messages import SpokenMessages
 from realtime_trio._state.utility_events import (
@@ -294,17 +299,20 @@ class Conversation:
             item, event.content_index, "output_audio"
         )
         track = part.track or self._shelf.output_track(item, part)
-        if item._is_stopped or part.is_cut:
+        response = item._response
+        assert response is not None, "it came in one"
+        # Spelled out, here and below: this is the most frequent event, and a property is a call.
+        if response.is_cancelled or response.is_over or part.is_cut:
             count = sample_count(event.delta, track.encoding)
             item._dropped_us += count * 1_000_000 // track.rate
             return drop(item, AudioDelta(event.delta, track.encoding))
         audio = self._shelf.append(track, event.delta)
         if audio is None:
             return self._items.tell(item, (), reveal=True)
-        if item is not self._audible.latest and not item._response_is_out_of_band:
+        if item is not self._audible.latest and not response.is_out_of_band:
             self._audible.begin(item, self._clock())
         update = ItemUpdated(item=item, delta=AudioDelta(audio, track.encoding))
-        return (update,) if item._is_shown else self._items.reveal(item, update)
+        return (update,) if item._phase is not HIDDEN else self._items.reveal(item, update)
 
     def _on_words(
         self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta
@@ -359,7 +367,7 @@ class Conversation:
             return drop(item, delta)
         text.append(delta.text)
         update = ItemUpdated(item=item, delta=delta)
-        if item._is_shown:
+        if item._phase is not HIDDEN:
             return (update,)
         return self._items.reveal(item, update) if reveal else ()
 
