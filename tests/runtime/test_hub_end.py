@@ -203,3 +203,10 @@ def test_which_streams_want_an_event_is_asked_once_a_class_also_after_one_was_cl
     publish(hub, 1, 2, 3)
     assert stream.pending == 3
     assert asked == [Event]
+
+
+def test_streams_that_come_and_go_do_not_pile_up_while_nothing_is_published() -> None:
+    hub = open_hub()
+    for _ in range(100):
+        hub.subscribe().close()
+    assert len(hub._buffers) <= 1

@@ -428,5 +428,6 @@ async def test_a_cancelled_close_does_not_wait_once_its_last_words_are_said(
 
 
 async def suppressed(send: Callable[[str], Awaitable[None]], message: str) -> None:
+    await trio.lowlevel.checkpoint()
     with suppress(ConnectionLost):
         await send(message)
