@@ -73,12 +73,12 @@ class GrowingText:
         """Append a piece."""
         if not piece:
             return
-        self._pieces.append(piece)
+        pieces = self._pieces
+        pieces.append(piece)
         self._length += len(piece)
         # A string of one letter takes fifty bytes.  By the average, since the text that was joined
         # counts too: joining all of it every so many pieces would be quadratic.
-        count = len(self._pieces)
-        if count >= _MANY_PIECES and self._length < count * _SMALL_PIECE:
+        if len(pieces) >= _MANY_PIECES and self._length < len(pieces) * _SMALL_PIECE:
             self.read()
 
     def read(self) -> str:

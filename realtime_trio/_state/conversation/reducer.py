@@ -333,15 +333,18 @@ class Conversation:
                 item, event.content_index, "output_audio"
             )
             words, delta = part.transcript, TranscriptDelta(event.delta)
-        return self._grow(item, words, delta, is_over=part.is_cut)
+        response = item._response
+        assert response is not None, "it came in one"
+        is_over = part.is_cut or response.is_cancelled or response.is_over
+        return self._grow(item, words, delta, is_over)
 
     def _on_arguments(
         self, event: ResponseFunctionCallArgumentsDelta | ResponseMcpCallArgumentsDelta
     ) -> tuple[UtilityEvent, ...]:
         item = self._items.expect_call(event)
-        return (
-            () if item is None else self._grow(item, item._arguments, ArgumentsDelta(event.delta))
-        )
+        if item is None:
+            return ()
+        return self._grow(item, item._arguments, ArgumentsDelta(event.delta), item._is_stopped)
 
     def _on_input_words(
         self, event: ConversationItemInputAudioTranscriptionDelta
@@ -350,20 +353,20 @@ class Conversation:
         if item is None:
             return ()
         words = part_of(item, event.content_index or 0, "input_audio").transcript
-        return self._grow(item, words, InputTranscriptDelta(event.delta), reveal=False)
+        return self._grow(item, words, InputTranscriptDelta(event.delta), False, reveal=False)
 
     def _grow(
         self,
         item: ConversationItem,
         text: GrowingText,
         delta: WordsDelta,
+        is_over: bool,
         *,
-        is_over: bool = False,
         reveal: bool = True,
     ) -> tuple[UtilityEvent, ...]:
         if not delta.text:
             return self._items.tell(item, (), reveal=reveal)
-        if item._is_stopped or is_over or text.is_final:
+        if is_over or text.is_final:
             return drop(item, delta)
         text.append(delta.text)
         update = ItemUpdated(item=item, delta=delta)
