@@ -111,8 +111,8 @@ class AudioData:
         """
         audio = value if isinstance(value, AudioData) else cls(value)
         # Not in the constructor, which also takes what peers send: a server has to bear it.  And
-        # what was received and is only passed on stays undecoded.
-        if audio._data is not None:
+        # what was received and is only passed on stays undecoded.  Samples are not a file.
+        if audio._data is not None and not audio.is_pcm:
             _check_not_a_file(audio._data)
         return audio
 

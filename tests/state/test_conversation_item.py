@@ -292,16 +292,16 @@ def test_an_item_goes_on_and_never_back() -> None:
     assert seen == [(False, False), (True, False), (True, True), (True, True)]
 
 
-def test_an_item_is_stopped_when_its_response_is_cancelled_or_over() -> None:
+def test_an_item_is_stopped_when_its_response_is() -> None:
     response = GrowingResponse("resp_1")
     item = ConversationItem(id="item_1", type="message", response=response)
     by_hand = ConversationItem(id="item_2", type="message")
     assert not item._is_stopped
     assert not by_hand._is_stopped
     assert ConversationItem(
-        id="item_3", type="message", response=GrowingResponse("resp_2", is_cancelled=True)
+        id="item_3", type="message", response=GrowingResponse("resp_2", is_stopped=True)
     )._is_stopped
-    response.is_over = True
+    response.is_stopped = True
     assert (item._is_stopped, by_hand._is_stopped) == (True, False)
 
 

@@ -171,8 +171,8 @@ class GrowingResponse:
     """Its id."""
     is_out_of_band: bool = False
     """Whether its items stay out of the conversation."""
-    is_cancelled: bool = False
-    """Whether somebody has cancelled it."""
+    is_stopped: bool = False
+    """Whether what still arrives of it is a straggler: it was cancelled, or it is over."""
     is_over: bool = False
     """Whether the server has said that it is done."""
     encoding: tuple[str, int] | None = None
@@ -416,8 +416,7 @@ class ConversationItem:
     @property
     def _is_stopped(self) -> bool:
         """Whether what still arrives for it is a straggler."""
-        response = self._response
-        return response is not None and (response.is_cancelled or response.is_over)
+        return self._response is not None and self._response.is_stopped
 
     @property
     def _response_is_out_of_band(self) -> bool:

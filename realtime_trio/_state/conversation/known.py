@@ -100,7 +100,7 @@ class KnownItems:
             item = self.by_id[item_id] = ConversationItem(id=item_id, type=kind, role=role)
         if response_id is not None and item._response is None:
             if response_id in self._over:
-                item._response = GrowingResponse(response_id, is_over=True)
+                item._response = GrowingResponse(response_id, is_over=True, is_stopped=True)
             else:
                 item._response = self._response(response_id)
                 item._response.items.append(item)
@@ -174,7 +174,7 @@ class KnownItems:
         """A response was cancelled, or with None all that run in the conversation."""
         for growing in self._running.values():
             if growing.id == response_id or (response_id is None and not growing.is_out_of_band):
-                growing.is_cancelled = True
+                growing.is_stopped = True
 
     def is_out_of_band(self, response: Response) -> bool:
         """Whether a response that ends has no place in the conversation.
@@ -231,7 +231,7 @@ class KnownItems:
                     deltas.append(None)
                 events += self.tell(item, deltas, reveal=True)
         # Only now: what the end itself has brought is not a straggler.
-        growing.is_over = True
+        growing.is_over = growing.is_stopped = True
         return events
 
     # --- telling ----------------------------------------------------------------------------------

@@ -152,6 +152,7 @@ class Conversation:
         self._asked = AskedResponses()
         self._interrupts = True
         self._items = KnownItems()
+        self._by_id = self._items.by_id
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -290,19 +291,19 @@ class Conversation:
     # --- deltas -----------------------------------------------------------------------------------
 
     def _on_audio(self, event: ResponseOutputAudioDelta) -> tuple[UtilityEvent, ...]:
-        item = self._items.by_id.get(event.item_id)
-        if item is None or item._response is None:
+        item = self._by_id.get(event.item_id)
+        if item is None or (response := item._response) is None:
             item = self._items.expect(event.item_id, event.response_id, "message", "assistant")
             if item is None:
                 return ()
+            assert item._response is not None, "it came in one"
+            response = item._response
         part = item._parts.get(event.content_index) or part_of(
             item, event.content_index, "output_audio"
         )
         track = part.track or self._shelf.output_track(item, part)
-        response = item._response
-        assert response is not None, "it came in one"
         # Spelled out, here and below: this is the most frequent event, and a property is a call.
-        if response.is_cancelled or response.is_over or part.is_cut:
+        if response.is_stopped or part.is_cut:
             count = sample_count(event.delta, track.encoding)
             item._dropped_us += count * 1_000_000 // track.rate
             return drop(item, AudioDelta(event.delta, track.encoding))
@@ -317,11 +318,13 @@ class Conversation:
     def _on_words(
         self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta
     ) -> tuple[UtilityEvent, ...]:
-        item = self._items.by_id.get(event.item_id)
-        if item is None or item._response is None:
+        item = self._by_id.get(event.item_id)
+        if item is None or (response := item._response) is None:
             item = self._items.expect(event.item_id, event.response_id, "message", "assistant")
             if item is None:
                 return ()
+            assert item._response is not None, "it came in one"
+            response = item._response
         delta: TextDelta | TranscriptDelta
         if isinstance(event, ResponseOutputTextDelta):
             part = item._parts.get(event.content_index) or part_of(
@@ -333,10 +336,7 @@ class Conversation:
                 item, event.content_index, "output_audio"
             )
             words, delta = part.transcript, TranscriptDelta(event.delta)
-        response = item._response
-        assert response is not None, "it came in one"
-        is_over = part.is_cut or response.is_cancelled or response.is_over
-        return self._grow(item, words, delta, is_over)
+        return self._grow(item, words, delta, response.is_stopped or part.is_cut)
 
     def _on_arguments(
         self, event: ResponseFunctionCallArgumentsDelta | ResponseMcpCallArgumentsDelta
