@@ -98,3 +98,21 @@ def test_a_closed_stream_takes_no_room() -> None:
     hub.publish(Event(0), size=1000)
     stream.close()
     assert (drain(stream), stream.pending) == (["end"], 0)
+
+
+def test_room_that_is_used_up_exactly_is_full() -> None:
+    for backlog in (0, 50):
+        hub = open_hub(room=100, backlog=backlog)
+        stream = None if backlog else hub.subscribe()
+        for number in range(3):
+            hub.publish(Event(number), size=50)
+        assert drain(stream or hub.subscribe()) == [0, 1, "missed 1"]
+
+
+def test_what_follows_from_an_event_takes_no_room_at_all() -> None:
+    hub = open_hub(room=61)
+    stream = hub.subscribe()
+    hub.publish(Audio(0), size=60)
+    hub.publish(Text(10), size=60, follows=True)
+    hub.publish(Audio(1), size=60)
+    assert drain(stream) == [0, 10, 1]

@@ -204,6 +204,13 @@ def test_a_server_that_never_names_previous_items_is_not_taken_to_insert_at_the_
     assert ids(conversation) == ["a", "b", "c"]
 
 
+def test_a_server_that_names_a_previous_item_after_all_inserts_at_the_front_again() -> None:
+    conversation = Conversation()
+    tell(conversation, added(user("a")), added(assistant("b")), added(user("c"), "b"))
+    tell(conversation, added(user("d")))
+    assert ids(conversation) == ["d", "a", "b", "c"]
+
+
 def test_the_previous_item_of_a_commit_counts_when_the_item_names_none() -> None:
     conversation = Conversation()
     tell(

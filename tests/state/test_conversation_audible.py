@@ -44,6 +44,13 @@ def test_what_arrived_is_audible_until_it_has_been_played() -> None:
     assert audible.at(14 + PLAYER_LAG_S) is None
 
 
+def test_the_end_of_a_long_answer_is_not_missed() -> None:
+    audible, item = Audible(), message("a", 100)
+    audible.begin(item, 0)
+    audible.end(0)
+    assert audible.at(100 + PLAYER_LAG_S - 0.05) is item
+
+
 def test_what_came_slowly_is_not_played_before_it_has_come() -> None:
     audible, item = Audible(), message("a", 1)
     audible.begin(item, 0)
