@@ -334,3 +334,12 @@ def test_an_item_grows_while_its_response_makes_it(
 ) -> None:
     item = ConversationItem(id="item_1", type="message", response=response, phase=phase)
     assert item._is_growing == is_growing
+
+
+def test_an_item_is_out_of_band_when_its_response_is() -> None:
+    aside = GrowingResponse("resp_1", is_out_of_band=True)
+    items = [
+        ConversationItem(id="item_1", type="message", response=response)
+        for response in (None, GrowingResponse("resp_2"), aside)
+    ]
+    assert [item._response_is_out_of_band for item in items] == [False, False, True]
