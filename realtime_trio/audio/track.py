@@ -137,8 +137,7 @@ class AudioTrack:
             self._waiting.append(audio)
             self._waiting_count += count
             # By the average, so that each joining pays for the fragments since the last one.
-            waiting = len(self._waiting)
-            if waiting >= MANY and self._waiting_count < waiting * SMALL:
+            if count < SMALL and MANY <= len(self._waiting) > self._waiting_count // SMALL:
                 self._join()
         return audio
 
