@@ -296,3 +296,20 @@ async def test_a_paused_outbox_that_is_empty_and_closed_is_over(autojump_clock: 
             await wait_all_tasks_blocked()
             outbox.discard()
     assert await outbox.take() is None
+
+
+async def test_a_cancelled_take_takes_nothing() -> None:
+    outbox: Outbox[int] = Outbox(1)
+    outbox.post(1)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await outbox.take()
+    assert scope.cancelled_caught
+    assert await outbox.take() == 1
+
+
+def test_it_says_whether_it_is_closed() -> None:
+    outbox: Outbox[int] = Outbox(1)
+    assert not outbox.is_closed
+    outbox.close()
+    assert outbox.is_closed
