@@ -78,7 +78,7 @@ class AudioData:
     ) -> None:
         # The frequent case by itself: a microphone's samples come 10 to 50 times a second.
         samples = data if isinstance(data, np.ndarray) else _samples(data)
-        self._data = _encode(data if samples is None else samples)
+        self._data = _encode(data) if samples is None else _encode_samples(samples)
         self._base64 = None
         self.is_pcm = samples is not None
         """Whether it was made of samples, so that it is 16-bit PCM; bytes may be anything."""
@@ -208,20 +208,21 @@ def _samples(data: object) -> NDArray[Any] | None:
 
 
 def _encode(data: object) -> bytes:
-    match data:
-        case bytes() | bytearray() | memoryview():
-            return bytes(data)
-        case np.ndarray() if data.ndim == 1 and data.dtype.kind == "i" and data.dtype.itemsize == 2:
-            return data.astype("<i2", copy=False).tobytes()
-        case np.ndarray() if data.ndim == 1 and data.dtype.kind == "f" and data.dtype.itemsize <= 8:
-            return pcm16_from_float(data).astype("<i2", copy=False).tobytes()
-        case np.ndarray():
-            raise LocalProtocolError(
-                f"cannot take an array of shape {data.shape} and dtype {data.dtype} as audio; "
-                f"allowed: {_ALLOWED}"
-            )
-        case _:
-            raise LocalProtocolError(f"cannot take {kind_of(data)} as audio; allowed: {_ALLOWED}")
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    raise LocalProtocolError(f"cannot take {kind_of(data)} as audio; allowed: {_ALLOWED}")
+
+
+def _encode_samples(samples: NDArray[Any]) -> bytes:
+    dtype = samples.dtype
+    if samples.ndim == 1 and dtype.kind == "i" and dtype.itemsize == 2:
+        return samples.astype("<i2", copy=False).tobytes()
+    if samples.ndim == 1 and dtype.kind == "f" and dtype.itemsize <= 8:
+        return pcm16_from_float(samples).astype("<i2", copy=False).tobytes()
+    raise LocalProtocolError(
+        f"cannot take an array of shape {samples.shape} and dtype {dtype} as audio; "
+        f"allowed: {_ALLOWED}"
+    )
 
 
 def _check_not_a_file(data: bytes) -> None:
