@@ -61,11 +61,11 @@ class TranscriptSegment:
 class GrowingText:
     """Text that arrives in pieces and may be stated as a whole in the end.  For the reducer."""
 
-    __slots__ = ("_length", "_pieces", "is_final")
+    __slots__ = ("_most", "_pieces", "is_final")
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._length = 0
+        self._most = _MANY_PIECES
         self.is_final = False
         """Whether the whole was stated; a piece that comes after that repeats something."""
 
@@ -73,13 +73,20 @@ class GrowingText:
         """Append a piece."""
         if not piece:
             return
-        pieces = self._pieces
-        pieces.append(piece)
-        self._length += len(piece)
-        # A string of one letter takes fifty bytes.  By the average, since the text that was joined
-        # counts too: joining all of it every so many pieces would be quadratic.
-        if len(pieces) >= _MANY_PIECES and self._length < len(pieces) * _SMALL_PIECE:
+        self._pieces.append(piece)
+        if len(self._pieces) >= self._most:
+            self._join_fragments()
+
+    def _join_fragments(self) -> None:
+        """Join the pieces if they are small: a string of one letter takes fifty bytes.
+
+        By the average, since the text that was joined counts too: joining all of it every so many
+        pieces would be quadratic.
+        """
+        length = sum(map(len, self._pieces))
+        if length < len(self._pieces) * _SMALL_PIECE:
             self.read()
+        self._most = max(_MANY_PIECES, length // _SMALL_PIECE + 1)
 
     def read(self) -> str:
         """The text so far."""
@@ -101,12 +108,12 @@ class GrowingText:
         if not text or not (final or extends):
             return ""
         self.is_final = self.is_final or final
-        self._pieces, self._length = [text], len(text)
+        self._pieces = [text]
         return text[len(current) :] if extends else None
 
     def clear(self) -> None:
         """Empty it."""
-        self._pieces, self._length = [], 0
+        self._pieces = []
 
 
 @define(eq=False)
