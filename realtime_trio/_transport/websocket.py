@@ -259,6 +259,10 @@ class WebSocketTransport:
         assert self._closed is not None
         raise ConnectionLost(self._closed.code, self._closed.reason)
 
+    def send_nowait(self, message: str | bytes) -> bool:
+        """Send one message if the network takes it without waiting; see `Transport`."""
+        return False
+
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Do the closing handshake within the close timeout, then close the socket in any case.
 
