@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, TypeGuard, cast
 
 import numpy as np
-from attrs import field, frozen
+from attrs import field
 
+from realtime_trio._frozen import frozen
 from realtime_trio._misuse import kind_of
 from realtime_trio.audio.data import AudioData, AudioLike
 from realtime_trio.errors import LocalProtocolError
