@@ -22,9 +22,9 @@ class _Value:
 
     def __eq__(self, other: object) -> bool:
         cls: Any = self.__class__
+        content_of = _content_of(cls)
         if other.__class__ is not cls:
             return NotImplemented
-        content_of = _content_of(cls)
         # One by one, and not the two tuples: these would take NaN for equal to itself.
         return all(map(operator.eq, content_of(self), content_of(other)))
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 # circle.  `x.*` is the folder x with everything in it that has no row of its own; other names are
 # single modules, and "" is the package itself, the front door.
 FLOORS = (
-    ("_version", "_elsewhere", "_legible", "_misuse", "errors"),
+    ("_version", "_elsewhere", "_frozen", "_legible", "_misuse", "errors"),
     ("audio.*",),
     ("events.*",),
     ("_protocol.*",),
@@ -48,6 +48,7 @@ LEVELS = {pattern: level for level, row in enumerate(FLOORS) for pattern in row}
 # Here nothing waits, sleeps or logs, and times and ids are passed in.
 PURE = (
     "_elsewhere",
+    "_frozen",
     "_legible",
     "_misuse",
     "errors",
