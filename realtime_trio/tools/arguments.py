@@ -77,6 +77,8 @@ class ArgumentReader:
     """
 
     def __init__(self, signature: Signature) -> None:
+        # Here and not for the first call, which comes in the middle of a conversation.
+        self._converter = _converter()
         self._is_open = signature.is_open
         self._required = [
             parameter.name for parameter in signature.parameters if parameter.required
@@ -110,7 +112,7 @@ class ArgumentReader:
         for name, value in given.items():
             if name in self._annotations:
                 try:
-                    keywords[name] = _converter().structure(value, self._annotations[name])
+                    keywords[name] = self._converter.structure(value, self._annotations[name])
                 # Whatever it is: validators and converters of users' classes run in there.
                 except Exception as exc:
                     problems += _problems(exc, name)
