@@ -460,7 +460,7 @@ async def test_an_unusable_proxy_url_is_refused_without_quoting_it(
 
 async def test_a_proxy_without_the_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "python_socks", None)
-    with pytest.raises(LocalProtocolError, match=r"realtime-trio\[proxy\]") as caught:
+    with pytest.raises(LocalProtocolError, match=r"pip install '\.\[proxy\]'") as caught:
         await open_stream(
             parse_url("ws://example.invalid/"),
             ssl_context=None,
