@@ -11,7 +11,7 @@ import pytest
 import trio
 from numpy.typing import NDArray
 from peers import Server, failure, memory_server, open_pair as open_voice_pair
-from trio.testing import MockClock, assert_checkpoints
+from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._session.input_audio import MAX_APPEND_BYTES, split_audio
 from realtime_trio._session.transcription import Transcriber, open_transcription_session
@@ -20,11 +20,15 @@ from realtime_trio.audio import PCM_RATE, alaw_encode, mulaw_encode
 from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     AudioFormat,
+    ConversationItemCreate,
+    InputAudio,
     InputAudioBufferAppend,
     InputAudioBufferClear,
     InputAudioBufferCleared,
     InputAudioBufferCommit,
     InputAudioBufferCommitted,
+    InputText,
+    RealtimeSession,
     ResponseCreate,
     ServerVad,
     SessionAudio,
@@ -33,6 +37,7 @@ from realtime_trio.events import (
     SessionUpdate,
     SessionUpdated,
     TranscriptionSession,
+    UserMessage,
 )
 
 MANUAL = SessionAudioInput()
@@ -147,6 +152,43 @@ async def test_appended_audio_arrives_as_it_is_and_nothing_is_sent_for_none(
         np.testing.assert_array_equal(
             (await server.hear(InputAudioBufferAppend)).audio.samples, SECOND
         )
+
+
+async def test_samples_are_companded_in_events_of_ones_own_and_bytes_are_taken_as_they_are(
+    autojump_clock: MockClock,
+) -> None:
+    telephony = SessionAudioInput(format=AudioFormat.pcmu())
+    samples = (np.sin(np.arange(800)) * 8000).astype(np.int16)
+    async with open_pair(telephony) as (session, server):
+        await session.send(InputAudioBufferAppend(audio=samples))
+        await session.send(InputAudioBufferAppend(audio=mulaw_encode(samples)))
+        for _ in range(2):
+            heard = await server.hear(InputAudioBufferAppend)
+            assert heard.audio.data == mulaw_encode(samples)
+
+
+async def test_samples_in_a_message_are_companded_and_what_is_no_audio_stays(
+    autojump_clock: MockClock,
+) -> None:
+    telephony = SessionAudioInput(format=AudioFormat.pcmu())
+    samples = (np.sin(np.arange(800)) * 8000).astype(np.int16)
+    parts = (InputText("Listen:"), InputAudio(samples), InputAudio(transcript="lost"))
+    async with open_voice_pair() as (session, server):
+        await server.say(
+            SessionUpdated(
+                event_id="event_1",
+                session=RealtimeSession(id="sess_1", audio=SessionAudio(input=telephony)),
+            )
+        )
+        await wait_all_tasks_blocked()
+        await session.send(ConversationItemCreate(item=UserMessage(content=parts)))
+        item = (await server.hear(ConversationItemCreate)).item
+        assert isinstance(item, UserMessage)
+        text, audio, lost = item.content
+        assert (text, lost) == (parts[0], parts[2])
+        assert isinstance(audio, InputAudio)
+        assert audio.audio is not None
+        assert audio.audio.data == mulaw_encode(samples)
 
 
 async def test_what_is_no_audio_is_not_appended(autojump_clock: MockClock) -> None:

@@ -8,14 +8,15 @@ from functools import partial
 import numpy as np
 import pytest
 import trio
-from peers import created, failure, memory_server, open_pair
-from simulated import SLOW, only, open_simulated, sent, speech, types_sent
+from peers import failure, open_pair
+from simulated import SLOW, only, open_simulated, records, sent, speech, types_sent
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from realtime_trio._session.opening import open_session
+from realtime_trio._session.items import ItemOrId, id_of
 from realtime_trio._session.voice import Session
+from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.utility_events import ItemDeleted, ToolCallRequested
-from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError, SessionClosed
+from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     AssistantMessage,
     AudioConfig,
@@ -35,6 +36,7 @@ from realtime_trio.events import (
     InputText,
     JsonObject,
     OutputAudio,
+    ResponseCreated,
     ResponseDone,
     ServerEvent,
     ServerVad,
@@ -246,6 +248,37 @@ async def test_an_item_of_a_time_before_the_session_is_not_in_its_conversation(
             await session.truncate("item_hello", 5)
 
 
+@pytest.mark.parametrize(
+    ("which", "problem"),
+    [
+        ("item_of_somebody_else", "there is no item 'item_of_somebody_else' in the conversation"),
+        ("user", "is not an assistant message"),
+        ("function_call", "is not an assistant message"),
+        ("written", "has no audio that could be cut"),
+    ],
+)
+async def test_what_cannot_be_cut_is_refused_before_anything_is_cancelled(
+    which: str, problem: str, autojump_clock: MockClock
+) -> None:
+    reply = Reply.text("Let me look.").then(Reply.call("get_weather"))
+    async with open_simulated(
+        reply, Reply.text("Slow.", pacing=SLOW), output_modalities=("text",)
+    ) as session:
+        done = session.events(ResponseDone)
+        await session.send_message("Hello!")
+        await done.receive()
+        user, written, call = session.conversation.items
+        await session.respond()
+        await session.wait_for(ResponseCreated)
+        wire = session.wire()
+        records(wire)
+        ids = {"user": user.id, "written": written.id, "function_call": call.id}
+        with pytest.raises(LocalProtocolError, match=problem):
+            await session.cancel_response(ids.get(which, which), 100)
+        assert (await done.receive()).response.status == "completed"
+        assert sent(wire) == []
+
+
 async def test_an_interruption_of_the_librarys_own_does_not_answer_a_truncation_that_is_awaited(
     autojump_clock: MockClock,
 ) -> None:
@@ -261,6 +294,14 @@ async def test_an_interruption_of_the_librarys_own_does_not_answer_a_truncation_
             for event in sent(wire)
             if isinstance(event, ConversationItemTruncate)
         ] == [300, 100]
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["item_1", UserMessage.text("Hello!", id="item_1"), ConversationItem("item_1", "message")],
+)
+def test_an_item_is_named_by_its_id_or_by_itself(item: ItemOrId) -> None:
+    assert id_of(item) == "item_1"
 
 
 async def test_everything_that_concerns_items_is_a_checkpoint(autojump_clock: MockClock) -> None:
@@ -446,33 +487,6 @@ async def test_what_of_a_history_cannot_be_replayed_is_said(autojump_clock: Mock
         ]
         await session.ask()
         assert [item.text or item.role for item in session.conversation.items][:1] == ["Hello!"]
-
-
-async def test_a_history_that_the_server_refuses_is_a_refused_session(
-    autojump_clock: MockClock,
-) -> None:
-    near, server = memory_server()
-
-    async def refuse() -> None:
-        await server.say(created())
-        for number in range(2):
-            create = await server.hear(ConversationItemCreate)
-            await server.say(
-                failure("too long", code="string_above_max_length", of=create.event_id)
-                if number
-                else acknowledgement(create)
-            )
-
-    history = [
-        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
-        for text in ("one", "two")
-    ]
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(refuse)
-        with pytest.raises(ConnectionFailed, match=r"refused the history: .*too long") as caught:
-            async with open_session(transport=near, history=history):
-                pytest.fail("not reached")
-    assert caught.value.code == "string_above_max_length"
 
 
 # Costs
