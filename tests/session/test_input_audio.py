@@ -16,11 +16,15 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 from realtime_trio._session.input_audio import MAX_APPEND_BYTES, split_audio
 from realtime_trio._session.transcription import Transcriber, open_transcription_session
 from realtime_trio._state.costs import Usage
+from realtime_trio._state.utility_events import ItemUpdated
 from realtime_trio.audio import PCM_RATE, alaw_encode, mulaw_encode
 from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
+    AssistantMessage,
     AudioFormat,
+    ConversationItemAdded,
     ConversationItemCreate,
+    ErrorEvent,
     InputAudio,
     InputAudioBufferAppend,
     InputAudioBufferClear,
@@ -30,6 +34,7 @@ from realtime_trio.events import (
     InputText,
     RealtimeSession,
     ResponseCreate,
+    ResponseOutputItemAdded,
     ServerVad,
     SessionAudio,
     SessionAudioInput,
@@ -207,7 +212,7 @@ async def test_a_commit_returns_the_message_that_the_server_made(autojump_clock:
             await server.say(InputAudioBufferCommitted(event_id="event_4", item_id="item_1"))
 
         nursery.start_soon(serve)
-        await session.append_audio(SECOND)
+        await session.append_audio(SECOND[:2400])  # 100 ms
         assert await session.commit_audio() == "item_1"
         assert session.conversation.pending_input_ms == 0
 
@@ -229,6 +234,7 @@ async def test_a_commit_after_turn_detection_has_committed_is_no_error(
     autojump_clock: MockClock,
 ) -> None:
     async with open_pair(DETECTING) as (session, server), trio.open_nursery() as nursery:
+        errors = session.events(ErrorEvent)
 
         async def serve() -> None:
             commit = await server.hear(InputAudioBufferCommit)
@@ -240,6 +246,7 @@ async def test_a_commit_after_turn_detection_has_committed_is_no_error(
 
         nursery.start_soon(serve)
         assert await session.commit_audio() is None
+        assert errors.pending == 0
 
 
 @pytest.mark.parametrize(
@@ -256,10 +263,11 @@ async def test_any_other_refused_commit_is_an_error(
             await server.say(failure("no", code=code, of=commit.event_id))
 
         nursery.start_soon(serve)
+        errors = session.events(ErrorEvent)
         await session.append_audio(SECOND)
         with pytest.raises(ServerError) as caught:
             await session.commit_audio()
-        assert caught.value.code == code
+        assert caught.value.code == (await errors.receive()).error.code == code
 
 
 async def test_cleared_audio_is_not_pending(autojump_clock: MockClock) -> None:
@@ -302,3 +310,22 @@ async def test_pending_audio_is_committed_before_a_response_is_asked_for(
         await server.hear(InputAudioBufferAppend)
         await server.hear(InputAudioBufferCommit)
         assert session.usage == Usage()
+
+
+async def test_what_was_growing_at_the_end_is_told_to_be_incomplete(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_voice_pair() as (session, server):
+        updates = session.events(ItemUpdated)
+        item = AssistantMessage(content=(), id="item_1", status="in_progress")
+        await server.say(
+            ResponseOutputItemAdded(
+                event_id="event_1", response_id="resp_1", output_index=0, item=item
+            ),
+            ConversationItemAdded(event_id="event_2", item=item),
+        )
+        await wait_all_tasks_blocked()
+        assert updates.pending == 0
+    [kept] = session.conversation.items
+    assert kept.status == "incomplete"
+    assert [event async for event in updates] == [ItemUpdated(item=kept)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
@@ -434,6 +435,13 @@ async def test_a_history_has_been_taken_when_the_session_is_ready(
         ({"new_id": 5}, TypeError, "new_id must be a function from a prefix to an id, not int"),
         ({"capacity": 0}, ValueError, "capacity"),
         ({"retention": "some"}, LocalProtocolError, "retention"),
+        ({"tool_concurrency": 0}, LocalProtocolError, "tool_concurrency must be a whole number"),
+        ({"tool_concurrency": 1.5}, LocalProtocolError, "tool_concurrency must be a whole number"),
+        ({"tool_timeout": 0}, LocalProtocolError, "tool_timeout must be more than 0 seconds"),
+        ({"approval_timeout": 0}, LocalProtocolError, "approval_timeout must be more than 0 s"),
+        ({"tool_errors": "some"}, LocalProtocolError, "tool_errors must be"),
+        ({"tool_output_limit": 0}, LocalProtocolError, "tool_output_limit must be a whole number"),
+        ({"tool_output_limit": 9.5}, LocalProtocolError, "tool_output_limit must be a whole num"),
     ],
 )
 async def test_what_no_session_can_be_opened_with_is_refused_before_anything_is_sent(
@@ -447,6 +455,27 @@ async def test_what_no_session_can_be_opened_with_is_refused_before_anything_is_
             pytest.fail("not reached")
     await near.aclose()
     assert await server.hear_the_rest() == []
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"tool_concurrency": 1},
+        {"tool_concurrency": math.inf},
+        {"tool_timeout": math.inf},
+        {"approval_timeout": 1e-3},
+        {"tool_errors": "full"},
+        {"tool_output_limit": 1},
+        {"tool_output_limit": None},
+    ],
+)
+async def test_limits_may_be_as_narrow_or_as_wide_as_they_make_sense(
+    argument: dict[str, Any], autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    await server.say(created())
+    async with open_session(transport=near, **argument) as session:
+        assert session.tools == ()
 
 
 @pytest.mark.parametrize("names", [["look"], ["look", "look"]])
