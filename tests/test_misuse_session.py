@@ -186,44 +186,10 @@ METHODS: dict[str, tuple[Do, type[Exception], str]] = {
         LocalProtocolError,
         "a client cannot send ResponseDone",
     ),
-    "insert a text": (
-        lambda s: s.insert_item("Hello"),
-        TypeError,
-        r'insert_item\(\) takes an item such as UserMessage.text\("Hello"\), not str',
-    ),
-    "insert nothing": (lambda s: s.insert_item(None), TypeError, "takes an item .*, not None"),
-    "insert a class": (
-        lambda s: s.insert_item(UserMessage),
-        TypeError,
-        "takes an item .*, not the class UserMessage",
-    ),
-    "insert after a number": (
-        lambda s: s.insert_item(TEXT, previous_item_id=3),
-        TypeError,
-        "an item is named by its id or by itself, not by int",
-    ),
     "say after a number": (
         lambda s: s.send_message("Hello", previous_item_id=3),
         TypeError,
         "an item is named by its id or by itself, not by int",
-    ),
-    "delete nothing": (lambda s: s.delete_item(None), TypeError, "by itself, not by None"),
-    "delete what has no id": (
-        lambda s: s.delete_item(TEXT),
-        LocalProtocolError,
-        r"this item has no id, so nobody else knows it; insert_item\(\) returns one that has",
-    ),
-    "retrieve a number": (lambda s: s.retrieve_item(5), TypeError, "by itself, not by int"),
-    "truncate a number": (lambda s: s.truncate(5, 100), TypeError, "by itself, not by int"),
-    "truncate to a text": (
-        lambda s: s.truncate("item_1", "100"),
-        TypeError,
-        "audio_end_ms must be 0 or more milliseconds, not str",
-    ),
-    "truncate to less than nothing": (
-        lambda s: s.truncate("item_1", -5),
-        LocalProtocolError,
-        "audio_end_ms must be 0 or more milliseconds, not -5",
     ),
     "interrupt a number": (lambda s: s.cancel_response(5), TypeError, "by itself, not by int"),
     "update with a dict": (

@@ -20,6 +20,7 @@ from realtime_trio._state.utility_events import (
     TranscriptDelta,
 )
 from realtime_trio.audio import AudioData
+from realtime_trio.audio.track import MANY, SMALL
 from realtime_trio.errors import ServerError, SessionClosed, SlowConsumer
 from realtime_trio.events import (
     AssistantMessage,
@@ -331,6 +332,22 @@ async def test_fragments_of_audio_are_joined_while_they_come(autojump_clock: Moc
     answer = await source.live.wait()
     assert answer.audio.tolist() == list(range(1, 2000, 2))
     assert len(source.live._audio) <= 256
+
+
+@pytest.mark.parametrize(("samples", "kept"), [(SMALL - 1, 1), (SMALL, MANY)])
+async def test_only_fragments_are_joined_and_as_soon_as_there_are_many(
+    samples: int, kept: int, autojump_clock: MockClock
+) -> None:
+    source = Source(capacity=2 * MANY)
+    source.begin()
+    for _ in range(MANY):
+        piece = AudioData(np.zeros(samples, np.int16))
+        source.hub.publish(ResponseOutputAudioDelta(**PLACE, response_id="resp_1", delta=piece))
+    for _ in range(MANY - 1):
+        await source.live.__anext__()
+    assert len(source.live._audio) == MANY - 1
+    await source.live.__anext__()
+    assert len(source.live._audio) == kept
 
 
 async def test_what_comes_behind_the_end_is_not_taken_when_the_block_is_left(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,6 +100,58 @@ async def test_an_item_is_refused_by_the_server_or_before_it_is_sent(
             await session.insert_item(UserMessage(content=[InputText(5)]))  # type: ignore[arg-type]
         assert sent(wire) == []
         assert session.conversation.items == ()
+
+
+UNMEANT: dict[str, tuple[Callable[[Any], Awaitable[object]], type[Exception], str]] = {
+    "insert a text": (
+        lambda s: s.insert_item("Hello"),
+        TypeError,
+        r'insert_item\(\) takes an item such as UserMessage.text\("Hello"\), not str',
+    ),
+    "insert nothing": (lambda s: s.insert_item(None), TypeError, "takes an item .*, not None"),
+    "insert a class": (
+        lambda s: s.insert_item(UserMessage),
+        TypeError,
+        "takes an item .*, not the class UserMessage",
+    ),
+    "insert after a number": (
+        lambda s: s.insert_item(HELLO, previous_item_id=3),
+        TypeError,
+        "an item is named by its id or by itself, not by int",
+    ),
+    "delete nothing": (lambda s: s.delete_item(None), TypeError, "by itself, not by None"),
+    "delete what has no id": (
+        lambda s: s.delete_item(UserMessage.text("Hello")),
+        LocalProtocolError,
+        r"this item has no id, so nobody else knows it; insert_item\(\) returns one that has",
+    ),
+    "retrieve a number": (lambda s: s.retrieve_item(5), TypeError, "by itself, not by int"),
+    "truncate a number": (lambda s: s.truncate(5, 100), TypeError, "by itself, not by int"),
+    "truncate to a text": (
+        lambda s: s.truncate("item_1", "100"),
+        TypeError,
+        "audio_end_ms must be 0 or more milliseconds, not str",
+    ),
+    "truncate to less than nothing": (
+        lambda s: s.truncate("item_1", -5),
+        LocalProtocolError,
+        "audio_end_ms must be 0 or more milliseconds, not -5",
+    ),
+    "truncate to for ever": (
+        lambda s: s.truncate("item_1", math.inf),
+        LocalProtocolError,
+        "audio_end_ms must be 0 or more milliseconds, not inf",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNMEANT)
+async def test_what_cannot_be_meant_is_not_sent(case: str, autojump_clock: MockClock) -> None:
+    do, error, said = UNMEANT[case]
+    async with open_pair() as (session, server):
+        with pytest.raises(error, match=said):
+            await do(session)
+    assert await server.hear_the_rest() == []
 
 
 async def test_a_deleted_item_is_gone_when_the_call_returns(autojump_clock: MockClock) -> None:
@@ -277,6 +331,23 @@ async def test_what_cannot_be_cut_is_refused_before_anything_is_cancelled(
             await session.cancel_response(ids.get(which, which), 100)
         assert (await done.receive()).response.status == "completed"
         assert sent(wire) == []
+
+
+@pytest.mark.parametrize("audio_ms", [0, 1])
+async def test_speech_that_has_not_come_cannot_be_cut(
+    audio_ms: int, autojump_clock: MockClock
+) -> None:
+    async with open_pair() as (session, server):
+        part = OutputAudio(transcript="Hello.", audio=speech(audio_ms))
+        item = AssistantMessage(content=[part], id="item_1", status="completed")
+        await server.say(ConversationItemAdded(event_id="event_1", item=item))
+        await wait_all_tasks_blocked()
+        if audio_ms == 0:
+            with pytest.raises(LocalProtocolError, match="'item_1' has no audio that could be cut"):
+                await session.cancel_response("item_1", 0)
+        else:
+            assert (await session.cancel_response("item_1", 0)) is not None
+            assert (await server.hear(ConversationItemTruncate)).audio_end_ms == 0
 
 
 async def test_an_interruption_of_the_librarys_own_does_not_answer_a_truncation_that_is_awaited(
