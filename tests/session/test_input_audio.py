@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from peers import Server, failure, memory_server, open_pair as open_voice_pair
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from realtime_trio._session.input_audio import MAX_APPEND_BYTES, split_audio
+from realtime_trio._session.input_audio import split_audio
 from realtime_trio._session.transcription import Transcriber, open_transcription_session
 from realtime_trio._state.costs import Usage
 from realtime_trio._state.utility_events import ItemUpdated
@@ -80,7 +80,7 @@ async def open_pair(
     [
         (0, None, []),
         (48, None, [48]),
-        (MAX_APPEND_BYTES + 2, None, [MAX_APPEND_BYTES, 2]),
+        (2**20 + 2, None, [2**20, 2]),
         (4800, 40, [1920, 1920, 960]),
         (96, 1, [48, 48]),
         (96, np.int64(1), [48, 48]),

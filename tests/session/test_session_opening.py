@@ -35,6 +35,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._session.opening import open_session
+from realtime_trio._session.tool_context import ToolContext
 from realtime_trio._session.transcription import open_transcription_session
 from realtime_trio._session.translation import open_translation_session
 from realtime_trio._state.utility_events import ToolCallFinished, ToolCallStarted
@@ -453,6 +454,7 @@ async def test_what_no_session_can_be_opened_with_is_refused_before_anything_is_
     with pytest.raises(error, match=problem):
         async with open_session(**options):
             pytest.fail("not reached")
+    assert near.closed is None
     await near.aclose()
     assert await server.hear_the_rest() == []
 
@@ -513,6 +515,19 @@ async def test_an_approval_is_waited_for_five_minutes(autojump_clock: MockClock)
         start = trio.current_time()
         assert (await finished.receive()).outcome == "timed_out"
         assert trio.current_time() == start + 300
+
+
+async def test_a_function_may_know_the_session_that_runs_it(autojump_clock: MockClock) -> None:
+    sessions: list[object] = []
+
+    async def look(context: ToolContext) -> str:
+        await trio.lowlevel.checkpoint()
+        sessions.append(context.session)
+        return "the sky"
+
+    async with open_tools([look], calls("look")) as session:
+        await session.ask("Look!")
+    assert sessions == [session]
 
 
 async def test_of_an_exception_the_model_is_told_the_type(autojump_clock: MockClock) -> None:
