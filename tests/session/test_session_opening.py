@@ -518,16 +518,20 @@ async def test_an_approval_is_waited_for_five_minutes(autojump_clock: MockClock)
 
 
 async def test_a_function_may_know_the_session_that_runs_it(autojump_clock: MockClock) -> None:
-    sessions: list[object] = []
+    contexts: list[ToolContext] = []
 
     async def look(context: ToolContext) -> str:
         await trio.lowlevel.checkpoint()
-        sessions.append(context.session)
+        contexts.append(context)
         return "the sky"
 
     async with open_tools([look], calls("look")) as session:
         await session.ask("Look!")
-    assert sessions == [session]
+    [context] = contexts
+    assert context.session is session
+    assert "call_1" in repr(context)
+    assert "report" not in repr(context)
+    assert "respond_early" not in repr(context)
 
 
 async def test_of_an_exception_the_model_is_told_the_type(autojump_clock: MockClock) -> None:
