@@ -549,7 +549,7 @@ async def open_websocket(
         proxy: `http://` (CONNECT), `socks4://`, `socks4a://` or `socks5://`, with `user:password@`
             if need be; None connects directly.  By default `https_proxy` (for wss), `http_proxy`
             (for ws), `all_proxy` and `no_proxy` of the environment decide, except for loopback
-            hosts.  Needs the extra `realtime-trio[proxy]`.
+            hosts.  Needs the extra `proxy`.
         settings: How patient it is and how much it accepts.
 
     Raises:

@@ -227,6 +227,18 @@ async def test_it_is_drained_when_the_last_entry_has_been_dealt_with(
     assert steps == ["wrote 1", "wrote 2", "drained"]
 
 
+@pytest.mark.parametrize("taken", [0, 1])
+async def test_what_waits_and_what_is_in_hand_are_both_waited_for(
+    taken: int, autojump_clock: MockClock
+) -> None:
+    outbox = await full_outbox(1)
+    for _ in range(taken):
+        assert await outbox.take() == 1
+    with trio.move_on_after(5) as scope:
+        await outbox.wait_drained()
+    assert scope.cancelled_caught
+
+
 async def test_an_empty_outbox_is_drained() -> None:
     with trio.fail_after(5), assert_checkpoints():
         await Outbox[int](1).wait_drained()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 import trio
 from peers import (
@@ -23,9 +21,6 @@ from realtime_trio.events import (
     InputAudioBufferClear,
     InputAudioBufferCleared,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 async def test_a_sent_event_arrives_with_an_id_that_is_returned(autojump_clock: MockClock) -> None:

@@ -143,6 +143,17 @@ async def test_a_model_and_a_transcription_are_one_too_many(autojump_clock: Mock
     await server.transport.aclose()
 
 
+async def test_what_could_not_be_kept_is_refused_before_anything_is_sent(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    with pytest.raises(LocalProtocolError, match="retention"):
+        async with open_transcription_session(transport=near, retention="some"):  # type: ignore[arg-type]
+            pytest.fail("not reached")
+    assert near.closed is None
+    await server.transport.aclose()
+
+
 async def test_a_misspelt_keyword_is_refused_as_python_refuses_it(
     autojump_clock: MockClock,
 ) -> None:
