@@ -43,6 +43,28 @@ from test_layers import is_pure, matches  # isort: skip
 
 DEMANDED = {True: 95, False: 85}
 """Per cent of the mutants that the tests of a room have to kill, by whether it is pure."""
+TESTED_WITH = {
+    "": "_elsewhere",
+    "__main__": "cli",
+    "_pytest_plugin": "testing",
+    "simulator.chat.request": "simulator.chat_completions",
+    "simulator.chat.stream": "simulator.chat_completions",
+    "simulator.offline.argument_words": "simulator.offline.tool_words",
+    "simulator.offline.small_talk": "simulator.offline.agent",
+    "simulator.roles": "simulator.serving.attended",
+    "simulator.service.item_entry": "simulator.service.conversation",
+    "simulator.service.item_requests": "simulator.service.conversation",
+    "simulator.service.lifecycle": "simulator.service.server",
+    "simulator.service.questions": "simulator.serving.attended",
+    "simulator.service.refusal": "simulator.service.strictness",
+    "simulator.service.response_output": "simulator.service.response",
+    "simulator.service.response_progress": "simulator.service.response",
+    "simulator.service.running_responses": "simulator.service.response",
+    "simulator.service.understanding": "simulator.serving.attended",
+    "simulator.serving.websocket_server": "simulator.serving.serve",
+    "simulator.serving.wiretap": "simulator.serving.serve",
+}
+"""What has no test file of its name, and the modules whose tests are of it as well."""
 SHARED = "trio hypothesis.strategies hypothesis.stateful numpy cattrs orjson h11 jsonschema trustme"
 MEMORY = 4 << 30
 """Bytes of addresses that the tests may use: a loop that has lost its end often fills a list."""
@@ -84,7 +106,7 @@ class Workshop:
             ValueError: The tests fail without a fault.
         """
         path = self._tree / MODULES[module].relative_to(ROOT)
-        tests = [str(file.relative_to(ROOT)) for file in own_tests(module)]
+        tests = [str(file.relative_to(ROOT)) for file in tests_of(module)]
         original = path.read_bytes()
         began = time.monotonic()
         if not self._pass(tests, 600, keep_bytecode=True):
@@ -107,6 +129,10 @@ class Workshop:
             os.killpg(process.pid, signal.SIGKILL)
             process.join()
         return process.exitcode == 0
+
+
+def tests_of(module: str) -> tuple[Path, ...]:
+    return own_tests(module) or own_tests(TESTED_WITH.get(module, module))
 
 
 def sample(module: str, size: int, seed: str) -> list[Mutant]:
@@ -137,8 +163,11 @@ def main() -> int:
         for module, path in MODULES.items():
             if options.modules and not any(matches(module, f"{m}.*") for m in options.modules):
                 continue
-            mutants = sample(module, options.sample, options.seed) if own_tests(module) else []
+            mutants = sample(module, options.sample, options.seed)
             if not mutants:
+                continue
+            if not tests_of(module):
+                complaints.append(f"there are no tests of {module}")
                 continue
             room = room_of(module)
             tried[room] += len(mutants)
