@@ -172,4 +172,4 @@ def accepted() -> set[tuple[str, str, str]]:
 
 def entry_of(module: str, mutant: Mutant) -> tuple[str, str, str]:
     """What the file says of a mutant if it is accepted."""
-    return f"{module} {mutant.place}", mutant.before, mutant.after
+    return f"{module} {mutant.place}".rstrip(), mutant.before, mutant.after
