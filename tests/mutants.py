@@ -4,9 +4,9 @@ Run by `nox -s mutants`; `nox -s mutants -- _runtime.hub _state --sample 40 --se
 modules or folders, takes more of each, and others.  A mutant is a module with one fault of
 faults.py: `<` for `<=`, `and` for `or`, `+` for `-`, another number, a condition that is turned
 round, `return None`, a statement or a `with` left out.  It is killed if a test of
-`maxi_cov.own_tests` fails.  The pure rooms have to kill 95 % of their mutants, the others 85 %.
-Those that no test can tell from the original are in accepted_mutants.txt, each with the reason, and
-are not tried.
+`tests_of` it fails.  The pure rooms have to kill 95 % of their mutants, the others 85 %.  Those
+that no test can tell from the original are in accepted_mutants.txt, each with the reason, and are
+not tried.
 
 Why it is our own: cosmic-ray 8.7 has neither left-out statements nor other results, and writes its
 faults into the checkout; of its 481 mutants of hub.py 220 are of `A | B`, nearly all in annotations
@@ -32,39 +32,43 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from faults import Mutant, accepted, entry_of, mutants_of
-from maxi_cov import ROOT, own_tests
+from maxi_cov import ROOT, TESTS, own_tests
 
 from floors import MODULES, room_of  # isort: skip - maxi_cov says where it is
 from test_layers import is_pure, matches  # isort: skip
 
 DEMANDED = {True: 95, False: 85}
 """Per cent of the mutants that the tests of a room have to kill, by whether it is pure."""
-TESTED_WITH = {
-    "": "_elsewhere",
-    "__main__": "cli",
-    "_pytest_plugin": "testing",
-    "simulator.chat.request": "simulator.chat_completions",
-    "simulator.chat.stream": "simulator.chat_completions",
-    "simulator.offline.argument_words": "simulator.offline.tool_words",
-    "simulator.offline.small_talk": "simulator.offline.agent",
-    "simulator.roles": "simulator.serving.attended",
-    "simulator.service.item_entry": "simulator.service.conversation",
-    "simulator.service.item_requests": "simulator.service.conversation",
-    "simulator.service.lifecycle": "simulator.service.server",
-    "simulator.service.questions": "simulator.serving.attended",
-    "simulator.service.refusal": "simulator.service.strictness",
-    "simulator.service.response_output": "simulator.service.response",
-    "simulator.service.response_progress": "simulator.service.response",
-    "simulator.service.running_responses": "simulator.service.response",
-    "simulator.service.understanding": "simulator.serving.attended",
-    "simulator.serving.websocket_server": "simulator.serving.serve",
-    "simulator.serving.wiretap": "simulator.serving.serve",
+ALSO_TESTED_BY = {
+    "": "test_elsewhere",
+    "__main__": "cli/*",
+    "_pytest_plugin": "test_testing",
+    "simulator.chat.request": "simulator/*_chat_completions*",
+    "simulator.chat.stream": "simulator/*_chat_completions*",
+    "simulator.offline.argument_words": "simulator/*_offline_tool_words",
+    "simulator.offline.small_talk": "simulator/*_offline_agent",
+    "simulator.roles": "simulator/*_attended*",
+    "simulator.service.input_audio": "simulator/*_vad*",
+    "simulator.service.item_entry": "simulator/*_conversation simulator/*_response*",
+    "simulator.service.item_requests": "simulator/*_conversation",
+    "simulator.service.lifecycle": "simulator/*_server*",
+    "simulator.service.questions": "simulator/*_attended*",
+    "simulator.service.refusal": "simulator/*_strictness simulator/*_configuration",
+    "simulator.service.response_output": "simulator/*_response* simulator/*_attended*",
+    "simulator.service.response_progress": "simulator/*_response* simulator/*_attended*",
+    "simulator.service.running_responses": "simulator/*_response* simulator/*_vad*",
+    "simulator.service.server": "simulator/*_input_audio simulator/*_conversation simulator/*_vad*",
+    "simulator.service.turn_detection": "simulator/*_vad*",
+    "simulator.service.understanding": "simulator/*_attended*",
+    "simulator.serving.websocket_server": "simulator/*_serve simulator/*_serve_*",
+    "simulator.serving.wiretap": "simulator/*_serve simulator/*_serve_*",
 }
-"""What has no test file of its name, and the modules whose tests are of it as well."""
+"""Tests that have another name than the module that they are of."""
 SHARED = "trio hypothesis.strategies hypothesis.stateful numpy cattrs orjson h11 jsonschema trustme"
 MEMORY = 4 << 30
 """Bytes of addresses that the tests may use: a loop that has lost its end often fills a list."""
@@ -131,8 +135,9 @@ class Workshop:
         return process.exitcode == 0
 
 
-def tests_of(module: str) -> tuple[Path, ...]:
-    return own_tests(module) or own_tests(TESTED_WITH.get(module, module))
+def tests_of(module: str) -> list[Path]:
+    others = [TESTS.glob(f"{files}.py") for files in ALSO_TESTED_BY.get(module, "").split()]
+    return list(dict.fromkeys([*own_tests(module), *sorted(chain(*others))]))
 
 
 def sample(module: str, size: int, seed: str) -> list[Mutant]:
