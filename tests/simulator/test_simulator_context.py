@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from service_client import audio
 
 from realtime_trio.events import (
     ConversationItemCreate,
@@ -223,6 +224,15 @@ def test_a_list_of_tools_that_came_with_the_request_counts() -> None:
     assert isinstance(item, McpListTools)
 
 
+def test_what_is_left_out_is_not_billed() -> None:
+    model = Model(truncation=keeping(1.0, limit=100))
+    for name, milliseconds in (("a", 6_000), ("b", 5_000)):
+        model.send(ConversationItemCreate(item=UserMessage.audio(audio(milliseconds), id=name)))
+    model.say(7, "c")
+    details = model.respond().input_token_details
+    assert (details.text_tokens, details.audio_tokens) == (7, 50)
+
+
 # --- the cache ------------------------------------------------------------------------------------
 
 
@@ -259,6 +269,16 @@ def test_other_instructions_are_another_prompt(model: Model) -> None:
 def test_leaving_something_out_is_another_prompt(model: Model) -> None:
     model.send(SessionUpdate(session=SessionConfig(truncation=keeping(1.0, limit=150))))
     assert model.cached() == 64
+
+
+def test_the_cache_begins_anew_with_what_stays(model: Model) -> None:
+    model.send(SessionUpdate(session=SessionConfig(truncation=keeping(1.0, limit=250))))
+    model.say(140, "c")
+    # Without "a"; then two tokens of the answer and "b" are as they were, and "c" is not.
+    assert model.cached() == 64
+    model.send(ConversationItemDelete(item_id="c"))
+    model.say(100, "d")
+    assert model.cached() == 192
 
 
 def test_responses_apart_neither_use_the_cache_nor_fill_it(model: Model) -> None:
