@@ -34,6 +34,7 @@ from floors import MODULES
         ("T = A | trio.abc.B[int]", []),
         ("@frozen(kw_only=True)\nclass A: ...", []),
         ("@overload\ndef f(a=True): ...", []),
+        ("x = field(default=None, init=False)", []),
         ("assert a < b", []),
         ("if TYPE_CHECKING:\n  x = 1", []),
         ("x = f'{a + b}'", []),
