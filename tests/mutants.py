@@ -62,8 +62,13 @@ ALSO_TESTED_BY = {
     "simulator.service.response": "simulator/*_mcp*",
     "simulator.service.response_output": "simulator/*_response* simulator/*_attended*",
     "simulator.service.response_progress": "simulator/*_response* simulator/*_attended*",
-    "simulator.service.running_responses": "simulator/*_response* simulator/*_vad*",
-    "simulator.service.server": "simulator/*_input_audio simulator/*_conversation simulator/*_vad*",
+    "simulator.service.running_responses": (
+        "simulator/*_response* simulator/*_vad* simulator/*_configuration simulator/*_attended*"
+    ),
+    "simulator.service.server": (
+        "simulator/*_input_audio simulator/*_conversation simulator/*_vad* simulator/*_attended*"
+    ),
+    "simulator.service.transcription": "simulator/*_attended*",
     "simulator.service.turn_detection": "simulator/*_vad*",
     "simulator.service.understanding": "simulator/*_attended*",
     "simulator.serving.websocket_server": "simulator/*_serve simulator/*_serve_*",
