@@ -534,6 +534,16 @@ async def test_only_who_asks_for_it_gets_a_strict_connection(options: dict[str, 
 
 
 @both
+async def test_a_parameter_of_the_function_itself_may_have_been_meant(open_: Open) -> None:
+    with pytest.raises(TypeError, match=r"'modle' \(did you mean 'model'\?\)"):
+        async with open_(url="ws://127.0.0.1:9", modle="gpt-realtime"):
+            pytest.fail("not reached")
+    with pytest.raises(TypeError, match=r"'ulr' \(did you mean 'url'\?\)"):
+        async with open_(ulr="ws://127.0.0.1:9"):
+            pytest.fail("not reached")
+
+
+@both
 def test_without_trio_there_is_no_connection(open_: Open) -> None:
     async def use() -> None:
         async with open_(url="ws://127.0.0.1:9"):
