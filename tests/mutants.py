@@ -58,7 +58,9 @@ ALSO_TESTED_BY = {
     "simulator.script.script": "simulator/*_misuse",
     "simulator.service.conversation": "simulator/*_visible_items",
     "simulator.service.input_audio": "simulator/*_vad*",
-    "simulator.service.item_requests": "simulator/*_conversation simulator/*_input_audio",
+    "simulator.service.item_requests": (
+        "simulator/*_conversation simulator/*_input_audio simulator/*_transcription"
+    ),
     "simulator.service.lifecycle": "simulator/*_server*",
     "simulator.service.response": "simulator/*_mcp*",
     "simulator.service.response_output": "simulator/*_response* simulator/*_attended*",

@@ -14,6 +14,7 @@ from realtime_trio.events import (
     ErrorEvent,
     Event,
     FunctionTool,
+    InputAudio,
     InputTokenDetails,
     McpListedTool,
     McpListTools,
@@ -30,6 +31,9 @@ from realtime_trio.events import (
     UserMessage,
 )
 from realtime_trio.simulator import McpServer, Reply, Script, SimulatedServer, Turn
+from realtime_trio.simulator.service.configuration import PCM
+from realtime_trio.simulator.service.context import Selection
+from realtime_trio.simulator.service.item_entry import ItemEntry
 
 
 class Model:
@@ -285,3 +289,36 @@ def test_responses_apart_neither_use_the_cache_nor_fill_it(model: Model) -> None
     assert model.cached(ResponseConfig(conversation="none")) == 0
     assert model.cached(ResponseConfig(input=(UserMessage.text("x"),), instructions="Sing.")) == 0
     assert model.cached() == 256
+
+
+# --- what the user turned out to have said --------------------------------------------------------
+
+
+def test_words_that_come_after_the_selection_are_read_all_the_same() -> None:
+    first, heard, last = (
+        ItemEntry(name, item, PCM)
+        for name, item in (
+            ("a", UserMessage.text("first")),
+            ("b", UserMessage(content=[InputAudio(audio(100))])),
+            ("c", UserMessage.text("last")),
+        )
+    )
+    entries = [first, heard, last]
+    selection = Selection(
+        entries=entries,
+        items=tuple(entry.understood for entry in entries),
+        text=2,
+        audio=1,
+        left_out=0,
+        is_conversation=True,
+    )
+    heard.understand("hello")
+    understood = selection.with_words_of(heard)
+    assert understood.items == (
+        first.item,
+        UserMessage(content=[InputAudio(audio(100), "hello")]),
+        last.item,
+    )
+    # Of an item that was not selected nothing is read.
+    stranger = ItemEntry("d", UserMessage.text("never"), PCM)
+    assert understood.with_words_of(stranger) == understood
