@@ -84,6 +84,19 @@ class Transport(Protocol):
         """
         ...
 
+    def send_nowait(self, message: str | bytes) -> bool:
+        """Send one message if the network takes it without waiting.
+
+        Never waits and never raises for anything that the peer does.  By the same task as `send`,
+        or while no `send` is under way: messages leave in the order of the calls.
+
+        Returns:
+            True: the message will be written whole, and before all that is sent later.  False:
+            nothing was sent, because the peer does not keep up or the connection has ended; `send`
+            waits, or raises.
+        """
+        ...
+
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Say goodbye and free everything; return when no task and no socket is left.
 

@@ -62,6 +62,16 @@ class MemoryTransport:
         # The message has arrived, so this must not look as if it had been cancelled.
         await trio.lowlevel.cancel_shielded_checkpoint()
 
+    def send_nowait(self, message: str | bytes) -> bool:
+        """Put one message into the peer's inbox if there is room; False if there is none.
+
+        False, too, once the connection has ended.
+        """
+        if self._closed is not None or self._peer._inbox.is_full:
+            return False
+        self._peer._inbox.add(message, 1)
+        return True
+
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Close both ends; the peer drains what it was sent and then sees this code and reason.
 

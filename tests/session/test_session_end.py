@@ -219,7 +219,8 @@ class Interrupted:
 
     def __init__(self, inner: Transport) -> None:
         self._inner = inner
-        self.send, self.aclose = inner.send, inner.aclose
+        self.send, self.send_nowait = inner.send, inner.send_nowait
+        self.aclose = inner.aclose
 
     @property
     def closed(self) -> Close | None:

@@ -136,6 +136,9 @@ class Slow:
             raise
         await self.transport.send(message)
 
+    def send_nowait(self, message: str | bytes) -> bool:
+        return False
+
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         await self.transport.aclose(code, reason)
 

@@ -251,6 +251,9 @@ def test_a_transport_that_cannot_break_cannot_be_broken() -> None:
 
         async def send(self, message: str | bytes) -> None: ...
 
+        def send_nowait(self, message: str | bytes) -> bool:
+            return False
+
         async def aclose(self, code: int = 1000, reason: str = "") -> None: ...
 
     plain: Transport = Plain()

@@ -137,6 +137,10 @@ class FaultyTransport:
         for _ in messages:
             await self._release()
 
+    def send_nowait(self, message: str | bytes) -> bool:
+        """Refuse: most faults take time."""
+        return False
+
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Close the transport."""
         await self._transport.aclose(code, reason)

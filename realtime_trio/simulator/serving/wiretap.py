@@ -63,6 +63,10 @@ class Wiretap:
         self._note(self._ours, message)
         await self._transport.send(message)
 
+    def send_nowait(self, message: str | bytes) -> bool:
+        """As `Transport.send_nowait`, but never taken: what is not sent must not be noted."""
+        return False
+
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """As `Transport.aclose`."""
         await self._transport.aclose(code, reason)
