@@ -122,8 +122,8 @@ def evaluated(node: ast.AST, place: str = "") -> Iterator[tuple[str, ast.AST]]:
     """A node and all below it that runs and makes a difference, with the function it is in.
 
     Without annotations, decorators, what is for type checkers, assertions, which say what is never
-    otherwise, and f-strings, whose parts have no position before Python 3.12.  Nor whether a field
-    is set when an object is made: what is not, nobody gives.
+    otherwise, and f-strings, whose parts have no position before Python 3.12.  Nor whether a class
+    takes a field as an argument: where it should not, nobody gives one.
     """
     match node:
         case ast.keyword(arg="init"):

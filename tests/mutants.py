@@ -15,6 +15,7 @@ that nobody evaluates.  mutmut 3.8 leaves out what is decorated, a fifth of our 
 Theory of operation.  A copy of the checkout is what is changed.  The tests run in a process that is
 forked from one which has imported what everything imports but the package, since most of the time
 of a test run would go there.  Hypothesis draws the same examples every time and does not shrink.
+Each of these processes reads this file again, so leave it as it is while it runs.
 """
 
 from __future__ import annotations
