@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import mutants
 import pytest
 from faults import accepted, entry_of, mutants_of
 from floors import MODULES
 from maxi_cov import TESTS
-from mutants import ALSO_TESTED_BY, tests_of
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,14 @@ def test_no_accepted_mutant_is_stale() -> None:
 
 
 def test_whatever_has_faults_has_tests() -> None:
-    assert ALSO_TESTED_BY.keys() <= MODULES.keys()
+    assert mutants.ALSO_TESTED_BY.keys() <= MODULES.keys()
     assert all(
         any(TESTS.glob(f"{files}.py"))
-        for several in ALSO_TESTED_BY.values()
+        for several in mutants.ALSO_TESTED_BY.values()
         for files in several.split()
     )
     assert [
         module
         for module, path in MODULES.items()
-        if any(mutants_of(path.read_bytes())) and not tests_of(module)
+        if any(mutants_of(path.read_bytes())) and not mutants.tests_of(module)
     ] == []
