@@ -228,7 +228,7 @@ def check_options(
     Args:
         options: What was given.
         allowed: The typed dictionaries.
-        function: Takes the options, and keywords of its own that may have been meant as well.
+        function: Takes the options, and has parameters of its own that may have been meant as well.
 
     Raises:
         TypeError: One is unknown; the message names the one that may have been meant.
@@ -237,7 +237,8 @@ def check_options(
     # Looked at only to say something: a signature takes its time, and most calls are right.
     if function is not None and not options.keys() <= names:
         own = inspect.signature(function).parameters.values()
-        names |= {each.name for each in own if each.kind is each.KEYWORD_ONLY}
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        names |= {each.name for each in own if each.kind in kinds}
     check_keywords(options, names)
 
 

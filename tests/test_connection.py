@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -513,6 +514,43 @@ async def test_a_strict_connection_raises_what_cannot_be_decoded_and_goes_on(
     with pytest.raises(RemoteProtocolError, match="not JSON"):
         await connection.receive()
     assert await connection.receive() == committed(1)
+
+
+@socket
+@pytest.mark.parametrize("options", [{}, {"strict": False}, {"strict": True}])
+async def test_only_who_asks_for_it_gets_a_strict_connection(options: dict[str, bool]) -> None:
+    async def serve(server: Server) -> None:
+        await server.transport.send("garbage")
+        await server.hear_the_rest()
+
+    with trio.fail_after(5):
+        # As far as mypy can see, the dictionary may have any key.
+        async with open_server(serve) as url, open_connection(url, **options) as connection:  # type: ignore[arg-type]
+            if options.get("strict"):
+                with pytest.raises(RemoteProtocolError, match="not JSON"):
+                    await connection.receive()
+            else:
+                assert isinstance(await connection.receive(), UnknownEvent)
+
+
+@both
+async def test_a_parameter_of_the_function_itself_may_have_been_meant(open_: Open) -> None:
+    with pytest.raises(TypeError, match=r"'modle' \(did you mean 'model'\?\)"):
+        async with open_(url="ws://127.0.0.1:9", modle="gpt-realtime"):
+            pytest.fail("not reached")
+    with pytest.raises(TypeError, match=r"'ulr' \(did you mean 'url'\?\)"):
+        async with open_(ulr="ws://127.0.0.1:9"):
+            pytest.fail("not reached")
+
+
+@both
+def test_without_trio_there_is_no_connection(open_: Open) -> None:
+    async def use() -> None:
+        async with open_(url="ws://127.0.0.1:9"):
+            pytest.fail("not reached")
+
+    with pytest.raises(LocalProtocolError, match="runs in trio alone"):
+        asyncio.run(use())
 
 
 # How it ends
