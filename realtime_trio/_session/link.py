@@ -10,6 +10,7 @@ import enum
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 import trio
 
@@ -20,6 +21,11 @@ from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.connection import decode
 from realtime_trio.errors import ConnectionLost
 from realtime_trio.events import Event, ServerEvent
+
+MESSAGES_IN_A_ROW: Final = 32
+"""Messages that the receive loop hands out before it lets other tasks run.  A transport may have
+thousands at once, and a stream must not fill up before its consumer has had a turn: see
+`EVENTS_IN_A_ROW` of the hub.  A turn costs about as much as two messages do."""
 
 _logger = logging.getLogger("realtime_trio")
 
@@ -96,11 +102,14 @@ class Link:
     async def receive_loop(self, understand: Callable[[ServerEvent, str | bytes], None]) -> None:
         """Hand every server event, and its message, to `understand` until the connection ends.
 
-        It awaits nothing but the transport.
+        It awaits nothing but the transport, and lets others run within a long batch.
         """
         while batch := await self._transport.receive():
-            for message in batch:
-                understand(decode(self.codec, message), message)
+            for start in range(0, len(batch), MESSAGES_IN_A_ROW):
+                if start:
+                    await trio.lowlevel.checkpoint()
+                for message in batch[start : start + MESSAGES_IN_A_ROW]:
+                    understand(decode(self.codec, message), message)
 
     async def send_loop(
         self, outbox: Outbox[tuple[Event, str]], note: Callable[[Event, str], None]
