@@ -10,7 +10,6 @@ import enum
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
 import trio
 
@@ -18,14 +17,9 @@ from realtime_trio._legible import legible
 from realtime_trio._protocol.codec import Codec
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._transport.contract import Close, Transport
-from realtime_trio.connection import decode
+from realtime_trio.connection import MESSAGES_IN_A_ROW, decode
 from realtime_trio.errors import ConnectionLost
 from realtime_trio.events import Event, ServerEvent
-
-MESSAGES_IN_A_ROW: Final = 32
-"""Messages that the receive loop hands out before it lets other tasks run.  A transport may have
-thousands at once, and a stream must not fill up before its consumer has had a turn: see
-`EVENTS_IN_A_ROW` of the hub.  A turn costs about as much as two messages do."""
 
 _logger = logging.getLogger("realtime_trio")
 

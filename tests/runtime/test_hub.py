@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from hub_events import Audio, Event, LongText, Text, drain, follow, open_hub, publish
+from peers import steps_of
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._runtime.hub import EVENTS_IN_A_ROW, EventHub, EventStream
@@ -29,24 +28,6 @@ if TYPE_CHECKING:
 
 async def receive_into(seen: list[int], stream: EventStream[Event]) -> None:
     seen.append((await stream.receive()).number)
-
-
-@contextmanager
-def steps_of(name: str) -> Iterator[list[trio.lowlevel.Task]]:
-    """Record every time a task whose name ends so is resumed."""
-    steps: list[trio.lowlevel.Task] = []
-
-    class Recorder(trio.abc.Instrument):
-        def before_task_step(self, task: trio.lowlevel.Task) -> None:
-            if task.name.endswith(name):
-                steps.append(task)
-
-    recorder = Recorder()
-    trio.lowlevel.add_instrument(recorder)
-    try:
-        yield steps
-    finally:
-        trio.lowlevel.remove_instrument(recorder)
 
 
 # --- receiving ------------------------------------------------------------------------------------

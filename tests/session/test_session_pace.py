@@ -13,9 +13,9 @@ from websocket_peers import TEXT, accept_upgrade, close_frame, frame, open_peer,
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.hub import EventStream
-from realtime_trio._session.link import MESSAGES_IN_A_ROW
 from realtime_trio._session.opening import open_session
 from realtime_trio._transport.contract import Close
+from realtime_trio.connection import MESSAGES_IN_A_ROW
 from realtime_trio.errors import SlowConsumer
 from realtime_trio.events import (
     ConversationItemAdded,
