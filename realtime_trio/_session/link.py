@@ -105,6 +105,17 @@ class Link:
                 for message in batch[start : start + MESSAGES_IN_A_ROW]:
                     understand(decode(self.codec, message), message)
 
+    def send_nowait(self, event: Event, text: str) -> bool:
+        """Write at once what nothing else has to be written before, if the network takes it.
+
+        Returns:
+            Whether it will be written, whole and before all that is sent later.
+        """
+        if not self._transport.send_nowait(text):
+            return False
+        _log_sending(event, text)
+        return True
+
     async def send_loop(
         self, outbox: Outbox[tuple[Event, str]], note: Callable[[Event, str], None]
     ) -> None:
@@ -123,9 +134,7 @@ class Link:
                     continue
                 # Before the write: a record must not show the answer ahead of the question.
                 note(event, text)
-                if _logger.isEnabledFor(logging.DEBUG):
-                    # Of any type, if it was sent raw.
-                    _logger.debug("sending %s (%d characters)", legible(event.type), len(text))
+                _log_sending(event, text)
                 with suppress(ConnectionLost):
                     await self._transport.send(text)
         finally:
@@ -136,3 +145,9 @@ class Link:
         # Before the close: the end that the receive loop is about to see is then no loss.
         self.enter(Phase.OVER)
         await self._transport.aclose()
+
+
+def _log_sending(event: Event, text: str) -> None:
+    if _logger.isEnabledFor(logging.DEBUG):
+        # Of any type, if it was sent raw.
+        _logger.debug("sending %s (%d characters)", legible(event.type), len(text))
