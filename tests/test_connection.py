@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 import trio
-from peers import Leaves, Server, committed, created, failure, memory_server, open_server
+from peers import (
+    Leaves,
+    Server,
+    committed,
+    created,
+    failure,
+    memory_server,
+    open_server,
+    steps_of,
+)
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._protocol.codec import Codec, Role
@@ -21,6 +30,7 @@ from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._session.opening import open_session
 from realtime_trio._transport.contract import Close
 from realtime_trio.connection import (
+    MESSAGES_IN_A_ROW,
     Connection,
     ConnectOptions,
     ExposedKeyWarning,
@@ -652,14 +662,29 @@ async def test_a_refusal_after_the_handshake_is_seen_as_it_comes() -> None:
 
 async def test_every_call_is_a_checkpoint(autojump_clock: MockClock) -> None:
     connection, server = connect()
-    await server.say(committed(1), committed(2))
-    for _ in range(2):
-        with assert_checkpoints():
-            await connection.receive()
+    await server.say(committed(1))
+    with assert_checkpoints():
+        await connection.receive()
     with assert_checkpoints():
         await connection.send(InputAudioBufferClear())
     with assert_checkpoints():
         await connection.send_raw({})
+    await server.transport.aclose()
+    with assert_checkpoints(), pytest.raises(SessionClosed):
+        await connection.receive()
+    with assert_checkpoints(), pytest.raises(StopAsyncIteration):
+        await anext(connection)
+
+
+async def test_of_messages_that_came_together_every_thirty_second_lets_others_run(
+    autojump_clock: MockClock,
+) -> None:
+    connection, server = connect()
+    await server.say(*map(committed, range(4 * MESSAGES_IN_A_ROW)))
+    with steps_of(trio.lowlevel.current_task().name) as steps:
+        for number in range(4 * MESSAGES_IN_A_ROW):
+            assert await connection.receive() == committed(number)
+            assert len(steps) == 1 + number // MESSAGES_IN_A_ROW
 
 
 async def test_a_call_cancelled_at_its_first_checkpoint_has_done_nothing(
