@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain
+from typing import ClassVar
 
 from realtime_trio._state.conversation.asked import AskedResponses
 from realtime_trio._state.conversation.audible import Audible
@@ -52,6 +53,7 @@ from realtime_trio._state.conversation.item import (
 )
 from realtime_trio._state.conversation.known import KnownItems, drop
 from realtime_trio._state.conversation.messages import SpokenMessages
+from realtime_trio._state.reactions import Reactions
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,
     AudioDelta,
@@ -90,10 +92,8 @@ from realtime_trio.events import (
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
-    Item,
     JsonObject,
     RealtimeSession,
-    Response,
     ResponseCancel,
     ResponseContentPartAdded,
     ResponseContentPartDone,
@@ -223,70 +223,8 @@ class Conversation:
         Returns:
             What it means, in the order in which it is to be told.
         """
-        # The cases are tried in turn, so the frequent events come first.
-        match event:
-            case ResponseOutputAudioDelta():
-                return self._on_audio(event)
-            case ResponseOutputAudioTranscriptDelta():
-                return self._on_words(event)
-            case ResponseOutputTextDelta():
-                return self._on_words(event)
-            case ResponseFunctionCallArgumentsDelta() | ResponseMcpCallArgumentsDelta():
-                return self._on_arguments(event)
-            case ConversationItemInputAudioTranscriptionDelta():
-                return self._on_input_words(event)
-            case ResponseOutputTextDone() | ResponseOutputAudioTranscriptDone():
-                return self._on_words_done(event)
-            case ResponseFunctionCallArgumentsDone() | ResponseMcpCallArgumentsDone():
-                return self._on_arguments_done(event)
-            case ResponseContentPartAdded() | ResponseContentPartDone():
-                return self._on_part(event)
-            case ConversationItemAdded() | ConversationItemCreated():
-                return self._on_added(event)
-            case ConversationItemDone():
-                return self._on_done(event)
-            case ResponseOutputItemAdded():
-                return self._on_output_added(event)
-            case ResponseOutputItemDone():
-                return self._on_output_done(event)
-            case ResponseCreated():
-                is_out_of_band = self._asked.begun(event.response)
-                self._items.begin(event.response, is_out_of_band=is_out_of_band)
-            case ResponseDone():
-                self._audible.end(self._clock())
-                return self._on_response_done(event.response)
-            case InputAudioBufferSpeechStarted():
-                return self._on_speech_started(event)
-            case InputAudioBufferSpeechStopped():
-                self._input.speech_stopped(event.item_id, event.audio_end_ms)
-            case InputAudioBufferTimeoutTriggered():
-                self._input.speech_started(event.item_id, event.audio_start_ms)
-                self._input.speech_stopped(event.item_id, event.audio_end_ms)
-            case InputAudioBufferCommitted():
-                return self._on_committed(event)
-            case InputAudioBufferCleared():
-                self._input.cleared()
-            case ConversationItemInputAudioTranscriptionCompleted():
-                return self._on_transcription(event)
-            case ConversationItemInputAudioTranscriptionSegment():
-                return self._on_segment(event)
-            case ConversationItemInputAudioTranscriptionFailed():
-                return self._on_transcription_failed(event)
-            case ConversationItemTruncated():
-                return self._on_truncated(event)
-            case ConversationItemDeleted():
-                return self._items.delete(event.item_id)
-            case ConversationItemRetrieved():
-                return self._on_retrieved(event.item)
-            case ErrorEvent():
-                self._input.refused(event)
-                self._messages.refused(event.error.event_id)
-                self._asked.refused(event.error.event_id)
-            case SessionCreated():
-                return self._on_session_created(event)
-            case SessionUpdated():
-                self._configure(event.session)
-        return ()
+        react = self.reactions[type(event)]
+        return () if react is None else react(self, event)
 
     # --- deltas -----------------------------------------------------------------------------------
 
@@ -484,7 +422,8 @@ class Conversation:
             item._response.completed.add(item)
         return self._items.tell(item, deltas, reveal=True) + self._items.request(item)
 
-    def _on_retrieved(self, wire: Item) -> tuple[UtilityEvent, ...]:
+    def _on_retrieved(self, event: ConversationItemRetrieved) -> tuple[UtilityEvent, ...]:
+        wire = event.item
         item = self._items.described(wire)
         if item is None:
             return ()
@@ -513,6 +452,9 @@ class Conversation:
         self._audible.silence()
         return (ItemTruncated(item=item, audio_end_ms=event.audio_end_ms),)
 
+    def _on_deleted(self, event: ConversationItemDeleted) -> tuple[UtilityEvent, ...]:
+        return self._items.delete(event.item_id)
+
     # --- the user's speech ------------------------------------------------------------------------
 
     def _on_speech_started(self, event: InputAudioBufferSpeechStarted) -> tuple[UtilityEvent, ...]:
@@ -526,6 +468,19 @@ class Conversation:
         if spoken is not None and self._items.get(spoken._id) is not spoken:
             spoken = None  # deleted: there is nothing left that could be cut
         return (Interrupted(item=spoken, audio_start_ms=event.audio_start_ms),)
+
+    def _on_speech_stopped(self, event: InputAudioBufferSpeechStopped) -> tuple[UtilityEvent, ...]:
+        self._input.speech_stopped(event.item_id, event.audio_end_ms)
+        return ()
+
+    def _on_timeout(self, event: InputAudioBufferTimeoutTriggered) -> tuple[UtilityEvent, ...]:
+        self._input.speech_started(event.item_id, event.audio_start_ms)
+        self._input.speech_stopped(event.item_id, event.audio_end_ms)
+        return ()
+
+    def _on_cleared(self, _: InputAudioBufferCleared) -> tuple[UtilityEvent, ...]:
+        self._input.cleared()
+        return ()
 
     def _on_committed(self, event: InputAudioBufferCommitted) -> tuple[UtilityEvent, ...]:
         # A commit that is repeated must not take the audio that was appended since.
@@ -597,7 +552,14 @@ class Conversation:
 
     # --- responses --------------------------------------------------------------------------------
 
-    def _on_response_done(self, response: Response) -> tuple[UtilityEvent, ...]:
+    def _on_response_created(self, event: ResponseCreated) -> tuple[UtilityEvent, ...]:
+        is_out_of_band = self._asked.begun(event.response)
+        self._items.begin(event.response, is_out_of_band=is_out_of_band)
+        return ()
+
+    def _on_response_done(self, event: ResponseDone) -> tuple[UtilityEvent, ...]:
+        self._audible.end(self._clock())
+        response = event.response
         changes: dict[ConversationItem, list[Change]] = {}
         # Asked before the items are looked at, since looking at one makes its response known.
         is_out_of_band = self._items.is_out_of_band(response)
@@ -620,6 +582,10 @@ class Conversation:
         self._configure(event.session)
         return events
 
+    def _on_session_updated(self, event: SessionUpdated) -> tuple[UtilityEvent, ...]:
+        self._configure(event.session)
+        return ()
+
     def _configure(self, session: RealtimeSession | TranscriptionSession) -> None:
         audio_in, audio_out = (
             (session.audio.input, session.audio.output)
@@ -637,6 +603,53 @@ class Conversation:
             self._interrupts = isinstance(session, RealtimeSession) and not forbidden
         if audio_out is not None:
             self._shelf.output = Encoding.of(audio_out.format) or self._shelf.output
+
+    def _on_error(self, event: ErrorEvent) -> tuple[UtilityEvent, ...]:
+        self._input.refused(event)
+        self._messages.refused(event.error.event_id)
+        self._asked.refused(event.error.event_id)
+        return ()
+
+    # --- all of it --------------------------------------------------------------------------------
+
+    reactions: ClassVar[Reactions[Conversation, tuple[UtilityEvent, ...]]] = Reactions(
+        {
+            ConversationItemAdded: _on_added,
+            ConversationItemCreated: _on_added,
+            ConversationItemDeleted: _on_deleted,
+            ConversationItemDone: _on_done,
+            ConversationItemInputAudioTranscriptionCompleted: _on_transcription,
+            ConversationItemInputAudioTranscriptionDelta: _on_input_words,
+            ConversationItemInputAudioTranscriptionFailed: _on_transcription_failed,
+            ConversationItemInputAudioTranscriptionSegment: _on_segment,
+            ConversationItemRetrieved: _on_retrieved,
+            ConversationItemTruncated: _on_truncated,
+            ErrorEvent: _on_error,
+            InputAudioBufferCleared: _on_cleared,
+            InputAudioBufferCommitted: _on_committed,
+            InputAudioBufferSpeechStarted: _on_speech_started,
+            InputAudioBufferSpeechStopped: _on_speech_stopped,
+            InputAudioBufferTimeoutTriggered: _on_timeout,
+            ResponseContentPartAdded: _on_part,
+            ResponseContentPartDone: _on_part,
+            ResponseCreated: _on_response_created,
+            ResponseDone: _on_response_done,
+            ResponseFunctionCallArgumentsDelta: _on_arguments,
+            ResponseFunctionCallArgumentsDone: _on_arguments_done,
+            ResponseMcpCallArgumentsDelta: _on_arguments,
+            ResponseMcpCallArgumentsDone: _on_arguments_done,
+            ResponseOutputAudioDelta: _on_audio,
+            ResponseOutputAudioTranscriptDelta: _on_words,
+            ResponseOutputAudioTranscriptDone: _on_words_done,
+            ResponseOutputItemAdded: _on_output_added,
+            ResponseOutputItemDone: _on_output_done,
+            ResponseOutputTextDelta: _on_words,
+            ResponseOutputTextDone: _on_words_done,
+            SessionCreated: _on_session_created,
+            SessionUpdated: _on_session_updated,
+        }
+    )
+    """What is done with which event; the others do not concern a conversation."""
 
 
 def _in_order(events: Iterable[UtilityEvent]) -> tuple[UtilityEvent, ...]:
