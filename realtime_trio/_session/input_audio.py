@@ -99,7 +99,9 @@ class InputAudioSession(BaseSession, Generic[S]):
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: S | None = None
-        self._conversation = Conversation(retention=retention, clock=trio.current_time)
+        self._conversation = Conversation(
+            retention=retention, clock=trio.current_time, wants=self._hub.wants
+        )
         self._costs = Costs()
 
     @property

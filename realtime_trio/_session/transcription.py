@@ -187,7 +187,8 @@ async def open_transcription_session(
             block closes it.
         record: A file to record the session in as it goes over the wire, but for keys; see
             `open_recording`.
-        retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds.
+        retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds
+            that were said.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
         new_id: Makes the ids of client events: called with a prefix.
         **options: How to connect, see `ConnectOptions`, and the settings of the session, see

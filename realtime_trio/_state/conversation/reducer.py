@@ -30,13 +30,14 @@ from typing import ClassVar
 
 from realtime_trio._state.conversation.asked import AskedResponses
 from realtime_trio._state.conversation.audible import Audible
-from realtime_trio._state.conversation.audio import Encoding, Retention, Shelf
+from realtime_trio._state.conversation.audio import DEFAULT_RETENTION, Encoding, Retention, Shelf
 from realtime_trio._state.conversation.content import (
     Change,
     WordsDelta,
     adopt,
     adopt_part,
     comes_from_server,
+    fill_input,
     is_silent,
     is_whole_at_once,
     merge,
@@ -123,14 +124,15 @@ class Conversation:
     """The items of one conversation, kept up to date by the server's events.
 
     Args:
-        retention: Which audio to keep with the items.  `"all"` takes 2.9 MB a minute; with `"none"`
-            an hour costs nothing.
+        retention: Which audio to keep with the items: `"all"` of it, which is 2.9 MB for every
+            minute that is said, `"none"`, or the last so many seconds of each side.
         input_capacity_s: The most input audio to keep until it is committed, in seconds; a longer
             turn loses its beginning here, not on the server.  The default is longer than people
             speak at a stretch, and 14 MB.
-
         clock: Tells the time in seconds, by which `Interrupted.item` is found.  By default time
             stands still, and everything that was said is still audible.
+        wants: Says of a class of utility events whether anybody would get one now.  Updates that
+            nobody would get are not made.  By default all are.
 
     Raises:
         TypeError, LocalProtocolError: The retention is neither a word that is known nor a number of
@@ -140,11 +142,13 @@ class Conversation:
     def __init__(
         self,
         *,
-        retention: Retention = "all",
+        retention: Retention = DEFAULT_RETENTION,
         input_capacity_s: float = 300.0,
         clock: Callable[[], float] = lambda: 0.0,
+        wants: Callable[[type[UtilityEvent]], bool] = lambda _: True,
     ) -> None:
         self._clock = clock
+        self._wants = wants
         self._audible = Audible()
         self._shelf = Shelf(retention)
         self._input = InputBuffer(round(input_capacity_s * 1000) if self._shelf.keeps else 0)
@@ -245,13 +249,16 @@ class Conversation:
             count = sample_count(event.delta, track.encoding)
             item._dropped_us += count * 1_000_000 // track.rate
             return drop(item, AudioDelta(event.delta, track.encoding))
-        audio = self._shelf.append(track, event.delta)
+        audio = self._shelf.append_output(track, event.delta)
         if audio is None:
             return self._items.tell(item, (), reveal=True)
         if item is not self._audible.latest and not response.is_out_of_band:
             self._audible.begin(item, self._clock())
+        is_shown = item._phase is not HIDDEN
+        if is_shown and not self._wants(ItemUpdated):
+            return ()
         update = ItemUpdated(item=item, delta=AudioDelta(audio, track.encoding))
-        return (update,) if item._phase is not HIDDEN else self._items.reveal(item, update)
+        return (update,) if is_shown else self._items.reveal(item, update)
 
     def _on_words(
         self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta
@@ -263,18 +270,14 @@ class Conversation:
                 return ()
             assert item._response is not None, "it came in one"
             response = item._response
-        delta: TextDelta | TranscriptDelta
-        if isinstance(event, ResponseOutputTextDelta):
-            part = item._parts.get(event.content_index) or part_of(
-                item, event.content_index, "output_text"
-            )
-            words, delta = part.text, TextDelta(event.delta)
-        else:
-            part = item._parts.get(event.content_index) or part_of(
-                item, event.content_index, "output_audio"
-            )
-            words, delta = part.transcript, TranscriptDelta(event.delta)
-        return self._grow(item, words, delta, response.is_stopped or part.is_cut)
+        is_written = isinstance(event, ResponseOutputTextDelta)
+        part = item._parts.get(event.content_index) or part_of(
+            item, event.content_index, "output_text" if is_written else "output_audio"
+        )
+        is_over = response.is_stopped or part.is_cut
+        if is_written:
+            return self._grow(item, part.text, event.delta, TextDelta, is_over=is_over)
+        return self._grow(item, part.transcript, event.delta, TranscriptDelta, is_over=is_over)
 
     def _on_arguments(
         self, event: ResponseFunctionCallArgumentsDelta | ResponseMcpCallArgumentsDelta
@@ -282,7 +285,9 @@ class Conversation:
         item = self._items.expect_call(event)
         if item is None:
             return ()
-        return self._grow(item, item._arguments, ArgumentsDelta(event.delta), item._is_stopped)
+        return self._grow(
+            item, item._arguments, event.delta, ArgumentsDelta, is_over=item._is_stopped
+        )
 
     def _on_input_words(
         self, event: ConversationItemInputAudioTranscriptionDelta
@@ -291,24 +296,28 @@ class Conversation:
         if item is None:
             return ()
         words = part_of(item, event.content_index or 0, "input_audio").transcript
-        return self._grow(item, words, InputTranscriptDelta(event.delta), False, reveal=False)
+        return self._grow(item, words, event.delta, InputTranscriptDelta, reveal=False)
 
     def _grow(
         self,
         item: ConversationItem,
         text: GrowingText,
-        delta: WordsDelta,
-        is_over: bool,
+        more: str,
+        make: type[WordsDelta],
         *,
+        is_over: bool = False,
         reveal: bool = True,
     ) -> tuple[UtilityEvent, ...]:
-        if not delta.text:
+        if not more:
             return self._items.tell(item, (), reveal=reveal)
         if is_over or text.is_final:
-            return drop(item, delta)
-        text.append(delta.text)
-        update = ItemUpdated(item=item, delta=delta)
-        if item._phase is not HIDDEN:
+            return drop(item, make(more))
+        text.append(more)
+        is_shown = item._phase is not HIDDEN
+        if is_shown and not self._wants(ItemUpdated):
+            return ()
+        update = ItemUpdated(item=item, delta=make(more))
+        if is_shown:
             return (update,)
         return self._items.reveal(item, update) if reveal else ()
 
@@ -502,8 +511,8 @@ class Conversation:
         changes: list[Change] = []
         for index, audio in self._messages.take(item._id).items():
             part = part_of(item, index, "input_audio")
-            if is_silent(part) and self._shelf.append(self._shelf.input_track(part), audio):
-                changes.append(None)
+            if is_silent(part):
+                changes += fill_input(part, audio, self._shelf)
         heard = self._input.heard(item._id)
         return changes if heard is None else changes + self._attach(item, heard)
 
@@ -515,7 +524,7 @@ class Conversation:
             return []
         track = self._shelf.input_track(part)
         track.received += committed.missing
-        self._shelf.append(track, committed.audio)
+        self._shelf.append_input(track, committed.audio)
         return [None] if track.received else []
 
     def _on_transcription(
