@@ -24,7 +24,7 @@ delta, so that nobody plays or prints them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import ClassVar
 
@@ -161,8 +161,12 @@ class Conversation:
     # --- looking ----------------------------------------------------------------------------------
 
     @property
-    def items(self) -> tuple[ConversationItem, ...]:
-        """The items, in order."""
+    def items(self) -> Sequence[ConversationItem]:
+        """The items as they stand now, in order.
+
+        Like a tuple: it stays as it is when items come and go, and equals a tuple of the same
+        items.  Looking costs the same however long the conversation is.
+        """
         return self._items.shown
 
     def get(self, item_id: str) -> ConversationItem | None:
