@@ -383,9 +383,9 @@ async def test_a_response_that_turn_detection_interrupts_is_an_answer_that_says_
 
 async def test_everything_that_talks_is_a_checkpoint(autojump_clock: MockClock) -> None:
     async with open_simulated(turn_detection=None) as session:
+        await session.append_audio(speech(200))
         calls: list[Callable[[], Awaitable[object]]] = [
             partial(session.append_audio, b""),
-            partial(session.append_audio, speech(200)),
             session.commit_audio,
             session.clear_audio,
             session.respond,
