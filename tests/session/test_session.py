@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -564,6 +565,15 @@ def test_ids_are_as_long_as_the_services_own_and_never_twice_the_same() -> None:
     assert {(event_id[:4], len(event_id), event_id.isascii()) for event_id in ids} == {
         ("evt_", 21, True)
     }
+
+
+def test_letters_of_ids_are_about_equally_likely_in_every_place() -> None:
+    ids = [generate_id("evt_") for _ in range(20_000)]
+    for place in range(4, 21):
+        counts = Counter(event_id[place] for event_id in ids)
+        # 345 of each on average, with a standard deviation of 18.
+        assert len(counts) == 58
+        assert 150 < min(counts.values()) <= max(counts.values()) < 600
 
 
 async def test_a_consumer_that_stops_holds_on_to_so_many_bytes_and_no_more(
