@@ -39,7 +39,7 @@ def measure(
     tls: bool = False,
 ) -> Comparison:
     """Let clients take the same flood in turn."""
-    turns = (6 if flow == "mix" else 8) if report.quick else 16
+    turns = 12 if report.quick else 20
     events = rig.service.tell(flow=flow, turns=turns)["events"]
     url = rig.url(tls=tls)
     idle: dict[str, list[float]] = {name: [] for name in clients}
@@ -51,7 +51,7 @@ def measure(
 
     samplers = {name: partial(take, name) for name in clients}
     interleave(samplers, 1)  # functions that decode get made
-    rounds = interleave(samplers, 7 if report.quick else 21)
+    rounds = interleave(samplers, 7 if report.quick else 15)
     title = f"{flow}{' over TLS' if tls else ''}: {events:.0f} events, socket to application"
     comparison = report.add(title, Comparison(rounds=rounds, peer=OPENAI, unit="CPU us/event"))
     waiting = {name: f"{median(shares):.0%}" for name, shares in idle.items()}

@@ -70,7 +70,7 @@ def measure(
         answers.clear()
     interleave(
         {name: partial(hold, name, 1.0 if report.quick else 3.0) for name in clients},
-        5 if report.quick else 9,
+        3 if report.quick else 7,
     )
     titles = {
         CPU: ("CPU time of a second of a session", "CPU ms"),
@@ -97,8 +97,8 @@ def measure(
 def main() -> int:
     report = Report("bench_sessions", __doc__)
     with open_rig() as rig:
-        a = measure(report, rig, "A", EVERYBODY)
-        b = measure(report, rig, "B", (SESSION, CONNECTION, OPENAI, AGENTS))
+        a = measure(report, rig, "A", EVERYBODY[:5] if report.quick else EVERYBODY)
+        b = measure(report, rig, "B", EVERYBODY[: 3 if report.quick else 5])
     print()
     report.meet("sessions.A.cpu", a[CPU].ratio(SESSION, OPENAI))
     report.meet("sessions.B.cpu", b[CPU].ratio(SESSION, OPENAI))

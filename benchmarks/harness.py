@@ -242,6 +242,8 @@ class Report:
         sign = ">=" if target.at_least else "<="
         self._judge(target.what, value, f"{sign} {target.goal:.4g}", met, verdict)
         self._targets[-1]["key"] = key
+        if target.moonshot is not None:
+            self._targets[-1]["moonshot"] = f"{sign} {target.moonshot:.4g}"
 
     def at_most(self, what: str, value: float, bound: float) -> None:
         """State a bound that has no row in the table, met by `value <= bound`."""

@@ -39,6 +39,14 @@ _CLOSED = bytes([0x80 | _CLOSE, 2]) + (1000).to_bytes(2)
 _CHUNK = 1 << 16
 
 
+class Flood:
+    """Frames to be written in one go."""
+
+    def __init__(self, *frames: bytes) -> None:
+        self.frames = frames
+        self.joined = b"".join(frames)
+
+
 class Visitor:
     """A client's connection, after its handshake."""
 
@@ -83,14 +91,14 @@ class Visitor:
         except OSError:
             self.is_gone = True
 
-    def send_all(self, frames: list[bytes]) -> None:
+    def send_all(self, flood: Flood) -> None:
         """Write all of it before anything else happens."""
         self.socket.settimeout(60)
         if self.is_encrypted:  # a record per event, as from a service that does not hold them back
-            for one in frames:
+            for one in flood.frames:
                 self.socket.sendall(one)
         else:
-            self.socket.sendall(b"".join(frames))
+            self.socket.sendall(flood.joined)
         self.socket.setblocking(False)
 
     def send_stamped(self, of: Pace) -> None:
@@ -131,7 +139,7 @@ class Service:
         }
         self._orders = b""
         self._selector.register(sys.stdin.fileno(), selectors.EVENT_READ, self._obey)
-        self._frames: list[bytes] = [MARK]
+        self._flood = Flood(MARK)
         self._pace: Pace | None = None
         self._due: list[tuple[int, int, Visitor]] = []
         self._appends = 0
@@ -144,6 +152,7 @@ class Service:
         def accept() -> None:
             connection, _ = listener.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
             connection.settimeout(10)
             connection = secure(connection)
             request = b""
@@ -151,7 +160,7 @@ class Service:
                 request += connection.recv(_CHUNK)
             connection.sendall(accepting(request))
             visitor = Visitor(connection)
-            visitor.send_all([_GREETING])
+            visitor.send_all(Flood(_GREETING))
             self._selector.register(connection, selectors.EVENT_READ, lambda: self._attend(visitor))
 
         self._selector.register(listener, selectors.EVENT_READ, accept)
@@ -196,7 +205,7 @@ class Service:
             visitor.send(_UPDATED)
         elif wire_type == "input_audio_buffer.clear":
             if self._pace is None:
-                visitor.send_all(self._frames)
+                visitor.send_all(self._flood)
             elif visitor.is_paced:
                 visitor.is_paced = False
                 visitor.send(MARK)
@@ -216,15 +225,15 @@ class Service:
             print(json.dumps(answer), flush=True)
 
     def _prepare(self, flow: Flow, turns: int = 1) -> dict[str, float]:
-        self._pace, self._frames = None, [MARK]
+        self._pace, self._flood = None, Flood(MARK)
         if flow in ("A", "B"):
             self._pace = pace(flow)
         elif flow != "sink":
-            self._frames = [*flood(flow, turns), MARK]
+            self._flood = Flood(*flood(flow, turns), MARK)
         gc.collect()
         gc.freeze()
         self._stats()
-        return {"events": len(self._frames)}
+        return {"events": len(self._flood.frames)}
 
     def _stats(self) -> dict[str, float]:
         late = sorted(self._late_ns)
