@@ -45,8 +45,8 @@ class Tap(trio.abc.Stream):
         """Called when the connection has ended, if that is during the handshake."""
         self.opening: bytearray | None = bytearray()
         """What was received during the handshake; None stops the recording."""
-        self.sent: trio.Event | None = None
-        """Set by the next write."""
+        self.on_write: Callable[[], object] | None = None
+        """Called when trio-websocket has written something."""
         self._body_deadline = math.inf
         self._is_open = True
         self._ahead = b""
@@ -71,12 +71,18 @@ class Tap(trio.abc.Stream):
         """Let trio-websocket read the line itself, behind what it was given.  Idempotent."""
         self._is_open = True
         self._takers.unpark_all()
+        self._givers.unpark_all()
 
-    async def wait_taken(self) -> None:
-        """Wait until trio-websocket has taken most of what it was given."""
+    async def wait_taken(self) -> bool:
+        """Wait until trio-websocket has taken most of what it was given.
+
+        Returns:
+            False if the tap was opened, and nobody else may read the line any more.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
-        while len(self._given) > _MAX_GIVEN:
+        while len(self._given) > _MAX_GIVEN and not self._is_open:
             await self._givers.park()
+        return not self._is_open
 
     def begin_frames(self, data: bytes) -> None:
         """Give the head of a request that was read already, and keep what came behind it."""
@@ -98,8 +104,8 @@ class Tap(trio.abc.Stream):
         except trio.BrokenResourceError as error:
             self._end(breakage(error))
             raise
-        if self.sent is not None:
-            self.sent.set()
+        if self.on_write is not None:
+            self.on_write()
 
     async def wait_send_all_might_not_block(self) -> None:
         await self.line.drain()

@@ -167,7 +167,8 @@ class WebSocketTransport:
                 messages.append(await self._open_connection.get_message())
                 self._lane.owes = False
             else:
-                await self._tap.wait_taken()
+                if not await self._tap.wait_taken():
+                    return
                 await self._line.wait_readable()
                 data = self._line.read(self.settings.receive_buffer_size)
                 if data is None:
@@ -414,6 +415,7 @@ class WebSocketTransport:
             self._close_as(None)
             self._inbox.end()
             self._line.close()
+            self._tap.release()
             self._opened.set()
             self._said.set()
             self._done.set()
@@ -424,6 +426,7 @@ class WebSocketTransport:
             self._tap.on_end = nursery.cancel_scope.cancel
             self._connection = await handshake(nursery, self._tap)
             self._tap.on_end = None
+            self._tap.on_write = self._on_write
             # The recording is for failed handshakes only, and would go on with every message.
             self._tap.opening = None
             self._drainers = nursery
@@ -435,7 +438,6 @@ class WebSocketTransport:
             await self._attend_loop()
             self._leave_lane()
             if self._farewell is not None:
-                self._tap.sent = self._said
                 await self._connection.aclose(self._farewell.code, self._farewell.reason or None)
                 # Not by the write, if the peer's close frame came first.
                 self._said.set()
@@ -445,6 +447,12 @@ class WebSocketTransport:
                 while True:
                     await self._connection.get_message()
             nursery.cancel_scope.cancel()
+
+    def _on_write(self) -> None:
+        if self._open_connection.closed is not None:
+            # That was a close frame: a goodbye, an answer to one, or the name of an offence.
+            self._said.set()
+            self._leave_lane()
 
     def _reader_failed(self, group: ExceptionGroup[Exception]) -> None:
         """Note what ended trio-websocket's reader.
@@ -541,7 +549,7 @@ async def open_websocket(
         proxy: `http://` (CONNECT), `socks4://`, `socks4a://` or `socks5://`, with `user:password@`
             if need be; None connects directly.  By default `https_proxy` (for wss), `http_proxy`
             (for ws), `all_proxy` and `no_proxy` of the environment decide, except for loopback
-            hosts.  Needs the extra `realtime-trio[proxy]`.
+            hosts.  Needs the extra `proxy`.
         settings: How patient it is and how much it accepts.
 
     Raises:
