@@ -144,7 +144,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check format, style, trio's rules and types of everything, also in the documentation."""
-    session.install("-e", EXTRAS, *LINT, *BENCH)
+    session.install("-e", EXTRAS, *LINT, *BENCH, *DOCS)
     session.run("ruff", "format", "--check", *CODE)
     session.run("ruff", "check", *CODE)
     session.run(

@@ -52,10 +52,11 @@ def measure(
     samplers = {name: partial(take, name) for name in clients}
     interleave(samplers, 1)  # functions that decode get made
     rounds = interleave(samplers, 7 if report.quick else 15)
-    title = f"{flow}{' over TLS' if tls else ''}: {events:.0f} events, socket to application"
+    title = f"{flow}{' over TLS' if tls else ''}: socket to application"
     comparison = report.add(title, Comparison(rounds=rounds, peer=OPENAI, unit="CPU us/event"))
     waiting = {name: f"{median(shares):.0%}" for name, shares in idle.items()}
-    report.fact(f"{flow}{' over TLS' if tls else ''}: idle", waiting)
+    report.fact(f"{title}, events in a flood", round(events))
+    report.fact(f"{title}, idle", waiting)
     return comparison
 
 

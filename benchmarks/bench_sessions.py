@@ -11,9 +11,9 @@ just before the service writes an event until the application has it; the servic
 into the event, and both processes have the same clock.  So the service's own system call is in it,
 and the network is not.
 
-Left out: TLS (`bench_sweep` has it), pauses, and what an application does.  Rounds in which other
-programs kept the client from its core for more than a fifth of the time are in the table; how much
-it was is stated.
+Left out: TLS (`bench_sweep` has it), pauses, and what an application does.  Latency is worth what
+the machine is worth: how much of the time other programs kept a client from its core is stated, and
+so is how late the service was.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def run(name: str, folder: Path, *, quick: bool) -> None:
     subprocess.run(
         [*command, "--quick"] if quick else command,
         start_new_session=True,
-        preexec_fn=partial(settle, None),
+        preexec_fn=partial(settle, None, first=False),
     )
 
 

@@ -57,15 +57,25 @@ def _cores() -> tuple[int, int] | None:
     return (cores[0], cores[1]) if len(cores) > 1 else None
 
 
-def settle(core: int | None) -> None:
-    """Keep this process to a core, and ask not to be kept waiting by what else runs here."""
+def settle(core: int | None, *, first: bool = True) -> None:
+    """Keep this process to a core, and ask not to be kept waiting by what else runs here.
+
+    Args:
+        core: The only one that it may use; None for any.
+        first: Whether it goes before everything else.  Only for what does little for long: others
+            do not run on its core while it does.
+    """
     if core is not None:
         os.sched_setaffinity(0, {core})
     with suppress(AttributeError, PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
-    # Linux may compare sessions of processes first (sched(7), autogroups), and this is one.
+    # Linux may compare sessions of processes before it compares processes: see autogroups in
+    # sched(7).  This process begins one.
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(PRIORITY))
+    if first:
+        with suppress(AttributeError, OSError):
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 class Process:
@@ -143,7 +153,7 @@ class Rig:
             stdout=PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=partial(settle, self._cores[1] if self._cores else None),
+            preexec_fn=partial(settle, self._cores[1] if self._cores else None, first=False),
         ).stdout
 
     def fresh_client(self, name: str) -> Process:

@@ -6,8 +6,8 @@ is a `Wire`, of which each program in this folder has one, and between trio and 
 
 Times are CPU time of the whole process, in seconds, but for latencies, which are from the moment
 that the service wrote into the event to the moment the program has the event in its hands
-(CLOCK_MONOTONIC is one clock for all processes).  The garbage collector is on, as it is in
-programs; what was loaded before is out of its sight.
+(CLOCK_MONOTONIC is one clock for all processes).  The garbage collector is as it is in programs: it
+runs when it wants, and looks at everything that the library has loaded.
 """
 
 from __future__ import annotations
@@ -192,7 +192,6 @@ class Commands:
         async with AsyncExitStack() as stack:
             wires = [await stack.enter_async_context(self._open(url)) for _ in range(sessions)]
             gc.collect()
-            gc.freeze()
             async with self._loop.group() as group:
                 start = time.monotonic()
                 period_s = max(append_ms / 1000, 1 / PACE_HZ)
@@ -271,6 +270,4 @@ def obey(loop: Loop, open_wire: Open) -> None:
         order = json.loads(line)
         command = getattr(commands, order.pop("do"))
         gc.collect()
-        gc.freeze()
         print(json.dumps(loop.run(lambda: command(**order))), flush=True)  # noqa: B023
-        gc.unfreeze()
