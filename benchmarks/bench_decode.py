@@ -19,7 +19,7 @@ from harness import Report
 from openai import BaseModel
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
-from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio.connection import Codec, Role
 from realtime_trio.events import ResponseOutputAudioDelta, ServerEvent
 
 OURS, OPENAI, MSGSPEC = "realtime_trio", "openai", "msgspec.Struct"

@@ -21,7 +21,7 @@ from typing import Final
 import trio
 from harness import CLOCK, Comparison, Report, interleave
 
-from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio.connection import Codec, Role
 from realtime_trio.events import (
     ConversationItemCreate,
     InputText,
