@@ -156,14 +156,16 @@ class Commands:
         async with self._open(url) as wire:
             samples = _samples(ms)
             gc.collect()
-            cpu = time.process_time()
+            busy = idle = 0.0
             for _ in range(appends):
+                began = time.process_time()
                 await wire.append(samples)
                 await self._loop.sleep(PAUSE_S)
-            with_appends, cpu = time.process_time() - cpu, time.process_time()
-            for _ in range(appends):
+                appended = time.process_time()
                 await self._loop.sleep(PAUSE_S)
-            return {"cpu_s": with_appends - (time.process_time() - cpu)}
+                busy += appended - began
+                idle += time.process_time() - appended
+            return {"cpu_s": busy - idle}
 
     async def crowd(
         self, url: str, sessions: int, warm_s: float, seconds: float, append_ms: int
