@@ -45,6 +45,8 @@ class Tap(trio.abc.Stream):
         """Called when the connection has ended, if that is during the handshake."""
         self.opening: bytearray | None = bytearray()
         """What was received during the handshake; None stops the recording."""
+        self.on_dealt: Callable[[], object] | None = None
+        """Called whenever trio-websocket asks for more, having dealt with what it was given."""
         self.sent: trio.Event | None = None
         """Set by the next write."""
         self._body_deadline = math.inf
@@ -71,11 +73,17 @@ class Tap(trio.abc.Stream):
         """Let trio-websocket read the line itself, behind what it was given.  Idempotent."""
         self._is_open = True
         self._takers.unpark_all()
+        self._givers.unpark_all()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much has been given that no more should be read.  Never once it is open."""
+        return len(self._given) > _MAX_GIVEN and not self._is_open
 
     async def wait_taken(self) -> None:
-        """Wait until trio-websocket has taken most of what it was given."""
+        """Wait until it is not full."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        while len(self._given) > _MAX_GIVEN:
+        while self.is_full:
             await self._givers.park()
 
     def begin_frames(self, data: bytes) -> None:
@@ -106,6 +114,8 @@ class Tap(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         await trio.lowlevel.checkpoint_if_cancelled()
+        if self.on_dealt is not None:
+            self.on_dealt()
         while not (self._given or self._is_open):
             await self._takers.park()
         if self._given:

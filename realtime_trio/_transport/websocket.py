@@ -166,8 +166,9 @@ class WebSocketTransport:
             if self._lane.owes or self._tap.is_open:
                 messages.append(await self._open_connection.get_message())
                 self._lane.owes = False
-            else:
+            elif self._tap.is_full:
                 await self._tap.wait_taken()
+            else:
                 await self._line.wait_readable()
                 data = self._line.read(self.settings.receive_buffer_size)
                 if data is None:
@@ -190,6 +191,14 @@ class WebSocketTransport:
             self._tap.give(passed)
             if self._lane.is_down:
                 self._tap.release()
+
+    def _notice_end(self) -> None:
+        """Leave the lane if trio-websocket has ended the connection, which the lane cannot know.
+
+        So it does over a message in fragments or a long one, before it is complete.
+        """
+        if not self._tap.is_open and self._open_connection.closed is not None:
+            self._leave_lane()
 
     def _leave_lane(self) -> None:
         """Let trio-websocket read everything from here on, for it is about the end."""
@@ -413,6 +422,7 @@ class WebSocketTransport:
             # Whatever has happened, also Ctrl-C anywhere above: nobody may be left waiting for it.
             self._close_as(None)
             self._inbox.end()
+            self._tap.release()
             self._line.close()
             self._opened.set()
             self._said.set()
@@ -426,6 +436,7 @@ class WebSocketTransport:
             self._tap.on_end = None
             # The recording is for failed handshakes only, and would go on with every message.
             self._tap.opening = None
+            self._tap.on_dealt = self._notice_end
             self._drainers = nursery
             self._lane.feed(self._tap.take_ahead())
             self._lift_into_inbox()
@@ -456,6 +467,7 @@ class WebSocketTransport:
         else:
             _transport_logger.debug("the WebSocket reader failed", exc_info=group)
             self._close_as(self._connection.closed)
+            self._leave_lane()
 
     async def _keep_alive_loop(self, interval: float) -> None:
         timeout = self.settings.ping_timeout
