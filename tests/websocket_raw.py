@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 import struct
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 
 import attrs
@@ -96,26 +96,27 @@ class RawPeer:
     def __init__(self, stream: trio.abc.Stream, *, masks: bool, early: bytes = b"") -> None:
         self.stream = stream
         self.masks = masks
+        self.read_size: int | None = None
+        """Bytes to read at once, at the most; None leaves that to trio."""
         self._data = bytearray(early)
+        self._sending = trio.Lock()
 
     def encode(self, frames: Iterable[Frame]) -> bytes:
         return b"".join(frame.encode(masks=self.masks) for frame in frames)
 
     async def send(self, data: bytes, chop: int | None = None) -> None:
-        """Send bytes, by so many at once; what cannot be sent any more is not."""
-        await trio.lowlevel.checkpoint()
-        try:
-            for piece in pieces(data, chop or len(data) or 1):
-                await self.stream.send_all(piece)
-        except trio.BrokenResourceError:
-            pass
+        """Send bytes, by so many at once; what cannot be sent any more is not.  Any task."""
+        async with self._sending:
+            with suppress(trio.BrokenResourceError):
+                for piece in pieces(data, chop or len(data) or 1):
+                    await self.stream.send_all(piece)
 
     async def frame(self) -> Frame | None:
         """The next frame of the transport; None at the end.  Half a frame is no end."""
         await trio.lowlevel.checkpoint()
         while (size := self._size()) is None:
             try:
-                data = await self.stream.receive_some()
+                data = await self.stream.receive_some(self.read_size)
             except trio.BrokenResourceError:
                 data = b""
                 self._data.clear()  # a reset may come in the middle

@@ -387,6 +387,7 @@ async def fail_on(side: str, receives: bool, frames: list[Frame], chop: int | No
 @pytest.mark.parametrize("receives", [True, False], ids=["echoed", "nobody receives"])
 @pytest.mark.parametrize("cut", ["in one frame", "chopped", "at every byte"])
 async def test_6_bad_texts_fail_the_connection(side: str, cut: str, receives: bool) -> None:
+    await trio.lowlevel.checkpoint()
     for some in range(0, len(BAD_TEXTS), 10):
         async with trio.open_nursery() as nursery:
             for bad in BAD_TEXTS[some : some + 10]:
