@@ -111,6 +111,14 @@ class RawPeer:
                 for piece in pieces(data, chop or len(data) or 1):
                     await self.stream.send_all(piece)
 
+    async def hang_up(self) -> None:
+        """Say no more, without a goodbye of any kind, and go on reading."""
+        stream = self.stream
+        if isinstance(stream, trio.SSLStream):
+            stream = stream.transport_stream
+        assert isinstance(stream, trio.SocketStream)
+        await stream.send_eof()
+
     async def frame(self) -> Frame | None:
         """The next frame of the transport; None at the end.  Half a frame is no end."""
         await trio.lowlevel.checkpoint()

@@ -325,11 +325,11 @@ class WebSocketTransport:
         self._take_in()
         self._leave_lane()
         with trio.move_on_after(self.settings.close_timeout):
-            if self._receives or self._ahead is not None:
-                await self._ending.wait()
-            else:
+            if not self._receives and self._ahead is None:
                 self._is_attended = False
                 await self._read_ahead()
+            # Somebody who receives may have taken over before the end.
+            await self._ending.wait()
         self._close(Close(ABNORMAL_CLOSURE, how))
 
     # --- the end ----------------------------------------------------------------------------------
