@@ -306,13 +306,14 @@ class Conversation:
         if response.is_stopped or part.is_cut:
             count = sample_count(event.delta, track.encoding)
             item._dropped_us += count * 1_000_000 // track.rate
-            return drop(item, AudioDelta(event.delta, track.encoding))
+            return drop(item, AudioDelta(event.delta, track.encoding, event.content_index))
         audio = self._shelf.append(track, event.delta)
         if audio is None:
             return self._items.tell(item, (), reveal=True)
         if item is not self._audible.latest and not response.is_out_of_band:
             self._audible.begin(item, self._clock())
-        update = ItemUpdated(item=item, delta=AudioDelta(audio, track.encoding))
+        delta = AudioDelta(audio, track.encoding, event.content_index)
+        update = ItemUpdated(item=item, delta=delta)
         return (update,) if item._phase is not HIDDEN else self._items.reveal(item, update)
 
     def _on_words(
