@@ -67,9 +67,15 @@ def test_how_far_it_has_come_can_be_seen_at_any_moment() -> None:
     playback.take(9999)
     assert playback.queued == 0
     assert playback.playing == PlayedPart("item_1", 0, 100, 100, is_final=False)  # more is to come
-    talk.hear(output_done(assistant("item_1", status="completed")))
-    assert playback.playing is None
-    assert playback.parts == (PlayedPart("item_1", 0, 100, 100, is_final=True),)
+
+
+def test_what_has_ended_and_was_heard_is_over() -> None:
+    talk = PlayedTalk()
+    talk.begin()
+    talk.hear(speech(sound(100)), output_done(assistant("item_1", status="completed")))
+    talk.playback.take(9999)
+    assert talk.playback.playing is None
+    assert talk.playback.parts == (PlayedPart("item_1", 0, 100, 100, is_final=True),)
 
 
 def test_items_and_parts_are_played_one_after_the_other() -> None:
