@@ -60,6 +60,7 @@ from realtime_trio.events import (
     Tool,
     Unset,
 )
+from realtime_trio.playback.playback import Playback
 from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry, several
 from realtime_trio.tools.results import ToolOutput
 
@@ -75,12 +76,20 @@ class Session(RespondingSession):
         capacity: int | None,
         new_id: Callable[[str], str],
         retention: Retention,
+        playback: Playback | None = None,
         tools: ToolRegistry,
         limits: ToolLimits,
         make_context: Callable[[Session], MakeContext],
         omissions: tuple[Omission, ...] = (),
     ) -> None:
-        super().__init__(link, services, capacity=capacity, new_id=new_id, retention=retention)
+        super().__init__(
+            link,
+            services,
+            capacity=capacity,
+            new_id=new_id,
+            retention=retention,
+            playback=playback,
+        )
         self._mcp = McpActivity()
         self._offered = OfferedTools(tools)
         self._changes = ToolChanges(self._offered)
@@ -382,7 +391,7 @@ class Session(RespondingSession):
         # Last, because what the turns ask for is sent with what the conversation knows by now.
         self._book.act(self._turns.apply(event))
         self._patience.look()
-        return derived
+        return derived if self._playing is None else self._playing.follow(event, derived)
 
     def _react(self, event: Event) -> None:
         match event:
@@ -429,9 +438,10 @@ class Session(RespondingSession):
             case ResponseCreate(response=ResponseConfig(tools=tuple() as tools)):
                 self._offered.lend(tools)
 
-    def _take_floor(self) -> None:
-        super()._take_floor()
+    def _take_floor(self) -> ConversationItem | None:
+        silenced = super()._take_floor()
         self._workers.act(self._calls.interrupt(trio.current_time()))
+        return silenced
 
     def _give_up_calls(self, call_ids: frozenset[str]) -> None:
         self._workers.act(self._calls.give_up(call_ids, trio.current_time()))

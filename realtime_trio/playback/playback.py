@@ -407,8 +407,11 @@ class Playback:
         return ()
 
     def _straggler(self, item: ConversationItem, delta: AudioDelta) -> tuple[ClientEvent, ...]:
-        """Something came of a response that was interrupted: the server has an item for it."""
-        if item.id in self._stopped or item.response_id not in self._stopped:
+        """Something came that will not be heard.
+
+        If nothing else came of its item, then the server has one that nobody has heard anything of.
+        """
+        if item.id in self._stopped or any(item_id == item.id for item_id, _ in self._parts):
             return ()
         self._stopped.add(item.id)
         if item.text:  # which was read, and stays

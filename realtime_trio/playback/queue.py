@@ -61,6 +61,15 @@ class SampleQueue:
         else:
             self._chunks.append(_Chunk(part, samples))
 
+    def leading(self, most: int) -> int:
+        """How many of the first samples are of one item; no more than `most` are counted."""
+        count = 0
+        for chunk in self._chunks:
+            if count >= most or chunk.part.item_id != self._chunks[0].part.item_id:
+                break
+            count += len(chunk.samples)
+        return min(count, most)
+
     def take_into(self, out: NDArray[np.int16]) -> list[Run]:
         """Move as many samples as there are, and as fit, to the beginning of `out`.
 

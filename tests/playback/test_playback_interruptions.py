@@ -285,6 +285,13 @@ def test_stragglers_of_a_response_that_was_given_up_otherwise_are_not_our_busine
     assert talk.playback.queued == 100 * 24
 
 
+def test_an_item_that_never_had_a_sound_is_deleted_whoever_gave_its_response_up() -> None:
+    talk = PlayedTalk()
+    talk.begin()
+    talk.conversation.cancelled()
+    assert talk.hear(speech(sound(100)), speech(sound(100))) == [gone()]
+
+
 def test_what_follows_an_interruption_is_played() -> None:
     talk = PlayedTalk(tracking="reported")
     talk.begin()

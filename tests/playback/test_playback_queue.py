@@ -85,6 +85,15 @@ def test_an_item_can_be_taken_out_of_the_middle() -> None:
     assert taken(queue, 6)[0] == [0, 1, 2, 20, 21, 22]
 
 
+def test_the_first_item_can_be_measured() -> None:
+    queue = SampleQueue()
+    assert queue.leading(10) == 0
+    queue.append(A, ramp(200))
+    queue.append(part("item_a"), ramp(5))  # another part of it
+    queue.append(B, ramp(5))
+    assert [queue.leading(most) for most in (0, 199, 201, 999)] == [0, 199, 201, 205]
+
+
 def test_everything_can_be_taken_out() -> None:
     queue = SampleQueue()
     queue.append(A, ramp(3))
