@@ -35,7 +35,6 @@ from realtime_trio.events import (
     InputAudioBufferCommit,
     InputAudioBufferCommitted,
     RealtimeSession,
-    ServerEvent,
     SessionAudioInput,
     TranscriptionSession,
     UserMessage,
@@ -97,10 +96,15 @@ class InputAudioSession(BaseSession, Generic[S]):
         capacity: int | None,
         new_id: Callable[[str], str],
         retention: Retention,
+        has_listener: bool = False,
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: S | None = None
-        self._conversation = Conversation(retention=retention, clock=trio.current_time)
+        self._conversation = Conversation(
+            retention=retention,
+            clock=trio.current_time,
+            wants=(lambda _: True) if has_listener else self._hub.wants,
+        )
         self._costs = Costs()
 
     @property
@@ -135,10 +139,12 @@ class InputAudioSession(BaseSession, Generic[S]):
 
         Cancellation: between two events; what was queued is sent.
         """
+        piece = None
         for piece in split_audio(audio, self._input_format, chunk_ms):
             await self.send(InputAudioBufferAppend(audio=piece))
-        # There may have been no audio, and then no checkpoint.
-        await trio.lowlevel.checkpoint()
+        if piece is None:
+            # There was no audio, and so no checkpoint.
+            await trio.lowlevel.checkpoint()
 
     async def commit_audio(self) -> str | None:
         """Make the appended audio a user message, and wait until the server has done so.
@@ -172,12 +178,8 @@ class InputAudioSession(BaseSession, Generic[S]):
         """Discard the appended audio, and wait until the server has done so."""
         await self._request(InputAudioBufferClear())
 
-    def _is_benign(self, event: ServerEvent) -> bool:
-        return (
-            isinstance(event, ErrorEvent)
-            and event.error.code == COMMIT_EMPTY
-            and self._is_detecting_turns
-        )
+    def _is_benign(self, event: ErrorEvent) -> bool:
+        return event.error.code == COMMIT_EMPTY and self._is_detecting_turns
 
     def _named(self, event: ClientEvent) -> ClientEvent:
         return super()._named(self._in_format(event))

@@ -19,7 +19,11 @@ from realtime_trio._session.playing import check_playback
 from realtime_trio._session.tool_calls import DEFAULT_OUTPUT_LIMIT, MakeContext, ToolLimits
 from realtime_trio._session.tool_context import ToolContext
 from realtime_trio._session.voice import Session
-from realtime_trio._state.conversation.audio import Retention, check_retention
+from realtime_trio._state.conversation.audio import (
+    DEFAULT_RETENTION,
+    Retention,
+    check_retention,
+)
 from realtime_trio._state.conversation.history import history_events
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import ConnectOptions, check_options
@@ -54,7 +58,7 @@ async def open_session(
     tool_errors: ToolErrors = "type",
     tool_output_limit: int | None = DEFAULT_OUTPUT_LIMIT,
     history: Iterable[JsonObject] = (),
-    retention: Retention = "all",
+    retention: Retention = DEFAULT_RETENTION,
     playback: Playback | None = None,
     capacity: int | None = None,
     new_id: Callable[[str], str] = generate_id,
@@ -86,7 +90,8 @@ async def open_session(
         history: An earlier conversation, as `session.conversation.export()` wrote it.
             `session.omissions` says what could not be replayed.
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds of
-            each kind.
+            each side.  The default, ten minutes, is 58 MB at most; `all` grows by 2.9 MB for every
+            minute that is said.
         playback: Has the model's speech until your sink takes it, and knows what of it was heard:
             when the user interrupts, or `cancel_response` is called, it is silent at once and the
             server is told what was heard.  For one session.

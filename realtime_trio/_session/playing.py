@@ -19,7 +19,7 @@ from realtime_trio._misuse import check_kind
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.recent import Recent
-from realtime_trio._state.utility_events import Interrupted
+from realtime_trio._state.utility_events import Interrupted, UtilityEvent
 from realtime_trio.errors import LocalProtocolError, SessionClosed
 from realtime_trio.events import ClientEvent, ErrorEvent, Event
 from realtime_trio.playback.chunks import ItemChunks
@@ -61,21 +61,21 @@ class SessionPlayback:
         self.is_closed = False
         """Whether the session has ended, so that no more arrives."""
 
-    def follow(self, event: Event, derived: tuple[Event, ...]) -> tuple[Event, ...]:
-        """Take a server event and what follows from it.
+    def apply(self, event: Event) -> tuple[UtilityEvent, ...]:
+        """Let the conversation take a server event, and play what follows from it.
 
         Returns:
-            What follows from it: an interruption names the item that was really audible.
+            As the conversation does, but that an interruption names what was really audible.
         """
-        followed = []
-        for each in (event, *derived):
-            told = each
-            if isinstance(each, Interrupted):
-                told = attrs.evolve(each, item=self._playing())
-            self._send(self.playback.apply(each))
-            followed.append(told)
+        self._send(self.playback.apply(event))
+        derived = []
+        for told in self._conversation.apply(event):
+            derived.append(
+                attrs.evolve(told, item=self._playing()) if isinstance(told, Interrupted) else told
+            )
+            self._send(self.playback.apply(told))
         self._waiting.unpark_all()
-        return tuple(followed[1:])
+        return tuple(derived)
 
     def interrupt(self) -> ConversationItem | None:
         """Be silent, as somebody who begins to talk expects; whoever calls this sends the cancel.

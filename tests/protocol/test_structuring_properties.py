@@ -22,7 +22,7 @@ from strategies import JSON_VALUES, TEXTS, any_client_event, any_server_event, e
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.kinds import SessionKind
-from realtime_trio._protocol.structuring import _explaining_converter, _fast_converter
+from realtime_trio._protocol.structuring import _explaining_hook_of, _fast_hook_of
 from realtime_trio.errors import (
     RealtimeError,
     RemoteProtocolError,
@@ -111,11 +111,11 @@ def test_both_converters_agree_on_what_fits(
     payload = data.draw(mutations(payload_of(event, sender, kind)))
     before = copy.deepcopy(payload)
     try:
-        fast = _fast_converter.get_structure_hook(cls)(payload, None)
+        fast = _fast_hook_of(cls)(payload, None)
     except (KeyError, TypeError, ValueError, AttributeError, RealtimeError):
         fast = None
     try:
-        explaining = _explaining_converter.get_structure_hook(cls)(payload, None)
+        explaining = _explaining_hook_of(cls)(payload, None)
     except Exception:
         explaining = None
     assert fast == explaining
