@@ -14,7 +14,6 @@ Without one:  realtime-trio serve python examples/barge_in.py examples/question.
 
 import sys
 from functools import partial
-from itertools import count
 
 import numpy as np
 import trio
@@ -31,19 +30,20 @@ CHUNK = PCM_RATE // 50  # 20 ms
 async def speak(session: Session, recording: NDArray[np.int16]) -> None:
     """Say something, and be silent afterwards, by which the service knows that it was all."""
     start = trio.current_time()
-    samples = np.concatenate([recording, np.zeros(PCM_RATE, np.int16)])
-    for end in range(CHUNK, len(samples) + 1, CHUNK):
-        await trio.sleep_until(start + end / PCM_RATE)  # a microphone takes its time
-        await session.append_audio(samples[end - CHUNK : end])
+    for begin in range(0, len(recording), CHUNK):
+        await session.append_audio(recording[begin : begin + CHUNK])
+        await trio.sleep_until(start + (begin + CHUNK) / PCM_RATE)  # a microphone takes its time
+    await session.append_audio(np.zeros(PCM_RATE, np.int16))  # all at once, which is fine, too
 
 
 async def play(playback: Playback) -> None:
     """Take 20 ms every 20 ms, silence where there is nothing to be heard."""
-    start = trio.current_time()
     buffer = np.empty(CHUNK, np.int16)
-    for number in count():
-        await trio.sleep_until(start + number * CHUNK / PCM_RATE)
+    due = trio.current_time()
+    while True:
+        await trio.sleep_until(due)
         playback.fill(buffer)
+        due += CHUNK / PCM_RATE
 
 
 async def main(file: str, url: str | None = None) -> None:

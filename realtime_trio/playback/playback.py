@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Literal, SupportsIndex
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from realtime_trio._misuse import check_choice, check_kind
@@ -99,8 +99,8 @@ class Playback:
     A sink takes samples with `take` or `fill`; audio is played in the order in which it came.
 
     Samples may be taken, and reported as played, on any thread, also in the callback of a sound
-    card: no method waits for anything but another one's copying of a chunk.  Events and audio are
-    for one thread at a time.
+    card: no method waits for anything but another one's copying of a chunk.  Events, audio and
+    interruptions are for one thread at a time.
 
     Args:
         rate: Rate of the sink in Hz, 8000 to 192000, of all samples and counts.  Audio of another
@@ -215,8 +215,8 @@ class Playback:
         """Take one event of a session, in order; those that do not matter change nothing.
 
         It takes the audio of `ItemUpdated`, and goes silent at once at `Interrupted`, of which the
-        server cancels the response by itself.  An item that is truncated or deleted by somebody
-        else goes silent, too.
+        server cancels the response by itself; a sink with a queue of its own has to clear that
+        then.  An item that is truncated or deleted by somebody else goes silent, too.
 
         Returns:
             What the server is to be told of it, nearly always nothing.
@@ -260,8 +260,8 @@ class Playback:
             content_index: Which part of the item.
             response_id: The response it is of, by which stragglers are known of which the item is
                 not.
-            encoding: `audio/pcm`, `audio/pcmu` or `audio/pcma`, of encoded audio.
-            rate: Its rate in Hz; None for that of its encoding, 24000 or 8000.
+            encoding: Of encoded audio: `audio/pcm`, `audio/pcmu` or `audio/pcma`.
+            rate: Its rate in Hz; None for that of its encoding, 24000 or 8000; samples have 24000.
 
         Returns:
             Whether it will be played: False for a straggler, something that was interrupted.
@@ -269,9 +269,10 @@ class Playback:
         Raises:
             LocalProtocolError: This is not audio.
         """
-        return self._append(
-            AudioData.of(audio), item_id, content_index, response_id, encoding, rate, None
-        )
+        data = AudioData.of(audio)
+        if data.is_pcm:
+            encoding = PCM
+        return self._append(data, item_id, content_index, response_id, encoding, rate, None)
 
     def finish(self, item_id: str | None) -> None:
         """Note that no more audio of an item arrives; what is queued is played to its end.
@@ -376,15 +377,14 @@ class Playback:
     def interrupt(self) -> Interruption:
         """Be silent at once: the queue is emptied, and what still arrives of it is refused.
 
-        A sink with a queue of its own has to clear that.  What it has taken and not been heard of
-        counts as unheard.
+        A sink with a queue of its own has to clear that: what it has taken and not played counts as
+        unheard.  A session that has this playback does it all at `cancel_response()`.
 
         Returns:
             What the server is to be told.  A second call has nothing to add.
         """
         cancel = None if self._active is None else ResponseCancel(response_id=self._active)
-        interruption = self._interrupt()
-        return Interruption(playing=interruption.playing, cancel=cancel, cuts=interruption.cuts)
+        return evolve(self._interrupt(), cancel=cancel)
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -205,7 +205,7 @@ def test_audio_that_is_in_no_event_can_be_played() -> None:
     playback = Playback(8000)
     assert playback.append(bytes(80), "item_1", encoding="audio/pcmu")
     assert_array_equal(playback.take(999), mulaw_decode(bytes(80)))
-    assert playback.append(sound(10), "item_2", rate=8000)
+    assert playback.append(sound(10), "item_2", encoding="audio/pcmu", rate=8000)
     assert_array_equal(playback.take(999), sound(10))
     assert playback.append(sound(10), "item_3")
     playback.finish("item_3")

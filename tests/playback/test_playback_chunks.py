@@ -32,6 +32,21 @@ def test_a_chunk_that_has_just_arrived_does_not_wait_for_more() -> None:
     assert_array_equal(ItemChunks(talk.playback, 480).take(), sound(20))
 
 
+def test_it_is_over_when_all_has_come_and_was_taken_and_not_before() -> None:
+    talk = PlayedTalk()
+    talk.begin()
+    talk.hear(speech(sound(20)))
+    chunks = ItemChunks(talk.playback, 240)
+    chunks.take()
+    chunks.take()
+    assert (talk.playback.queued, chunks.is_over) == (0, False)
+    talk.hear(speech(sound(20)), output_done(assistant("item_1", status="completed")))
+    assert (talk.playback.queued, chunks.is_over) == (480, False)
+    chunks.take()
+    chunks.take()
+    assert (talk.playback.queued, chunks.is_over) == (0, True)
+
+
 def test_the_next_item_is_for_somebody_else() -> None:
     playback = Playback()
     playback.append(sound(30), "item_1")

@@ -33,6 +33,7 @@ def test_what_arrives_is_handed_on() -> None:
     playing = part()
     assert_array_equal(playing.receive(AudioData(ramp(48))), ramp(48))
     assert playing.value == PlayedPart("item_1", 0, heard_ms=0, received_ms=2, is_final=False)
+    assert (playing.produced, playing.heard) == (48, 0)
 
 
 def test_half_a_sample_waits_for_the_other_half() -> None:

@@ -321,7 +321,7 @@ async def test_who_waits_for_speech_learns_of_the_end(autojump_clock: MockClock)
             await anext(session.audio_output())
 
     async with trio.open_nursery() as nursery, open_simulated(playback=Playback()) as session:
-        nursery.start_soon(listen, session)
+        nursery.start_soon(listen, session)  # noqa: ASYNC111 - which is what it is about
         await wait_all_tasks_blocked()
 
 
