@@ -47,15 +47,12 @@ def main() -> int:
     minute = report.compare(
         "a minute that waits, and is taken", {OURS: ours, NAIVE: naive}, peer=NAIVE, events=DELTAS
     )
-    growth = grown_kib()
     print()
-    report.at_most("us for 100 ms of speech, decoded, queued and taken", slowest, 60)
-    report.at_most("a delta at the end of the hour, times one at its start", steepest, 1.25)
-    report.at_least(
-        "a minute, times the speed of a new array per chunk", minute.ratio(NAIVE, OURS), 5
-    )
+    report.meet("playback.delta", slowest)
+    report.meet("playback.flat", steepest)
+    report.meet("playback.minute", minute.ratio(NAIVE, OURS))
     # The last 64 parts are remembered, and an hour has no more; a minute of samples takes 2800.
-    report.at_most("KiB that 54 minutes add", growth, 128)
+    report.meet("playback.memory", grown_kib())
     return report.finish()
 
 
