@@ -213,6 +213,28 @@ async def test_a_send_that_fails_tells_what_the_peer_said_last(
 # Frames on the wire are whole
 
 
+@sides
+async def test_a_send_cancelled_behind_a_rest_breaks_nothing_since_nothing_of_it_was_written(
+    side: str,
+) -> None:
+    async with open_raw(side, settings=NO_PINGS) as (transport, peer):
+        big = "x" * 2**24  # more than systems buffer
+        assert transport.send_nowait(big)
+        for _ in range(3):
+            assert not transport.send_nowait("refused")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(transport.send, "never")
+                await trio.testing.wait_all_tasks_blocked(0.001)
+                nursery.cancel_scope.cancel()
+        assert transport.closed is None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(transport.send, "fine")
+            seen = await peer.frames(data=2)
+        assert [frame.payload for frame in seen] == [big.encode(), b"fine"]
+        assert transport.send_nowait("and on")
+        assert await peer.frame() == whole(TEXT, b"and on")
+
+
 @attrs.frozen
 class Step:
     """What the only task that sends does next."""
