@@ -1,7 +1,8 @@
 """Fixtures for tests of applications: `simulated_session`, and with pytest-trio `realtime_server`.
 
-pytest finds them by itself wherever this library is installed.  Define a fixture `realtime_script`
-of your own to decide what the model says in them.
+pytest finds them by itself wherever this library is installed, also for tests that have nothing to
+do with it.  So the library is loaded by the first test that uses a fixture.  Define a fixture
+`realtime_script` of your own to decide what the model says in them.
 """
 
 from __future__ import annotations
@@ -9,16 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
-import trio
 
-from realtime_trio._session.voice import Session
-from realtime_trio.simulator.script.script import Script
-from realtime_trio.simulator.serving.serve import Simulation, serve_simulator
-from realtime_trio.testing import open_simulated_session
+from realtime_trio import _elsewhere
 
-# pytest loads this file wherever the library is installed, also where pytest-trio is not.
+if TYPE_CHECKING:
+    import trio
+
+    from realtime_trio import Session, simulator, testing
+    from realtime_trio.simulator import Script, Simulation
+else:
+    simulator = _elsewhere.module("realtime_trio.simulator")
+    testing = _elsewhere.module("realtime_trio.testing")
+
+# pytest loads this file wherever the library is installed, also where pytest-trio is not.  Where it
+# is, pytest loads it as well.
 try:
     from pytest_trio import trio_fixture  # type: ignore[import-untyped]  # it has no types
 except ModuleNotFoundError:  # then nothing could run a server beside the test
@@ -31,7 +39,7 @@ def realtime_script() -> Script:
 
     Without a fixture of your own the simulator answers for itself.
     """
-    return Script()
+    return simulator.Script()
 
 
 @pytest.fixture
@@ -43,7 +51,7 @@ def simulated_session(
     `async with simulated_session(instructions="...") as (session, server)` opens a session with the
     simulator in memory.
     """
-    return partial(open_simulated_session, realtime_script)
+    return partial(testing.open_simulated_session, realtime_script)
 
 
 if trio_fixture is not None:
@@ -54,5 +62,5 @@ if trio_fixture is not None:
 
         It listens at a free port of 127.0.0.1.
         """
-        url: str = await nursery.start(serve_simulator, realtime_script)
+        url: str = await nursery.start(simulator.serve_simulator, realtime_script)
         return url

@@ -25,7 +25,9 @@ LISTED = re.findall(r"`(\w+)`", AT_THE_DOOR.partition("\n## ")[2])
 MOST = 110
 """Names at the front door.  More than that nobody reads."""
 DOOR = ast.parse(Path(realtime_trio.__file__).read_text(encoding="utf-8"))
-IMPORTS = [statement for statement in DOOR.body if isinstance(statement, ast.ImportFrom)]
+TYPED = next(statement for statement in DOOR.body if isinstance(statement, ast.If))
+"""What type checkers read, and, in its else, what happens at run time."""
+IMPORTS = [statement for statement in TYPED.body if isinstance(statement, ast.ImportFrom)]
 EXPORTS = {
     alias.asname or alias.name: statement.module or ""
     for statement in IMPORTS
@@ -54,7 +56,7 @@ def documented_assignments(module: ModuleType) -> set[str]:
 
 def home_of(name: str, module: ModuleType) -> ModuleType:
     """The module that defines a name; packages pass names on."""
-    for statement in ast.parse(inspect.getsource(module)).body:
+    for statement in ast.walk(ast.parse(inspect.getsource(module))):
         if (
             isinstance(statement, ast.ImportFrom)
             and statement.module
@@ -85,16 +87,28 @@ def test_the_page_says_where_the_names_of_single_modules_are() -> None:
         assert [name for name in re.findall(r"`(\w+)`", row) if not hasattr(module, name)] == []
 
 
-def test_the_front_door_is_a_docstring_re_exports_and_where_the_rest_is() -> None:
-    docstring, *rest = DOOR.body
+def test_the_front_door_is_a_docstring_and_re_exports() -> None:
+    docstring, *imports, typed = DOOR.body
     assert isinstance(docstring, ast.Expr)
     assert ast.get_docstring(DOOR)
-    typing, pointer = (
-        ast.unparse(statement) for statement in rest if not isinstance(statement, ast.ImportFrom)
-    )
-    assert typing == "import typing as _typing"
-    assert pointer.startswith("if not _typing.TYPE_CHECKING:\n    __getattr__ = _elsewhere.")
-    assert pointer.count("\n    ") == 1  # and nothing more
+    assert [ast.unparse(statement) for statement in imports] == [
+        "import typing as _typing",
+        "from realtime_trio import _elsewhere as _elsewhere",
+    ]
+    assert typed is TYPED
+    assert ast.unparse(TYPED.test) == "_typing.TYPE_CHECKING"
+    assert TYPED.body == IMPORTS  # and nothing more
+
+
+def test_names_are_loaded_from_where_type_checkers_see_them() -> None:
+    loaded = vars(realtime_trio)["_names"]
+    packages = {name: f"realtime_trio.{name}" for name in ("audio", "events", "tools")}
+    unlisted = {name: f"realtime_trio.{name}" for name in ("connection", "errors", "recording")}
+    assert loaded == EXPORTS | packages | unlisted
+    for name, home in loaded.items():
+        module = importlib.import_module(home)
+        value = getattr(realtime_trio, name)
+        assert value is (module if name in packages | unlisted else getattr(module, name))
 
 
 def test_every_re_export_says_x_as_x() -> None:

@@ -18,23 +18,15 @@ known is an `UnknownObject` where the union allows one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
 
 import attrs
-import numpy as np
-from cattrs import (
-    ClassValidationError,
-    Converter,
-    IterableValidationError,
-    IterableValidationNote,
-    transform_error,
-)
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from realtime_trio import events
+from realtime_trio import _elsewhere, events
 from realtime_trio.audio.data import AudioData
 from realtime_trio.errors import InternalError, RealtimeError
 from realtime_trio.events import (
@@ -46,8 +38,17 @@ from realtime_trio.events import (
     Unset,
 )
 
+if TYPE_CHECKING:
+    import cattrs
+    import numpy as np
+else:
+    cattrs = _elsewhere.module("cattrs")
+    np = _elsewhere.module("numpy")
+
 Json = dict[str, Any]
 _Hook = Callable[[Any, Any], Any]
+_HookOf = Callable[[Any], _Hook]
+"""From a class to its structure function."""
 
 MISFITS: Final = (KeyError, TypeError, ValueError, AttributeError, RealtimeError)
 """What a structure function raises, one way or the other, about a value that does not fit."""
@@ -136,20 +137,20 @@ def _sequence(element: _Hook, explaining: bool) -> _Hook:
             try:
                 element(v, None)
             except Exception as exc:
-                exc.add_note(IterableValidationNote(f"element {index}", index, object))
-                raise IterableValidationError("list", [exc], object) from None
+                exc.add_note(cattrs.IterableValidationNote(f"element {index}", index, object))
+                raise cattrs.IterableValidationError("list", [exc], object) from None
         return tuple([element(v, None) for v in value])
 
     return hook
 
 
-def _tagged(classes: tuple[type, ...], converter: Converter) -> _Hook:
+def _tagged(classes: tuple[type, ...], hook_of: _HookOf) -> _Hook:
     """A hook for a union of classes told apart by `type` (and, for messages, by `role`)."""
     members = [cls for cls in classes if cls is not UnknownObject]
     tolerant = len(members) < len(classes)
     table: dict[object, _Hook] = {}
     for cls in members:
-        hook = converter.get_structure_hook(cls)
+        hook = hook_of(cls)
         tag: Any = getattr(cls, "type", None)
         role = getattr(cls, "role", None)
         for spelling in (tag, *_EXTRA_TAGS.get(cls, ())):
@@ -175,7 +176,7 @@ def _tagged(classes: tuple[type, ...], converter: Converter) -> _Hook:
     return hook_for_object
 
 
-def _union(members: tuple[Any, ...], converter: Converter, explaining: bool) -> _Hook:
+def _union(members: tuple[Any, ...], hook_of: _HookOf, explaining: bool) -> _Hook:
     """A hook that picks by the JSON type of the value: a string one way, an object another."""
     by_json_type: dict[type, _Hook] = {}
     literals = tuple(v for m in members if get_origin(m) is Literal for v in get_args(m))
@@ -191,18 +192,14 @@ def _union(members: tuple[Any, ...], converter: Converter, explaining: bool) -> 
             if member is float:
                 by_json_type.setdefault(int, _exact(float))
         elif get_origin(member) is tuple:
-            by_json_type[list] = _hook(member, converter, explaining)
+            by_json_type[list] = _hook(member, hook_of, explaining)
         elif _is_json_object(member):
             by_json_type[dict] = _exact(dict)
     # `Literal[...] | str` names the values known today: any string will do, one of tomorrow too.
     if literals and str not in by_json_type:
         by_json_type[str] = _literal(literals)
     if classes:
-        by_json_type[dict] = (
-            converter.get_structure_hook(classes[0])
-            if len(classes) == 1
-            else _tagged(classes, converter)
-        )
+        by_json_type[dict] = hook_of(classes[0]) if len(classes) == 1 else _tagged(classes, hook_of)
     # A union of classes, or what is left when UNSET is taken away: one hook, and no choice.
     if len(by_json_type) == 1:
         return next(iter(by_json_type.values()))
@@ -223,7 +220,7 @@ def _audio(value: Any, _: Any) -> AudioData:
     return AudioData.from_base64(value)
 
 
-def _hook(annotation: Any, converter: Converter, explaining: bool) -> _Hook:
+def _hook(annotation: Any, hook_of: _HookOf, explaining: bool) -> _Hook:
     """The hook for a field's annotation."""
     if annotation is AudioData:
         return _audio
@@ -235,12 +232,10 @@ def _hook(annotation: Any, converter: Converter, explaining: bool) -> _Hook:
     if origin is Literal:
         return _literal(get_args(annotation))
     if origin is tuple:
-        return _sequence(_hook(get_args(annotation)[0], converter, explaining), explaining)
+        return _sequence(_hook(get_args(annotation)[0], hook_of, explaining), explaining)
     if origin in (Union, UnionType):
-        return _union(
-            tuple(m for m in get_args(annotation) if m is not Unset), converter, explaining
-        )
-    return converter.get_structure_hook(annotation)
+        return _union(tuple(m for m in get_args(annotation) if m is not Unset), hook_of, explaining)
+    return hook_of(annotation)
 
 
 def _is_json_object(annotation: Any) -> bool:
@@ -261,7 +256,7 @@ def _simplify(annotation: Any) -> tuple[Any, bool]:
     return Union[tuple(core)], NoneType in members  # noqa: UP007 - built from a list
 
 
-def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
+def _make_fast_hook(cls: type) -> _Hook:
     """Generate the structure function of one class.
 
     It fills the slots directly: an attrs `__init__`, with its keyword arguments and its bypass of
@@ -306,7 +301,7 @@ def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
             lines.append(f" e.{a.name} = v")
         else:
             hook = f"hook_{a.name}"
-            names[hook] = _hook(core, converter, explaining=False)
+            names[hook] = _hook(core, _fast_hook_of, explaining=False)
             lines.append(
                 f" e.{a.name} = v if {absent} else {hook}(v, None)"
                 if absent
@@ -320,20 +315,34 @@ def _fast_class_hook(cls: type, converter: Converter) -> _Hook:
     return structure
 
 
-def _explaining_class_hook(cls: type, converter: Converter) -> _Hook:
-    """The same function as cattrs makes it, which visits every field and remembers where it was."""
+_fast_hook_of: Final[_HookOf] = cache(_make_fast_hook)
+
+
+@cache
+def _converter() -> cattrs.Converter:
+    return cattrs.Converter(detailed_validation=True)
+
+
+def _make_explaining_hook(cls: type) -> _Hook:
+    """The same function as cattrs makes it, which visits every field and remembers where it was.
+
+    cattrs is loaded here, by the first event that does not fit.
+    """
     overrides: dict[str, Any] = {}
     for a in attrs.fields(attrs.resolve_types(cls)):
-        hook = _hook(a.type, converter, explaining=True)
+        hook = _hook(a.type, _explaining_hook_of, explaining=True)
         if a.default is not attrs.NOTHING and not _simplify(a.type)[1]:
             hook = _null_is_absent(hook, a.default)
-        overrides[a.name] = override(struct_hook=hook)
-    structure: _Hook = make_dict_structure_fn(cls, converter, **overrides)
+        overrides[a.name] = cattrs.override(struct_hook=hook)
+    structure: _Hook = cattrs.gen.make_dict_structure_fn(cls, _converter(), **overrides)
 
     def explained(value: Any, _: Any) -> Any:
         return structure(_exact(dict)(value, None), cls)
 
     return explained
+
+
+_explaining_hook_of: Final[_HookOf] = cache(_make_explaining_hook)
 
 
 def _null_is_absent(hook: _Hook, default: object) -> _Hook:
@@ -342,8 +351,8 @@ def _null_is_absent(hook: _Hook, default: object) -> _Hook:
 
 def _explain(exc: Exception) -> str:
     # Only the first problem: the others often follow from it.
-    if isinstance(exc, ClassValidationError | IterableValidationError):
-        return transform_error(exc, format_exception=_say)[0]
+    if isinstance(exc, cattrs.ClassValidationError | cattrs.IterableValidationError):
+        return cattrs.transform_error(exc, format_exception=_say)[0]
     return f"{_say(exc, None)} @ $"
 
 
@@ -356,7 +365,7 @@ def _say(exc: BaseException, _: object) -> str:
 # --- unstructuring: events -> JSON values ---------------------------------------------------------
 
 
-def _dump(writer: Converter, value: Any) -> Any:
+def _dump(writer: Writer, value: Any) -> Any:
     """The JSON value of anything that an event can hold.
 
     What has no form in JSON is passed on, for the encoder to name.
@@ -372,67 +381,99 @@ def _dump(writer: Converter, value: Any) -> Any:
     if cls is UnknownObject:
         return dict(value.raw)
     if attrs.has(cls):
-        return writer.get_unstructure_hook(cls)(value)
+        return writer[cls](value)
     if isinstance(value, AudioData):
         return value.base64
     # What users compute with is as good as a number of Python's, and any mapping as good as a dict;
     # the hooks that check it ask for the exact types.
-    if isinstance(value, np.generic):
+    # Without numpy, which then need not be loaded, there is nothing of it.
+    if "numpy" in sys.modules and isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping) and cls is not dict:
         return dict(value)
     return value
 
 
-def _unstructure_class_hook(
-    cls: type, writer: Converter, marks: Iterable[Mapping[object, object]]
-) -> Callable[[Any], Json]:
-    """Write a class; fields with one of these marks also where they are None."""
-    attrs.resolve_types(cls)
-    overrides: dict[str, Any] = {}
-    for a in attrs.fields(cls):
-        omit = a.default in (None, UNSET) and not any(
-            mark.keys() <= a.metadata.keys() for mark in marks
-        )
-        overrides[a.name] = override(unstruct_hook=partial(_dump, writer), omit_if_default=omit)
-    unstructure: Callable[[Any], Json] = make_dict_unstructure_fn(cls, writer, **overrides)
-    # Class variables, which cattrs does not write.
-    tags = {
-        name: value
-        for name in ("type", "role")
-        if type(value := getattr(cls, name, None)) is str and value
-    }
-    if not tags:
+_ALWAYS_WRITTEN: Final = object()
+
+
+class Writer(dict[Any, Callable[[Any], Json]]):
+    """Class -> unstructure function, filled as classes are met.
+
+    Args:
+        marks: Fields with one of these marks are written also where they are None.
+    """
+
+    def __init__(self, *marks: Mapping[object, object]) -> None:
+        super().__init__()
+        self._marks = marks
+
+    def __missing__(self, cls: Any) -> Callable[[Any], Json]:
+        # Class variables, and so no fields.
+        tags = {
+            name: value
+            for name in ("type", "role")
+            if type(value := getattr(cls, name, None)) is str and value
+        }
+        fields = [
+            (a.name, a.default if self._is_left_out(a) else _ALWAYS_WRITTEN)
+            for a in attrs.fields(cls)
+        ]
+
+        def unstructure(value: Any) -> Json:
+            payload: Json = tags.copy()
+            for name, left_out in fields:
+                member = getattr(value, name)
+                if member is not left_out:
+                    payload[name] = _dump(self, member)
+            return payload
+
+        self[cls] = unstructure
         return unstructure
-    return partial(_with_tags, tags, unstructure)
+
+    def _is_left_out(self, field: attrs.Attribute[Any]) -> bool:
+        """Whether a field is not written while it has its default."""
+        return field.default in (None, UNSET) and not any(
+            mark.keys() <= field.metadata.keys() for mark in self._marks
+        )
 
 
-def _with_tags(tags: dict[str, str], unstructure: Callable[[Any], Json], value: Any) -> Json:
-    return {**tags, **unstructure(value)}
+CLIENT_WRITER: Final = Writer(WRITE_NULL)
+SERVER_WRITER: Final = Writer(WRITE_NULL, SERVER_WRITES_NULL)
+
+
+_PLAIN: Final = (str, int, bool, AudioData)
+"""Types of fields that can be checked by looking at the type of the value, and nothing else."""
+
+
+def _plain_writer(cls: type[Event]) -> Callable[[Any], Json] | None:
+    """Generate what writes and checks a client event in one go; None if a field is not plain.
+
+    Structuring the result again checks it, too, but takes longer than writing it, and audio is
+    appended many times a second.  It raises `MisfitError` about every value that is
+    not just so, also if the general way would know how to write it.
+    """
+    names: dict[str, Any] = {"Misfit": MisfitError, "AudioData": AudioData, "UNSET": UNSET}
+    always, sometimes = [f" o = {{'type': {cls.type!r}}}"], []
+    for a in attrs.fields(attrs.resolve_types(cls)):
+        core, _ = _simplify(a.type)
+        if core not in _PLAIN or WRITE_NULL.keys() <= a.metadata.keys():
+            return None
+        lines = [
+            f" v = e.{a.name}",
+            f" if type(v) is {core.__name__}: o[{a.name!r}] = v{'.base64' * (core is AudioData)}",
+        ]
+        if a.default in (None, UNSET):
+            sometimes += [*lines, f" elif v is not {a.default}: raise Misfit"]
+        else:
+            always += [*lines, " else: raise Misfit"]
+    lines = ["def write(e):", *always, *sometimes, " return o"]
+    exec(compile("\n".join(lines), f"<write {cls.__qualname__}>", "exec"), names)
+    write: Callable[[Any], Json] = names["write"]
+    return write
 
 
 # --- one table per kind of session and direction --------------------------------------------------
-
-
-def _make_converter(explaining: bool) -> Converter:
-    converter = Converter(detailed_validation=explaining)
-    make = _explaining_class_hook if explaining else _fast_class_hook
-    converter.register_structure_hook_factory(attrs.has, lambda cls: make(cls, converter))
-    return converter
-
-
-def _make_writer(*marks: Mapping[object, object]) -> Converter:
-    writer = Converter()
-    writer.register_unstructure_hook_factory(
-        attrs.has, lambda cls: _unstructure_class_hook(cls, writer, marks)
-    )
-    return writer
-
-
-_fast_converter: Final = _make_converter(explaining=False)
-_explaining_converter: Final = _make_converter(explaining=True)
-CLIENT_WRITER: Final = _make_writer(WRITE_NULL)
-SERVER_WRITER: Final = _make_writer(WRITE_NULL, SERVER_WRITES_NULL)
 
 
 class EventTable(dict[str, _Hook]):
@@ -446,7 +487,7 @@ class EventTable(dict[str, _Hook]):
         self.classes: dict[str, type[Event]] = {cls.type: cls for cls in classes}
 
     def __missing__(self, wire_type: str) -> _Hook:
-        hook = self[wire_type] = _fast_converter.get_structure_hook(self.classes[wire_type])
+        hook = self[wire_type] = _fast_hook_of(self.classes[wire_type])
         return hook
 
 
@@ -454,20 +495,31 @@ table_of: Final = cache(EventTable)
 """The table of some event classes, one for all codecs."""
 
 
+class _PlainWriters(dict[type[Event], Callable[[Any], Json] | None]):
+    """Event class -> what writes it if it is plain, filled as classes are met."""
+
+    def __missing__(self, cls: type[Event]) -> Callable[[Any], Json] | None:
+        write = self[cls] = _plain_writer(cls)
+        return write
+
+
+PLAIN_WRITERS: Final = _PlainWriters()
+
+
 def structure_explaining(cls: type[Event], payload: Json) -> Event:
-    """Structure an event with the converter that keeps track of paths.
+    """Structure an event with the functions that keep track of paths.
 
     Raises:
         MisfitError: It does not fit; the text says what was wrong and where.
     """
     try:
-        event: Event = _explaining_converter.get_structure_hook(cls)(payload, None)
+        event: Event = _explaining_hook_of(cls)(payload, None)
     except Exception as exc:
         raise MisfitError(_explain(exc)) from None
     return event
 
 
-def unstructure(event: Event, writer: Converter, *, check: bool) -> Json:
+def unstructure(event: Event, writer: Writer, *, check: bool) -> Json:
     """The JSON object of an event.
 
     Args:
@@ -480,20 +532,25 @@ def unstructure(event: Event, writer: Converter, *, check: bool) -> Json:
             was wrong and where.
     """
     cls = type(event)
+    if check and (write := PLAIN_WRITERS[cls]) is not None:
+        try:
+            return write(event)
+        except MisfitError:
+            pass
     try:
-        payload: Json = writer.get_unstructure_hook(cls)(event)
+        payload: Json = writer[cls](event)
         # By reading it back: what cannot be read is what a server would refuse.
         if check:
-            _fast_converter.get_structure_hook(cls)(payload, None)
+            _fast_hook_of(cls)(payload, None)
     except MISFITS:
         raise MisfitError(_explain_unwritable(event, writer)) from None
     return payload
 
 
-def _explain_unwritable(event: Event, writer: Converter) -> str:
+def _explain_unwritable(event: Event, writer: Writer) -> str:
     cls = type(event)
     try:
-        structure_explaining(cls, writer.get_unstructure_hook(cls)(event))
+        structure_explaining(cls, writer[cls](event))
     except MisfitError as exc:
         return str(exc)
     except Exception as exc:

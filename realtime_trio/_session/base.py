@@ -7,9 +7,11 @@ kinds of session that build on it.
 Theory of operation.  The receive loop of the link awaits nothing but the transport.  For every
 message, without a checkpoint in between, the event is decoded, settles whatever it acknowledges, is
 understood, and is published with what follows from it; a task that holds it sees all of its
-consequences.  Everybody else only puts text into the outbox, which one task writes, so that no
-cancellation can tear a frame.  When the connection ends badly the receive loop records the failure,
-which cancels the block and leaves it bare; a clean close only ends the streams.
+consequences.  Whoever sends writes at once, if nothing is ahead of it and the network takes the
+whole message without waiting; otherwise the text goes into the outbox, which one task writes.
+Either way nobody who could be cancelled waits with half a frame written.  When the connection ends
+badly the receive loop records the failure, which cancels the block and leaves it bare; a clean
+close only ends the streams.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeAlias, TypeVar, overload
 
 import trio
 from attrs import evolve
@@ -37,6 +39,7 @@ from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._state.acknowledgements import Acknowledgements, Pending
+from realtime_trio._state.reactions import Reactions
 from realtime_trio._transport.closing import closing
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.connection import (
@@ -73,15 +76,29 @@ D = TypeVar("D", bound=Event)
 E = TypeVar("E", bound=Event)
 X = TypeVar("X", bound="BaseSession")
 
+TakeNote: TypeAlias = Callable[[Any], tuple[Event, ...] | None]
+"""Takes note of a server event; what it returns follows from the event and is published."""
+Room: TypeAlias = tuple[Reactions[Any, Any], TakeNote]
+"""Which events concern a room, and how it is told of them."""
+
 OUTBOX_CAPACITY: Final = 256
 """Client events that may wait to be written: 25 s of audio in 100 ms pieces, far more than a
 network that is worth talking over needs."""
+SENT_IN_A_ROW: Final = 2**17
+"""Characters that are written at once until those who send let other tasks run.  To make and write
+as many takes about half a millisecond."""
+SENT_OVERHEAD: Final = 2**12
+"""Characters that every event counts for besides its own: what it costs to send an empty one."""
 WIRE_BACKLOG: Final = 64
-"""Wire records kept for the first `wire()`: the opening exchange."""
+"""Wire records kept for the first `wire()`: the opening exchange.  What comes once the session can
+be used is not kept, or an hour later there would still be audio that nobody has asked for."""
 
 _BEGINNINGS: Final = ("session.created", "transcription_session.created")
 """With what a service begins a session, in any kind and dialect."""
-_ID_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_ID_ALPHABET: Final = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_ID_LETTERS: Final = (_ID_ALPHABET * 5)[:256]
+"""The letter that each byte becomes.  Some are for five bytes and some for four, by which a letter
+has a hundredth of a bit less of chance in it."""
 _logger = logging.getLogger("realtime_trio")
 
 
@@ -90,7 +107,8 @@ def generate_id(prefix: str, length: int = 21) -> str:
 
     Characters that are easily mistaken for each other are left out.
     """
-    return prefix + "".join(random.choices(_ID_ALPHABET, k=length - len(prefix)))
+    letters = random.randbytes(max(0, length - len(prefix))).translate(_ID_LETTERS)
+    return prefix + letters.decode()
 
 
 def with_id(item: Item, new_id: Callable[[str], str]) -> Item:
@@ -139,6 +157,9 @@ class BaseSession(ABC):
         # Independent of the events: a log that falls behind costs the application nothing.
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
+        self._sent_in_a_row = 0
+        self._concerned: dict[type[Event], tuple[TakeNote, ...]] = {}
+        """Class of events -> those of the rooms that it concerns."""
         self._acknowledgements = Acknowledgements(KINDS[link.codec.kind].client_events)
         # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
@@ -199,7 +220,9 @@ class BaseSession(ABC):
     def wire(self, *, capacity: int | None = None) -> EventStream[WireRecord]:
         """Open a stream of everything on the wire, in both directions, for logs and recordings.
 
-        Each record has the event and the message as it was.  Otherwise it is like `events`.
+        Each record has the event and the message as it was.  Otherwise it is like `events`, but
+        the beginning is what came before the session was ready: if anything has come since, a
+        `SlowConsumer` tells how much of it the first stream has missed.
         """
         return self._wire.subscribe(capacity=capacity)
 
@@ -230,9 +253,12 @@ class BaseSession(ABC):
     # --- sending ----------------------------------------------------------------------------------
 
     async def send(self, event: ClientEvent) -> str:
-        """Queue one event; it is written whole and in order, even if the caller is cancelled then.
+        """Send one event; it is written whole and in order, even if the caller is cancelled then.
 
-        Waits while the queue is full, which is how a slow network slows you down.
+        If the network takes it at once, it is written before this returns; else it is queued.  It
+        waits while the queue is full, which is how a slow network slows you down.  Every call is a
+        checkpoint for cancellation; of those that need not wait only some let other tasks run, one
+        for every 128 KiB that they send, where each event counts for 4 KiB more than it has.
 
         Cancel-safe: nothing was sent.
 
@@ -251,7 +277,7 @@ class BaseSession(ABC):
         return named.event_id
 
     async def send_raw(self, payload: Mapping[str, object] | str) -> None:
-        """Queue one message unchecked, for what this version of the library does not know.
+        """Send one message unchecked, for what this version of the library does not know.
 
         Otherwise it is like `send`.
 
@@ -296,16 +322,28 @@ class BaseSession(ABC):
         return pending.acknowledgement
 
     async def _queue(self, event: Event, text: str) -> Pending | None:
-        """Queue an event, and note that it will be acknowledged, whether anybody waits or not."""
+        """Send an event, and note that it will be acknowledged, whether anybody waits or not."""
         await self._outbox.wait_for_room()
         pending = self._enqueue(event, text)
-        # Shielded, so that `Cancelled` always means that nothing was sent.
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        # An event that was written at once need not cost a round of the scheduler.  But a task that
+        # sends one after the other has to let others run, and one whose event waits in the outbox
+        # the task that writes it.
+        if self._sent_in_a_row >= SENT_IN_A_ROW or not self._outbox.is_idle:
+            self._sent_in_a_row = 0
+            # Shielded, so that `Cancelled` always means that nothing was sent.
+            await trio.lowlevel.cancel_shielded_checkpoint()
         return pending
 
     def _enqueue(self, event: Event, text: str) -> Pending | None:
-        self._outbox.post((event, text))
+        is_written = self._outbox.is_idle and self._link.send_nowait(event, text)
+        if not is_written:
+            self._outbox.post((event, text))
         self._forget_beginning()
+        if is_written:
+            # Behind the write, which might not have been possible.  There is no checkpoint in
+            # between, so that no record shows the answer ahead of the question.
+            self._note_written(event, text)
+            self._sent_in_a_row += len(text) + SENT_OVERHEAD
         # Expected before anybody takes note: what follows from that may be sent, too, and comes
         # later in the order of acknowledgements.
         pending = self._acknowledgements.expect(event)
@@ -340,18 +378,21 @@ class BaseSession(ABC):
     # --- what a kind of session adds --------------------------------------------------------------
 
     @abstractmethod
-    def _understand(self, event: ServerEvent) -> Iterable[Event]:
-        """Take note of a server event, and return the events that follow from it.
+    def _rooms(self) -> tuple[Room, ...]:
+        """Who takes note of server events, in this order; asked once for each class of events.
 
-        Tells the link when the session begins, and when the server has taken a configuration.
+        Somebody tells the link when the session begins, and when the server has taken a
+        configuration.
         """
+        # Settled first: what the machines do next may depend on what has been acknowledged.
+        return ((Acknowledgements.reactions, self._settle),)
 
     def _settled(self, pending: Pending) -> None:
         """Take note that the server has answered a client event, or never will."""
         if (waiting := self._waiting.pop(pending, None)) is not None:
             waiting.set()
 
-    def _is_benign(self, event: ServerEvent) -> bool:
+    def _is_benign(self, event: ErrorEvent) -> bool:
         """Whether this refusal concerns nobody; it is kept out of the events, not off the wire."""
         return False
 
@@ -374,25 +415,38 @@ class BaseSession(ABC):
 
         No checkpoint in here: nobody may see half of its consequences.
         """
+        # First, for what the machines answer may be on the wire before they return.
+        self._record("server", event, message)
         if isinstance(event, ErrorEvent) and not self._link.is_ready:
             self._admission_error = event
-        # Settled first: what the machines do next may depend on what has been acknowledged.
-        if pending := self._acknowledgements.settle(event):
-            self._settled(pending)
         derived = self._understand(event)
         if self._link.phase is Phase.CONNECTING and event.type in _BEGINNINGS:
             # There is no other beginning to wait for.
             self._services.fail(ConnectionFailed(self._misbegun(event)))
-        # After the machines have seen it: what they post in answer is written later in any case,
-        # and a wire log shows the cause first.
         size = len(message)
-        self._record("server", event, message)
         # The cause comes before its consequences, and all rooms have taken note of it by now.
-        if not self._is_benign(event):
+        if not (isinstance(event, ErrorEvent) and self._is_benign(event)):
             self._hub.publish(event, size=size)
         for consequence in derived:
             self._hub.publish(consequence, size=size, follows=True)
             self._react(consequence)
+
+    def _understand(self, event: ServerEvent) -> Iterable[Event]:
+        """Let the rooms that an event concerns take note of it, and return what follows from it."""
+        kind = type(event)
+        rooms = self._concerned.get(kind)
+        if rooms is None:
+            rooms = self._concerned[kind] = tuple(
+                take_note for table, take_note in self._rooms() if table[kind] is not None
+            )
+        derived: tuple[Event, ...] = ()
+        for take_note in rooms:
+            derived += take_note(event) or ()
+        return derived
+
+    def _settle(self, event: ServerEvent) -> None:
+        if pending := self._acknowledgements.settle(event):
+            self._settled(pending)
 
     async def _receive_loop(self) -> None:
         await self._link.receive_loop(self._dispatch)
@@ -418,6 +472,8 @@ class BaseSession(ABC):
                 ),
                 size=len(message),
             )
+        else:
+            self._wire.pass_over(WireRecord)
 
     def _ended(self) -> None:
         """The connection is over, from either side."""
@@ -565,6 +621,7 @@ async def run_session(
                 # Until here `connect_timeout` has limited all of it.
                 session._request_timeout = math.inf if limit is None else limit
                 session._is_entered = True
+                session._wire.stop_keeping()
                 yield session
                 # Shielded: the nursery's own end must not cut the goodbye short.
                 with trio.move_on_after(settings.close_timeout, shield=True):

@@ -35,7 +35,6 @@ from realtime_trio.events import (
     InputAudioBufferCommit,
     InputAudioBufferCommitted,
     RealtimeSession,
-    ServerEvent,
     SessionAudioInput,
     TranscriptionSession,
     UserMessage,
@@ -100,7 +99,9 @@ class InputAudioSession(BaseSession, Generic[S]):
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: S | None = None
-        self._conversation = Conversation(retention=retention, clock=trio.current_time)
+        self._conversation = Conversation(
+            retention=retention, clock=trio.current_time, wants=self._hub.wants
+        )
         self._costs = Costs()
 
     @property
@@ -135,10 +136,14 @@ class InputAudioSession(BaseSession, Generic[S]):
 
         Cancellation: between two events; what was queued is sent.
         """
+        piece = None
         for piece in split_audio(audio, self._input_format, chunk_ms):
-            await self.send(InputAudioBufferAppend(audio=piece))
-        # There may have been no audio, and then no checkpoint.
-        await trio.lowlevel.checkpoint()
+            # As `send` does, without a look at what is known: what it is, and in which format.
+            event = InputAudioBufferAppend(audio=AudioData(piece), event_id=self._new_id("evt_"))
+            await self._queue(event, self._codec.encode(event))
+        if piece is None:
+            # There was no audio, and so no checkpoint.
+            await trio.lowlevel.checkpoint()
 
     async def commit_audio(self) -> str | None:
         """Make the appended audio a user message, and wait until the server has done so.
@@ -172,12 +177,8 @@ class InputAudioSession(BaseSession, Generic[S]):
         """Discard the appended audio, and wait until the server has done so."""
         await self._request(InputAudioBufferClear())
 
-    def _is_benign(self, event: ServerEvent) -> bool:
-        return (
-            isinstance(event, ErrorEvent)
-            and event.error.code == COMMIT_EMPTY
-            and self._is_detecting_turns
-        )
+    def _is_benign(self, event: ErrorEvent) -> bool:
+        return event.error.code == COMMIT_EMPTY and self._is_detecting_turns
 
     def _named(self, event: ClientEvent) -> ClientEvent:
         return super()._named(self._in_format(event))

@@ -20,6 +20,7 @@ import attrs
 import trio
 
 from realtime_trio._legible import legible
+from realtime_trio._misuse import without_extra
 from realtime_trio._protocol.exposure import is_loopback
 from realtime_trio._transport.line import Line
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError
@@ -155,7 +156,7 @@ async def _open_through_proxy(target: Target, proxy: str) -> trio.SocketStream:
         from python_socks.async_.trio import Proxy
     except ImportError as error:
         raise LocalProtocolError(
-            f"the proxy {shown} needs an extra: install realtime-trio[proxy], or pass proxy=None"
+            f"{without_extra(f'the proxy {shown}', 'python-socks', 'proxy')}, or pass proxy=None"
         ) from error
     client = Proxy(
         python_socks.ProxyType[kind],

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import array
 import re
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, ForwardRef, TypeAlias, TypeGuard
 
-import numpy as np
 import pybase64
-from numpy.typing import NDArray
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import kind_of
 from realtime_trio.audio.pcm import pcm16_from_float
 from realtime_trio.errors import LocalProtocolError, RemoteProtocolError
 
-_INT16 = np.dtype("<i2")
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
+
 _ALLOWED = (
     "bytes, bytearray, memoryview, an array.array, or a numpy array of shape (n,), with samples of "
     "int16, float16, float32 or float64"
@@ -30,6 +36,9 @@ if TYPE_CHECKING:
     SampleArray: TypeAlias = array.array[int] | array.array[float]
 else:
     SampleArray: TypeAlias = array.array
+
+# A new one is made of its name for every piece that is read, if it is not kept.
+_int16 = cache(lambda: np.dtype("<i2"))
 
 # How files begin.  Eight bytes, or nearly as many: audio that begins like this by chance is not to
 # be expected in the life of a service.
@@ -76,8 +85,7 @@ class AudioData:
         | NDArray[np.int16]
         | NDArray[np.floating[Any]],
     ) -> None:
-        # The frequent case by itself: a microphone's samples come 10 to 50 times a second.
-        samples = data if isinstance(data, np.ndarray) else _samples(data)
+        samples = _samples(data)
         self._data = _encode(data) if samples is None else _encode_samples(samples)
         self._base64 = None
         self.is_pcm = samples is not None
@@ -149,7 +157,7 @@ class AudioData:
         data = self._data
         if data is None:
             data = self.data
-        return np.frombuffer(data, _INT16, len(data) // 2)
+        return np.frombuffer(data, _int16(), len(data) // 2)
 
     @property
     def nbytes(self) -> int:
@@ -183,23 +191,26 @@ class AudioData:
         return f"<AudioData {self.nbytes} bytes>"
 
 
-AudioLike: TypeAlias = (
-    bytes
-    | bytearray
-    | memoryview
-    | SampleArray
-    | NDArray[np.int16]
-    | NDArray[np.floating[Any]]
-    | AudioData
-)
+if TYPE_CHECKING:
+    _Array: TypeAlias = NDArray[np.int16] | NDArray[np.floating[Any]]
+else:
+    _Array = ForwardRef("np.ndarray", module=__name__)
+
+AudioLike: TypeAlias = bytes | bytearray | memoryview | SampleArray | _Array | AudioData
 """What every parameter that takes audio accepts; see `AudioData`."""
+
+
+def is_array(value: object) -> TypeGuard[NDArray[Any]]:
+    """Whether it is an array of numpy, without loading numpy: if nobody has, there is none."""
+    return "numpy" in sys.modules and isinstance(value, np.ndarray)
 
 
 def _samples(data: object) -> NDArray[Any] | None:
     """The array that `data` is in any of its forms; None if it is none."""
+    # The frequent case by itself: a microphone's samples come 10 to 50 times a second.
+    if is_array(data):
+        return data
     match data:
-        case np.ndarray():
-            return data
         # A view of numbers that are wider than a byte is not of encoded audio.
         case array.array() | memoryview(format="h" | "i" | "l" | "q" | "e" | "f" | "d"):
             return np.asarray(data)

@@ -15,13 +15,18 @@ code.
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import kind_of
 from realtime_trio.audio.pcm import as_pcm16
 from realtime_trio.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 # In units of 14 bit, as the recommendation has them: the bias puts a leading bit into every
 # segment, and the clip keeps what is then too large in the last one.

@@ -6,13 +6,17 @@ the protocol.  Knows nothing of encodings, rate conversion or files.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import kind_of
 from realtime_trio.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 PCM_RATE = 24_000
 """Hz; the only rate of the protocol's `audio/pcm` format."""

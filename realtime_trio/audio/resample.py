@@ -20,15 +20,18 @@ from __future__ import annotations
 import functools
 import math
 from fractions import Fraction
-from typing import SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
-import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
-
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import check_kind
 from realtime_trio.audio.pcm import as_pcm16
 from realtime_trio.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 MIN_RATE = 8_000
 """Hz; telephony, the lowest rate of the protocol."""
@@ -50,7 +53,6 @@ _SCALE = 2.0**30
 # Windows are gathered in blocks of about this many weights (1 MB), which stay in the processor's
 # cache.
 _BLOCK_WEIGHTS = 2**17
-_EMPTY: NDArray[np.int16] = np.empty(0, np.int16)
 
 
 class Resampler:
@@ -136,9 +138,9 @@ class Resampler:
         All input for it must be held.
         """
         if end <= self._produced:
-            return _EMPTY
+            return np.empty(0, np.int16)
         phases, width = self._weights.shape
-        windows = sliding_window_view(self._held, width)
+        windows = np.lib.stride_tricks.sliding_window_view(self._held, width)
         output = np.empty(end - self._produced, np.int16)
         block = max(1, _BLOCK_WEIGHTS // width)
         for start in range(0, len(output), block):

@@ -15,15 +15,19 @@ unused that a reader has seen, takes a copy.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from realtime_trio import _elsewhere
 from realtime_trio.audio.data import AudioData
 from realtime_trio.audio.g711 import alaw_decode, mulaw_decode
 from realtime_trio.audio.pcm import PCM_RATE
 from realtime_trio.errors import RemoteProtocolError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 PCM, PCMU, PCMA = "audio/pcm", "audio/pcmu", "audio/pcma"
 """Encodings, as the protocol names them.  One that is none of these is taken for PCM."""
@@ -33,9 +37,6 @@ MANY: Final = 256
 SMALL: Final = 128
 """Samples of a chunk on average below which they are fragments: what is around them takes as much
 room as they do.  Services send 20 to 200 ms at a time, which is 160 samples or more."""
-
-_EMPTY: NDArray[np.int16] = np.empty(0, np.int16)
-_EMPTY.flags.writeable = False
 
 
 def is_g711(encoding: str) -> bool:
@@ -104,7 +105,8 @@ class AudioTrack:
         self._carry = b""
         self._waiting: deque[AudioData] = deque()
         self._waiting_count = 0
-        self._buffer = _EMPTY
+        # None while it is empty: most tracks are never read, and then numpy is not needed.
+        self._buffer: NDArray[np.int16] | None = None
         self._start = self._end = 0
 
     @property
@@ -146,7 +148,7 @@ class AudioTrack:
         """What is kept: shape (n,), int16, read-only.  What was read before is not read again."""
         if self._waiting:
             self._join()
-        samples = self._buffer[self._start : self._end]
+        samples = self._joined()
         samples.flags.writeable = False
         return samples
 
@@ -181,8 +183,8 @@ class AudioTrack:
             self._waiting_count -= size
             count -= size
         # Not at every call: then each sample would be copied once for every delta that follows it.
-        if self._start * 2 > len(self._buffer):
-            self._settle(self._buffer[self._start : self._end])
+        if self._start * 2 > self._room:
+            self._settle(self._joined())
 
     def close(self) -> None:
         """Take no more room than the audio needs, for nothing more is expected.
@@ -191,8 +193,17 @@ class AudioTrack:
         that was decoded already, for example to be played.
         """
         self._waiting = deque(_without_base64(audio) for audio in self._waiting)
-        if len(self._buffer) > self._end - self._start:
-            self._settle(self._buffer[self._start : self._end])
+        if self._room > self._end - self._start:
+            self._settle(self._joined())
+
+    @property
+    def _room(self) -> int:
+        return 0 if self._buffer is None else len(self._buffer)
+
+    def _joined(self) -> NDArray[np.int16]:
+        if self._buffer is None:
+            return np.empty(0, np.int16)
+        return self._buffer[self._start : self._end]
 
     def _realign(self, audio: AudioData) -> AudioData:
         try:
@@ -207,19 +218,20 @@ class AudioTrack:
 
     def _join(self) -> None:
         live = self._end - self._start
-        if len(self._buffer) < self._end + self._waiting_count:
+        buffer = self._buffer
+        if buffer is None or len(buffer) < self._end + self._waiting_count:
             buffer = np.empty(max(live + self._waiting_count, 2 * live), np.int16)
-            buffer[:live] = self._buffer[self._start : self._end]
+            buffer[:live] = self._joined()
             self._buffer, self._start, self._end = buffer, 0, live
         for audio in self._waiting:
             samples = samples_of(audio, self.encoding)
-            self._buffer[self._end : self._end + len(samples)] = samples
+            buffer[self._end : self._end + len(samples)] = samples
             self._end += len(samples)
         self._waiting.clear()
         self._waiting_count = 0
 
     def _settle(self, samples: NDArray[np.int16]) -> None:
-        self._buffer = samples.copy() if len(samples) else _EMPTY
+        self._buffer = samples.copy() if len(samples) else None
         self._start, self._end = 0, len(samples)
 
 

@@ -11,15 +11,19 @@ import os
 import struct
 from contextlib import ExitStack
 from types import TracebackType
-from typing import BinaryIO, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import kind_of
 from realtime_trio.audio.pcm import PCM_RATE, as_pcm16, pcm16_from_float, to_mono
 from realtime_trio.audio.resample import resample
 from realtime_trio.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 WavFile: TypeAlias = str | os.PathLike[str] | BinaryIO
 """A path, or a binary file object; a file object is left open."""

@@ -223,7 +223,8 @@ from realtime_trio.events.usage import (
 if not _typing.TYPE_CHECKING:  # with a __getattr__, a type checker would let every name pass
     __getattr__ = _elsewhere.getattr_of(
         __name__,
-        {
+        names={},
+        sentences=lambda: {
             name: f"{name} is derived, it does not travel: import it from realtime_trio"
             for name in _elsewhere.DERIVED
         },

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar, Final, Literal
 
-from attrs import field, frozen
+from attrs import field
 
+from realtime_trio._frozen import frozen
 from realtime_trio.audio.data import AudioData, AudioLike
 
 JsonObject = Mapping[str, object]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from attrs import field, frozen
+from attrs import field
 
+from realtime_trio._frozen import frozen
 from realtime_trio.audio.data import AudioData
 from realtime_trio.events._base import WRITE_NULL, ClientEvent, ServerEvent, to_audio
 

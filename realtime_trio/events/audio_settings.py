@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import ClassVar, Final, Literal
 
-from attrs import frozen
-
+from realtime_trio._frozen import frozen
 from realtime_trio._misuse import check_choice
 from realtime_trio.events._base import UNSET, UnknownObject, Unset
 

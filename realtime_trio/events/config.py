@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Literal, TypedDict, TypeVar
 
-from attrs import field, fields, frozen
+from attrs import field, fields
 
+from realtime_trio._frozen import frozen
 from realtime_trio.errors import ToolDefinitionError
 from realtime_trio.events._base import UNSET, WRITE_NULL, JsonObject, UnknownObject, Unset
 from realtime_trio.events.audio_settings import (

@@ -9,11 +9,11 @@ import array
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, TypeGuard, cast
 
-import numpy as np
-from attrs import field, frozen
+from attrs import field
 
+from realtime_trio._frozen import frozen
 from realtime_trio._misuse import kind_of
-from realtime_trio.audio.data import AudioData, AudioLike
+from realtime_trio.audio.data import AudioData, AudioLike, is_array
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events._base import (
     SERVER_WRITES_NULL,
@@ -152,8 +152,8 @@ def _assistant_content(
 
 def _is_audio(content: object) -> TypeGuard[AudioLike]:
     # Asked before the question whether it can be iterated: bytes and arrays can be, into numbers.
-    return isinstance(
-        content, bytes | bytearray | memoryview | array.array | np.ndarray | AudioData
+    return is_array(content) or isinstance(
+        content, bytes | bytearray | memoryview | array.array | AudioData
     )
 
 

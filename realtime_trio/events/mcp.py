@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from attrs import frozen
-
+from realtime_trio._frozen import frozen
 from realtime_trio.events._base import ClientEvent, ServerEvent
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, Final, Literal, TypedDict
 
-from attrs import field, frozen
+from attrs import field
 
+from realtime_trio._frozen import frozen
 from realtime_trio.audio.data import AudioData
 from realtime_trio.events._base import UNSET, ClientEvent, JsonObject, ServerEvent, Unset, to_audio
 from realtime_trio.events.audio_settings import AudioFormat, AudioFormatName

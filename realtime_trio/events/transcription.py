@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, Final, Literal
 
-from attrs import frozen
-
+from realtime_trio._frozen import frozen
 from realtime_trio.events._base import UNSET, ClientEvent, ServerEvent, Unset
 from realtime_trio.events.audio_settings import (
     AudioFormat,

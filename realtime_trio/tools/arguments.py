@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import attrs
-from cattrs import ClassValidationError, Converter, IterableValidationError, IterableValidationNote
-from cattrs.errors import AttributeValidationNote, ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn
 
+from realtime_trio import _elsewhere
 from realtime_trio._protocol.json_text import parse_json
 from realtime_trio.errors import ToolError
 from realtime_trio.tools.constraints import kind_of
@@ -42,6 +40,11 @@ from realtime_trio.tools.shapes import (
     rank_of,
     shape_of,
 )
+
+if TYPE_CHECKING:
+    import cattrs
+else:
+    cattrs = _elsewhere.module("cattrs")
 
 _Hook = Callable[[Any, Any], Any]
 
@@ -74,6 +77,8 @@ class ArgumentReader:
     """
 
     def __init__(self, signature: Signature) -> None:
+        # Here and not for the first call, which comes in the middle of a conversation.
+        self._converter = _converter()
         self._is_open = signature.is_open
         self._required = [
             parameter.name for parameter in signature.parameters if parameter.required
@@ -107,7 +112,7 @@ class ArgumentReader:
         for name, value in given.items():
             if name in self._annotations:
                 try:
-                    keywords[name] = _converter.structure(value, self._annotations[name])
+                    keywords[name] = self._converter.structure(value, self._annotations[name])
                 # Whatever it is: validators and converters of users' classes run in there.
                 except Exception as exc:
                     problems += _problems(exc, name)
@@ -140,12 +145,12 @@ def _unexpected(name: str, allowed: Iterable[str]) -> str:
 
 
 def _problems(exc: BaseException, place: str) -> Iterator[str]:
-    if isinstance(exc, ClassValidationError | IterableValidationError):
+    if isinstance(exc, cattrs.ClassValidationError | cattrs.IterableValidationError):
         inside, outside = exc.group_exceptions()
         for inner, note in inside:
             step = (
                 f".{note.name}"
-                if isinstance(note, AttributeValidationNote)
+                if isinstance(note, cattrs.AttributeValidationNote)
                 else f"[{note.index!r}]"
             )
             yield from (
@@ -156,7 +161,7 @@ def _problems(exc: BaseException, place: str) -> Iterator[str]:
             )
         for inner in outside:
             yield from _problems(inner, place)
-    elif isinstance(exc, ForbiddenExtraKeysError):
+    elif isinstance(exc, cattrs.ForbiddenExtraKeysError):
         allowed = [member.name for member in members_of(exc.cl, place)]
         yield from (f"{place}: {_unexpected(name, allowed)}" for name in sorted(exc.extra_fields))
     elif isinstance(exc, RecursionError):
@@ -172,7 +177,7 @@ def _problems(exc: BaseException, place: str) -> Iterator[str]:
 # --- hooks ----------------------------------------------------------------------------------------
 
 
-def _hook_for(annotation: Any, converter: Converter) -> _Hook:
+def _hook_for(annotation: Any, converter: cattrs.Converter) -> _Hook:
     """A structure hook for any annotation that has a shape.
 
     What is inside is looked up when it is met, because classes may contain themselves.
@@ -252,7 +257,7 @@ def _chosen(shape: Choice) -> _Hook:
     return hook
 
 
-def _each(converter: Converter, items: Iterable[tuple[int | str, Any, Any]]) -> list[Any]:
+def _each(converter: cattrs.Converter, items: Iterable[tuple[int | str, Any, Any]]) -> list[Any]:
     """Structure each (index, value, annotation); what does not fit is raised together, by index."""
     structured, errors = [], []
     for index, value, annotation in items:
@@ -260,14 +265,14 @@ def _each(converter: Converter, items: Iterable[tuple[int | str, Any, Any]]) -> 
             structured.append(converter.structure(value, annotation))
         except Exception as exc:
             # The way in which cattrs itself hands on where something is; `_problems` reads it.
-            exc.add_note(IterableValidationNote(f"at {index!r}", index, annotation))
+            exc.add_note(cattrs.IterableValidationNote(f"at {index!r}", index, annotation))
             errors.append(exc)
     if errors:
-        raise IterableValidationError("elements that do not fit", errors, list)
+        raise cattrs.IterableValidationError("elements that do not fit", errors, list)
     return structured
 
 
-def _elements(shape: Array, converter: Converter) -> _Hook:
+def _elements(shape: Array, converter: cattrs.Converter) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
         if type(value) is not list:
             raise _misfit(shape, value)
@@ -284,7 +289,7 @@ def _elements(shape: Array, converter: Converter) -> _Hook:
     return hook
 
 
-def _fixed_array(shape: FixedArray, converter: Converter) -> _Hook:
+def _fixed_array(shape: FixedArray, converter: cattrs.Converter) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
         if type(value) is not list:
             raise _misfit(shape, value)
@@ -295,7 +300,7 @@ def _fixed_array(shape: FixedArray, converter: Converter) -> _Hook:
     return hook
 
 
-def _table(shape: Table, converter: Converter) -> _Hook:
+def _table(shape: Table, converter: cattrs.Converter) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
         if type(value) is not dict:
             raise _misfit(shape, value)
@@ -310,12 +315,12 @@ def _table(shape: Table, converter: Converter) -> _Hook:
     return hook
 
 
-def _instance(shape: Record, converter: Converter) -> _Hook:
+def _instance(shape: Record, converter: cattrs.Converter) -> _Hook:
     if attrs.has(shape.cls):
         # cattrs looks at the types in the fields, which are strings where annotations are
         # postponed.
         attrs.resolve_types(shape.cls)
-    structure = make_dict_structure_fn(shape.cls, converter, _cattrs_use_alias=True)
+    structure = cattrs.gen.make_dict_structure_fn(shape.cls, converter, _cattrs_use_alias=True)
 
     def hook(value: Any, _: Any) -> Any:
         if type(value) is not dict:
@@ -325,7 +330,7 @@ def _instance(shape: Record, converter: Converter) -> _Hook:
     return hook
 
 
-def _typed_dict(shape: Record, converter: Converter) -> _Hook:
+def _typed_dict(shape: Record, converter: cattrs.Converter) -> _Hook:
     # Not as cattrs does it: it goes by `__required_keys__`, which are wrong where annotations are
     # postponed.
     members = {member.name: member for member in members_of(shape.cls, shape.cls.__qualname__)}
@@ -339,18 +344,18 @@ def _typed_dict(shape: Record, converter: Converter) -> _Hook:
                 if name in value or member.required:
                     structured[name] = converter.structure(value[name], member.annotation)
             except Exception as exc:
-                exc.add_note(AttributeValidationNote(f"at {name}", name, member.annotation))
+                exc.add_note(cattrs.AttributeValidationNote(f"at {name}", name, member.annotation))
                 errors.append(exc)
         if extra := value.keys() - members.keys():
-            errors.append(ForbiddenExtraKeysError("", shape.cls, extra))
+            errors.append(cattrs.ForbiddenExtraKeysError("", shape.cls, extra))
         if errors:
-            raise ClassValidationError("members that do not fit", errors, shape.cls)
+            raise cattrs.ClassValidationError("members that do not fit", errors, shape.cls)
         return structured
 
     return hook
 
 
-def _one_of(shape: OneOf, converter: Converter) -> _Hook:
+def _one_of(shape: OneOf, converter: cattrs.Converter) -> _Hook:
     """The narrowest member that fits.
 
     If only one of them takes this kind of value at all, its complaint is the one that helps.
@@ -382,7 +387,7 @@ def _first(exc: Exception) -> str:
     return next(_problems(exc, "")).removeprefix(": ").removeprefix(".")
 
 
-def _limited(shape: Refined, converter: Converter) -> _Hook:
+def _limited(shape: Refined, converter: cattrs.Converter) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
         # The type first: limits judge the JSON value, and say little of one that is of another
         # kind.
@@ -397,21 +402,19 @@ def _limited(shape: Refined, converter: Converter) -> _Hook:
 
 @cache
 def _class_hook(cls: type) -> _Hook:
-    return _hook_for(cls, _converter)
+    return _hook_for(cls, _converter())
 
 
 def _by_class(value: Any, cls: type) -> Any:
     return _class_hook(cls)(value, cls)
 
 
-def _make_converter() -> Converter:
-    converter = Converter(detailed_validation=True, forbid_extra_keys=True)
+@cache
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(detailed_validation=True, forbid_extra_keys=True)
     converter.register_structure_hook_factory(lambda _: True, _hook_for)
     # cattrs has hooks of its own for these, and asks them for subclasses too: an IntEnum is an int
     # to it.  So look at the class again.
     for cls in (str, int, float, bytes, Path, Enum):
         converter.register_structure_hook(cls, _by_class)
     return converter
-
-
-_converter: Final = _make_converter()

@@ -10,13 +10,20 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
-from docstring_parser import Docstring, DocstringStyle, parse
-from docstring_parser.attrdoc import add_attribute_docstrings
 
-_STYLES: Final = (DocstringStyle.GOOGLE, DocstringStyle.NUMPYDOC, DocstringStyle.REST)
+from realtime_trio import _elsewhere
+
+if TYPE_CHECKING:
+    import docstring_parser
+    from docstring_parser import Docstring, attrdoc
+else:
+    docstring_parser = _elsewhere.module("docstring_parser")
+    attrdoc = _elsewhere.module("docstring_parser.attrdoc")
+
+_STYLES: Final = ("GOOGLE", "NUMPYDOC", "REST")
 
 
 @frozen
@@ -55,9 +62,9 @@ def documentation_of(documented: Callable[..., object] | type) -> Documentation:
     return Documentation((best.description or "").strip() or None, MappingProxyType(members))
 
 
-def _read(text: str, style: DocstringStyle) -> Docstring | None:
+def _read(text: str, style: str) -> Docstring | None:
     try:
-        return parse(text, style)
+        return docstring_parser.parse(text, docstring_parser.DocstringStyle[style])
     except Exception:
         # Not ParseError alone: a strange text brings down the parser in other ways, too.
         return None
@@ -65,7 +72,7 @@ def _read(text: str, style: DocstringStyle) -> Docstring | None:
 
 def _add_strings_under_fields(cls: type[Any], reading: Docstring) -> None:
     try:
-        add_attribute_docstrings(cls, reading)
+        attrdoc.add_attribute_docstrings(cls, reading)
     except Exception:
         # There is no source (a class made in a prompt), or it is not Python when it stands alone.
         return

@@ -11,17 +11,24 @@ import datetime
 import enum
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence, Set
 from decimal import Decimal
 from pathlib import PurePath
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import attrs
-import numpy as np
 from attrs import field, frozen
 
+from realtime_trio import _elsewhere
 from realtime_trio.events import InputImage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 LARGEST_ARRAY: Final = 1000
 """Elements of the largest numpy array that a result may hold.  A model reads every number as a few
@@ -100,21 +107,9 @@ def to_json(value: object, place: str = "the result") -> object:
             if math.isfinite(value):
                 return float(value)
             raise ToolResultError(f"{place} is {value}, which is not JSON; use None instead")
-        # Before the general case: `item()` of a long double is a long double again, and that of a
-        # time finer than microseconds is an integer.
-        case np.floating():
-            return to_json(float(value), place)
-        case np.datetime64():
-            return str(value)
-        case np.generic() if not isinstance(scalar := value.item(), np.generic):
-            return to_json(scalar, place)
-        case np.ndarray():
-            if value.size <= LARGEST_ARRAY:
-                return to_json(value.tolist(), place)
-            raise ToolResultError(
-                f"{place} is an array of shape {value.shape}; "
-                f"a model can be told at most {LARGEST_ARRAY} numbers"
-            )
+        # Without numpy, which then need not be loaded, there is nothing of it.
+        case _ if "numpy" in sys.modules and isinstance(value, np.generic | np.ndarray):
+            return to_json(_without_numpy(value, place), place)
         case datetime.date() | datetime.time():
             return value.isoformat()
         case UUID() | PurePath() | Decimal():
@@ -148,11 +143,37 @@ def to_json(value: object, place: str = "the result") -> object:
                 place,
             )
         case _:
+            raise _not_json(value, place)
+
+
+def _without_numpy(value: np.generic | NDArray[Any], place: str) -> object:
+    """A scalar or array of numpy as what it is without numpy."""
+    match value:
+        # Before the general case: `item()` of a long double is a long double again, and that of a
+        # time finer than microseconds is an integer.
+        case np.floating():
+            return float(value)
+        case np.datetime64():
+            return str(value)
+        case np.generic() if not isinstance(scalar := value.item(), np.generic):
+            return scalar
+        case np.ndarray() if value.size <= LARGEST_ARRAY:
+            return value.tolist()
+        case np.ndarray():
             raise ToolResultError(
-                f"{place} is of type {type(value).__qualname__}, which is not JSON; allowed are "
-                "str, numbers, bool, None, lists, dictionaries, sets, attrs classes, dataclasses, "
-                "enums, dates, UUID, Path, Decimal and small numpy arrays"
+                f"{place} is an array of shape {value.shape}; "
+                f"a model can be told at most {LARGEST_ARRAY} numbers"
             )
+        case _:
+            raise _not_json(value, place)
+
+
+def _not_json(value: object, place: str) -> ToolResultError:
+    return ToolResultError(
+        f"{place} is of type {type(value).__qualname__}, which is not JSON; allowed are "
+        "str, numbers, bool, None, lists, dictionaries, sets, attrs classes, dataclasses, "
+        "enums, dates, UUID, Path, Decimal and small numpy arrays"
+    )
 
 
 def _members(members: Iterable[tuple[str, object]], place: str) -> dict[str, object]:

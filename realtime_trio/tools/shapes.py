@@ -34,8 +34,9 @@ from typing import (
 from uuid import UUID
 
 import attrs
-from attrs import NOTHING, frozen
+from attrs import NOTHING
 
+from realtime_trio._frozen import frozen
 from realtime_trio.errors import ToolDefinitionError
 from realtime_trio.events import UNSET
 from realtime_trio.tools.constraints import KINDS, Constraints, Kind, kind_of

@@ -22,12 +22,20 @@ from strategies import JSON_VALUES, TEXTS, any_client_event, any_server_event, e
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.kinds import SessionKind
-from realtime_trio._protocol.structuring import _explaining_converter, _fast_converter
+from realtime_trio._protocol.structuring import (
+    CLIENT_WRITER,
+    PLAIN_WRITERS,
+    _explaining_hook_of,
+    _fast_hook_of,
+)
 from realtime_trio.errors import (
     RealtimeError,
     RemoteProtocolError,
 )
 from realtime_trio.events import (
+    CLIENT_EVENTS,
+    TRANSLATION_CLIENT_EVENTS,
+    ClientEvent,
     Event,
     UnknownEvent,
 )
@@ -111,11 +119,11 @@ def test_both_converters_agree_on_what_fits(
     payload = data.draw(mutations(payload_of(event, sender, kind)))
     before = copy.deepcopy(payload)
     try:
-        fast = _fast_converter.get_structure_hook(cls)(payload, None)
+        fast = _fast_hook_of(cls)(payload, None)
     except (KeyError, TypeError, ValueError, AttributeError, RealtimeError):
         fast = None
     try:
-        explaining = _explaining_converter.get_structure_hook(cls)(payload, None)
+        explaining = _explaining_hook_of(cls)(payload, None)
     except Exception:
         explaining = None
     assert fast == explaining
@@ -154,3 +162,26 @@ def test_no_payload_of_a_known_event_is_too_much(codec: Codec, data: st.DataObje
     if isinstance(event, UnknownEvent):
         assert event.problem != ""
     assert strict_outcome(codec, text) == (None if isinstance(event, UnknownEvent) else event)
+
+
+PLAIN = [cls for cls in (*CLIENT_EVENTS, *TRANSLATION_CLIENT_EVENTS) if PLAIN_WRITERS[cls]]
+
+
+def test_the_events_that_are_sent_again_and_again_are_plain() -> None:
+    assert {
+        "input_audio_buffer.append",
+        "session.input_audio_buffer.append",
+        "response.cancel",
+        "conversation.item.truncate",
+    } <= {cls.type for cls in PLAIN}
+
+
+@pytest.mark.parametrize("cls", PLAIN)
+@given(data=st.data())
+def test_the_short_way_writes_what_the_general_way_does(
+    cls: type[ClientEvent], data: st.DataObject
+) -> None:
+    write, event = PLAIN_WRITERS[cls], data.draw(events(cls))
+    assert write is not None
+    generally = CLIENT_WRITER[cls](event)
+    assert list(write(event).items()) == list(generally.items())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
+from effort import lines_run
 from service_client import Client, only, types
 from simulated import SLOW
 
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._transport.contract import Close
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
@@ -53,6 +55,13 @@ def test_a_session_need_not_expire() -> None:
     client = Client(expires_after=math.inf)
     assert client.created.session.expires_at is None
     assert client.server.next_due is None
+
+
+def test_a_server_says_what_it_is_for() -> None:
+    server = SimulatedServer(Script(), model="gpt-realtime-mini", kind=SessionKind.REALTIME)
+    assert (server.model, server.kind) == ("gpt-realtime-mini", SessionKind.REALTIME)
+    server = SimulatedServer(Script(), kind=SessionKind.TRANSCRIPTION)
+    assert server.kind is SessionKind.TRANSCRIPTION
 
 
 def test_misuse_by_the_program_around_it_is_reported_to_that_program() -> None:
@@ -253,3 +262,21 @@ def test_an_event_id_may_not_be_too_long() -> None:
     assert types(Client().send(InputAudioBufferClear(event_id="x" * 512))) == [
         "input_audio_buffer.cleared"
     ]
+
+
+def test_a_turn_takes_the_same_however_many_there_were() -> None:
+    server = SimulatedServer(Script([Reply.text("Fine, thank you.")] * 500))
+    server.connect(0.0)
+
+    def turn() -> None:
+        server.receive(ConversationItemCreate(item=UserMessage.text("How are you?")), 0.0)
+        server.receive(ResponseCreate(), 0.0)
+        assert isinstance(server.take_due(0.0)[-1], RateLimitsUpdated)
+
+    efforts = []
+    for number in range(400):
+        if number in (150, 399):  # between them, the ids that count up have as many digits
+            efforts.append(lines_run(turn))
+        else:
+            turn()
+    assert efforts[0] == efforts[1]

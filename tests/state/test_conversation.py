@@ -24,13 +24,16 @@ from conversation_events import (
     segment,
     sound,
     speech,
+    started,
     tell,
     text,
     transcribed,
     transcript,
     untranscribed,
     user,
+    words,
 )
+from effort import lines_run
 from numpy.testing import assert_array_equal
 
 from realtime_trio._state.conversation.reducer import Conversation
@@ -40,6 +43,8 @@ from realtime_trio._state.utility_events import (
     ItemCompleted,
     ItemDeleted,
     ItemUpdated,
+    TranscriptDelta,
+    UtilityEvent,
 )
 from realtime_trio.audio import AudioData
 from realtime_trio.events import (
@@ -366,3 +371,61 @@ def test_audio_that_was_retrieved_is_not_replaced_by_what_was_appended() -> None
     )
     assert tell(conversation, committed("item_1")) == []
     np.testing.assert_array_equal(item_of(conversation).audio, kept)
+
+
+# --- what nobody asks for -------------------------------------------------------------------------
+
+
+def test_updates_that_nobody_would_get_are_not_made_and_change_no_item() -> None:
+    wanted: set[type[UtilityEvent]] = set()
+    conversation = Conversation(wants=lambda kind: kind in wanted)
+    tell(conversation, created(), output_added(assistant("item_1")))
+    # What shows an item is told as a whole, in the order in which it belongs.
+    assert names(tell(conversation, words("One"))) == ["ItemUpdated", "ItemAppended"]
+    assert tell(conversation, words(" two"), speech(sound(10))) == []
+    item = item_of(conversation)
+    assert (item.transcript, item.audio_ms) == ("One two", 10)
+    wanted.add(ItemUpdated)
+    assert tell(conversation, words(".")) == [ItemUpdated(item=item, delta=TranscriptDelta("."))]
+
+
+def test_what_was_left_out_is_told_in_any_case() -> None:
+    # A response that is followed asks for it, and others do not pay for what is so rare.
+    conversation = answering(conversation=Conversation(wants=lambda _: False))
+    conversation.cancelled()
+    assert names(tell(conversation, words("late"))) == ["DeltaDropped"]
+
+
+# --- what it takes --------------------------------------------------------------------------------
+
+
+def test_a_turn_takes_the_same_however_long_the_conversation_is() -> None:
+    def turn(conversation: Conversation, number: int) -> None:
+        user_id, answer_id, response_id = f"u{number}", f"a{number}", f"r{number}"
+        before = f"a{number - 1}" if number else None
+        answer = assistant(answer_id, OutputText("Yes?"), status="completed")
+        tell(
+            conversation,
+            started(0, user_id),
+            committed(user_id, before),
+            added(heard(user_id), before),
+            done(heard(user_id), before),
+            created(response_id),
+            output_added(assistant(answer_id), response_id),
+            added(assistant(answer_id), user_id),
+            text("Yes?", answer_id, response_id),
+            output_done(answer, response_id),
+            done(answer, user_id),
+            ended(response_id, output=[answer]),
+        )
+        assert conversation.items[-1].text == "Yes?"
+
+    def grown(turns: int) -> Conversation:
+        conversation = Conversation()
+        for number in range(turns):
+            turn(conversation, number)
+        return conversation
+
+    # Both remember as many ids of what is over as they ever do.
+    short, long = grown(100), grown(1000)
+    assert lines_run(lambda: turn(short, 100)) == lines_run(lambda: turn(long, 1000))

@@ -463,15 +463,20 @@ async def test_an_unusable_proxy_url_is_refused_without_quoting_it(
     assert "cret" not in str(caught.value)
 
 
-async def test_a_proxy_without_the_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "port"), [("http", 80), ("socks4", 1080), ("socks4a", 1080), ("socks5", 1080)]
+)
+async def test_a_proxy_without_the_extra_names_the_extra(
+    scheme: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "python_socks", None)
-    with pytest.raises(LocalProtocolError, match=r"realtime-trio\[proxy\]") as caught:
+    with pytest.raises(LocalProtocolError, match=r"pip install '\.\[proxy\]'") as caught:
         await open_line(
             parse_url("ws://example.invalid/"),
             ssl_context=None,
-            proxy="socks5://alice:s3cret@example.invalid",
+            proxy=f"{scheme}://alice:s3cret@example.invalid",
         )
-    assert "socks5://example.invalid:1080" in str(caught.value)
+    assert f"the proxy {scheme}://example.invalid:{port} needs" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 

@@ -42,6 +42,7 @@ async def opened(tap: Tap, far: trio.SocketStream, behind: bytes = b"") -> None:
 
 
 async def test_a_handshake_ends_at_the_blank_line_wherever_it_is_cut() -> None:
+    await trio.lowlevel.checkpoint()
     for cut in range(len(HEAD) + 3):
         async with open_tap() as (tap, far):
             data = HEAD + b"abc"
@@ -99,6 +100,51 @@ async def test_a_released_tap_gives_what_it_was_given_first_and_then_the_line() 
     assert tap.ending == "the peer hung up without a close frame"
 
 
+async def test_whoever_waits_for_a_closed_tap_reads_the_line_once_it_is_released() -> None:
+    async with open_tap() as (tap, far), trio.open_nursery() as nursery:
+        await opened(tap, far)
+        await far.send_all(b"read")
+        seen: list[bytes] = []
+
+        @nursery.start_soon
+        async def receive() -> None:
+            seen.append(bytes(await tap.receive_some()))
+
+        await trio.testing.wait_all_tasks_blocked()
+        assert seen == []
+        tap.release()
+    assert seen == [b"read"]
+
+
+async def test_a_refusal_is_passed_on_whole_wherever_its_head_ends() -> None:
+    await trio.lowlevel.checkpoint()
+    refusal = b"HTTP/1.1 401 No\r\ncontent-length: 9\r\n\r\nwho\r\n\r\nyou"
+    for cut in range(1, len(refusal) + 1):
+        async with open_tap() as (tap, far):
+            seen = b""
+            for piece in (refusal[:cut], refusal[cut:]):
+                await far.send_all(piece)
+                if piece:
+                    seen += await tap.receive_some()
+            # Of less than this nobody can tell that it is one.
+            if cut >= len(b"HTTP/1.1 401"):
+                assert seen == refusal
+            assert tap.opening is not None
+
+
+async def test_a_refusal_whose_body_does_not_end_is_over_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("realtime_trio._transport.tap._BODY_TIMEOUT", 0.01)
+    async with open_tap() as (tap, far):
+        head = b"HTTP/1.1 401 No\r\n\r\n"
+        await far.send_all(head[:-2])
+        assert await tap.receive_some() == head[:-2]
+        await far.send_all(head[-2:])
+        assert await tap.receive_some() == head[-2:]
+        assert await tap.receive_some() == b""
+
+
 async def test_whoever_gives_waits_while_it_is_full_and_until_it_is_released() -> None:
     async with open_tap() as (tap, far):
         await opened(tap, far)
@@ -141,16 +187,16 @@ async def test_a_write_is_noted_and_a_broken_line_says_how_it_broke() -> None:
     async with open_tap() as (tap, far):
         await opened(tap, far)
         await tap.send_all(b"unheard")
-        tap.sent = trio.Event()
+        written: list[str] = []
+        tap.on_write = lambda: written.append(tap.ending)
         await tap.send_all(b"heard")
-        assert tap.sent.is_set()
-        tap.sent = trio.Event()
+        assert written == [""]
         reset(far)
         # The first tells that the peer has gone, and every other says so again.
         for _ in range(2):
             with pytest.raises(trio.BrokenResourceError):
                 await tap.send_all(b"x")
-        assert not tap.sent.is_set()
+        assert written == [""]
         assert tap.ending.startswith("the connection broke: ")
         first = tap.ending
         tap.release()
@@ -175,7 +221,8 @@ async def test_an_end_during_the_handshake_is_told() -> None:
 async def test_a_closed_one_closes_its_line_and_keeps_the_first_reason() -> None:
     async with open_tap() as (tap, far):
         await opened(tap, far)
-        await tap.aclose()
+        with trio.testing.assert_checkpoints():
+            await tap.aclose()
         assert tap.line.is_closed
         assert tap.ending == "closed here"
         await tap.aclose()
@@ -193,7 +240,7 @@ async def test_an_endless_handshake_is_the_end() -> None:
         async def send() -> None:
             await far.send_all(bytes(2**20 + 1))
 
-        while data := await tap.receive_some():
+        while (data := await tap.receive_some()) != b"":
             size += len(data)
         assert size <= 2**20
         nursery.cancel_scope.cancel()

@@ -43,6 +43,7 @@ def _what_nobody_receives_is_read_ahead_at_once(monkeypatch: pytest.MonkeyPatch)
 
 async def is_closed(transport: WebSocketTransport) -> Close:
     """Wait for the end without receiving."""
+    await trio.lowlevel.checkpoint()
     while transport.closed is None:
         await trio.testing.wait_all_tasks_blocked(0.001)
     return transport.closed
@@ -97,6 +98,7 @@ async def test_an_offence_in_a_part_of_a_message_ends_the_connection_before_the_
 
 async def flood(peer: RawPeer) -> None:
     data = peer.encode(100 * [whole(PING, bytes(125))])
+    await trio.lowlevel.checkpoint()
     with suppress(trio.BrokenResourceError):
         while True:
             await peer.stream.send_all(data)
@@ -285,6 +287,7 @@ async def test_whatever_is_written_at_the_same_time_frames_stay_whole_and_messag
         sent.set()
 
     async def ping() -> None:
+        await trio.lowlevel.checkpoint()
         for size in pings:
             await peer.send(peer.encode([whole(PING, bytes(size))]))
 
