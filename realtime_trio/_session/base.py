@@ -325,7 +325,7 @@ class BaseSession(ABC):
         """Send an event, and note that it will be acknowledged, whether anybody waits or not."""
         await self._outbox.wait_for_room()
         pending = self._enqueue(event, text)
-        # An event need not cost a round of the scheduler.  But a task that sends one after the other
+        # An event need not cost a round of the scheduler.  But a task that sends one after another
         # has to let others run, also the one that writes what waits in the outbox.
         if self._sent_in_a_row >= SENT_IN_A_ROW:
             self._sent_in_a_row = 0

@@ -105,6 +105,25 @@ async def test_who_waits_longest_comes_first_even_against_somebody_who_need_not_
         assert [await outbox.take() for _ in range(4)] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("newcomer", [False, True])
+async def test_who_waits_comes_in_order_even_if_several_slots_become_free_at_once(
+    autojump_clock: MockClock, newcomer: bool
+) -> None:
+    # Tasks that run in the same pass do so in any order, which takes a few goes to see.
+    for _ in range(10):
+        outbox = await full_outbox(1, 2, 3)
+        async with trio.open_nursery() as nursery:
+            for entry in (4, 5, 6):
+                nursery.start_soon(put, outbox, entry)
+                await wait_all_tasks_blocked()
+            with trio.fail_after(5):
+                assert [await outbox.take() for _ in range(3)] == [1, 2, 3]
+                if newcomer:
+                    await put(outbox, 7)
+        outbox.close()
+        assert await take_all(outbox) == [4, 5, 6, 7][: 3 + newcomer]
+
+
 async def test_cancelled_while_waiting_for_a_slot_nothing_was_put(
     autojump_clock: MockClock,
 ) -> None:
