@@ -195,8 +195,7 @@ class WebSocketTransport:
     def _notice_end(self) -> None:
         """Leave the lane if trio-websocket has ended the connection, which the lane cannot know.
 
-        So it does over a message in fragments or a long one, before that is complete, and not
-        always by a close frame.
+        So it does over a message in fragments or a long one, before it is complete.
         """
         if not self._tap.is_open and self._open_connection.closed is not None:
             self._leave_lane()
@@ -423,8 +422,8 @@ class WebSocketTransport:
             # Whatever has happened, also Ctrl-C anywhere above: nobody may be left waiting for it.
             self._close_as(None)
             self._inbox.end()
-            self._line.close()
             self._tap.release()
+            self._line.close()
             self._opened.set()
             self._said.set()
             self._done.set()
@@ -435,10 +434,9 @@ class WebSocketTransport:
             self._tap.on_end = nursery.cancel_scope.cancel
             self._connection = await handshake(nursery, self._tap)
             self._tap.on_end = None
-            self._tap.on_write = self._on_write
-            self._tap.on_dealt = self._notice_end
             # The recording is for failed handshakes only, and would go on with every message.
             self._tap.opening = None
+            self._tap.on_dealt = self._notice_end
             self._drainers = nursery
             self._lane.feed(self._tap.take_ahead())
             self._lift_into_inbox()
@@ -448,6 +446,7 @@ class WebSocketTransport:
             await self._attend_loop()
             self._leave_lane()
             if self._farewell is not None:
+                self._tap.sent = self._said
                 await self._connection.aclose(self._farewell.code, self._farewell.reason or None)
                 # Not by the write, if the peer's close frame came first.
                 self._said.set()
@@ -457,11 +456,6 @@ class WebSocketTransport:
                 while True:
                     await self._connection.get_message()
             nursery.cancel_scope.cancel()
-
-    def _on_write(self) -> None:
-        if self._open_connection.closed is not None:
-            # That was a close frame: a goodbye, an answer to one, or the name of an offence.
-            self._said.set()
 
     def _reader_failed(self, group: ExceptionGroup[Exception]) -> None:
         """Note what ended trio-websocket's reader.
