@@ -212,6 +212,24 @@ async def test_a_send_that_fails_tells_what_the_peer_said_last(
     assert transport.closed == Close(1008, "not allowed")
 
 
+@sides
+async def test_a_send_that_fails_while_nobody_makes_room_does_not_wait_for_long(side: str) -> None:
+    settings = attrs.evolve(NO_PINGS, max_message_size=100, receive_buffer_size=100)
+    async with open_raw(side, settings=settings) as (transport, peer):
+        assert isinstance(peer.stream, trio.SocketStream)
+        await peer.send(peer.encode([*100 * [whole(TEXT, b"x" * 10)], close(1008)]))
+        while not transport._inbox.is_full:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        reset(peer.stream)
+        with pytest.raises(ConnectionLost, match="1006 the connection broke: "):
+            await send_for_ever(transport)
+        assert transport.closed is not None
+        assert transport.closed.code == 1006
+        # The reason was behind messages that nobody had taken; they are still there.
+        assert await receive_all(transport) == 100 * ["x" * 10]
+        assert transport.closed.code == 1006
+
+
 # Frames on the wire are whole
 
 
