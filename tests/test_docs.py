@@ -124,8 +124,12 @@ class Snippet:
     @property
     def extras(self) -> Iterable[str]:
         """Packages that it needs and not everybody has."""
-        voice = ("pocketsphinx", "espeakng_loader") if "simulator.voice" in self.code else ()
-        return (*voice, "httpx2") if "simulator.chat_completions" in self.code else voice
+        return [
+            package
+            for word, packages in EXTRAS.items()
+            if word in self.code
+            for package in packages
+        ]
 
     @property
     def opens_sessions(self) -> bool:

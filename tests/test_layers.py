@@ -36,7 +36,7 @@ FLOORS = (
     ("simulator.roles",),
     ("simulator.service.*",),
     ("simulator.offline.*", "simulator.chat.*"),
-    ("simulator.chat_completions", "simulator.voice", "simulator.replay"),
+    ("simulator.chat_completions", "simulator.voice.*", "simulator.replay"),
     ("simulator.serving.*",),
     ("simulator",),
     ("testing", "cli.*", "_pytest_plugin", "__main__"),
