@@ -30,6 +30,7 @@ FLOORS = (
     ("_runtime.*",),
     ("_transport.*",),
     ("connection", "recording"),
+    ("recorded_audio",),
     ("_session.*",),
     ("",),
     ("simulator.speech", "simulator.script.*"),

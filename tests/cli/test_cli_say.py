@@ -155,14 +155,14 @@ async def test_a_pipe_is_sent_while_it_is_recorded() -> None:
     assert "asking: standard input\n" in remarks
 
 
-async def test_a_terminal_shows_how_far_it_is(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_terminal_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal then,
     monkeypatch.setenv("TERM", "xterm")  # and for one that can move its cursor
     async with service(begun(), done()) as (url, _, _):
-        assert await run_beside("say", QUESTION, "--url", url) == 0
-    assert "100%" in capsys.readouterr().err
+        process = await trio.to_thread.run_sync(started, "say", QUESTION, "--url", url)
+        _, remarks = await trio.to_thread.run_sync(process.communicate)
+    assert process.returncode == 0
+    assert "100%" in remarks
 
 
 async def test_what_is_no_terminal_gets_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
