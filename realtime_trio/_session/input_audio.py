@@ -96,11 +96,14 @@ class InputAudioSession(BaseSession, Generic[S]):
         capacity: int | None,
         new_id: Callable[[str], str],
         retention: Retention,
+        has_listener: bool = False,
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: S | None = None
         self._conversation = Conversation(
-            retention=retention, clock=trio.current_time, wants=self._hub.wants
+            retention=retention,
+            clock=trio.current_time,
+            wants=(lambda _: True) if has_listener else self._hub.wants,
         )
         self._costs = Costs()
 
@@ -138,7 +141,9 @@ class InputAudioSession(BaseSession, Generic[S]):
         """
         piece = None
         for piece in split_audio(audio, self._input_format, chunk_ms):
-            await self.send(InputAudioBufferAppend(audio=piece))
+            # As `send` does, without a look at what is known: what it is, and in which format.
+            event = InputAudioBufferAppend(audio=AudioData(piece), event_id=self._new_id("evt_"))
+            await self._queue(event, self._codec.encode(event))
         if piece is None:
             # There was no audio, and so no checkpoint.
             await trio.lowlevel.checkpoint()

@@ -113,6 +113,8 @@ class WebSocketTransport:
         self._ahead: trio.CancelScope | None = None
         """Of the task that reads ahead, if one does."""
         self._sends = 0
+        self._drains = False
+        """Whether a task of the connection writes what `send_nowait` could not."""
         self._closed: Close | None = None
         self._farewell: Close | None = None
         self._handshake_error: Exception | None = None
@@ -166,9 +168,9 @@ class WebSocketTransport:
             if self._lane.owes or self._tap.is_open:
                 messages.append(await self._open_connection.get_message())
                 self._lane.owes = False
+            elif self._tap.is_full:
+                await self._tap.wait_taken()
             else:
-                if not await self._tap.wait_taken():
-                    return
                 await self._line.wait_readable()
                 data = self._line.read(self.settings.receive_buffer_size)
                 if data is None:
@@ -191,6 +193,15 @@ class WebSocketTransport:
             self._tap.give(passed)
             if self._lane.is_down:
                 self._tap.release()
+
+    def _notice_end(self) -> None:
+        """Leave the lane if trio-websocket has ended the connection, which the lane cannot know.
+
+        So it does over a message in fragments or a long one, before that is complete, and not
+        always by a close frame.
+        """
+        if not self._tap.is_open and self._open_connection.closed is not None:
+            self._leave_lane()
 
     def _leave_lane(self) -> None:
         """Let trio-websocket read everything from here on, for it is about the end."""
@@ -284,23 +295,27 @@ class WebSocketTransport:
     def send_nowait(self, message: str | bytes) -> bool:
         """Send one message if the network takes it without waiting.
 
-        If it takes only a part, the rest is written by a task of the connection, and nothing else
-        is taken this way until then.
+        What it does not take is written by a task of the connection.  A little of that is no reason
+        to refuse more: it is written together.
         """
-        if self._line.has_rest or not self._is_sendable:
+        if not self._line.has_room or not self._is_sendable:
             return False
         try:
             has_gone = self._line.write(frame(message, masks=self._is_client))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
-        if not has_gone:
+        if not has_gone and not self._drains:
             assert self._drainers is not None, "it is open"
+            self._drains = True
             self._drainers.start_soon(self._drain)
         return True
 
     async def _drain(self) -> None:
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._line.drain()
+        try:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._line.drain()
+        finally:
+            self._drains = False
 
     @property
     def _is_sendable(self) -> bool:
@@ -317,11 +332,11 @@ class WebSocketTransport:
         self._take_in()
         self._leave_lane()
         with trio.move_on_after(self.settings.close_timeout):
-            if self._receives or self._ahead is not None:
-                await self._ending.wait()
-            else:
+            if not self._receives and self._ahead is None:
                 self._is_attended = False
                 await self._read_ahead()
+            # Somebody who receives may have taken over before the end.
+            await self._ending.wait()
         self._close(Close(ABNORMAL_CLOSURE, how))
 
     # --- the end ----------------------------------------------------------------------------------
@@ -427,6 +442,7 @@ class WebSocketTransport:
             self._connection = await handshake(nursery, self._tap)
             self._tap.on_end = None
             self._tap.on_write = self._on_write
+            self._tap.on_dealt = self._notice_end
             # The recording is for failed handshakes only, and would go on with every message.
             self._tap.opening = None
             self._drainers = nursery
@@ -452,7 +468,6 @@ class WebSocketTransport:
         if self._open_connection.closed is not None:
             # That was a close frame: a goodbye, an answer to one, or the name of an offence.
             self._said.set()
-            self._leave_lane()
 
     def _reader_failed(self, group: ExceptionGroup[Exception]) -> None:
         """Note what ended trio-websocket's reader.
@@ -464,6 +479,7 @@ class WebSocketTransport:
         else:
             _transport_logger.debug("the WebSocket reader failed", exc_info=group)
             self._close_as(self._connection.closed)
+            self._leave_lane()
 
     async def _keep_alive_loop(self, interval: float) -> None:
         timeout = self.settings.ping_timeout
