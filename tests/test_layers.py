@@ -30,6 +30,7 @@ FLOORS = (
     ("_order.*",),
     ("_runtime.*",),
     ("_transport.*",),
+    ("devices.*",),
     ("connection", "recording"),
     ("_session.*",),
     ("",),
@@ -57,6 +58,11 @@ PURE = (
     "tools.*",
     "_state.*",
     "playback.*",
+    "devices.backend",
+    "devices.errors",
+    "devices.level",
+    "devices.ring",
+    "devices.sink",
     "_order.*",
 )
 PURE_IN_THE_SIMULATOR = (

@@ -1,0 +1,20 @@
+"""Sound devices: a microphone as a stream of chunks, a loudspeaker that plays a `Playback`.
+
+The extra `devices` brings sounddevice, which drives them by PortAudio; without it a `Backend` of
+your own does, or `SimulatedDevices`.
+"""
+
+from realtime_trio.devices.backend import (
+    Backend as Backend,
+    Device as Device,
+    DeviceStream as DeviceStream,
+)
+from realtime_trio.devices.errors import DeviceError as DeviceError, DeviceLost as DeviceLost
+from realtime_trio.devices.level import level_db as level_db
+from realtime_trio.devices.microphone import (
+    Microphone as Microphone,
+    open_microphone as open_microphone,
+)
+from realtime_trio.devices.portaudio import PortAudio as PortAudio
+from realtime_trio.devices.simulated import SimulatedDevices as SimulatedDevices
+from realtime_trio.devices.speaker import Speaker as Speaker, open_speaker as open_speaker
