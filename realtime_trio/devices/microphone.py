@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import numpy as np
 import trio
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from realtime_trio._misuse import check_number
 from realtime_trio.audio import PCM_RATE, Resampler, to_mono
 from realtime_trio.devices.backend import Backend, Device, find_device
+from realtime_trio.devices.echo import EchoControl, EchoGate, is_headphones
 from realtime_trio.devices.errors import DeviceLost
 from realtime_trio.devices.level import SILENCE_DB, level_db
 from realtime_trio.devices.portaudio import PortAudio
 from realtime_trio.devices.ring import SampleRing
+from realtime_trio.devices.speaker import Speaker
 
 BLOCKS_PER_S: Final = 100
 """Blocks that a sound card is asked for in a second: 10 ms each."""
@@ -37,7 +39,15 @@ class Microphone:
     Iterate it, one task at a time.  It ends when its block is left.
     """
 
-    def __init__(self, device: Device, device_rate: int, rate: int, chunk: int, room: int) -> None:
+    def __init__(
+        self,
+        device: Device,
+        device_rate: int,
+        rate: int,
+        chunk: int,
+        room: int,
+        clean: Callable[[NDArray[np.int16]], NDArray[np.int16]],
+    ) -> None:
         self.device = device
         """The device."""
         self.rate = rate
@@ -54,6 +64,7 @@ class Microphone:
         self._ring = SampleRing(room)
         self._resampler = Resampler(device_rate, rate)
         self._chunk = chunk
+        self._clean = clean
         self._pending = np.empty(0, np.int16)
         self._lost: str | None = None
         self._is_closed = False
@@ -86,6 +97,8 @@ class Microphone:
             if patience.cancelled_caught and not self._ring.count:
                 self._lost = f"it has delivered nothing for {_STALL:.0f} s"
         self.level = level_db(chunk)
+        # Also of what is not heard, so that it goes on learning.
+        chunk = self._clean(chunk)
         return np.zeros_like(chunk) if self.is_muted else chunk
 
     def _take(self) -> NDArray[np.int16] | None:
@@ -139,6 +152,8 @@ async def open_microphone(
     channels: int | None = None,
     chunk_seconds: float = 0.02,
     buffer_seconds: float = 2.0,
+    speaker: Speaker | None = None,
+    echo: EchoControl | Literal["auto"] | None = "auto",
     backend: Backend | None = None,
 ) -> AsyncIterator[Microphone]:
     """Record while the block runs.
@@ -157,6 +172,9 @@ async def open_microphone(
         chunk_seconds: Seconds in a chunk, more than 0.
         buffer_seconds: Seconds that are kept while nobody reads; what is said after that is dropped
             and counted.  At least 0.1.
+        speaker: The loudspeaker that it may hear.
+        echo: What is done about that.  `auto` is an `EchoGate`, and nothing if there is no
+            `speaker`, or if its name says that it is worn on the ears.  None does nothing.
         backend: Drives the device; None for PortAudio, of the extra `devices`.
 
     Raises:
@@ -167,6 +185,15 @@ async def open_microphone(
     check_number("buffer_seconds", buffer_seconds, lambda n: n >= 0.1, allowed="0.1 s or more")
     backend = PortAudio() if backend is None else backend
     chosen = find_device(await backend.devices(), device, "input")
+    if echo == "auto":
+        is_heard = speaker is not None and not is_headphones(speaker.device.name)
+        echo = EchoGate(rate) if is_heard else None
+
+    def clean(chunk: NDArray[np.int16]) -> NDArray[np.int16]:
+        if speaker is None or echo is None:
+            return chunk
+        return echo.process(chunk, speaker.take_played(len(chunk), rate))
+
     native = chosen.rate if device_rate is None else device_rate
     microphone = Microphone(
         chosen,
@@ -174,6 +201,7 @@ async def open_microphone(
         rate,
         max(1, round(chunk_seconds * rate)),
         round(buffer_seconds * native),
+        clean,
     )
     stream = await backend.open_stream(
         "input",

@@ -14,9 +14,11 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
+from realtime_trio.audio import Resampler
 from realtime_trio.devices.backend import Backend, Device, find_device
 from realtime_trio.devices.errors import DeviceLost
 from realtime_trio.devices.portaudio import PortAudio
+from realtime_trio.devices.ring import SampleRing
 from realtime_trio.devices.sink import PlaybackSink
 from realtime_trio.playback.playback import Playback
 
@@ -24,6 +26,8 @@ _BLOCKS_PER_S: Final = 100
 _FADE: Final = 0.02
 """Seconds in which an interrupted sound fades out: short enough to be at once, and long enough not
 to click."""
+_LAG: Final = 0.1
+"""Seconds that what was played may be behind what is recorded."""
 _CLOSING: Final = 5.0
 """Seconds that a device may take to close; it is the driver's affair after that."""
 
@@ -39,6 +43,9 @@ class Speaker:
         self.underruns: int = 0
         """How often the device had nothing to play, because this process was too slow."""
         self._sink = PlaybackSink(playback, latency=0, fade=round(_FADE * playback.rate))
+        self._played = SampleRing(playback.rate // 2)
+        self._resampler: Resampler | None = None
+        self._resampled = np.empty(0, np.int16)
         self._token = trio.lowlevel.current_trio_token()
         self._scope = trio.CancelScope()
         self._is_lost = False
@@ -54,6 +61,24 @@ class Speaker:
         """How loud the last block was, in dB: -100 to 0."""
         return self._sink.level
 
+    def take_played(self, count: int, rate: int) -> NDArray[np.int16]:
+        """Take what was played lately, to know what an echo is of.  For one microphone.
+
+        Args:
+            count: How many samples.
+            rate: Samples per second, 8000 to 192000, always the same.
+
+        Returns:
+            Shape (count,), int16; silence where nothing was played.
+        """
+        if self._resampler is None:
+            self._resampler = Resampler(self.playback.rate, rate)
+        fresh = self._resampler.process(self._played.take(self._played.count))
+        # Clocks of two devices drift, and a microphone may begin late: the newest is what counts.
+        self._resampled = np.concatenate((self._resampled, fresh))[-count - round(rate * _LAG) :]
+        taken, self._resampled = self._resampled[:count], self._resampled[count:]
+        return np.concatenate((taken, np.zeros(count - len(taken), np.int16)))
+
     # On the thread of the sound card.
 
     def on_block(self, block: NDArray[np.int16], has_underrun: bool) -> None:
@@ -62,6 +87,7 @@ class Speaker:
         samples = np.empty(len(block), np.int16)
         self._sink.fill(samples)
         block[:] = samples[:, np.newaxis]
+        self._played.put(samples)
 
     def on_end(self) -> None:
         """Take note that the device has stopped.  For the backend."""

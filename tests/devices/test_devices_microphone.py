@@ -33,7 +33,7 @@ def stereo(rate: int = 48_000) -> SimulatedDevices:
 
 
 async def chunks(microphone: Microphone, count: int) -> NDArray[np.int16]:
-    heard = []
+    heard: list[NDArray[np.int16]] = []
     with trio.fail_after(5):
         while len(heard) < count:
             heard.append(await anext(microphone))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 from played_talk import PlayedTalk
@@ -89,7 +90,8 @@ def test_something_new_is_heard_behind_the_fade_and_counted_by_itself() -> None:
     assert heard(playback, "new") == 20
 
 
-def test_an_interruption_between_two_glances_is_noticed_one_block_later() -> None:
+@pytest.mark.parametrize("size", [240, 600])
+def test_an_interruption_between_two_glances_is_noticed_one_block_later(size: int) -> None:
     playback, sink = opened(latency=480)
 
     class Late(PlaybackSink):
@@ -103,7 +105,7 @@ def test_an_interruption_between_two_glances_is_noticed_one_block_later() -> Non
     playback.append(steady(2400), "old")
     block(sink), block(sink)
     sink.__class__ = Late
-    block(sink)
+    block(sink, size)
     sink.__class__ = PlaybackSink
     for _ in range(3):
         block(sink)

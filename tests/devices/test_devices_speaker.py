@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import trio
@@ -165,6 +167,48 @@ async def test_a_playback_of_your_own_has_to_go_by_reports_and_to_have_a_rate_of
     with pytest.raises(DeviceError, match="it has 48000 Hz, not 24000"):
         async with open_speaker(own, backend=stereo()):
             raise AssertionError
+
+
+async def test_the_microphone_hears_nothing_of_the_speaker_but_somebody_who_is_louder() -> None:
+    devices = SimulatedDevices()
+    heard = []
+    async with (
+        open_speaker(backend=devices) as speaker,
+        open_microphone(speaker=speaker, backend=devices) as microphone,
+    ):
+        speaker.playback.append(SPEECH, "item")
+        for level in [900] * 20 + [9000] * 5:
+            played = devices.listen(480)
+            devices.speak((played.astype(int) * level // 9000).astype(np.int16))
+            heard.append(bool((await anext(microphone)).any()))
+    assert heard == [False] * 22 + [True] * 3
+
+
+@pytest.mark.parametrize(("name", "echo"), [("USB Headset", "auto"), ("USB Audio", None)])
+async def test_there_is_no_gate_with_headphones_or_where_none_is_wanted(
+    name: str, echo: Literal["auto"] | None
+) -> None:
+    devices = SimulatedDevices(Device(number=1, name=name, inputs=1, outputs=1, rate=24_000))
+    async with (
+        open_speaker(backend=devices) as speaker,
+        open_microphone(speaker=speaker, echo=echo, backend=devices) as microphone,
+    ):
+        speaker.playback.append(SPEECH, "item")
+        devices.speak(devices.listen(480))
+        assert (await anext(microphone)).any()
+
+
+async def test_what_was_played_is_told_at_another_rate_and_only_what_is_new() -> None:
+    devices = stereo(48_000)
+    async with open_speaker(backend=devices) as speaker:
+        assert not speaker.take_played(480, 24_000).any()
+        speaker.playback.append(np.full(24_000, 5000, np.int16), "item")
+        devices.listen(48_000 // 4)
+        devices.listen(48_000 // 4)
+        told = np.concatenate([speaker.take_played(480, 24_000) for _ in range(7)])
+        # A tenth of a second at most, and the chunk that is asked for, is left of half a second.
+        assert np.count_nonzero(told) == 2400 + 480
+        assert told[100] == 5000
 
 
 async def test_both_run_as_time_passes(autojump_clock: MockClock) -> None:
