@@ -161,4 +161,6 @@ class Outbox(Generic[T]):
 
     @property
     def _has_room(self) -> bool:
-        return len(self._entries) + self._promised < self._capacity and not self._waiters
+        # Where somebody waits or was promised a slot there is none for those who come later, however
+        # many are free: they get theirs in their turn.
+        return len(self._entries) < self._capacity and not self._promised and not self._waiters
