@@ -209,13 +209,13 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
-    """Have a spoken conversation without a service: `nox -s demo -- QUESTION.wav ANSWER.wav`."""
-    session.install(".[voice]")
-    answer = Path(session.create_tmp()) / "answer.wav"
+    """Have a spoken conversation without a service: `nox -s demo -- FOLDER` to keep it there."""
+    session.install(".")
+    install_voice(session, "voice", "voice-light")
     session.run(
         "python",
         "examples/spoken_conversation.py",
-        *(session.posargs or ["examples/question.wav", str(answer)]),
+        *(session.posargs or [str(Path(session.create_tmp()) / "conversation")]),
     )
 
 
