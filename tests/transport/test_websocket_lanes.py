@@ -280,6 +280,15 @@ async def test_a_send_cancelled_behind_a_rest_breaks_nothing_since_nothing_of_it
         assert await peer.frame() == whole(TEXT, b"and on")
 
 
+@sides
+async def test_a_rest_is_written_though_nobody_sends_any_more(side: str) -> None:
+    async with open_raw(side, settings=NO_PINGS) as (transport, peer):
+        big = "x" * 2**24
+        assert transport.send_nowait(big)
+        assert transport._line.has_rest
+        assert await peer.frame() == whole(TEXT, big.encode())
+
+
 @attrs.frozen
 class Step:
     """What the only task that sends does next."""
