@@ -30,6 +30,7 @@ FLOORS = (
     ("_order.*",),
     ("_runtime.*",),
     ("_transport.*",),
+    ("devices.*",),
     ("connection", "recording"),
     ("recorded_audio",),
     ("_session.*",),
@@ -58,6 +59,13 @@ PURE = (
     "tools.*",
     "_state.*",
     "playback.*",
+    "devices.activity",
+    "devices.backend",
+    "devices.echo",
+    "devices.errors",
+    "devices.level",
+    "devices.ring",
+    "devices.sink",
     "_order.*",
 )
 PURE_IN_THE_SIMULATOR = (

@@ -47,8 +47,8 @@ class Tap(trio.abc.Stream):
         """What was received during the handshake; None stops the recording."""
         self.on_dealt: Callable[[], object] | None = None
         """Called whenever trio-websocket asks for more, having dealt with what it was given."""
-        self.on_write: Callable[[], object] | None = None
-        """Called when trio-websocket has written something."""
+        self.sent: trio.Event | None = None
+        """Set by the next write."""
         self._body_deadline = math.inf
         self._is_open = True
         self._ahead = b""
@@ -106,8 +106,8 @@ class Tap(trio.abc.Stream):
         except trio.BrokenResourceError as error:
             self._end(breakage(error))
             raise
-        if self.on_write is not None:
-            self.on_write()
+        if self.sent is not None:
+            self.sent.set()
 
     async def wait_send_all_might_not_block(self) -> None:
         await self.line.drain()

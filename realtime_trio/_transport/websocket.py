@@ -197,8 +197,7 @@ class WebSocketTransport:
     def _notice_end(self) -> None:
         """Leave the lane if trio-websocket has ended the connection, which the lane cannot know.
 
-        So it does over a message in fragments or a long one, before that is complete, and not
-        always by a close frame.
+        So it does over a message in fragments or a long one, before it is complete.
         """
         if not self._tap.is_open and self._open_connection.closed is not None:
             self._leave_lane()
@@ -429,8 +428,8 @@ class WebSocketTransport:
             # Whatever has happened, also Ctrl-C anywhere above: nobody may be left waiting for it.
             self._close_as(None)
             self._inbox.end()
-            self._line.close()
             self._tap.release()
+            self._line.close()
             self._opened.set()
             self._said.set()
             self._done.set()
@@ -441,7 +440,6 @@ class WebSocketTransport:
             self._tap.on_end = nursery.cancel_scope.cancel
             self._connection = await handshake(nursery, self._tap)
             self._tap.on_end = None
-            self._tap.on_write = self._on_write
             self._tap.on_dealt = self._notice_end
             # The recording is for failed handshakes only, and would go on with every message.
             self._tap.opening = None
@@ -454,6 +452,7 @@ class WebSocketTransport:
             await self._attend_loop()
             self._leave_lane()
             if self._farewell is not None:
+                self._tap.sent = self._said
                 await self._connection.aclose(self._farewell.code, self._farewell.reason or None)
                 # Not by the write, if the peer's close frame came first.
                 self._said.set()
@@ -463,11 +462,6 @@ class WebSocketTransport:
                 while True:
                     await self._connection.get_message()
             nursery.cancel_scope.cancel()
-
-    def _on_write(self) -> None:
-        if self._open_connection.closed is not None:
-            # That was a close frame: a goodbye, an answer to one, or the name of an offence.
-            self._said.set()
 
     def _reader_failed(self, group: ExceptionGroup[Exception]) -> None:
         """Note what ended trio-websocket's reader.

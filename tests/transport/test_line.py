@@ -274,6 +274,16 @@ async def test_a_peer_that_hangs_up_during_the_handshake() -> None:
     line.close()
 
 
+async def test_a_peer_that_says_no_more_during_the_handshake() -> None:
+    near, far = await connected()
+    await far.send_eof()
+    line = Line(near)
+    with trio.fail_after(5), pytest.raises(EOFError):
+        await line.start_tls(ssl.create_default_context(), server_hostname="127.0.0.1")
+    line.close()
+    await far.aclose()
+
+
 async def test_a_goodbye_of_tls_is_an_end_while_the_socket_stays_open() -> None:
     near, far = await connected()
     server_context, client_context = tls_contexts()

@@ -212,6 +212,49 @@ async def test_a_send_that_fails_tells_what_the_peer_said_last(
     assert transport.closed == Close(1008, "not allowed")
 
 
+@sides
+async def test_a_send_that_fails_while_nobody_makes_room_does_not_wait_for_long(side: str) -> None:
+    settings = attrs.evolve(NO_PINGS, max_message_size=100, receive_buffer_size=100)
+    async with open_raw(side, settings=settings) as (transport, peer):
+        assert isinstance(peer.stream, trio.SocketStream)
+        await peer.send(peer.encode([*100 * [whole(TEXT, b"x" * 10)], close(1008)]))
+        while not transport._inbox.is_full:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        reset(peer.stream)
+        with pytest.raises(ConnectionLost, match="1006 the connection broke: "):
+            await send_for_ever(transport)
+        assert transport.closed is not None
+        assert transport.closed.code == 1006
+        # The reason was behind messages that nobody had taken; they are still there.
+        assert await receive_all(transport) == 100 * ["x" * 10]
+        assert transport.closed.code == 1006
+
+
+@sides
+async def test_leaving_does_not_wait_for_what_is_read_ahead(side: str) -> None:
+    settings = attrs.evolve(NO_PINGS, close_timeout=60)
+    async with open_raw(side, settings=settings) as (transport, peer):
+        while transport._ahead is None:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(transport.aclose, 4000)
+                assert await peer.frame() == close(4000)
+                await peer.send(peer.encode([close(4000)]))
+                await peer.stream.aclose()
+
+
+@sides
+async def test_a_send_cancelled_on_entry_writes_nothing(side: str) -> None:
+    async with open_raw(side) as (transport, peer):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await transport.send("never")
+        assert scope.cancelled_caught
+        await transport.send("fine")
+        assert await peer.frame() == whole(TEXT, b"fine")
+
+
 # Frames on the wire are whole
 
 
