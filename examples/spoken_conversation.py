@@ -111,20 +111,21 @@ async def converse(folder: Path, url: str | None = None) -> None:
         card = SoundCard(session, playback)
         nursery.start_soon(card.run)
         nursery.start_soon(note, session.events(ItemUpdated), said)
-        with session.events(ResponseDone) as responses, trio.fail_after(120):
+        with session.events(ResponseDone) as responses:
             for name, question in zip(QUESTIONS, questions, strict=True):
                 before = {item.response_id for item in session.conversation.items}
-                latencies.append(await card.ask(question))
-                if name == INTERRUPTED:
-                    await trio.sleep(1)
-                    continue
-                while True:
-                    answer = (await responses.receive()).response
-                    is_message = [isinstance(item, AssistantMessage) for item in answer.output]
-                    # What calls a tool is followed by another response.
-                    if answer.id not in before and is_message and all(is_message):
-                        break
-                await trio.sleep(playback.unheard / playback.rate + 0.3)
+                with trio.fail_after(60):
+                    latencies.append(await card.ask(question))
+                    if name == INTERRUPTED:
+                        await trio.sleep(1)
+                        continue
+                    while True:
+                        answer = (await responses.receive()).response
+                        is_message = [isinstance(item, AssistantMessage) for item in answer.output]
+                        # What calls a tool is followed by another response.
+                        if answer.id not in before and is_message and all(is_message):
+                            break
+                    await trio.sleep(playback.unheard / playback.rate + 0.3)
         nursery.cancel_scope.cancel()
     lines = list(transcript(session.conversation, said, latencies))
     print(*lines, sep="\n")

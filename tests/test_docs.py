@@ -474,7 +474,7 @@ async def test_a_snippet_that_opens_sessions_runs(
     monkeypatch.chdir(tmp_path)
     for package in snippet.extras:
         pytest.importorskip(package)
-    with trio.fail_after(10):
+    with trio.fail_after(60):  # some have models to load
         async with trio.open_nursery() as nursery:
             names = namespace_of(snippet, nursery=nursery)
             given = situation_of(snippet)
