@@ -6,8 +6,10 @@ import click
 
 from realtime_trio._version import __version__
 from realtime_trio.cli.chat import chat
+from realtime_trio.cli.devices import devices
 from realtime_trio.cli.say import say
 from realtime_trio.cli.serve import serve
+from realtime_trio.cli.talk import talk
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (say, chat, serve):
+for command in (say, chat, talk, devices, serve):
     main.add_command(command)
