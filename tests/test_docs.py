@@ -574,6 +574,7 @@ def test_the_imports_of_a_page_are_those_that_its_snippets_use() -> None:
 def test_every_page_with_promises_has_snippets() -> None:
     assert {snippet.page.name for snippet in SNIPPETS} == {
         "README.md",
+        "audio.md",
         "guide.md",
         "coming-from-javascript.md",
         "simulator.md",

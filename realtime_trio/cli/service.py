@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Unpack
 
 import click
@@ -17,6 +18,7 @@ from realtime_trio._session.voice import Session
 from realtime_trio.cli.simulated import cast_of, described
 from realtime_trio.cli.terminal import remark
 from realtime_trio.events import SessionSettings
+from realtime_trio.playback import Playback
 from realtime_trio.simulator import serve_simulator
 
 
@@ -74,7 +76,13 @@ def takes_service(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @asynccontextmanager
-async def opened(service: Service, **settings: Unpack[SessionSettings]) -> AsyncIterator[Session]:
+async def opened(
+    service: Service,
+    *,
+    playback: Playback | None = None,
+    record: Path | None = None,
+    **settings: Unpack[SessionSettings],
+) -> AsyncIterator[Session]:
     """Open a session with the chosen service, or with a built-in simulator if none was chosen."""
     if service.instructions is not None:
         settings["instructions"] = service.instructions
@@ -95,7 +103,9 @@ async def opened(service: Service, **settings: Unpack[SessionSettings]) -> Async
         for name, variable in (("url", "OPENAI_BASE_URL"), ("api_key", "OPENAI_API_KEY")):
             if given[name] == os.environ.get(variable):
                 del given[name]
-        async with open_session(service.model, **given, **settings) as session:
+        async with open_session(
+            service.model, playback=playback, record=record, **given, **settings
+        ) as session:
             yield session
         # The simulator, if there is one, would serve forever.
         nursery.cancel_scope.cancel()

@@ -16,6 +16,7 @@ from typing import BinaryIO, Final, NoReturn
 
 import trio
 from rich.console import Console
+from rich.control import Control
 from rich.progress import (
     BarColumn,
     Progress,
@@ -23,7 +24,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.segment import Segment, Segments
+from rich.segment import ControlType, Segment, Segments
 from rich.style import Style
 
 # All but tab and newline: what a server says must not be able to steer the terminal.
@@ -37,6 +38,9 @@ class _Screen(Console):
         raise BrokenPipeError
 
 
+_BEGINNING_OF_AN_EMPTY_LINE: Final = Control(
+    ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)
+)
 _OUTPUT: Final = _Screen()
 _REMARKS: Final = _Screen(stderr=True)
 
@@ -148,6 +152,34 @@ def progress(what: str, seconds: float | None) -> Iterator[Callable[[float], Non
 def complain(text: str) -> None:
     """Print what went wrong, as a line on standard error."""
     _REMARKS.out(_harmless(f"realtime-trio: {text}"), style="red", highlight=False)
+
+
+class StatusLine:
+    """The last line of a terminal, which is drawn again and again.  None where it is a file.
+
+    It has to be cleared before anything else is printed.
+    """
+
+    def __init__(self) -> None:
+        self._is_drawn = False
+
+    def show(self, text: str) -> None:
+        """Draw the line, as far as it fits."""
+        if _REMARKS.is_terminal:
+            self.clear()
+            # A line that is full would make the terminal begin another one.
+            line = _REMARKS.render_str(
+                _harmless(text), markup=False, highlight=False, emoji=False, style="dim"
+            )
+            line.truncate(_REMARKS.width - 1)
+            _REMARKS.print(line, end="", soft_wrap=True)
+            self._is_drawn = True
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._is_drawn:
+            _REMARKS.control(_BEGINNING_OF_AN_EMPTY_LINE)
+            self._is_drawn = False
 
 
 def _harmless(text: str) -> str:

@@ -67,7 +67,7 @@ async def test_devices_are_listed_with_what_they_can() -> None:
     assert sum(device.is_default_input for device in found) == 1
 
 
-async def test_a_microphone_of_nothing_keeps_time() -> None:
+async def test_a_microphone_of_nothing_delivers_chunks() -> None:
     async with open_microphone("nothing") as microphone:
         with trio.fail_after(30):
             for _ in range(5):
