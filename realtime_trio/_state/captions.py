@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from attrs import define, frozen
+from attrs import define
 
+from realtime_trio._frozen import frozen
 from realtime_trio._state.recent import Recent
 from realtime_trio._state.utility_events import UtilityEvent
 from realtime_trio.events import (
