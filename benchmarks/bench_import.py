@@ -1,7 +1,9 @@
 """Import the package: fresh processes, taking turns, files in the system's cache.
 
 Measured inside each process, from just before the import to just after, so that starting Python
-itself does not count.
+itself does not count.  `import realtime_trio` alone loads next to nothing, so what is compared is
+the import of a name that a program needs, and of everything that a session has loaded when it is
+connected.
 """
 
 from __future__ import annotations
@@ -13,15 +15,18 @@ from collections.abc import Callable
 
 from harness import CLOCK, Comparison, Report, interleave
 
-OURS, OURS_DEPENDENCIES, OPENAI, OPENAI_REALTIME = (
-    "realtime_trio",
+OURS, OURS_CONNECTED, OURS_DEPENDENCIES, OPENAI, OPENAI_REALTIME = (
+    "realtime_trio.open_session",
+    "realtime_trio + its WebSocket",
     "its dependencies alone",
     "openai",
     "openai + its realtime client",
 )
 
 STATEMENTS = {
-    OURS: "import realtime_trio",
+    OURS: "from realtime_trio import open_session",
+    # Loaded when something connects.
+    OURS_CONNECTED: "from realtime_trio import open_session; import trio_websocket",
     OURS_DEPENDENCIES: "import attrs, cattrs, numpy, orjson, pybase64, trio, trio_websocket",
     OPENAI: "import openai",
     # `import openai` leaves these for later; a session needs them before it has connected.
@@ -48,7 +53,7 @@ def watch(event, arguments):
         names = (getattr(constant, "co_name", "") for constant in arguments[0].co_consts)
         made.extend(name for name in names if "structure" in name)
 sys.addaudithook(watch)
-import realtime_trio
+from realtime_trio import open_session
 from realtime_trio._protocol.codec import Codec
 at_import = len(made)
 Codec(strict=True).decode({message!r})
@@ -75,6 +80,11 @@ def main() -> int:
         f"by decoding the first event: {after_one_event - at_import}\n"
     )
     report.at_most("import, times the time of `import openai`", imports.ratio(OURS, OPENAI), 1 / 2)
+    report.at_most(
+        "all that a session needs, times what openai needs for one",
+        imports.ratio(OURS_CONNECTED, OPENAI_REALTIME),
+        0.4,
+    )
     report.at_most("structure functions made by the import", at_import, 0)
     return report.finish()
 

@@ -3,7 +3,7 @@
 Owns the questions that are asked about any argument: whether there is such a keyword, whether the
 value is of a kind that can be meant, whether it is one of those that are known.  What is allowed is
 said by whoever asks.  A wrong kind is a `TypeError`, as with Python's own functions; a value that
-makes no sense is a `LocalProtocolError`.
+makes no sense is a `LocalProtocolError`.  Owns also what to install for what needs an extra.
 """
 
 from __future__ import annotations
@@ -76,6 +76,20 @@ def kind_of(value: object) -> str:
     if value is None:
         return "None"
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
+def without_extra(need: str, package: str, extra: str) -> str:
+    """What to install where the package of an extra is missing.
+
+    Args:
+        need: What cannot be done without it.
+        package: What is missing.
+        extra: The extra that brings it.
+    """
+    return (
+        f"{need} needs {package}, of the extra {extra}: "
+        f"pip install '.[{extra}]' in a clone of realtime_trio"
+    )
 
 
 def _meant(name: str, allowed: list[str]) -> str:

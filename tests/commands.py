@@ -75,7 +75,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
 def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
     """Press Ctrl-C."""
     process.send_signal(signal.SIGINT)
-    return process.communicate(timeout=20)
+    return process.communicate(timeout=60)
 
 
 @asynccontextmanager

@@ -122,9 +122,12 @@ def evaluated(node: ast.AST, place: str = "") -> Iterator[tuple[str, ast.AST]]:
     """A node and all below it that runs and makes a difference, with the function it is in.
 
     Without annotations, decorators, what is for type checkers, assertions, which say what is never
-    otherwise, and f-strings, whose parts have no position before Python 3.12.
+    otherwise, and f-strings, whose parts have no position before Python 3.12.  Nor whether a class
+    takes a field as an argument: where it should not, nobody gives one.
     """
     match node:
+        case ast.keyword(arg="init"):
+            return
         case ast.Assert() | ast.JoinedStr() | ast.If(test=ast.Name("TYPE_CHECKING")):
             return
         case ast.FunctionDef(decorator_list=[*_, ast.Name("overload")]):
@@ -172,4 +175,4 @@ def accepted() -> set[tuple[str, str, str]]:
 
 def entry_of(module: str, mutant: Mutant) -> tuple[str, str, str]:
     """What the file says of a mutant if it is accepted."""
-    return f"{module} {mutant.place}", mutant.before, mutant.after
+    return f"{module} {mutant.place}".rstrip(), mutant.before, mutant.after

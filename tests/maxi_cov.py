@@ -44,10 +44,12 @@ def own_tests(module: str) -> tuple[Path, ...]:
     room = TESTS / parts[0] if (TESTS / parts[0]).is_dir() else TESTS
     for end in range(len(parts), 0, -1):
         # With and without its folder: _session/responses.py has test_session_responses.py, of what
-        # a session does with it, and test_responses.py, of what it does by itself.
+        # a session does with it, and test_responses.py, of what it does by itself.  A wing of the
+        # simulator need not be named: service/usage.py has test_simulator_usage.py.
+        names = ["_".join(parts[start:end]) for start in reversed(range(end))]
+        names.append(f"{parts[0]}_{parts[end - 1]}")
         found: list[Path] = []
-        for start in reversed(range(end)):
-            name = "_".join(parts[start:end])
+        for name in names:
             if files := sorted(room.rglob(f"test_{name}.py")):
                 found += [*files, *sorted(room.rglob(f"test_{name}_*.py"))]
         if found:

@@ -4,9 +4,9 @@ Run by `nox -s mutants`; `nox -s mutants -- _runtime.hub _state --sample 40 --se
 modules or folders, takes more of each, and others.  A mutant is a module with one fault of
 faults.py: `<` for `<=`, `and` for `or`, `+` for `-`, another number, a condition that is turned
 round, `return None`, a statement or a `with` left out.  It is killed if a test of
-`maxi_cov.own_tests` fails.  The pure rooms have to kill 95 % of their mutants, the others 85 %.
-Those that no test can tell from the original are in accepted_mutants.txt, each with the reason, and
-are not tried.
+`tests_of` it fails.  The pure rooms have to kill 95 % of their mutants, the others 85 %.  Those
+that no test can tell from the original are in accepted_mutants.txt, each with the reason, and are
+not tried.
 
 Why it is our own: cosmic-ray 8.7 has neither left-out statements nor other results, and writes its
 faults into the checkout; of its 481 mutants of hub.py 220 are of `A | B`, nearly all in annotations
@@ -15,6 +15,7 @@ that nobody evaluates.  mutmut 3.8 leaves out what is decorated, a fifth of our 
 Theory of operation.  A copy of the checkout is what is changed.  The tests run in a process that is
 forked from one which has imported what everything imports but the package, since most of the time
 of a test run would go there.  Hypothesis draws the same examples every time and does not shrink.
+Each of these processes reads this file again, so leave it as it is while it runs.
 """
 
 from __future__ import annotations
@@ -32,17 +33,53 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from faults import Mutant, accepted, entry_of, mutants_of
-from maxi_cov import ROOT, own_tests
+from maxi_cov import ROOT, TESTS, own_tests
 
 from floors import MODULES, room_of  # isort: skip - maxi_cov says where it is
 from test_layers import is_pure, matches  # isort: skip
 
 DEMANDED = {True: 95, False: 85}
 """Per cent of the mutants that the tests of a room have to kill, by whether it is pure."""
+ALSO_TESTED_BY = {
+    "": "test_elsewhere",
+    "__main__": "cli/*",
+    "_pytest_plugin": "test_testing",
+    "simulator.chat.request": "simulator/*_chat_completions*",
+    "simulator.chat.stream": "simulator/*_chat_completions*",
+    "simulator.offline.argument_words": "simulator/*_offline_tool_words",
+    "simulator.offline.small_talk": "simulator/*_offline_agent",
+    "simulator.roles": "simulator/*_attended*",
+    "simulator.script.fault": "simulator/*_misuse simulator/*_faults",
+    "simulator.script.reply": "simulator/*_misuse",
+    "simulator.script.script": "simulator/*_misuse",
+    "simulator.service.conversation": "simulator/*_visible_items",
+    "simulator.service.input_audio": "simulator/*_vad*",
+    "simulator.service.item_requests": (
+        "simulator/*_conversation simulator/*_input_audio simulator/*_transcription"
+    ),
+    "simulator.service.lifecycle": "simulator/*_server*",
+    "simulator.service.response": "simulator/*_mcp*",
+    "simulator.service.response_output": "simulator/*_response* simulator/*_attended*",
+    "simulator.service.response_progress": "simulator/*_response* simulator/*_attended*",
+    "simulator.service.running_responses": (
+        "simulator/*_response* simulator/*_vad* simulator/*_configuration simulator/*_attended*"
+    ),
+    "simulator.service.server": (
+        "simulator/*_input_audio simulator/*_conversation simulator/*_vad* simulator/*_attended*"
+    ),
+    "simulator.service.transcription": "simulator/*_attended*",
+    "simulator.service.turn_detection": "simulator/*_vad*",
+    "simulator.service.understanding": "simulator/*_attended*",
+    "simulator.serving.rest": "simulator/*_visitors",
+    "simulator.serving.websocket_server": "simulator/*_serve simulator/*_serve_*",
+    "simulator.serving.wiretap": "simulator/*_serve simulator/*_serve_*",
+}
+"""Tests that have another name than the module that they are of."""
 SHARED = "trio hypothesis.strategies hypothesis.stateful numpy cattrs orjson h11 jsonschema trustme"
 MEMORY = 4 << 30
 """Bytes of addresses that the tests may use: a loop that has lost its end often fills a list."""
@@ -62,10 +99,12 @@ def run_tests(tree: Path, tests: list[str], keep_bytecode: bool) -> None:
     sys.path.insert(0, str(tree))
     # The time in a .pyc is in seconds: a mutant of the same size might be taken for the next one.
     sys.dont_write_bytecode = not keep_bytecode
-    # What pytest cannot rewrite any more, since it is shared, has no assertions of interest.
-    options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider"]
-    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    sys.exit(pytest.main([*options, *tests]))
+    # What is shared cannot be rewritten any more, has no assertions of interest, and would be
+    # warned about: by the pytest that a test runs, too.
+    for name, module in sys.modules.items():
+        if "hypothesis" in name:
+            module.__doc__ = "PYTEST_DONT_REWRITE"
+    sys.exit(pytest.main(["-x", "-q", "--tb=no", "-p", "no:cacheprovider", *tests]))
 
 
 class Workshop:
@@ -84,7 +123,7 @@ class Workshop:
             ValueError: The tests fail without a fault.
         """
         path = self._tree / MODULES[module].relative_to(ROOT)
-        tests = [str(file.relative_to(ROOT)) for file in own_tests(module)]
+        tests = [str(file.relative_to(ROOT)) for file in tests_of(module)]
         original = path.read_bytes()
         began = time.monotonic()
         if not self._pass(tests, 600, keep_bytecode=True):
@@ -107,6 +146,11 @@ class Workshop:
             os.killpg(process.pid, signal.SIGKILL)
             process.join()
         return process.exitcode == 0
+
+
+def tests_of(module: str) -> list[Path]:
+    others = [TESTS.glob(f"{files}.py") for files in ALSO_TESTED_BY.get(module, "").split()]
+    return list(dict.fromkeys([*own_tests(module), *sorted(chain(*others))]))
 
 
 def sample(module: str, size: int, seed: str) -> list[Mutant]:
@@ -137,8 +181,11 @@ def main() -> int:
         for module, path in MODULES.items():
             if options.modules and not any(matches(module, f"{m}.*") for m in options.modules):
                 continue
-            mutants = sample(module, options.sample, options.seed) if own_tests(module) else []
+            mutants = sample(module, options.sample, options.seed)
             if not mutants:
+                continue
+            if not tests_of(module):
+                complaints.append(f"there are no tests of {module}")
                 continue
             room = room_of(module)
             tried[room] += len(mutants)
@@ -149,9 +196,10 @@ def main() -> int:
                     print(f"  {path.relative_to(ROOT)}:{mutant.line} {mutant.place}")
                     print(f"  - {mutant.before}\n  + {mutant.after}", flush=True)
             except ValueError as error:
+                tried[room] -= len(mutants)
                 complaints.append(str(error))
     demanded = {room_of(module): DEMANDED[is_pure(module)] for module in MODULES}
-    for room, count in sorted(tried.items()):
+    for room, count in sorted((+tried).items()):
         killed = count - survived[room]
         print(f"{room}: {killed} of {count} killed, {100 * killed / count:.0f} %")
         if 100 * killed < demanded[room] * count:

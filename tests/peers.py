@@ -11,8 +11,8 @@ import os
 import re
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from itertools import count
 from types import TracebackType
@@ -265,6 +265,24 @@ class CancelAt(trio.abc.Instrument):
             self.steps_left -= 1
             if self.steps_left == 0:
                 self.scope.cancel()
+
+
+@contextmanager
+def steps_of(name: str) -> Iterator[list[trio.lowlevel.Task]]:
+    """Record every time a task whose name ends so is resumed."""
+    steps: list[trio.lowlevel.Task] = []
+
+    class Recorder(trio.abc.Instrument):
+        def before_task_step(self, task: trio.lowlevel.Task) -> None:
+            if task.name.endswith(name):
+                steps.append(task)
+
+    recorder = Recorder()
+    trio.lowlevel.add_instrument(recorder)
+    try:
+        yield steps
+    finally:
+        trio.lowlevel.remove_instrument(recorder)
 
 
 def cancel_at_every_step(

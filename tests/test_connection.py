@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,7 +11,16 @@ from typing import Any
 
 import pytest
 import trio
-from peers import Leaves, Server, committed, created, failure, memory_server, open_server
+from peers import (
+    Leaves,
+    Server,
+    committed,
+    created,
+    failure,
+    memory_server,
+    open_server,
+    steps_of,
+)
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._protocol.codec import Codec, Role
@@ -20,6 +30,7 @@ from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._session.opening import open_session
 from realtime_trio._transport.contract import Close
 from realtime_trio.connection import (
+    MESSAGES_IN_A_ROW,
     Connection,
     ConnectOptions,
     ExposedKeyWarning,
@@ -515,6 +526,43 @@ async def test_a_strict_connection_raises_what_cannot_be_decoded_and_goes_on(
     assert await connection.receive() == committed(1)
 
 
+@socket
+@pytest.mark.parametrize("options", [{}, {"strict": False}, {"strict": True}])
+async def test_only_who_asks_for_it_gets_a_strict_connection(options: dict[str, bool]) -> None:
+    async def serve(server: Server) -> None:
+        await server.transport.send("garbage")
+        await server.hear_the_rest()
+
+    with trio.fail_after(5):
+        # As far as mypy can see, the dictionary may have any key.
+        async with open_server(serve) as url, open_connection(url, **options) as connection:  # type: ignore[arg-type]
+            if options.get("strict"):
+                with pytest.raises(RemoteProtocolError, match="not JSON"):
+                    await connection.receive()
+            else:
+                assert isinstance(await connection.receive(), UnknownEvent)
+
+
+@both
+async def test_a_parameter_of_the_function_itself_may_have_been_meant(open_: Open) -> None:
+    with pytest.raises(TypeError, match=r"'modle' \(did you mean 'model'\?\)"):
+        async with open_(url="ws://127.0.0.1:9", modle="gpt-realtime"):
+            pytest.fail("not reached")
+    with pytest.raises(TypeError, match=r"'ulr' \(did you mean 'url'\?\)"):
+        async with open_(ulr="ws://127.0.0.1:9"):
+            pytest.fail("not reached")
+
+
+@both
+def test_without_trio_there_is_no_connection(open_: Open) -> None:
+    async def use() -> None:
+        async with open_(url="ws://127.0.0.1:9"):
+            pytest.fail("not reached")
+
+    with pytest.raises(LocalProtocolError, match="runs in trio alone"):
+        asyncio.run(use())
+
+
 # How it ends
 
 
@@ -614,14 +662,29 @@ async def test_a_refusal_after_the_handshake_is_seen_as_it_comes() -> None:
 
 async def test_every_call_is_a_checkpoint(autojump_clock: MockClock) -> None:
     connection, server = connect()
-    await server.say(committed(1), committed(2))
-    for _ in range(2):
-        with assert_checkpoints():
-            await connection.receive()
+    await server.say(committed(1))
+    with assert_checkpoints():
+        await connection.receive()
     with assert_checkpoints():
         await connection.send(InputAudioBufferClear())
     with assert_checkpoints():
         await connection.send_raw({})
+    await server.transport.aclose()
+    with assert_checkpoints(), pytest.raises(SessionClosed):
+        await connection.receive()
+    with assert_checkpoints(), pytest.raises(StopAsyncIteration):
+        await anext(connection)
+
+
+async def test_of_messages_that_came_together_every_thirty_second_lets_others_run(
+    autojump_clock: MockClock,
+) -> None:
+    connection, server = connect()
+    await server.say(*map(committed, range(4 * MESSAGES_IN_A_ROW)))
+    with steps_of(trio.lowlevel.current_task().name) as steps:
+        for number in range(4 * MESSAGES_IN_A_ROW):
+            assert await connection.receive() == committed(number)
+            assert len(steps) == 1 + number // MESSAGES_IN_A_ROW
 
 
 async def test_a_call_cancelled_at_its_first_checkpoint_has_done_nothing(

@@ -16,6 +16,11 @@ HOMES = homes(events, tools, audio)
 ELSEWHERE = sorted(set(HOMES) - set(public_names(realtime_trio)))
 
 
+def test_the_names_of_a_package_are_what_it_has_and_not_where() -> None:
+    assert {"SessionUpdate", "UNSET"} <= set(public_names(events))
+    assert not {"items", "config", "_elsewhere"} & set(public_names(events))
+
+
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_the_front_door_says_where_a_name_is(name: str) -> None:
     home = HOMES[name]

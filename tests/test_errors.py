@@ -63,6 +63,10 @@ def test_a_failed_connection_carries_what_the_server_answered() -> None:
     )
 
 
+def test_a_failed_connection_can_be_told_by_keyword() -> None:
+    assert str(ConnectionFailed(message="refused", status=401)) == "refused"
+
+
 def test_a_failed_connection_without_an_answer_carries_nothing() -> None:
     error = ConnectionFailed("refused")
     assert (error.status, error.code, error.body) == (None, None, b"")

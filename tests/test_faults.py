@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mutants
 import pytest
 from faults import accepted, entry_of, mutants_of
 from floors import MODULES
+from maxi_cov import TESTS
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,7 @@ from floors import MODULES
         ("T = A | trio.abc.B[int]", []),
         ("@frozen(kw_only=True)\nclass A: ...", []),
         ("@overload\ndef f(a=True): ...", []),
+        ("x = field(default=None, init=False)", []),
         ("assert a < b", []),
         ("if TYPE_CHECKING:\n  x = 1", []),
         ("x = f'{a + b}'", []),
@@ -67,3 +70,17 @@ def test_no_accepted_mutant_is_stale() -> None:
         for mutant in mutants_of(MODULES[module].read_bytes())
     }
     assert entries - possible == set()
+
+
+def test_whatever_has_faults_has_tests() -> None:
+    assert mutants.ALSO_TESTED_BY.keys() <= MODULES.keys()
+    assert all(
+        any(TESTS.glob(f"{files}.py"))
+        for several in mutants.ALSO_TESTED_BY.values()
+        for files in several.split()
+    )
+    assert [
+        module
+        for module, path in MODULES.items()
+        if any(mutants_of(path.read_bytes())) and not mutants.tests_of(module)
+    ] == []

@@ -15,10 +15,11 @@ import pytest
 import trio
 from openings import event_frame
 from peers import Leaves, committed, created
-from websocket_peers import CLOSE, accept_upgrade, open_tcp_server
+from websocket_peers import CLOSE, PING, accept_upgrade, frame, open_tcp_server
 
 from realtime_trio import ConnectionFailed, Session, open_session
-from realtime_trio._transport.websocket import Tap
+from realtime_trio._transport.line import Line
+from realtime_trio._transport.tap import Tap
 from realtime_trio.connection import Connection, open_connection
 from realtime_trio.events import InputAudioBufferCommit
 
@@ -103,24 +104,28 @@ async def answer_once(stream: trio.SocketStream) -> None:
     await stream.send_all(event_frame(created()))
     with suppress(AssertionError):  # the client may have gone before it could say anything
         await reader.frame()
-        await stream.send_all(event_frame(committed(1)) * 2)
+        await stream.send_all(event_frame(committed(1)) * 2 + frame(PING, b""))
         await trio.sleep_forever()
 
 
 @both
-@pytest.mark.parametrize("where", ["receive_some", "send_all", "aclose"])
-async def test_ctrl_c_that_lands_in_a_service_task_leaves_no_socket(
-    open_: Open, where: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("room", "where"),
+    [(Tap, "receive_some"), (Tap, "send_all"), (Tap, "aclose"), (Line, "read"), (Line, "write")],
+)
+async def test_ctrl_c_that_lands_in_our_own_code_leaves_no_socket(
+    open_: Open, room: type[Tap | Line], where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = getattr(Tap, where)
+    original = getattr(room, where)
     is_open = False
 
-    async def interrupted(tap: Tap, *arguments: Any) -> Any:
+    # Of an asynchronous method it lands before the first step.
+    def interrupted(*arguments: Any) -> Any:
         if is_open:
             raise KeyboardInterrupt
-        return await original(tap, *arguments)
+        return original(*arguments)
 
-    monkeypatch.setattr(Tap, where, interrupted)
+    monkeypatch.setattr(room, where, interrupted)
     async with open_tcp_server(answer_once) as url:
         with Leaves(KeyboardInterrupt):
             async with open_(url=url) as opened:

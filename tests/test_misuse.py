@@ -19,7 +19,14 @@ from realtime_trio import (
     open_translation_session,
     tool,
 )
-from realtime_trio._misuse import check_choice, check_keywords, check_kind, check_number, kind_of
+from realtime_trio._misuse import (
+    check_choice,
+    check_keywords,
+    check_kind,
+    check_number,
+    kind_of,
+    without_extra,
+)
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.testing import open_simulated_session
 
@@ -92,6 +99,13 @@ def test_what_is_not_a_number_or_does_not_fit_is_refused(
 )
 def test_what_was_given_is_named_by_its_kind(value: object, kind: str) -> None:
     assert kind_of(value) == kind
+
+
+def test_what_needs_an_extra_says_how_to_install_it() -> None:
+    assert without_extra("a proxy", "python-socks", "proxy") == (
+        "a proxy needs python-socks, of the extra proxy: "
+        "pip install '.[proxy]' in a clone of realtime_trio"
+    )
 
 
 # --- misspelt keywords ----------------------------------------------------------------------------

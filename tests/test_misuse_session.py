@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import array
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import trio
 from simulated import open_simulated, simulator_at_port, types_sent
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -187,44 +186,10 @@ METHODS: dict[str, tuple[Do, type[Exception], str]] = {
         LocalProtocolError,
         "a client cannot send ResponseDone",
     ),
-    "insert a text": (
-        lambda s: s.insert_item("Hello"),
-        TypeError,
-        r'insert_item\(\) takes an item such as UserMessage.text\("Hello"\), not str',
-    ),
-    "insert nothing": (lambda s: s.insert_item(None), TypeError, "takes an item .*, not None"),
-    "insert a class": (
-        lambda s: s.insert_item(UserMessage),
-        TypeError,
-        "takes an item .*, not the class UserMessage",
-    ),
-    "insert after a number": (
-        lambda s: s.insert_item(TEXT, previous_item_id=3),
-        TypeError,
-        "an item is named by its id or by itself, not by int",
-    ),
     "say after a number": (
         lambda s: s.send_message("Hello", previous_item_id=3),
         TypeError,
         "an item is named by its id or by itself, not by int",
-    ),
-    "delete nothing": (lambda s: s.delete_item(None), TypeError, "by itself, not by None"),
-    "delete what has no id": (
-        lambda s: s.delete_item(TEXT),
-        LocalProtocolError,
-        r"this item has no id, so nobody else knows it; insert_item\(\) returns one that has",
-    ),
-    "retrieve a number": (lambda s: s.retrieve_item(5), TypeError, "by itself, not by int"),
-    "truncate a number": (lambda s: s.truncate(5, 100), TypeError, "by itself, not by int"),
-    "truncate to a text": (
-        lambda s: s.truncate("item_1", "100"),
-        TypeError,
-        "audio_end_ms must be 0 or more milliseconds, not str",
-    ),
-    "truncate to less than nothing": (
-        lambda s: s.truncate("item_1", -5),
-        LocalProtocolError,
-        "audio_end_ms must be 0 or more milliseconds, not -5",
     ),
     "interrupt a number": (lambda s: s.cancel_response(5), TypeError, "by itself, not by int"),
     "update with a dict": (
@@ -395,50 +360,3 @@ async def test_the_item_of_a_call_may_be_given_where_the_call_is_asked_for(
         requested = await calls.receive()
         await session.send_tool_output(requested.item, "{}")
         assert requested.item.call_id in {item.call_id for item in session.conversation.items}
-
-
-async def test_a_user_turn_in_a_user_turn_is_an_error(autojump_clock: MockClock) -> None:
-    async with open_simulated(Reply.text("One."), turn_detection=None) as session:
-        wire = session.wire()
-        types_sent(wire)  # the opening
-        async with session.user_turn(respond=False):
-            await session.append_audio(SECOND)
-            with pytest.raises(LocalProtocolError, match=r"a user_turn\(\) is open already"):
-                async with session.user_turn():
-                    pytest.fail("not reached")
-        assert types_sent(wire) == ["input_audio_buffer.append", "input_audio_buffer.commit"]
-
-
-@pytest.mark.parametrize("error", [None, ValueError()])
-async def test_after_a_user_turn_there_may_be_another_one(
-    autojump_clock: MockClock, error: Exception | None
-) -> None:
-    async with open_simulated(turn_detection=None) as session:
-        with suppress(ValueError):
-            async with session.user_turn(respond=False):
-                await session.append_audio(SECOND)
-                if error is not None:
-                    raise error
-        async with session.user_turn(respond=False):
-            await session.append_audio(SECOND)
-        await wait_all_tasks_blocked()
-        heard = [item.audio_ms for item in session.conversation.items]
-        assert heard == ([1000, 1000] if error is None else [1000])
-
-
-async def test_a_button_may_be_pressed_while_the_last_turn_is_being_taken(
-    autojump_clock: MockClock,
-) -> None:
-    async with open_simulated(turn_detection=None) as session, trio.open_nursery() as nursery:
-        is_over = trio.Event()
-
-        async def speak() -> None:
-            async with session.user_turn(respond=False):
-                await session.append_audio(SECOND)
-                is_over.set()
-
-        nursery.start_soon(speak)
-        await is_over.wait()
-        await trio.lowlevel.checkpoint()
-        async with session.user_turn(respond=False):
-            await session.append_audio(SECOND)

@@ -386,6 +386,7 @@ async def test_a_recorded_session_lives_with_whatever_is_said(
     async with open_recorded(path) as (session, peer):
         for text in said:
             await peer.transport.send(text)
+        await wait_all_tasks_blocked()
         await session.send_raw(said[0])
         await wait_all_tasks_blocked()
         await peer.say(ErrorEvent(event_id="e", error=ErrorDetail(type="x", message="still here")))

@@ -10,6 +10,11 @@ consumer has taken everything out; the consumer then gets `SlowConsumer` in the 
 and the buffer takes events again.  Nothing is lost silently, and nothing from behind a gap is
 delivered before it.
 
+Bytes are counted of large messages only: those that are longer than their *share*, which is the
+bound in bytes divided by the bound in events.  Any other takes up its share, whatever its size, so
+that the bound in bytes is one in events as well: `limit`.  It changes only with large messages, and
+nearly every event costs two comparisons and no arithmetic.
+
 The hub holds buffers and users hold streams, so a stream that nobody references any more can be
 noticed and its buffer dropped.  That may happen inside any line of any thread, so it only sets
 flags; the next `publish` or `subscribe` cleans up.  There is no channel and no task between the
@@ -22,9 +27,18 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Generic, Self, SupportsIndex, TypeAlias, TypeVar, overload
+from typing import Generic, NoReturn, Self, SupportsIndex, TypeAlias, TypeVar, overload
 
 import trio
+from trio.lowlevel import (
+    Abort,
+    Task,
+    checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+    reschedule,
+    wait_task_rescheduled,
+)
 
 from realtime_trio._misuse import check_kind
 from realtime_trio.errors import SessionClosed, SlowConsumer
@@ -50,9 +64,13 @@ DEFAULT_BACKLOG = 1024
 """Events kept for the first subscriber: enough for the opening exchange and an answer of some 20
 seconds that come before anybody listens."""
 
-CHECKPOINT_EVERY = 16
-"""Events a stream delivers from its buffer before it lets other tasks run.  A checkpoint costs ten
-times what taking an event does."""
+EVENTS_IN_A_ROW = 256
+"""Events a stream delivers from its buffer before it lets other tasks run.
+
+Every task that can run does so once in a pass of the scheduler, the one that publishes and the one
+that consumes alike.  So a consumer that does nothing but take what comes never falls behind, at any
+speed, as long as it gets more events in a row than are published in one.  The receive loop hands
+out 32 messages, and few of them cause more than four events."""
 
 
 _Entry: TypeAlias = tuple[E, int, int]
@@ -74,8 +92,9 @@ class EventHub(Generic[E]):
         backlog: How many events are kept for the first subscription.  Beyond it events are counted
             and reported to the first stream as `SlowConsumer`, as far as they match its types.
             With 0 nothing is kept or reported: a stream begins where it was subscribed.
-        room: Bytes in a buffer, and of what is kept, after which no further event is taken; at
-            least 1.  The last one may exceed it, so that every event has a chance.
+        room: Bytes of messages in a buffer, and of what is kept, after which no further event is
+            taken; at least 1.  The last one may exceed it, so that every event has a chance.  In a
+            buffer every message counts as `room / capacity` bytes at least.
 
     Raises:
         ValueError: `capacity` or `backlog` is out of range.
@@ -149,7 +168,13 @@ class EventHub(Generic[E]):
             else:
                 self._keep(self._kept, (event, size, self._cause))
         for buffer in route:
-            buffer.put(event, size, self._cause)
+            # The ordinary case in place: nearly every event is one.
+            if size <= buffer.share and len(buffer.events) < buffer.limit:
+                buffer.events.append(event)
+            else:
+                buffer.put(event, size, self._cause)
+            if buffer.sleeper is not None:
+                buffer.wake()
 
     @overload
     def subscribe(self, *, capacity: int | None = None, kept: bool = True) -> EventStream[E]: ...
@@ -223,10 +248,12 @@ class EventHub(Generic[E]):
             buffer.take_over(
                 entry for entry in self._kept if not types or isinstance(entry[0], types)
             )
-            buffer.dropped = sum(
-                count
-                for kind, count in self._kept_out.items()
-                if not types or issubclass(kind, types)
+            buffer.miss(
+                sum(
+                    count
+                    for kind, count in self._kept_out.items()
+                    if not types or issubclass(kind, types)
+                )
             )
             self._kept = None
             self._kept_out.clear()
@@ -304,7 +331,9 @@ class EventStream(Generic[E_co]):
     def __init__(self, hub: EventHub[E_co], buffer: _Buffer[E_co]) -> None:
         self._buffer = buffer
         self._reading = False
-        self._in_a_row = 0
+        self._left = EVENTS_IN_A_ROW - 1
+        """Events until others have to have a turn; none while a task is receiving, so that a second
+        one never takes the short way."""
         # Refers to the hub and the buffer but not to the stream, which could never be freed else.
         self._unsubscribe = weakref.finalize(self, hub._abandon, buffer)
         # At exit nobody is left to be unsubscribed from, and trio is gone.
@@ -326,23 +355,26 @@ class EventStream(Generic[E_co]):
     async def __anext__(self) -> E_co:
         """Wait for the next event; like `receive`, but the end of the stream ends the iteration."""
         buffer = self._buffer
-        self._check_not_reading()
-        if buffer.events and self._in_a_row < CHECKPOINT_EVERY - 1:
+        events = buffer.events
+        if events and self._left:
             # Raises when cancelled, before an event is taken, and lets nobody else run.
-            self._in_a_row += 1
-            await trio.lowlevel.checkpoint_if_cancelled()
-            # As `pop` does: every event comes this way, and the call is a tenth of its cost.
-            buffer.size -= buffer.sizes.popleft()
-            return buffer.events.popleft()
-        self._in_a_row = 0
-        self._reading = True
+            self._left -= 1
+            await checkpoint_if_cancelled()
+            event = events.popleft()
+            if buffer.large:
+                buffer.make_room(event)
+            return event
+        if self._reading:
+            self._refuse()
+        self._reading, self._left = True, 0
         try:
-            if buffer.has_news():
-                await trio.lowlevel.checkpoint()
+            if events or buffer.dropped or buffer.ended:
+                await checkpoint()
             else:
-                await buffer.wait()
+                buffer.sleeper = current_task()
+                await wait_task_rescheduled(buffer.forget_sleeper)
         finally:
-            self._reading = False
+            self._reading, self._left = False, EVENTS_IN_A_ROW - 1
         # There is something to take: nobody else could while `_reading` was set, and the end of a
         # stream is something too.
         return buffer.take()
@@ -350,8 +382,8 @@ class EventStream(Generic[E_co]):
     async def receive(self) -> E_co:
         """Wait for the next event and return it.
 
-        Every call is a checkpoint for cancellation.  With events in the buffer only every 16th call
-        lets other tasks run.
+        Every call is a checkpoint for cancellation.  With events in the buffer only every 256th
+        call lets other tasks run.
 
         Cancel-safe: no event is lost.
 
@@ -376,11 +408,13 @@ class EventStream(Generic[E_co]):
             trio.WouldBlock: There is none, and the stream has not ended.
             SlowConsumer, SessionClosed, Exception, trio.BusyResourceError: As for `receive`.
         """
-        self._check_not_reading()
-        if not self._buffer.has_news():
+        if self._reading:
+            self._refuse()
+        buffer = self._buffer
+        if not (buffer.events or buffer.dropped or buffer.ended):
             raise trio.WouldBlock
         try:
-            return self._buffer.take()
+            return buffer.take()
         except StopAsyncIteration:
             raise SessionClosed("this event stream has ended") from None
 
@@ -404,12 +438,10 @@ class EventStream(Generic[E_co]):
     ) -> None:
         self.close()
 
-    def _check_not_reading(self) -> None:
-        if self._reading:
-            raise trio.BusyResourceError(
-                "another task is receiving from this event stream; "
-                "give each task a stream of its own"
-            )
+    def _refuse(self) -> NoReturn:
+        raise trio.BusyResourceError(
+            "another task is receiving from this event stream; give each task a stream of its own"
+        )
 
 
 class _Buffer(Generic[E]):
@@ -422,9 +454,11 @@ class _Buffer(Generic[E]):
         "ended",
         "error",
         "events",
+        "large",
+        "limit",
         "room",
+        "share",
         "size",
-        "sizes",
         "sleeper",
         "types",
     )
@@ -432,76 +466,94 @@ class _Buffer(Generic[E]):
     def __init__(self, types: tuple[type, ...], capacity: int, room: int) -> None:
         self.types = types
         self.capacity = capacity
+        self.limit = capacity
+        """How many events it may hold with what it has: fewer beside large messages, and none when
+        it is full of bytes or after a gap."""
         self.room = room
+        self.share = room // capacity
+        """Bytes of the longest message that is not large, and what one counts as."""
         self.events: deque[E] = deque()
-        # Beside the events, and not in pairs with them: `peek` and the count are of events.
-        self.sizes: deque[int] = deque()
+        self.large: deque[tuple[E, int]] = deque()
+        """Those of the events that brought large messages, with their sizes."""
         self.size = 0
+        """Bytes of the large messages."""
         self.cause = 0
+        """The number of the last event that brought a large message."""
         self.dropped = 0
         self.ended = False
         self.error: Exception | None = None
-        self.sleeper: trio.lowlevel.Task | None = None
+        self.sleeper: Task | None = None
 
     def put(self, event: E, size: int, cause: int) -> None:
+        """Take an event if there is room, whatever it is; else note that it is missed."""
         # What follows from an event shares its message, for which there was room.
-        if cause == self.cause:
-            size = 0
-            is_full = False
-        else:
-            is_full = self.size >= self.room
+        limit = self.capacity if cause == self.cause else self.limit
         # After a gap nothing is added before it has been reported, or the order would be wrong.
-        if is_full or self.dropped or len(self.events) >= self.capacity:
-            self.dropped += 1
-            return
-        self.cause = cause
-        self.size += size
-        self.sizes.append(size)
+        if self.dropped or len(self.events) >= limit:
+            self.miss(1)
+        else:
+            self.add(event, size, cause)
+
+    def add(self, event: E, size: int, cause: int) -> None:
+        """Take an event."""
         self.events.append(event)
-        if self.sleeper is not None:
-            self.wake()
+        if size > self.share and cause != self.cause:
+            self.cause = cause
+            self.large.append((event, size))
+            self.size += size
+            self.set_limit()
+
+    def set_limit(self) -> None:
+        """Reckon with the large messages that there are now."""
+        left = self.room - self.size
+        if left <= 0 or self.dropped:
+            self.limit = 0
+        elif self.large and self.share:
+            # The last one may exceed it: hence rounded up.
+            self.limit = min(self.capacity, len(self.large) - -left // self.share)
+        else:
+            self.limit = self.capacity
 
     def take_over(self, entries: Iterable[_Entry[E]]) -> None:
         """Begin with what was kept, which is bounded already."""
-        for event, size, cause in entries:
-            size = 0 if cause == self.cause else size
-            self.cause = cause
-            self.size += size
-            self.sizes.append(size)
-            self.events.append(event)
+        for entry in entries:
+            self.add(*entry)
 
-    def pop(self) -> E:
-        self.size -= self.sizes.popleft()
-        return self.events.popleft()
+    def miss(self, count: int) -> None:
+        """Note that so many events are missing behind those that are here."""
+        self.dropped += count
+        self.set_limit()
 
-    def has_news(self) -> bool:
-        """Whether `take` has something to return or to raise."""
-        return bool(self.events) or self.dropped > 0 or self.ended
+    def make_room(self, event: E) -> None:
+        """Note that an event has been taken out, while there are large messages."""
+        if self.large[0][0] is event:
+            self.size -= self.large.popleft()[1]
+            self.set_limit()
 
     def take(self) -> E:
+        """Return the next event, or raise what comes behind the last one: the gap, then the end."""
         if self.events:
-            return self.pop()
+            event = self.events.popleft()
+            if self.large:
+                self.make_room(event)
+            return event
         if self.dropped:
             dropped, self.dropped = self.dropped, 0
+            self.set_limit()
             raise SlowConsumer(dropped)
         if self.error is not None:
             raise self.error
         raise StopAsyncIteration
 
-    async def wait(self) -> None:
-        """Sleep until the next `wake`."""
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self.sleeper = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        self.sleeper = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(abort)
+    def forget_sleeper(self, _: object) -> Abort:
+        """Let the task that sleeps here be cancelled."""
+        self.sleeper = None
+        return Abort.SUCCEEDED
 
     def wake(self) -> None:
         if self.sleeper is not None:
             sleeper, self.sleeper = self.sleeper, None
-            trio.lowlevel.reschedule(sleeper)
+            reschedule(sleeper)
 
     def end(self, error: Exception | None) -> None:
         self.ended = True
@@ -514,7 +566,7 @@ class _Buffer(Generic[E]):
         self.error = None
         self.dropped = 0
         self.events.clear()
-        self.sizes.clear()
+        self.large.clear()
         self.size = 0
 
 

@@ -48,6 +48,21 @@ class Outbox(Generic[T]):
         """Whether nothing can be enqueued any more."""
         return self._is_closed
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether an entry that comes now would be the next one to be dealt with.
+
+        It may then be dealt with at once, by whoever has it: nothing is in here or in hand, nobody
+        comes before, and nobody has asked for a pause.
+        """
+        return not (
+            self._entries
+            or self._is_in_hand
+            or self._promised
+            or self._is_paused
+            or self._is_closed
+        )
+
     async def wait_for_room(self) -> None:
         """Wait for a free slot, or for the end.  First come, first served.
 

@@ -135,10 +135,12 @@ class InputAudioSession(BaseSession, Generic[S]):
 
         Cancellation: between two events; what was queued is sent.
         """
+        piece = None
         for piece in split_audio(audio, self._input_format, chunk_ms):
             await self.send(InputAudioBufferAppend(audio=piece))
-        # There may have been no audio, and then no checkpoint.
-        await trio.lowlevel.checkpoint()
+        if piece is None:
+            # There was no audio, and so no checkpoint.
+            await trio.lowlevel.checkpoint()
 
     async def commit_audio(self) -> str | None:
         """Make the appended audio a user message, and wait until the server has done so.

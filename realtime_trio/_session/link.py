@@ -17,7 +17,7 @@ from realtime_trio._legible import legible
 from realtime_trio._protocol.codec import Codec
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._transport.contract import Close, Transport
-from realtime_trio.connection import decode
+from realtime_trio.connection import MESSAGES_IN_A_ROW, decode
 from realtime_trio.errors import ConnectionLost
 from realtime_trio.events import Event, ServerEvent
 
@@ -96,11 +96,25 @@ class Link:
     async def receive_loop(self, understand: Callable[[ServerEvent, str | bytes], None]) -> None:
         """Hand every server event, and its message, to `understand` until the connection ends.
 
-        It awaits nothing but the transport.
+        It awaits nothing but the transport, and lets others run within a long batch.
         """
         while batch := await self._transport.receive():
-            for message in batch:
-                understand(decode(self.codec, message), message)
+            for start in range(0, len(batch), MESSAGES_IN_A_ROW):
+                if start:
+                    await trio.lowlevel.checkpoint()
+                for message in batch[start : start + MESSAGES_IN_A_ROW]:
+                    understand(decode(self.codec, message), message)
+
+    def send_nowait(self, event: Event, text: str) -> bool:
+        """Write at once what nothing else has to be written before, if the network takes it.
+
+        Returns:
+            Whether it will be written, whole and before all that is sent later.
+        """
+        if not self._transport.send_nowait(text):
+            return False
+        _log_sending(event, text)
+        return True
 
     async def send_loop(
         self, outbox: Outbox[tuple[Event, str]], note: Callable[[Event, str], None]
@@ -120,9 +134,7 @@ class Link:
                     continue
                 # Before the write: a record must not show the answer ahead of the question.
                 note(event, text)
-                if _logger.isEnabledFor(logging.DEBUG):
-                    # Of any type, if it was sent raw.
-                    _logger.debug("sending %s (%d characters)", legible(event.type), len(text))
+                _log_sending(event, text)
                 with suppress(ConnectionLost):
                     await self._transport.send(text)
         finally:
@@ -133,3 +145,9 @@ class Link:
         # Before the close: the end that the receive loop is about to see is then no loss.
         self.enter(Phase.OVER)
         await self._transport.aclose()
+
+
+def _log_sending(event: Event, text: str) -> None:
+    if _logger.isEnabledFor(logging.DEBUG):
+        # Of any type, if it was sent raw.
+        _logger.debug("sending %s (%d characters)", legible(event.type), len(text))

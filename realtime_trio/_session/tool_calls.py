@@ -66,15 +66,15 @@ class ToolLimits:
         LocalProtocolError: A limit is not more than 0, or `errors` is an unknown word.
     """
 
-    concurrency: int = 8
+    concurrency: int
     """Tools that run at the same time, and threads for those of them that block."""
-    timeout: float = 60.0
+    timeout: float
     """Seconds a tool may run that says nothing else itself; `math.inf` lets it."""
-    approval_timeout: float = 300.0
+    approval_timeout: float
     """Seconds a call waits for its approval."""
-    errors: ToolErrors = "type"
+    errors: ToolErrors
     """What the model is told about an exception."""
-    output_limit: int | None = DEFAULT_OUTPUT_LIMIT
+    output_limit: int | None
     """Characters of the longest output; None lets any pass."""
 
     def __attrs_post_init__(self) -> None:

@@ -21,7 +21,9 @@ import trio
 
 from realtime_trio import _elsewhere
 from realtime_trio._legible import legible
+from realtime_trio._misuse import without_extra
 from realtime_trio._protocol.exposure import is_loopback
+from realtime_trio._transport.line import Line
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError
 
 # With it come an HTTP client and what reads mail.  Connections to this machine do without.
@@ -103,9 +105,9 @@ def default_ssl_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-async def open_stream(
+async def open_line(
     target: Target, *, ssl_context: ssl.SSLContext | None, proxy: str | None
-) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+) -> Line:
     """Connect to a target, through a proxy if need be, with TLS for `wss`.
 
     Cancel-safe: no socket is left.
@@ -128,31 +130,22 @@ async def open_stream(
             raise ConnectionFailed(f"cannot connect to {target}: {_os_reason(error)}") from error
     else:
         stream = await _open_through_proxy(target, proxy)
-    return (
-        stream
-        if target.scheme == "ws"
-        else await _start_tls(stream, target, ssl_context or default_ssl_context())
-    )
+    line = Line(stream)
+    if target.scheme == "wss":
+        await _start_tls(line, target, ssl_context or default_ssl_context())
+    return line
 
 
-async def _start_tls(
-    stream: trio.SocketStream, target: Target, ssl_context: ssl.SSLContext
-) -> trio.SSLStream[trio.SocketStream]:
-    # As browsers do: many servers hang up without TLS's own goodbye, which would be an error else.
-    # The WebSocket has a goodbye of its own, so that a connection that is cut is noticed anyway.
-    tls = trio.SSLStream(stream, ssl_context, server_hostname=target.host, https_compatible=True)
+async def _start_tls(line: Line, target: Target, ssl_context: ssl.SSLContext) -> None:
     try:
-        await tls.do_handshake()
-    except trio.BrokenResourceError as error:
+        await line.start_tls(ssl_context, server_hostname=target.host)
+    except (ssl.SSLError, trio.BrokenResourceError, EOFError) as error:
         # Closed without awaiting anything, so that it is closed even when cancelled.
-        stream.socket.close()
-        raise ConnectionFailed(
-            f"TLS with {target} failed: {_tls_reason(error.__cause__)}"
-        ) from error.__cause__
+        line.close()
+        raise ConnectionFailed(f"TLS with {target} failed: {_tls_reason(error)}") from error
     except BaseException:
-        stream.socket.close()
+        line.close()
         raise
-    return tls
 
 
 async def _open_through_proxy(target: Target, proxy: str) -> trio.SocketStream:
@@ -170,7 +163,7 @@ async def _open_through_proxy(target: Target, proxy: str) -> trio.SocketStream:
         from python_socks.async_.trio import Proxy
     except ImportError as error:
         raise LocalProtocolError(
-            f"the proxy {shown} needs an extra: install realtime-trio[proxy], or pass proxy=None"
+            f"{without_extra(f'the proxy {shown}', 'python-socks', 'proxy')}, or pass proxy=None"
         ) from error
     client = Proxy(
         python_socks.ProxyType[kind],

@@ -29,6 +29,16 @@ class Inbox:
         """Whether the filler should wait.  Never after `end`."""
         return self._size >= self._limit and not self._is_ended
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `take` would not wait."""
+        return bool(self._messages) or self._is_ended
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits in `take`."""
+        return bool(self._takers)
+
     def add(self, message: str | bytes, size: int) -> None:
         """Put one message in; after `end` it is discarded."""
         if not self._is_ended:

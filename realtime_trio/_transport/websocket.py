@@ -1,32 +1,34 @@
 """The transport that runs over a WebSocket, and connecting to a server.
 
-Owns everything that trio-websocket needs around it to keep the promises of `Transport`: the
-keep-alive, the inbox, the way a connection ends, and the wording of failed handshakes.  How a
-server accepts connections is in `simulator.serving.websocket_server`; no other module imports
-trio_websocket.  permessage-deflate is neither offered nor accepted: speech in base64 does not
-shrink enough to pay for it.
+Owns the promises of `Transport` over a network: who reads the line and who writes it, the
+keep-alive, the way a connection ends, and the wording of failed handshakes.  How a server accepts
+connections is in `simulator.serving.websocket_server`; no other module imports trio_websocket.
+permessage-deflate is neither offered nor accepted: speech in base64 does not shrink enough to pay
+for it.
 
-Theory of operation.  One service task per connection (`WebSocketTransport.run`) outlives any
-cancellation of its user and owns the stream: it ends only by itself or through `drop`, and closes
-the socket last.  Inside it are trio-websocket's reader, the pump that moves messages into the
-inbox, and the keep-alive.  Under trio-websocket lies a `Tap` that notices what trio-websocket
-hides: its reader stops quietly when the stream ends and leaves the handshake waiting forever, and
-an HTTP answer whose body ends with the connection, or never, is not reported.
+Theory of operation.  There are two lanes.  Nearly every message is one plain frame: whoever calls
+`receive` reads the line on its own task and lifts such frames out (`_transport.frames`), and `send`
+writes them, with no other task in between.  What is not plain - handshake, pings, fragments, the
+close frame, offences - goes through trio-websocket, which sees the rest of the stream through a
+`Tap` and answers by it; both lanes write whole frames to one `Line`, so that they never mix.  A
+message that trio-websocket puts together is waited for at its place in the order, and from a close
+frame or an offence on everything is trio-websocket's.
+
+One service task per connection (`WebSocketTransport.run`) outlives any cancellation of its user and
+owns the line: it ends only by itself or through `drop`, and closes the socket last.  While nobody
+calls `receive` it reads ahead, into the inbox, so that pings are answered.  Beside it run
+trio-websocket's reader and the keep-alive.
 
 There are three ways to end, and only the first change of `closed` counts: the peer closes or
-vanishes (the pump notices), `aclose` asks for a farewell (the service task says it), or the
+vanishes (whoever reads notices), `aclose` asks for a farewell (the service task says it), or the
 connection is given up (`drop`: there was no pong, or a send was cancelled half way).
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import re
-import socket
 import ssl
-import struct
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
@@ -49,136 +51,31 @@ from realtime_trio._transport.contract import (
     Close,
     check_close_code,
 )
-from realtime_trio._transport.dial import PROXY_FROM_ENVIRONMENT, open_stream, parse_url
+from realtime_trio._transport.dial import PROXY_FROM_ENVIRONMENT, open_line, parse_url
+from realtime_trio._transport.frames import FrameLane, frame
 from realtime_trio._transport.headers import TOKEN, encode_headers
 from realtime_trio._transport.inbox import Inbox
+from realtime_trio._transport.line import Line
 from realtime_trio._transport.settings import WebSocketSettings
+from realtime_trio._transport.tap import Tap, breakage
 from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
 
 _DEFAULTS: Final = WebSocketSettings()
-_MAX_HANDSHAKE_SIZE = 2**20
-_BODY_TIMEOUT: Final = 1.0
-"""Seconds for the body of a refusal, whose status is known by then.  Usually it comes together with
-the head; some gateways keep the connection open behind it."""
 _LAST_WORDS_S: Final = 0.05
 """How long a close frame may take of which nobody waits for the answer: for a few scheduler passes,
 not for a network."""
+_FIRST_LOOK_S: Final = 0.05
+_LAST_LOOK_S: Final = 1.0
+"""Seconds after which a connection from which nobody receives is read ahead.  It begins with the
+first, for those who only send, and becomes longer for those who do receive."""
+_LAST_READS: Final = 64
+"""How often a line is read that is about to be closed: for all that systems buffer, and more."""
+_SENDS_IN_A_ROW: Final = 16
+"""Messages that are sent before other tasks get their turn.  That costs as much as a short one."""
 
-# The C struct linger, switched on with 0 seconds: closing then sends a reset.  Windows has shorts.
-_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _HTTP_RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3})\b.*?\r?\n\r?\n(.*)", re.DOTALL)
-_HEAD_OF_REFUSAL = re.compile(rb"HTTP/1\.[01] (?!101)\d{3}\b.*?\r?\n\r?\n", re.DOTALL)
 
 _transport_logger = logging.getLogger("realtime_trio.transport")
-
-_Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
-
-
-class Tap(trio.abc.Stream):
-    """The stream under trio-websocket: remembers how it ended and what the peer said first."""
-
-    def __init__(self, stream: _Stream) -> None:
-        self._stream = stream
-        self.ended = trio.Event()
-        self.ending = ""
-        self.opening: bytearray | None = bytearray()
-        """What was received during the handshake; None stops the recording."""
-        self._body_deadline = math.inf
-        self._unread = bytearray()
-        self.sent: trio.Event | None = None
-        """Set by the next write."""
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        try:
-            await self._stream.send_all(data)
-        except trio.BrokenResourceError as error:
-            self._end(_breakage(error))
-            raise
-        if self.sent is not None:
-            self.sent.set()
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        if self._unread:
-            await trio.lowlevel.checkpoint()
-            returned = self._unread[:max_bytes]
-            del self._unread[:max_bytes]
-            return returned
-        try:
-            if self.opening is None:
-                data = await self._stream.receive_some(max_bytes)
-            else:
-                data = await self._receive_opening(max_bytes)
-        except trio.BrokenResourceError as error:
-            self._end(_breakage(error))
-            raise
-        if not data:
-            self._end("the peer hung up without a close frame")
-        return data
-
-    async def _receive_opening(self, max_bytes: int | None) -> bytes | bytearray:
-        """Receive a part of the handshake.
-
-        h11 would read an endless one forever; to it, too much or too late is the end of the stream.
-        """
-        data: bytes | bytearray = b""
-        with trio.move_on_at(self._body_deadline):
-            data = await self._stream.receive_some(max_bytes)
-        # The handshake may have been finished meanwhile.
-        if self.opening is not None:
-            self.opening += data
-            if len(self.opening) > _MAX_HANDSHAKE_SIZE:
-                return b""
-            if self._body_deadline == math.inf and _HEAD_OF_REFUSAL.match(self.opening):
-                self._body_deadline = trio.current_time() + _BODY_TIMEOUT
-        return data
-
-    def unread(self, data: bytes) -> None:
-        """Give back what was received, so that the next reader gets it."""
-        self._unread += data
-
-    def send_fin(self) -> None:
-        """Tell the peer's TCP that nothing more will come, if the peer is still there."""
-        with suppress(OSError):
-            self._socket.shutdown(trio.socket.SHUT_WR)
-
-    def reset_on_close(self) -> None:
-        """Make closing the socket a reset, which tells the peer's TCP that something broke.
-
-        Data that was not sent yet is lost.
-        """
-        with suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-
-    @property
-    def _socket(self) -> trio.socket.SocketType:
-        stream = (
-            self._stream.transport_stream
-            if isinstance(self._stream, trio.SSLStream)
-            else self._stream
-        )
-        return stream.socket
-
-    def close_socket(self) -> None:
-        """Close the socket without waiting for anything, not even a checkpoint.  Idempotent."""
-        self._socket.close()
-
-    async def aclose(self) -> None:
-        self._end("closed here")
-        await self._stream.aclose()
-
-    def _end(self, how: str) -> None:
-        self.ending = self.ending or how
-        self.ended.set()
-
-
-def _breakage(error: trio.BrokenResourceError) -> str:
-    return (
-        f"the connection broke: {getattr(error.__cause__, 'strerror', None) or 'the peer is gone'}"
-    )
-
 
 _Handshake = Callable[[trio.Nursery, Tap], Awaitable[WebSocketConnection]]
 
@@ -195,25 +92,34 @@ class WebSocketTransport:
 
     It is made by `open_websocket` and `serve_websocket`.
 
-    Received messages wait in an inbox for `receive`.  If nobody calls that and `max_message_size`
-    bytes have piled up, reading stops: the peer cannot send any more, its pings stay unanswered,
-    and its pongs are not seen, so that the keep-alive gives the connection up after `ping_timeout`.
-    Until then, and as long as `receive` is called now and then, pings are answered in the
-    background.
+    While nobody calls `receive`, what arrives waits in an inbox, and pings are answered within a
+    second.  If `max_message_size` bytes have piled up there, reading stops: the peer cannot send
+    any more, its pings stay unanswered, and its pongs are not seen, so that the keep-alive gives
+    the connection up after `ping_timeout`.
     """
 
-    def __init__(self, stream: _Stream, settings: WebSocketSettings) -> None:
-        self._tap = Tap(stream)
-        self._settings = settings
+    def __init__(self, line: Line, settings: WebSocketSettings, *, is_client: bool) -> None:
+        self._line = line
+        self._tap = Tap(line)
+        self.settings = settings
+        self._is_client = is_client
+        self._lane = FrameLane(masks=not is_client, limit=settings.max_message_size)
         self._connection: WebSocketConnection | None = None
         self._inbox = Inbox(settings.max_message_size)
+        self._receives = False
+        """Whether a task is in `receive`, and reads the line."""
+        self._is_attended = False
+        """Whether one was, since the service task looked last."""
+        self._ahead: trio.CancelScope | None = None
+        """Of the task that reads ahead, if one does."""
+        self._sends = 0
         self._closed: Close | None = None
         self._farewell: Close | None = None
         self._handshake_error: Exception | None = None
         self._scope = trio.CancelScope()
+        self._drainers: trio.Nursery | None = None
         self._opened = trio.Event()
         self._ending = trio.Event()
-        self._pumped = trio.Event()
         self._said = trio.Event()
         self._done = trio.Event()
 
@@ -227,41 +133,198 @@ class WebSocketTransport:
         """The subprotocol that the server selected, or None."""
         return self._open_connection.subprotocol
 
+    # --- receiving --------------------------------------------------------------------------------
+
     async def receive(self) -> tuple[str | bytes, ...]:
         """Wait for messages and return all that have arrived; `()` after the end.
 
         Cancel-safe: nothing is lost.
         """
-        return await self._inbox.take()
+        if self._ahead is not None or self._inbox.has_news:
+            self._is_attended = True
+            return await self._inbox.take()
+        messages: list[str | bytes] = []
+        self._receives = self._is_attended = True
+        try:
+            while not (messages or self._inbox.has_news):
+                await self._read(messages)
+        finally:
+            self._receives = False
+        # Without a checkpoint where nothing is in the way: `_read` was one.
+        return tuple(messages) if messages else await self._inbox.take()
+
+    # A Ctrl-C between reading bytes and knowing what they are would lose them.
+    @trio.lowlevel.enable_ki_protection
+    async def _read(self, messages: list[str | bytes]) -> None:
+        """Wait for something to arrive, and append the messages that are complete with it.
+
+        There may be none, if it was not plain or not whole.  At the end the inbox is ended.
+
+        Cancel-safe: nothing is lost.
+        """
+        try:
+            if self._lane.owes or self._tap.is_open:
+                messages.append(await self._open_connection.get_message())
+                self._lane.owes = False
+            else:
+                if not await self._tap.wait_taken():
+                    return
+                await self._line.wait_readable()
+                data = self._line.read(self.settings.receive_buffer_size)
+                if data is None:
+                    return
+                if not data:
+                    self._tap.release()
+                self._lane.feed(data)
+        except ConnectionClosed as ended:
+            self._end_as(ended.reason)
+        except trio.ClosedResourceError:
+            # Woken by an end on this side: of the lane, or of everything.
+            if self._line.is_closed:
+                self._end_as(self._open_connection.closed)
+        except trio.BrokenResourceError:
+            self._tap.release()
+        self._lift(messages)
+
+    def _lift(self, messages: list[str | bytes]) -> None:
+        while passed := self._lane.lift(messages):
+            self._tap.give(passed)
+            if self._lane.is_down:
+                self._tap.release()
+
+    def _leave_lane(self) -> None:
+        """Let trio-websocket read everything from here on, for it is about the end."""
+        self._lane.owes, self._lane.is_down = False, True
+        self._lift([])
+        self._tap.release()
+        self._line.wake_reader()
+
+    def _take_in(self) -> None:
+        """Receive what has arrived, without waiting: the end would make it unreadable."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            # A limited number of times, for somebody may be sending for ever.
+            for _ in range(_LAST_READS):
+                if self._lane.owes or self._tap.is_open or self._inbox.is_full:
+                    break
+                if not (data := self._line.read(self.settings.receive_buffer_size)):
+                    break
+                self._lane.feed(data)
+                self._lift_into_inbox()
+
+    def _lift_into_inbox(self) -> None:
+        messages: list[str | bytes] = []
+        self._lift(messages)
+        for message in messages:
+            self._inbox.add(message, len(message))
+
+    async def _attend_loop(self) -> None:
+        """Read ahead whenever nobody has received for a while; until the end."""
+        patience = _FIRST_LOOK_S
+        while not self._ending.is_set():
+            self._is_attended = self._receives
+            with trio.move_on_after(patience):
+                await self._ending.wait()
+            patience = min(2 * patience, _LAST_LOOK_S)
+            if not self._is_attended:
+                await self._read_ahead()
+
+    async def _read_ahead(self) -> None:
+        """Read until somebody receives again, or until the end."""
+        try:
+            with trio.CancelScope() as self._ahead:
+                # Who waits for the inbox would wait for ever if this went now.
+                while not self._ending.is_set() and (
+                    self._inbox.is_awaited or not self._is_attended
+                ):
+                    messages: list[str | bytes] = []
+                    await self._read(messages)
+                    for message in messages:
+                        self._inbox.add(message, len(message))
+                    # Asked afterwards: a message that is there already cannot be refused.
+                    if self._inbox.is_full:
+                        await self._inbox.wait_for_room()
+        finally:
+            self._ahead = None
+
+    # --- sending ----------------------------------------------------------------------------------
 
     async def send(self, message: str | bytes) -> None:
         """Send one message; return when it has been handed to the network.
 
-        A cancelled send breaks the connection for good, unless it was cancelled on entry:
-        trio-websocket does not notice a half-written frame and would put the next one behind it.
+        A cancelled send breaks the connection for good, unless it was cancelled before anything was
+        written: nothing can be sent behind half a frame.
 
         Raises:
             ConnectionLost: The connection has ended.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self._closed is None:
+        if self._line.has_rest:
+            # What is in the way may be half a frame of `send_nowait`; of this one there is nothing.
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._line.drain()
+        if self._is_sendable:
             try:
-                await self._open_connection.send_message(message)
-            except ConnectionClosed as ended:
-                self._close_as(ended.reason)
+                if not self._line.write(frame(message, masks=self._is_client)):
+                    await self._line.drain()
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                await self._wait_for_end(breakage(error))
             except (trio.Cancelled, KeyboardInterrupt):
                 # Half a frame may have been written: nothing can be sent behind it any more.
                 self._close(Close(ABNORMAL_CLOSURE, "a send was cancelled half way"))
                 self.drop()
                 raise
             else:
+                self._sends += 1
+                if self._sends % _SENDS_IN_A_ROW == 0:
+                    await trio.lowlevel.cancel_shielded_checkpoint()
                 return
         assert self._closed is not None
         raise ConnectionLost(self._closed.code, self._closed.reason)
 
     def send_nowait(self, message: str | bytes) -> bool:
-        """Send one message if the network takes it without waiting; see `Transport`."""
-        return False
+        """Send one message if the network takes it without waiting.
+
+        If it takes only a part, the rest is written by a task of the connection, and nothing else
+        is taken this way until then.
+        """
+        if self._line.has_rest or not self._is_sendable:
+            return False
+        try:
+            has_gone = self._line.write(frame(message, masks=self._is_client))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return False
+        if not has_gone:
+            assert self._drainers is not None, "it is open"
+            self._drainers.start_soon(self._drain)
+        return True
+
+    async def _drain(self) -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._line.drain()
+
+    @property
+    def _is_sendable(self) -> bool:
+        """Whether nobody has said goodbye."""
+        if self._closed is None and self._open_connection.closed is not None:
+            # The peer's close frame is being answered; nothing may follow that.
+            self._close_as(self._open_connection.closed)
+        return self._closed is None
+
+    async def _wait_for_end(self, how: str) -> None:
+        """The line does not take anything any more: find out why, from what the peer said last."""
+        # An error is told once, and reading would call it the end.
+        self._tap.ending = self._tap.ending or how
+        self._take_in()
+        self._leave_lane()
+        with trio.move_on_after(self.settings.close_timeout):
+            if self._receives or self._ahead is not None:
+                await self._ending.wait()
+            else:
+                self._is_attended = False
+                await self._read_ahead()
+        self._close(Close(ABNORMAL_CLOSURE, how))
+
+    # --- the end ----------------------------------------------------------------------------------
 
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Do the closing handshake within the close timeout, then close the socket in any case.
@@ -275,11 +338,14 @@ class WebSocketTransport:
         """
         check_close_code(code)
         if self._closed is None:
+            self._take_in()
             self._closed = self._farewell = Close(code, reason)
             self._ending.set()
+            if self._ahead is not None:
+                self._ahead.cancel()
         self._inbox.end()
         try:
-            with trio.move_on_after(self._settings.close_timeout):
+            with trio.move_on_after(self.settings.close_timeout):
                 await self._done.wait()
         except trio.Cancelled:
             # The service task has yet to write the close frame, which takes a few microseconds
@@ -305,6 +371,7 @@ class WebSocketTransport:
         or soon if nobody calls that.
         """
         if self._closed is None:
+            self._take_in()
             self._close(Close(ABNORMAL_CLOSURE, reason))
             self._inbox.end()
             self.drop()
@@ -312,7 +379,7 @@ class WebSocketTransport:
     def reset(self, reason: str = "connection reset") -> None:
         """Do as `abort` does, but with a TCP reset, like a peer that has crashed."""
         if self._closed is None:
-            self._tap.reset_on_close()
+            self._line.reset_on_close()
             self.abort(reason)
 
     def drop(self) -> None:
@@ -336,24 +403,19 @@ class WebSocketTransport:
         """
         # Shielded from its user: only `drop`, by way of the scope inside, ends it early.
         try:
-            with trio.CancelScope(shield=True):
-                with self._scope:
-                    try:
-                        await self._serve(handshake)
-                    except ExceptionGroup as group:
-                        self._reader_failed(group)
-                    if self._connection is not None or isinstance(
-                        self._handshake_error, AnsweredError
-                    ):
-                        await self._linger()
-                # The peer has had its time: TLS's own goodbye might wait for it once more.
-                await trio.aclose_forcefully(self._tap)
+            with trio.CancelScope(shield=True), self._scope:
+                try:
+                    await self._serve(handshake)
+                except ExceptionGroup as group:
+                    self._reader_failed(group)
+                if self._connection is not None or isinstance(self._handshake_error, AnsweredError):
+                    await self._linger()
         finally:
-            # Again, for Ctrl-C may land anywhere above, also on the way to the first time.
-            self._tap.close_socket()
-            # Whatever has happened, nobody may be left waiting for it.
+            # Whatever has happened, also Ctrl-C anywhere above: nobody may be left waiting for it.
             self._close_as(None)
             self._inbox.end()
+            self._line.close()
+            self._tap.release()
             self._opened.set()
             self._said.set()
             self._done.set()
@@ -361,24 +423,36 @@ class WebSocketTransport:
     async def _serve(self, handshake: _Handshake) -> None:
         async with trio.open_nursery() as nursery:
             # If the stream ends during the handshake, the reader leaves that waiting forever.
-            nursery.start_soon(self._watch_handshake, nursery.cancel_scope)
+            self._tap.on_end = nursery.cancel_scope.cancel
             self._connection = await handshake(nursery, self._tap)
+            self._tap.on_end = None
+            self._tap.on_write = self._on_write
             # The recording is for failed handshakes only, and would go on with every message.
             self._tap.opening = None
+            self._drainers = nursery
+            self._lane.feed(self._tap.take_ahead())
+            self._lift_into_inbox()
             self._opened.set()
-            nursery.start_soon(self._pump_loop)
-            if self._settings.ping_interval is not None:
-                nursery.start_soon(self._keep_alive_loop, self._settings.ping_interval)
-            await self._ending.wait()
+            if self.settings.ping_interval is not None:
+                nursery.start_soon(self._keep_alive_loop, self.settings.ping_interval)
+            await self._attend_loop()
+            self._leave_lane()
             if self._farewell is not None:
-                self._tap.sent = self._said
                 await self._connection.aclose(self._farewell.code, self._farewell.reason or None)
                 # Not by the write, if the peer's close frame came first.
                 self._said.set()
             # If the peer's close frame came first, aclose() returned at once and the reader is
-            # still answering.
-            await self._pumped.wait()
+            # still answering.  What else arrives is too late.
+            with suppress(ConnectionClosed):
+                while True:
+                    await self._connection.get_message()
             nursery.cancel_scope.cancel()
+
+    def _on_write(self) -> None:
+        if self._open_connection.closed is not None:
+            # That was a close frame: a goodbye, an answer to one, or the name of an offence.
+            self._said.set()
+            self._leave_lane()
 
     def _reader_failed(self, group: ExceptionGroup[Exception]) -> None:
         """Note what ended trio-websocket's reader.
@@ -391,28 +465,8 @@ class WebSocketTransport:
             _transport_logger.debug("the WebSocket reader failed", exc_info=group)
             self._close_as(self._connection.closed)
 
-    async def _watch_handshake(self, cancel_scope: trio.CancelScope) -> None:
-        await self._tap.ended.wait()
-        if self._connection is None:
-            cancel_scope.cancel()
-
-    async def _pump_loop(self) -> None:
-        await trio.lowlevel.checkpoint()
-        try:
-            while True:
-                message = await self._open_connection.get_message()
-                self._inbox.add(message, len(message))
-                # Asked afterwards: a message that is there already cannot be refused.
-                if self._inbox.is_full:
-                    await self._inbox.wait_for_room()
-        except ConnectionClosed as ended:
-            self._close_as(ended.reason)
-            self._inbox.end()
-            self._ending.set()
-            self._pumped.set()
-
     async def _keep_alive_loop(self, interval: float) -> None:
-        timeout = self._settings.ping_timeout
+        timeout = self.settings.ping_timeout
         while True:
             await trio.sleep(interval)
             with trio.move_on_after(timeout) as patience:
@@ -435,9 +489,10 @@ class WebSocketTransport:
         Closing a socket with unread data resets it, and may cost the peer our last words.
         """
         await trio.lowlevel.checkpoint()
-        self._tap.send_fin()
+        self._line.send_fin()
+        self._tap.release()
         with (
-            trio.move_on_after(self._settings.close_timeout),
+            trio.move_on_after(self.settings.close_timeout),
             suppress(trio.BrokenResourceError, trio.ClosedResourceError),
         ):
             while await self._tap.receive_some():
@@ -451,6 +506,12 @@ class WebSocketTransport:
     def _close(self, close: Close) -> None:
         if self._closed is None:
             self._closed = close
+
+    def _end_as(self, reason: CloseReason | None) -> None:
+        """It is over, and everything has been received."""
+        self._close_as(reason)
+        self._inbox.end()
+        self._ending.set()
 
     def _close_as(self, reason: CloseReason | None) -> None:
         # trio-websocket gives no reason for a connection that broke; the tap has seen it.
@@ -488,7 +549,7 @@ async def open_websocket(
         proxy: `http://` (CONNECT), `socks4://`, `socks4a://` or `socks5://`, with `user:password@`
             if need be; None connects directly.  By default `https_proxy` (for wss), `http_proxy`
             (for ws), `all_proxy` and `no_proxy` of the environment decide, except for loopback
-            hosts.  Needs the extra `realtime-trio[proxy]`.
+            hosts.  Needs the extra `proxy`.
         settings: How patient it is and how much it accepts.
 
     Raises:
@@ -531,8 +592,9 @@ async def open_websocket(
     # One time limit for TCP, proxy, TLS and the handshake together.
     start = trio.current_time()
     with _connect_limit(settings, start, str(target)):
-        stream = await open_stream(target, ssl_context=ssl_context, proxy=proxy)
-    async with run_websocket(stream, handshake, settings, start, str(target)) as transport:
+        line = await open_line(target, ssl_context=ssl_context, proxy=proxy)
+    transport = WebSocketTransport(line, settings, is_client=True)
+    async with run_websocket(transport, handshake, start, str(target)):
         yield transport
 
 
@@ -549,21 +611,20 @@ def _connect_limit(settings: WebSocketSettings, start: float, peer: str) -> Iter
 
 @asynccontextmanager
 async def run_websocket(
-    stream: _Stream, handshake: _Handshake, settings: WebSocketSettings, start: float, peer: str
-) -> AsyncIterator[WebSocketTransport]:
-    """Run a transport on a connected stream, which it owns from here on."""
+    transport: WebSocketTransport, handshake: _Handshake, start: float, peer: str
+) -> AsyncIterator[None]:
+    """Run a transport from its handshake to its end, and own its line."""
     async with open_service_nursery() as nursery:
-        transport = WebSocketTransport(stream, settings)
         nursery.start_soon(transport.run, handshake)
         try:
-            with _connect_limit(settings, start, peer):
+            with _connect_limit(transport.settings, start, peer):
                 await transport.wait_opened(peer)
         except BaseException:
             # The service task is shielded, and the nursery would wait for it.
             transport.drop()
             raise
         async with closing(transport):
-            yield transport
+            yield
 
 
 def _handshake_failure(peer: str, error: Exception | None, received: bytes) -> ConnectionFailed:

@@ -2,7 +2,7 @@
 
 Owns the HTTP request, and how an answer ends; what is written and read is the business of
 `simulator.chat`, and how a sentence sounds that of a `Voice`.  Knows no event of the Realtime
-protocol.  Needs the extra `realtime-trio[llm]`.
+protocol.  Needs the extra `llm`.
 
 Theory of operation.  An answer is an object, not a generator, and between two pieces it is in no
 nursery, cancel scope or context manager: it only holds what `aclose` will close.  What httpx2 hands
@@ -23,6 +23,7 @@ from typing import Final, Literal
 import trio
 from attrs import field, frozen
 
+from realtime_trio._misuse import without_extra
 from realtime_trio._protocol.json_text import write_json
 from realtime_trio.audio import AudioData
 from realtime_trio.errors import LocalProtocolError, RealtimeError
@@ -42,7 +43,7 @@ from realtime_trio.simulator.script.script import Call, Turn
 try:
     import httpx2
 except ModuleNotFoundError as error:
-    missing = f"a language model as an agent needs {error.name}: pip install 'realtime-trio[llm]'"
+    missing = without_extra("a language model as an agent", str(error.name), "llm")
     raise ModuleNotFoundError(missing, name=error.name) from None
 
 _PATH: Final = "/chat/completions"

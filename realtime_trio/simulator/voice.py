@@ -18,6 +18,7 @@ import functools
 import importlib
 import os
 import re
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
+from realtime_trio._misuse import without_extra
 from realtime_trio.audio import PCM_RATE, resample
 from realtime_trio.errors import LocalProtocolError
 
@@ -38,9 +40,14 @@ def _import_extra(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise LocalProtocolError(
-            f"real speech needs {error.name}: pip install 'realtime-trio[voice]'"
-        ) from error
+        if package == "pocketsphinx" and sys.version_info >= (3, 14):
+            missing = (
+                "real speech needs pocketsphinx, which the extra voice leaves out on this Python: "
+                "there is no wheel for it"
+            )
+        else:
+            missing = without_extra("real speech", package.replace("_", "-"), "voice")
+        raise LocalProtocolError(missing) from error
 
 
 # --- ears -----------------------------------------------------------------------------------------
@@ -107,8 +114,8 @@ class PocketsphinxEars:
             as without phrases.
 
     Raises:
-        LocalProtocolError: The extra `realtime-trio[voice]` is not installed, or a phrase has a
-            word of unknown pronunciation.
+        LocalProtocolError: The extra `voice` is not installed, or a phrase has a word of
+            unknown pronunciation.
 
     Construction loads the model, which takes about 0.3 s.
     """
@@ -295,8 +302,8 @@ class EspeakVoice:
         pitch_range: 0 is a monotone, 50 is lively, up to 100.
 
     Raises:
-        LocalProtocolError: The extra `realtime-trio[voice]` is not installed, there is no such
-            voice, or a number is out of range.
+        LocalProtocolError: The extra `voice` is not installed, there is no such voice, or a number
+            is out of range.
     """
 
     def __init__(

@@ -142,7 +142,7 @@ def test_later_changes_of_the_callers_buffer_do_not_show() -> None:
         (None, "None"),
         (array.array("i", [1]), r"array of shape \(1,\) and dtype int32"),
         (memoryview(array.array("i", [1])), "dtype int32"),
-        (array.array("u", "ab"), "dtype <U1"),
+        (np.array(["a", "b"]), "dtype <U1"),
         (np.zeros(2, np.int32), r"array of shape \(2,\) and dtype int32"),
         (np.zeros(2, np.uint16), "dtype uint16"),
         (np.zeros(2, np.uint8), "dtype uint8"),

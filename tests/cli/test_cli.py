@@ -12,6 +12,7 @@ from commands import QUESTION, run
 
 import realtime_trio
 from realtime_trio import cli
+from realtime_trio._misuse import without_extra
 
 pytestmark = [
     pytest.mark.socket,
@@ -45,7 +46,5 @@ def test_without_the_extra_the_program_says_what_to_install(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit) as end:
         runpy.run_path(cli.__file__)
-    assert (
-        end.value.code
-        == f"realtime-trio: the command line needs {package}: pip install 'realtime-trio[cli]'"
-    )
+    said = f"realtime-trio: {without_extra('the command line', package, 'cli')}"
+    assert end.value.code == said

@@ -383,7 +383,7 @@ async def test_the_service_cannot_steer_the_terminal(capsys: pytest.CaptureFixtu
 def test_say_as_a_process(tmp_path: Path) -> None:
     out = tmp_path / "answer.wav"
     with started("say", QUESTION, "--out", str(out)) as process:
-        spoken, remarks = process.communicate(timeout=20)
+        spoken, remarks = process.communicate(timeout=60)
     assert spoken.startswith("I understood: " if HAS_VOICE else DEAF)
     assert process.returncode == 0
     assert remarks.startswith(NOTICE)
@@ -396,6 +396,6 @@ def test_ctrl_c_while_it_speaks_ends_say_quietly() -> None:
         assert process.stderr is not None
         remarks = [process.stderr.readline(), process.stderr.readline()]
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
         assert remarks == [NOTICE, f"asking: {QUESTION}, 2.7 s\n"]
         assert process.stderr.read() == ""

@@ -203,12 +203,12 @@ def test_options_of_serve_that_make_no_sense_are_wrong_usage(
         (
             "pocketsphinx",
             ["--voice"],
-            "real speech needs pocketsphinx: pip install 'realtime-trio[voice]'",
+            "real speech needs pocketsphinx, of the extra voice: pip install '.[voice]'",
         ),
         (
             "httpx2",
             ["--llm", "http://127.0.0.1:1", "--model", "llama"],
-            "pip install 'realtime-trio[llm]'",
+            "needs httpx2, of the extra llm: pip install '.[llm]'",
         ),
     ],
 )

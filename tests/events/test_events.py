@@ -39,6 +39,7 @@ from realtime_trio.events import (
     FunctionTool,
     InputAudio,
     InputAudioBufferAppend,
+    InputImage,
     InputText,
     McpTool,
     NoiseReduction,
@@ -158,6 +159,11 @@ def test_everything_is_importable_from_the_package() -> None:
     assert [
         cls.__name__ for cls in VOCABULARY if getattr(events, cls.__name__, None) is not cls
     ] == []
+
+
+def test_a_name_that_does_not_travel_is_not_just_missing() -> None:
+    with pytest.raises(AttributeError, match="derived, it does not travel: import it from"):
+        _ = events.ItemUpdated  # type: ignore[attr-defined]  # this is the point
 
 
 def test_no_event_class_is_left_out_of_the_tables() -> None:
@@ -433,6 +439,22 @@ def test_only_settings_can_be_unset_and_the_conversation_of_a_response() -> None
             assert (a.default is UNSET) == (Unset in get_args(a.type))
 
 
+def test_what_is_left_out_of_a_count_is_none_at_all_and_the_first_part_is_meant() -> None:
+    numbers = {
+        (cls.__name__, a.name): a.default
+        for cls in VOCABULARY
+        for a in fields_of(cls)
+        if type(a.default) in (int, float)
+    }
+    assert {name for name, default in numbers.items() if default != 0} == set()
+    assert numbers["ConversationItemInputAudioTranscriptionFailed", "content_index"] == 0
+
+
+def test_settings_by_keyword_may_all_be_left_out() -> None:
+    assert events.SessionSettings.__required_keys__ == frozenset()
+    assert events.ResponseSettings.__required_keys__ == frozenset()
+
+
 # --- audio in events ------------------------------------------------------------------------------
 
 
@@ -484,12 +506,13 @@ def test_an_audio_delta_is_bytes_and_samples() -> None:
     assert np.shares_memory(event.delta.samples, np.frombuffer(event.delta.data, np.uint8))
 
 
-def test_an_event_does_not_print_audio_or_credentials() -> None:
+def test_an_event_does_not_print_audio_pictures_or_credentials() -> None:
     tool = McpTool(server_label="m", authorization="secret", headers={"X-Key": "secret"})
     printed = repr(
         (
             InputAudioBufferAppend(audio=AudioData(b"abc")),
             ConversationItemCreate(item=UserMessage.audio(b"abc")),
+            ConversationItemCreate(item=UserMessage.of(InputImage("data:image/png;base64,YWJj"))),
             tool,
         )
     )

@@ -62,6 +62,12 @@ def test_a_format_has_names(name: AudioFormatName) -> None:
     assert ResponseConfig.of(output_format=name) == ResponseConfig.of(output_format=FORMATS[name])
 
 
+def test_a_format_says_its_rate_where_the_service_wants_to_know() -> None:
+    assert AudioFormat.pcm() == AudioFormat(type="audio/pcm", rate=24000)
+    assert AudioFormat.pcmu() == AudioFormat(type="audio/pcmu", rate=None)
+    assert AudioFormat.pcma() == AudioFormat(type="audio/pcma", rate=None)
+
+
 @pytest.mark.parametrize("name", DETECTIONS)
 def test_turn_detection_has_names(name: TurnDetectionName) -> None:
     assert AudioInputConfig(turn_detection=name).turn_detection == DETECTIONS[name]

@@ -169,3 +169,6 @@ def test_the_tools_of_a_response_have_names_that_the_service_takes() -> None:
     assert ResponseConfig.of(tools=iter(tools)).tools == tuple(tools)
     with pytest.raises(ToolDefinitionError, match="a tool cannot be called 'look up'"):
         ResponseConfig.of(tools=[FunctionTool(name="look up")])
+    with pytest.raises(ToolDefinitionError) as refused:
+        ResponseConfig.of(tools=[FunctionTool(name="look" * 1000)])
+    assert len(str(refused.value)) < 300

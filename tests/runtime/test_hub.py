@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from hub_events import Audio, Event, LongText, Text, drain, follow, open_hub, publish
+from peers import steps_of
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
-from realtime_trio._runtime.hub import CHECKPOINT_EVERY, EventHub, EventStream
+from realtime_trio._runtime.hub import EVENTS_IN_A_ROW, EventHub, EventStream
 from realtime_trio.errors import SessionClosed, SlowConsumer
 
 if TYPE_CHECKING:
@@ -29,24 +28,6 @@ if TYPE_CHECKING:
 
 async def receive_into(seen: list[int], stream: EventStream[Event]) -> None:
     seen.append((await stream.receive()).number)
-
-
-@contextmanager
-def steps_of(name: str) -> Iterator[list[trio.lowlevel.Task]]:
-    """Record every time a task whose name ends so is resumed."""
-    steps: list[trio.lowlevel.Task] = []
-
-    class Recorder(trio.abc.Instrument):
-        def before_task_step(self, task: trio.lowlevel.Task) -> None:
-            if task.name.endswith(name):
-                steps.append(task)
-
-    recorder = Recorder()
-    trio.lowlevel.add_instrument(recorder)
-    try:
-        yield steps
-    finally:
-        trio.lowlevel.remove_instrument(recorder)
 
 
 # --- receiving ------------------------------------------------------------------------------------
@@ -166,37 +147,37 @@ async def test_an_event_published_before_the_cancellation_of_a_waiting_receive_i
 
 
 async def test_a_cancelled_checkpoint_of_a_hot_receive_loses_no_event() -> None:
-    hub = open_hub(capacity=100)
+    hub = open_hub(capacity=1000)
     stream = hub.subscribe()
-    publish(hub, *range(40))
+    publish(hub, *range(600))
     seen = []
-    for _ in range(20):
+    for _ in range(300):
         with trio.CancelScope() as scope:
             scope.cancel()
             await stream.receive()
         seen.append((await stream.receive()).number)
-    assert [*seen, *drain(stream)] == list(range(40))
+    assert [*seen, *drain(stream)] == list(range(600))
 
 
 # --- checkpoints ----------------------------------------------------------------------------------
 
 
-async def test_a_hot_receive_lets_others_run_at_every_sixteenth_event_and_only_then() -> None:
-    hub = open_hub(capacity=100)
+async def test_a_hot_receive_lets_others_run_after_many_events_and_only_then() -> None:
+    hub = open_hub(capacity=1000)
     stream = hub.subscribe()
-    publish(hub, *range(100))
+    publish(hub, *range(1000))
     await trio.lowlevel.checkpoint()
     with steps_of(trio.lowlevel.current_task().name) as steps:
-        for number in range(3 * CHECKPOINT_EVERY):
-            assert len(steps) == number // CHECKPOINT_EVERY
+        for number in range(3 * EVENTS_IN_A_ROW):
+            assert len(steps) == number // EVENTS_IN_A_ROW
             await stream.receive()
     assert len(steps) == 3
 
 
 async def test_a_hot_consumer_does_not_starve_another_task() -> None:
-    hub = open_hub(capacity=1000)
+    hub = open_hub(capacity=4000)
     stream = hub.subscribe()
-    publish(hub, *range(1000))
+    publish(hub, *range(4000))
     turns = 0
     longest = 0
     in_a_row = 0
@@ -212,13 +193,13 @@ async def test_a_hot_consumer_does_not_starve_another_task() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(other)
             await trio.lowlevel.checkpoint()
-            for _ in range(1000):
+            for _ in range(4000):
                 await stream.receive()
                 in_a_row += 1
                 longest = max(longest, in_a_row)
             nursery.cancel_scope.cancel()
-    assert turns >= 1000 // CHECKPOINT_EVERY - 1
-    assert longest <= 2 * CHECKPOINT_EVERY
+    assert turns >= 4000 // EVENTS_IN_A_ROW - 1
+    assert longest <= 2 * EVENTS_IN_A_ROW
 
 
 async def test_every_path_that_ends_or_raises_is_a_checkpoint() -> None:

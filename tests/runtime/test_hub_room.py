@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from hub_events import Audio, Event, Text, drain
+from hypothesis import given, strategies as st
 
 from realtime_trio._runtime.hub import EventHub
 
@@ -116,3 +119,71 @@ def test_what_follows_from_an_event_takes_no_room_at_all() -> None:
     hub.publish(Text(10), size=60, follows=True)
     hub.publish(Audio(1), size=60)
     assert drain(stream) == [0, 10, 1]
+
+
+def test_short_messages_are_bounded_by_their_number_alone() -> None:
+    hub: EventHub[Event] = EventHub(capacity=10, backlog=0, room=100)
+    stream = hub.subscribe()
+    for number in range(12):
+        hub.publish(Event(number), size=10)
+    assert drain(stream) == [*range(10), "missed 2"]
+
+
+def test_beside_long_messages_there_is_room_for_fewer_short_ones() -> None:
+    hub: EventHub[Event] = EventHub(capacity=10, backlog=0, room=100)
+    stream = hub.subscribe()
+    hub.publish(Event(0), size=75)
+    for number in range(1, 6):
+        hub.publish(Event(number), size=10)
+    # The third short one exceeds the bound, as any last one may.
+    assert drain(stream) == [0, 1, 2, 3, "missed 2"]
+    for number in range(12):
+        hub.publish(Event(number), size=10)
+    assert drain(stream) == [*range(10), "missed 2"]
+
+
+@given(st.lists(st.one_of(st.integers(0, 150), st.none()), max_size=60), st.integers(1, 12))
+def test_a_stream_never_holds_more_than_its_room_and_one_message(
+    steps: list[int | None], capacity: int
+) -> None:
+    hub: EventHub[Event] = EventHub(capacity=capacity, backlog=0, room=100)
+    stream = hub.subscribe()
+    held: deque[int] = deque()
+    for size in steps:
+        if size is not None:
+            taken = stream.pending
+            hub.publish(Event(), size=size)
+            if stream.pending > taken:
+                assert sum(held) < 100
+                assert len(held) < capacity
+                held.append(size)
+        elif held:
+            stream.receive_nowait()
+            held.popleft()
+        elif drain(stream) == []:
+            # Nothing is in there: whatever comes next is taken.
+            hub.publish(Event(), size=100_000)
+            assert stream.pending == 1
+            stream.receive_nowait()
+
+
+def test_a_stream_that_is_full_takes_short_messages_no_more_than_long_ones() -> None:
+    hub = open_hub(room=100)
+    stream = hub.subscribe()
+    hub.publish(Event(0), size=100)
+    hub.publish(Event(1))
+    assert stream.receive_nowait().number == 0
+    # There is room again, but nothing may come before the gap.
+    hub.publish(Event(2))
+    assert drain(stream) == ["missed 2"]
+    hub.publish(Event(3))
+    assert drain(stream) == [3]
+
+
+def test_room_counts_again_behind_a_gap() -> None:
+    hub = open_hub(room=100)
+    stream = hub.subscribe()
+    for _ in range(2):
+        for number in range(3):
+            hub.publish(Event(number), size=60)
+        assert drain(stream) == [0, 1, "missed 1"]

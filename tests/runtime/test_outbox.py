@@ -227,6 +227,18 @@ async def test_it_is_drained_when_the_last_entry_has_been_dealt_with(
     assert steps == ["wrote 1", "wrote 2", "drained"]
 
 
+@pytest.mark.parametrize("taken", [0, 1])
+async def test_what_waits_and_what_is_in_hand_are_both_waited_for(
+    taken: int, autojump_clock: MockClock
+) -> None:
+    outbox = await full_outbox(1)
+    for _ in range(taken):
+        assert await outbox.take() == 1
+    with trio.move_on_after(5) as scope:
+        await outbox.wait_drained()
+    assert scope.cancelled_caught
+
+
 async def test_an_empty_outbox_is_drained() -> None:
     with trio.fail_after(5), assert_checkpoints():
         await Outbox[int](1).wait_drained()
@@ -313,3 +325,57 @@ def test_it_says_whether_it_is_closed() -> None:
     assert not outbox.is_closed
     outbox.close()
     assert outbox.is_closed
+
+
+async def test_it_is_idle_only_if_what_comes_now_would_be_the_next(
+    autojump_clock: MockClock,
+) -> None:
+    outbox: Outbox[int] = Outbox(1)
+    looks: dict[str, bool] = {}
+
+    def look(what: str) -> None:
+        looks[what] = outbox.is_idle
+
+    look("new")
+    outbox.post(0)
+    look("something waits")
+    assert await outbox.take() == 0
+    look("it is in hand")
+    with trio.move_on_after(1):
+        await outbox.take()
+    look("it has been dealt with")
+    outbox.pause()
+    look("paused")
+    outbox.resume()
+    look("resumed")
+    outbox.close()
+    look("closed")
+    assert [what for what, is_idle in looks.items() if is_idle] == [
+        "new",
+        "it has been dealt with",
+        "resumed",
+    ]
+
+
+async def test_it_is_not_idle_before_those_have_come_who_were_promised_a_slot(
+    autojump_clock: MockClock,
+) -> None:
+    # Trio shuffles the tasks of a pass: one time or another it looks before the other has put.
+    for _ in range(30):
+        outbox = await full_outbox(0)
+        looked: list[bool] = []
+
+        async def look(outbox: Outbox[int], looked: list[bool], go: trio.Event) -> None:
+            await go.wait()
+            looked.append(outbox.is_idle)
+
+        async with trio.open_nursery() as nursery:
+            go = trio.Event()
+            nursery.start_soon(look, outbox, looked, go)
+            nursery.start_soon(put, outbox, 1)
+            await wait_all_tasks_blocked()
+            assert await outbox.take() == 0
+            go.set()
+            # Nothing is in hand any more, and nothing is in there.
+            assert await outbox.take() == 1
+        assert looked == [False]

@@ -11,21 +11,30 @@ import pytest
 import trio
 from numpy.typing import NDArray
 from peers import Server, failure, memory_server, open_pair as open_voice_pair
-from trio.testing import MockClock, assert_checkpoints
+from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from realtime_trio._session.input_audio import MAX_APPEND_BYTES, split_audio
+from realtime_trio._session.input_audio import split_audio
 from realtime_trio._session.transcription import Transcriber, open_transcription_session
 from realtime_trio._state.costs import Usage
+from realtime_trio._state.utility_events import ItemUpdated
 from realtime_trio.audio import PCM_RATE, alaw_encode, mulaw_encode
 from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
+    AssistantMessage,
     AudioFormat,
+    ConversationItemAdded,
+    ConversationItemCreate,
+    ErrorEvent,
+    InputAudio,
     InputAudioBufferAppend,
     InputAudioBufferClear,
     InputAudioBufferCleared,
     InputAudioBufferCommit,
     InputAudioBufferCommitted,
+    InputText,
+    RealtimeSession,
     ResponseCreate,
+    ResponseOutputItemAdded,
     ServerVad,
     SessionAudio,
     SessionAudioInput,
@@ -33,6 +42,7 @@ from realtime_trio.events import (
     SessionUpdate,
     SessionUpdated,
     TranscriptionSession,
+    UserMessage,
 )
 
 MANUAL = SessionAudioInput()
@@ -70,7 +80,7 @@ async def open_pair(
     [
         (0, None, []),
         (48, None, [48]),
-        (MAX_APPEND_BYTES + 2, None, [MAX_APPEND_BYTES, 2]),
+        (2**20 + 2, None, [2**20, 2]),
         (4800, 40, [1920, 1920, 960]),
         (96, 1, [48, 48]),
         (96, np.int64(1), [48, 48]),
@@ -126,8 +136,7 @@ async def test_appended_audio_is_cut_by_the_sessions_format(
     settings: SessionAudioInput | None, bytes_per_ms: int, autojump_clock: MockClock
 ) -> None:
     async with open_pair(settings) as (session, server):
-        with assert_checkpoints():
-            await session.append_audio(bytes(50 * bytes_per_ms), chunk_ms=20)
+        await session.append_audio(bytes(50 * bytes_per_ms), chunk_ms=20)
         heard = [await server.hear(InputAudioBufferAppend) for _ in range(3)]
         assert [len(event.audio.data) for event in heard] == [
             20 * bytes_per_ms,
@@ -149,6 +158,43 @@ async def test_appended_audio_arrives_as_it_is_and_nothing_is_sent_for_none(
         )
 
 
+async def test_samples_are_companded_in_events_of_ones_own_and_bytes_are_taken_as_they_are(
+    autojump_clock: MockClock,
+) -> None:
+    telephony = SessionAudioInput(format=AudioFormat.pcmu())
+    samples = (np.sin(np.arange(800)) * 8000).astype(np.int16)
+    async with open_pair(telephony) as (session, server):
+        await session.send(InputAudioBufferAppend(audio=samples))
+        await session.send(InputAudioBufferAppend(audio=mulaw_encode(samples)))
+        for _ in range(2):
+            heard = await server.hear(InputAudioBufferAppend)
+            assert heard.audio.data == mulaw_encode(samples)
+
+
+async def test_samples_in_a_message_are_companded_and_what_is_no_audio_stays(
+    autojump_clock: MockClock,
+) -> None:
+    telephony = SessionAudioInput(format=AudioFormat.pcmu())
+    samples = (np.sin(np.arange(800)) * 8000).astype(np.int16)
+    parts = (InputText("Listen:"), InputAudio(samples), InputAudio(transcript="lost"))
+    async with open_voice_pair() as (session, server):
+        await server.say(
+            SessionUpdated(
+                event_id="event_1",
+                session=RealtimeSession(id="sess_1", audio=SessionAudio(input=telephony)),
+            )
+        )
+        await wait_all_tasks_blocked()
+        await session.send(ConversationItemCreate(item=UserMessage(content=parts)))
+        item = (await server.hear(ConversationItemCreate)).item
+        assert isinstance(item, UserMessage)
+        text, audio, lost = item.content
+        assert (text, lost) == (parts[0], parts[2])
+        assert isinstance(audio, InputAudio)
+        assert audio.audio is not None
+        assert audio.audio.data == mulaw_encode(samples)
+
+
 async def test_what_is_no_audio_is_not_appended(autojump_clock: MockClock) -> None:
     async with open_pair() as (session, server):
         with pytest.raises(LocalProtocolError):
@@ -165,7 +211,7 @@ async def test_a_commit_returns_the_message_that_the_server_made(autojump_clock:
             await server.say(InputAudioBufferCommitted(event_id="event_4", item_id="item_1"))
 
         nursery.start_soon(serve)
-        await session.append_audio(SECOND)
+        await session.append_audio(SECOND[:2400])  # 100 ms
         assert await session.commit_audio() == "item_1"
         assert session.conversation.pending_input_ms == 0
 
@@ -187,6 +233,7 @@ async def test_a_commit_after_turn_detection_has_committed_is_no_error(
     autojump_clock: MockClock,
 ) -> None:
     async with open_pair(DETECTING) as (session, server), trio.open_nursery() as nursery:
+        errors = session.events(ErrorEvent)
 
         async def serve() -> None:
             commit = await server.hear(InputAudioBufferCommit)
@@ -198,6 +245,7 @@ async def test_a_commit_after_turn_detection_has_committed_is_no_error(
 
         nursery.start_soon(serve)
         assert await session.commit_audio() is None
+        assert errors.pending == 0
 
 
 @pytest.mark.parametrize(
@@ -214,10 +262,11 @@ async def test_any_other_refused_commit_is_an_error(
             await server.say(failure("no", code=code, of=commit.event_id))
 
         nursery.start_soon(serve)
+        errors = session.events(ErrorEvent)
         await session.append_audio(SECOND)
         with pytest.raises(ServerError) as caught:
             await session.commit_audio()
-        assert caught.value.code == code
+        assert caught.value.code == (await errors.receive()).error.code == code
 
 
 async def test_cleared_audio_is_not_pending(autojump_clock: MockClock) -> None:
@@ -260,3 +309,22 @@ async def test_pending_audio_is_committed_before_a_response_is_asked_for(
         await server.hear(InputAudioBufferAppend)
         await server.hear(InputAudioBufferCommit)
         assert session.usage == Usage()
+
+
+async def test_what_was_growing_at_the_end_is_told_to_be_incomplete(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_voice_pair() as (session, server):
+        updates = session.events(ItemUpdated)
+        item = AssistantMessage(content=(), id="item_1", status="in_progress")
+        await server.say(
+            ResponseOutputItemAdded(
+                event_id="event_1", response_id="resp_1", output_index=0, item=item
+            ),
+            ConversationItemAdded(event_id="event_2", item=item),
+        )
+        await wait_all_tasks_blocked()
+        assert updates.pending == 0
+    [kept] = session.conversation.items
+    assert kept.status == "incomplete"
+    assert [event async for event in updates] == [ItemUpdated(item=kept)]

@@ -20,6 +20,7 @@ from realtime_trio._state.utility_events import (
     TranscriptDelta,
 )
 from realtime_trio.audio import AudioData
+from realtime_trio.audio.track import MANY, SMALL
 from realtime_trio.errors import ServerError, SessionClosed, SlowConsumer
 from realtime_trio.events import (
     AssistantMessage,
@@ -152,6 +153,7 @@ async def test_every_kind_of_piece_is_told_and_other_responses_are_not(
     ]
     answer = await source.live.wait()
     assert answer.response == Response(id="resp_1", status="completed")
+    assert answer.is_audio_whole
     assert np.array_equal(answer.audio, SAMPLES)
 
 
@@ -213,7 +215,8 @@ async def test_the_id_is_known_as_soon_as_the_server_says_it(
         source.begin(begun)
     source.done(Response(id=ended, status="completed"))
     assert source.live.id == expected
-    assert (await source.live.wait()).status == "completed"
+    answer = await source.live.wait()
+    assert (answer.status, answer.audio.tolist()) == ("completed", [])
 
 
 async def test_a_refusal_is_raised_behind_what_came_before_and_again_every_time(
@@ -225,9 +228,9 @@ async def test_a_refusal_is_raised_behind_what_came_before_and_again_every_time(
     source.fail(ServerError("no"))
     assert await source.live.__anext__() == TextDelta("a")
     for _ in range(2):
-        with pytest.raises(ServerError), assert_checkpoints():
+        with assert_checkpoints(), pytest.raises(ServerError):
             await source.live.wait()
-        with pytest.raises(ServerError), assert_checkpoints():
+        with assert_checkpoints(), pytest.raises(ServerError):
             await source.live.__anext__()
     assert source.live.is_done
 
@@ -331,6 +334,22 @@ async def test_fragments_of_audio_are_joined_while_they_come(autojump_clock: Moc
     answer = await source.live.wait()
     assert answer.audio.tolist() == list(range(1, 2000, 2))
     assert len(source.live._audio) <= 256
+
+
+@pytest.mark.parametrize(("last", "kept"), [(SMALL - 1, 1), (SMALL, MANY)])
+async def test_only_fragments_are_joined_and_as_soon_as_there_are_many(
+    last: int, kept: int, autojump_clock: MockClock
+) -> None:
+    source = Source(capacity=2 * MANY)
+    source.begin()
+    for samples in [SMALL] * (MANY - 1) + [last]:
+        piece = AudioData(np.zeros(samples, np.int16))
+        source.hub.publish(ResponseOutputAudioDelta(**PLACE, response_id="resp_1", delta=piece))
+    for _ in range(MANY - 1):
+        await source.live.__anext__()
+    assert len(source.live._audio) == MANY - 1
+    await source.live.__anext__()
+    assert len(source.live._audio) == kept
 
 
 async def test_what_comes_behind_the_end_is_not_taken_when_the_block_is_left(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -41,10 +40,6 @@ from realtime_trio.events import (
     InputAudioBufferCommitted,
     SessionUpdate,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 # The other side ends it
 

@@ -217,37 +217,6 @@ async def test_what_is_cancelled_before_it_began_is_cancelled_when_it_begins(
         assert types_sent(wire) == ["response.create", "response.cancel"]
 
 
-@pytest.mark.parametrize(
-    ("which", "problem"),
-    [
-        ("item_of_somebody_else", "there is no item 'item_of_somebody_else' in the conversation"),
-        ("user", "is not an assistant message"),
-        ("function_call", "is not an assistant message"),
-        ("written", "has no audio that could be cut"),
-    ],
-)
-async def test_what_cannot_be_cut_is_refused_before_anything_is_cancelled(
-    which: str, problem: str, autojump_clock: MockClock
-) -> None:
-    reply = Reply.text("Let me look.").then(Reply.call("get_weather"))
-    async with open_simulated(
-        reply, Reply.text("Slow.", pacing=SLOW), output_modalities=("text",)
-    ) as session:
-        done = session.events(ResponseDone)
-        await session.send_message("Hello!")
-        await done.receive()
-        user, written, call = session.conversation.items
-        await session.respond()
-        await session.wait_for(ResponseCreated)
-        wire = session.wire()
-        records(wire)
-        ids = {"user": user.id, "written": written.id, "function_call": call.id}
-        with pytest.raises(LocalProtocolError, match=problem):
-            await session.cancel_response(ids.get(which, which), 100)
-        assert (await done.receive()).response.status == "completed"
-        assert sent(wire) == []
-
-
 async def test_a_cancel_that_comes_too_late_is_nobodys_business(autojump_clock: MockClock) -> None:
     async with open_pair() as (session, server):
         events, wire = session.events(), session.wire()
@@ -414,9 +383,9 @@ async def test_a_response_that_turn_detection_interrupts_is_an_answer_that_says_
 
 async def test_everything_that_talks_is_a_checkpoint(autojump_clock: MockClock) -> None:
     async with open_simulated(turn_detection=None) as session:
+        await session.append_audio(speech(200))
         calls: list[Callable[[], Awaitable[object]]] = [
             partial(session.append_audio, b""),
-            partial(session.append_audio, speech(200)),
             session.commit_audio,
             session.clear_audio,
             session.respond,

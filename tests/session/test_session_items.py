@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import trio
-from peers import created, failure, memory_server, open_pair
-from simulated import SLOW, only, open_simulated, sent, speech, types_sent
+from peers import failure, open_pair
+from simulated import SLOW, only, open_simulated, records, sent, speech, types_sent
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from realtime_trio._session.opening import open_session
+from realtime_trio._session.items import ItemOrId, id_of
 from realtime_trio._session.voice import Session
+from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.utility_events import ItemDeleted, ToolCallRequested
-from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError, SessionClosed
+from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     AssistantMessage,
     AudioConfig,
@@ -35,6 +38,7 @@ from realtime_trio.events import (
     InputText,
     JsonObject,
     OutputAudio,
+    ResponseCreated,
     ResponseDone,
     ServerEvent,
     ServerVad,
@@ -96,6 +100,58 @@ async def test_an_item_is_refused_by_the_server_or_before_it_is_sent(
             await session.insert_item(UserMessage(content=[InputText(5)]))  # type: ignore[arg-type]
         assert sent(wire) == []
         assert session.conversation.items == ()
+
+
+UNMEANT: dict[str, tuple[Callable[[Any], Awaitable[object]], type[Exception], str]] = {
+    "insert a text": (
+        lambda s: s.insert_item("Hello"),
+        TypeError,
+        r'insert_item\(\) takes an item such as UserMessage.text\("Hello"\), not str',
+    ),
+    "insert nothing": (lambda s: s.insert_item(None), TypeError, "takes an item .*, not None"),
+    "insert a class": (
+        lambda s: s.insert_item(UserMessage),
+        TypeError,
+        "takes an item .*, not the class UserMessage",
+    ),
+    "insert after a number": (
+        lambda s: s.insert_item(HELLO, previous_item_id=3),
+        TypeError,
+        "an item is named by its id or by itself, not by int",
+    ),
+    "delete nothing": (lambda s: s.delete_item(None), TypeError, "by itself, not by None"),
+    "delete what has no id": (
+        lambda s: s.delete_item(UserMessage.text("Hello")),
+        LocalProtocolError,
+        r"this item has no id, so nobody else knows it; insert_item\(\) returns one that has",
+    ),
+    "retrieve a number": (lambda s: s.retrieve_item(5), TypeError, "by itself, not by int"),
+    "truncate a number": (lambda s: s.truncate(5, 100), TypeError, "by itself, not by int"),
+    "truncate to a text": (
+        lambda s: s.truncate("item_1", "100"),
+        TypeError,
+        "audio_end_ms must be 0 or more milliseconds, not str",
+    ),
+    "truncate to less than nothing": (
+        lambda s: s.truncate("item_1", -5),
+        LocalProtocolError,
+        "audio_end_ms must be 0 or more milliseconds, not -5",
+    ),
+    "truncate to for ever": (
+        lambda s: s.truncate("item_1", math.inf),
+        LocalProtocolError,
+        "audio_end_ms must be 0 or more milliseconds, not inf",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNMEANT)
+async def test_what_cannot_be_meant_is_not_sent(case: str, autojump_clock: MockClock) -> None:
+    do, error, said = UNMEANT[case]
+    async with open_pair() as (session, server):
+        with pytest.raises(error, match=said):
+            await do(session)
+    assert await server.hear_the_rest() == []
 
 
 async def test_a_deleted_item_is_gone_when_the_call_returns(autojump_clock: MockClock) -> None:
@@ -246,6 +302,54 @@ async def test_an_item_of_a_time_before_the_session_is_not_in_its_conversation(
             await session.truncate("item_hello", 5)
 
 
+@pytest.mark.parametrize(
+    ("which", "problem"),
+    [
+        ("item_of_somebody_else", "there is no item 'item_of_somebody_else' in the conversation"),
+        ("user", "is not an assistant message"),
+        ("function_call", "is not an assistant message"),
+        ("written", "has no audio that could be cut"),
+    ],
+)
+async def test_what_cannot_be_cut_is_refused_before_anything_is_cancelled(
+    which: str, problem: str, autojump_clock: MockClock
+) -> None:
+    reply = Reply.text("Let me look.").then(Reply.call("get_weather"))
+    async with open_simulated(
+        reply, Reply.text("Slow.", pacing=SLOW), output_modalities=("text",)
+    ) as session:
+        done = session.events(ResponseDone)
+        await session.send_message("Hello!")
+        await done.receive()
+        user, written, call = session.conversation.items
+        await session.respond()
+        await session.wait_for(ResponseCreated)
+        wire = session.wire()
+        records(wire)
+        ids = {"user": user.id, "written": written.id, "function_call": call.id}
+        with pytest.raises(LocalProtocolError, match=problem):
+            await session.cancel_response(ids.get(which, which), 100)
+        assert (await done.receive()).response.status == "completed"
+        assert sent(wire) == []
+
+
+@pytest.mark.parametrize("audio_ms", [0, 1])
+async def test_speech_that_has_not_come_cannot_be_cut(
+    audio_ms: int, autojump_clock: MockClock
+) -> None:
+    async with open_pair() as (session, server):
+        part = OutputAudio(transcript="Hello.", audio=speech(audio_ms))
+        item = AssistantMessage(content=[part], id="item_1", status="completed")
+        await server.say(ConversationItemAdded(event_id="event_1", item=item))
+        await wait_all_tasks_blocked()
+        if audio_ms == 0:
+            with pytest.raises(LocalProtocolError, match="'item_1' has no audio that could be cut"):
+                await session.cancel_response("item_1", 0)
+        else:
+            assert (await session.cancel_response("item_1", 0)) is not None
+            assert (await server.hear(ConversationItemTruncate)).audio_end_ms == 0
+
+
 async def test_an_interruption_of_the_librarys_own_does_not_answer_a_truncation_that_is_awaited(
     autojump_clock: MockClock,
 ) -> None:
@@ -261,6 +365,14 @@ async def test_an_interruption_of_the_librarys_own_does_not_answer_a_truncation_
             for event in sent(wire)
             if isinstance(event, ConversationItemTruncate)
         ] == [300, 100]
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["item_1", UserMessage.text("Hello!", id="item_1"), ConversationItem("item_1", "message")],
+)
+def test_an_item_is_named_by_its_id_or_by_itself(item: ItemOrId) -> None:
+    assert id_of(item) == "item_1"
 
 
 async def test_everything_that_concerns_items_is_a_checkpoint(autojump_clock: MockClock) -> None:
@@ -446,33 +558,6 @@ async def test_what_of_a_history_cannot_be_replayed_is_said(autojump_clock: Mock
         ]
         await session.ask()
         assert [item.text or item.role for item in session.conversation.items][:1] == ["Hello!"]
-
-
-async def test_a_history_that_the_server_refuses_is_a_refused_session(
-    autojump_clock: MockClock,
-) -> None:
-    near, server = memory_server()
-
-    async def refuse() -> None:
-        await server.say(created())
-        for number in range(2):
-            create = await server.hear(ConversationItemCreate)
-            await server.say(
-                failure("too long", code="string_above_max_length", of=create.event_id)
-                if number
-                else acknowledgement(create)
-            )
-
-    history = [
-        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
-        for text in ("one", "two")
-    ]
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(refuse)
-        with pytest.raises(ConnectionFailed, match=r"refused the history: .*too long") as caught:
-            async with open_session(transport=near, history=history):
-                pytest.fail("not reached")
-    assert caught.value.code == "string_above_max_length"
 
 
 # Costs

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 import trio
@@ -20,12 +21,24 @@ from peers import (
     open_pair,
     updated,
 )
+from simulated import buffered
+from tool_sessions import (
+    calls,
+    error,
+    look_if_allowed,
+    open_tools,
+    outputs,
+    start_turn,
+    wait,
+)
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._session.opening import open_session
+from realtime_trio._session.tool_context import ToolContext
 from realtime_trio._session.transcription import open_transcription_session
 from realtime_trio._session.translation import open_translation_session
+from realtime_trio._state.utility_events import ToolCallFinished, ToolCallStarted
 from realtime_trio._transport.contract import Close
 from realtime_trio.errors import (
     ConnectionFailed,
@@ -34,13 +47,15 @@ from realtime_trio.errors import (
     ServerError,
 )
 from realtime_trio.events import (
+    ConversationItemAdded,
+    ConversationItemCreate,
+    FunctionTool,
+    RealtimeSession,
     SessionConfig,
+    SessionCreated,
     SessionUpdate,
     UnknownEvent,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 async def test_a_session_is_ready_once_the_server_has_begun_it(autojump_clock: MockClock) -> None:
@@ -352,3 +367,179 @@ async def test_a_server_of_the_older_dialect_is_understood(autojump_clock: MockC
     )
     async with open_session(transport=near, dialect=Dialect.BETA) as session:
         assert session.config.output_modalities == ("text",)
+
+
+async def test_a_history_that_the_server_refuses_is_a_refused_session(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+
+    async def refuse() -> None:
+        await server.say(created())
+        for number in range(2):
+            create = await server.hear(ConversationItemCreate)
+            await server.say(
+                failure("too long", code="string_above_max_length", of=create.event_id)
+                if number
+                else ConversationItemAdded(event_id="event_1", item=create.item)
+            )
+
+    history = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+        for text in ("one", "two")
+    ]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(refuse)
+        with pytest.raises(ConnectionFailed, match=r"refused the history: .*too long") as caught:
+            async with open_session(transport=near, history=history):
+                pytest.fail("not reached")
+    assert caught.value.code == "string_above_max_length"
+
+
+async def test_a_history_has_been_taken_when_the_session_is_ready(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    steps: list[str] = []
+
+    async def take() -> None:
+        await server.say(created())
+        # All of it, before the first is answered.
+        creates = [await server.hear(ConversationItemCreate) for _ in range(2)]
+        previous = None
+        for create in creates:
+            await wait_all_tasks_blocked()
+            steps.append("answers")
+            await server.say(
+                ConversationItemAdded(
+                    event_id="event_1", item=create.item, previous_item_id=previous
+                )
+            )
+            previous = create.item.id
+
+    history = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+        for text in ("one", "two")
+    ]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take)
+        async with open_session(transport=near, history=history) as session:
+            steps.append("ready")
+            assert [item.text for item in session.conversation.items] == ["one", "two"]
+    assert steps == ["answers", "answers", "ready"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "error", "problem"),
+    [
+        ({"transport": 5}, TypeError, "transport must be a Transport or None, not int"),
+        ({"new_id": 5}, TypeError, "new_id must be a function from a prefix to an id, not int"),
+        ({"capacity": 0}, ValueError, "capacity"),
+        ({"retention": "some"}, LocalProtocolError, "retention"),
+        ({"tool_concurrency": 0}, LocalProtocolError, "tool_concurrency must be a whole number"),
+        ({"tool_concurrency": 1.5}, LocalProtocolError, "tool_concurrency must be a whole number"),
+        ({"tool_timeout": 0}, LocalProtocolError, "tool_timeout must be more than 0 seconds"),
+        ({"approval_timeout": 0}, LocalProtocolError, "approval_timeout must be more than 0 s"),
+        ({"tool_errors": "some"}, LocalProtocolError, "tool_errors must be"),
+        ({"tool_output_limit": 0}, LocalProtocolError, "tool_output_limit must be a whole number"),
+        ({"tool_output_limit": 9.5}, LocalProtocolError, "tool_output_limit must be a whole num"),
+    ],
+)
+async def test_what_no_session_can_be_opened_with_is_refused_before_anything_is_sent(
+    argument: dict[str, Any], error: type[Exception], problem: str, autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    await server.say(created())
+    options: Any = {"transport": near, "instructions": "be brief"} | argument
+    with pytest.raises(error, match=problem):
+        async with open_session(**options):
+            pytest.fail("not reached")
+    assert near.closed is None
+    await near.aclose()
+    assert await server.hear_the_rest() == []
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"tool_concurrency": 1},
+        {"tool_concurrency": math.inf},
+        {"tool_timeout": math.inf},
+        {"approval_timeout": 1e-3},
+        {"tool_errors": "full"},
+        {"tool_output_limit": 1},
+        {"tool_output_limit": None},
+    ],
+)
+async def test_limits_may_be_as_narrow_or_as_wide_as_they_make_sense(
+    argument: dict[str, Any], autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    await server.say(created())
+    async with open_session(transport=near, **argument) as session:
+        assert session.tools == ()
+
+
+@pytest.mark.parametrize("names", [["look"], ["look", "look"]])
+async def test_the_tools_that_the_server_has_are_the_sessions_if_they_can_be_told_apart(
+    names: list[str], autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    tools = tuple(FunctionTool(name=name) for name in names)
+    await server.say(
+        SessionCreated(event_id="event_1", session=RealtimeSession(id="sess_1", tools=tools))
+    )
+    async with open_session(transport=near) as session:
+        assert session.tools == (tools if len(tools) == 1 else ())
+
+
+# How many functions run, and for how long, if nothing is said about it
+
+
+async def test_eight_functions_run_at_once_and_each_for_a_minute(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_tools([wait], calls(*["wait"] * 9)) as session:
+        started, finished = session.events(ToolCallStarted), session.events(ToolCallFinished)
+        await start_turn(session)
+        assert len(buffered(started)) == 8
+        start = trio.current_time()
+        assert (await finished.receive()).outcome == "timed_out"
+        assert trio.current_time() == start + 60
+
+
+async def test_an_approval_is_waited_for_five_minutes(autojump_clock: MockClock) -> None:
+    async with open_tools([look_if_allowed], calls("ask_me")) as session:
+        finished = session.events(ToolCallFinished)
+        await start_turn(session)
+        start = trio.current_time()
+        assert (await finished.receive()).outcome == "timed_out"
+        assert trio.current_time() == start + 300
+
+
+async def test_a_function_may_know_the_session_that_runs_it(autojump_clock: MockClock) -> None:
+    contexts: list[ToolContext] = []
+
+    async def look(context: ToolContext) -> str:
+        await trio.lowlevel.checkpoint()
+        contexts.append(context)
+        return "the sky"
+
+    async with open_tools([look], calls("look")) as session:
+        await session.ask("Look!")
+    [context] = contexts
+    assert context.session is session
+    assert "call_1" in repr(context)
+    assert "report" not in repr(context)
+    assert "respond_early" not in repr(context)
+
+
+async def test_of_an_exception_the_model_is_told_the_type(autojump_clock: MockClock) -> None:
+    async def leak() -> None:
+        await trio.lowlevel.checkpoint()
+        raise LookupError("postgres://admin:secret@db")
+
+    async with open_tools([leak], calls("leak")) as session:
+        wire = session.wire()
+        await session.ask("Go on!")
+        assert outputs(wire) == [("call_1", error("the tool failed with LookupError"))]

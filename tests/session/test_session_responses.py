@@ -316,6 +316,17 @@ async def test_a_message_that_is_refused_is_not_answered(autojump_clock: MockClo
         assert (await server.hear(ResponseCancel)).response_id == "resp_1"
 
 
+async def test_nothing_is_kept_of_a_message_that_was_withdrawn_before_it_was_sent(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(Reply.text("One two.", pacing=SLOW)) as session:
+        await session.respond()
+        with trio.move_on_after(1) as scope:
+            await session.ask("And then?")
+        assert scope.cancelled_caught
+        assert session._book._messages == {}
+
+
 async def test_a_request_that_comes_too_early_does_not_say_its_message_twice(
     autojump_clock: MockClock,
 ) -> None:

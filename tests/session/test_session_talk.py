@@ -419,6 +419,53 @@ async def test_a_user_turn_that_fails_or_is_too_short_discards_the_audio(
         assert session.conversation.pending_input_ms == 0
 
 
+async def test_a_user_turn_in_a_user_turn_is_an_error(autojump_clock: MockClock) -> None:
+    async with open_simulated(Reply.text("One."), turn_detection=None) as session:
+        wire = session.wire()
+        types_sent(wire)  # the opening
+        async with session.user_turn(respond=False):
+            await session.append_audio(speech(1000))
+            with pytest.raises(LocalProtocolError, match=r"a user_turn\(\) is open already"):
+                async with session.user_turn():
+                    pytest.fail("not reached")
+        assert types_sent(wire) == ["input_audio_buffer.append", "input_audio_buffer.commit"]
+
+
+@pytest.mark.parametrize("error", [None, ValueError()])
+async def test_after_a_user_turn_there_may_be_another_one(
+    autojump_clock: MockClock, error: Exception | None
+) -> None:
+    async with open_simulated(turn_detection=None) as session:
+        with suppress(ValueError):
+            async with session.user_turn(respond=False):
+                await session.append_audio(speech(1000))
+                if error is not None:
+                    raise error
+        async with session.user_turn(respond=False):
+            await session.append_audio(speech(1000))
+        await wait_all_tasks_blocked()
+        heard = [item.audio_ms for item in session.conversation.items]
+        assert heard == ([1000, 1000] if error is None else [1000])
+
+
+async def test_a_button_may_be_pressed_while_the_last_turn_is_being_taken(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_simulated(turn_detection=None) as session, trio.open_nursery() as nursery:
+        is_over = trio.Event()
+
+        async def speak() -> None:
+            async with session.user_turn(respond=False):
+                await session.append_audio(speech(1000))
+                is_over.set()
+
+        nursery.start_soon(speak)
+        await is_over.wait()
+        await trio.lowlevel.checkpoint()
+        async with session.user_turn(respond=False):
+            await session.append_audio(speech(1000))
+
+
 async def test_push_to_talk_needs_turn_detection_to_be_off(autojump_clock: MockClock) -> None:
     async with open_simulated() as session:
         with pytest.raises(LocalProtocolError, match="turn_detection=None"):

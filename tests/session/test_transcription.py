@@ -143,6 +143,17 @@ async def test_a_model_and_a_transcription_are_one_too_many(autojump_clock: Mock
     await server.transport.aclose()
 
 
+async def test_what_could_not_be_kept_is_refused_before_anything_is_sent(
+    autojump_clock: MockClock,
+) -> None:
+    near, server = memory_server()
+    with pytest.raises(LocalProtocolError, match="retention"):
+        async with open_transcription_session(transport=near, retention="some"):  # type: ignore[arg-type]
+            pytest.fail("not reached")
+    assert near.closed is None
+    await server.transport.aclose()
+
+
 async def test_a_misspelt_keyword_is_refused_as_python_refuses_it(
     autojump_clock: MockClock,
 ) -> None:
@@ -373,8 +384,9 @@ async def test_a_session_over_a_websocket_asks_for_transcription_and_no_model() 
             async with open_transcription_session(
                 "gpt-4o-mini-transcribe", url=url, turn_detection=None
             ) as session:
+                captions = session.captions()  # first: all answers may arrive at once
                 item = await speak(session)
-                assert await finals(session.captions(), 1) == [
+                assert await finals(captions, 1) == [
                     Caption(item_id=item, text="Hello there", is_final=True)
                 ]
                 assert session.config.audio is not None

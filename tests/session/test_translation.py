@@ -302,8 +302,10 @@ async def test_an_update_takes_a_configuration_or_keywords_and_no_misspelt_ones(
     async with open_simulated(Script()) as session:
         with pytest.raises(TypeError, match="not both"):
             await session.update(TranslationSessionConfig(), language="de")
-        with pytest.raises(TypeError, match="'lang'"):
+        with pytest.raises(TypeError, match=r"'lang' \(did you mean 'language'\?\)"):
             await session.update(lang="de")  # type: ignore[call-arg]  # as a user may
+        with pytest.raises(TypeError, match=r"takes a TranslationSessionConfig .*, not dict$"):
+            await session.update({"language": "de"})  # type: ignore[arg-type]  # as a user may
 
 
 def test_every_setting_can_be_given_by_keyword() -> None:

@@ -154,6 +154,9 @@ def test_there_are_not_more_secrets_than_fit(size: int) -> None:
     with pytest.raises(Refusal, match="Too many client secrets") as too_many:
         keys.issue(ClientSecret(expires_at=NOW + 600, size=1), NOW)
     assert too_many.value.code == "rate_limit_exceeded"
+    if size:
+        # One that stands for no configuration takes no room.
+        assert keys.issue(ClientSecret(expires_at=NOW + 600), NOW)
     # Room is made by expiring.
     assert keys.issue(ClientSecret(expires_at=NOW + 1200, size=1), NOW + 600)
 

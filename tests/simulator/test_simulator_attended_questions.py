@@ -74,6 +74,20 @@ def test_answers_that_are_not_wanted_any_more_are_ignored() -> None:
     assert server.take_due(1.0) == ()
 
 
+def test_an_agent_is_held_back_while_the_client_takes_nothing() -> None:
+    server = attended(None, ResponseCreate(response=ResponseConfig(output_modalities=("text",))))
+    (question,) = server.take_questions()
+    pieces = 0
+    while server.is_keeping_up(question.id):
+        assert pieces < 1000
+        server.say(question.id, Say("word "), 0.0)
+        pieces += 1
+    assert pieces > 10
+    taken = server.take_due(0.0)
+    assert 50 < len(taken) < 200
+    assert server.is_keeping_up(question.id)
+
+
 def test_a_server_waits_for_answers_at_no_time() -> None:
     server = attended(None, ResponseCreate(), expires_after=float("inf"))
     server.take_due(0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from service_client import audio
 
 from realtime_trio.events import (
     ConversationItemCreate,
@@ -13,6 +14,7 @@ from realtime_trio.events import (
     ErrorEvent,
     Event,
     FunctionTool,
+    InputAudio,
     InputTokenDetails,
     McpListedTool,
     McpListTools,
@@ -29,6 +31,9 @@ from realtime_trio.events import (
     UserMessage,
 )
 from realtime_trio.simulator import McpServer, Reply, Script, SimulatedServer, Turn
+from realtime_trio.simulator.service.configuration import PCM
+from realtime_trio.simulator.service.context import Selection
+from realtime_trio.simulator.service.item_entry import ItemEntry
 
 
 class Model:
@@ -223,6 +228,15 @@ def test_a_list_of_tools_that_came_with_the_request_counts() -> None:
     assert isinstance(item, McpListTools)
 
 
+def test_what_is_left_out_is_not_billed() -> None:
+    model = Model(truncation=keeping(1.0, limit=100))
+    for name, milliseconds in (("a", 6_000), ("b", 5_000)):
+        model.send(ConversationItemCreate(item=UserMessage.audio(audio(milliseconds), id=name)))
+    model.say(7, "c")
+    details = model.respond().input_token_details
+    assert (details.text_tokens, details.audio_tokens) == (7, 50)
+
+
 # --- the cache ------------------------------------------------------------------------------------
 
 
@@ -261,7 +275,50 @@ def test_leaving_something_out_is_another_prompt(model: Model) -> None:
     assert model.cached() == 64
 
 
+def test_the_cache_begins_anew_with_what_stays(model: Model) -> None:
+    model.send(SessionUpdate(session=SessionConfig(truncation=keeping(1.0, limit=250))))
+    model.say(140, "c")
+    # Without "a"; then two tokens of the answer and "b" are as they were, and "c" is not.
+    assert model.cached() == 64
+    model.send(ConversationItemDelete(item_id="c"))
+    model.say(100, "d")
+    assert model.cached() == 192
+
+
 def test_responses_apart_neither_use_the_cache_nor_fill_it(model: Model) -> None:
     assert model.cached(ResponseConfig(conversation="none")) == 0
     assert model.cached(ResponseConfig(input=(UserMessage.text("x"),), instructions="Sing.")) == 0
     assert model.cached() == 256
+
+
+# --- what the user turned out to have said --------------------------------------------------------
+
+
+def test_words_that_come_after_the_selection_are_read_all_the_same() -> None:
+    first, heard, last = (
+        ItemEntry(name, item, PCM)
+        for name, item in (
+            ("a", UserMessage.text("first")),
+            ("b", UserMessage(content=[InputAudio(audio(100))])),
+            ("c", UserMessage.text("last")),
+        )
+    )
+    entries = [first, heard, last]
+    selection = Selection(
+        entries=entries,
+        items=tuple(entry.understood for entry in entries),
+        text=2,
+        audio=1,
+        left_out=0,
+        is_conversation=True,
+    )
+    heard.understand("hello")
+    understood = selection.with_words_of(heard)
+    assert understood.items == (
+        first.item,
+        UserMessage(content=[InputAudio(audio(100), "hello")]),
+        last.item,
+    )
+    # Of an item that was not selected nothing is read.
+    stranger = ItemEntry("d", UserMessage.text("never"), PCM)
+    assert understood.with_words_of(stranger) == understood

@@ -64,6 +64,27 @@ async def test_a_fault_strikes_when_and_as_often_as_it_should(
         assert await received(far, *messages, through=near) == expected
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.drop(),
+        Fault.reset(),
+        Fault.closing(1013),
+        Fault.expiry(),
+        Fault.stall(),
+        Fault.delay(1),
+        Fault.corrupt(),
+        Fault.duplicate(),
+        Fault.reorder("rate_limits.updated"),
+        Fault.failing(None, "oops"),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_a_fault_strikes_once_and_as_soon_as_it_can(fault: Fault) -> None:
+    assert (fault.nth, fault.times) == (1, 1)
+    assert fault.behind == 1
+
+
 @pytest.mark.parametrize("fault", [Fault.drop("response.done"), Fault.reset("response.done")])
 async def test_a_connection_drops_without_a_word(fault: Fault) -> None:
     async with between(fault) as (near, far):

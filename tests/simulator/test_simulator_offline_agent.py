@@ -47,6 +47,7 @@ from realtime_trio.simulator.script.script import Call, Turn
         ("Subtract 3 from ten.", "10 minus 3 is 7."),
         ("Count to five", "1, 2, 3, 4, 5."),
         ("count down from three to one", "3, 2, 1."),
+        ("count from 97 to 99", "97, 98, 99."),
         ("count to a million", "That is further than I count: at most 50 numbers."),
         ("spell the word banana", "B, A, N, A, N, A."),
         ("How do you spell “tea”?", "T, E, A."),

@@ -94,6 +94,11 @@ async def test_of_two_tools_that_fit_the_better_one_is_called_else_the_first() -
     )
 
 
+async def test_what_is_done_says_less_than_what_it_is_done_to() -> None:
+    tools = (make_tool("show_map"), make_tool("restaurant_guide"))
+    assert await hold("Show me a restaurant", tools=tools) == ("restaurant_guide", "{}")
+
+
 async def test_a_name_of_little_words_is_still_a_name() -> None:
     assert await hold("i want to get it", tools=(make_tool("get_it"),)) == ("get_it", "{}")
 
@@ -214,6 +219,16 @@ async def test_what_was_said_before_is_not_asked_again() -> None:
 async def test_what_is_no_answer_ends_the_question(said: str) -> None:
     assert isinstance(await hold("what is the weather", said, tools=HOUSE), str)
     assert isinstance(await hold("what is the weather", said, "hm", tools=HOUSE), str)
+
+
+async def test_the_name_of_something_has_a_dozen_words_at_most() -> None:
+    tool = make_tool("play_song", None, ("title",), title={"type": "string"})
+    longest = " ".join(["green"] * 12)
+    assert await hold("Play a song", longest, tools=(tool,)) == (
+        "play_song",
+        f'{{"title":"{longest}"}}',
+    )
+    assert isinstance(await hold("Play a song", f"{longest} green", tools=(tool,)), str)
 
 
 async def test_another_request_takes_the_place_of_the_question() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from service_client import LOOK, TEXT_RESPONSE, Client, of_type, only, types
 from simulated import SLOW
 
@@ -55,6 +56,20 @@ def test_speech_comes_a_multiple_of_its_own_speed() -> None:
         events += client.take(now)
     assert len(of_type(events, ResponseOutputAudioDelta)) == 9
     assert types(client.take(now=0.45))[-1] == "rate_limits.updated"
+
+
+def test_the_pace_of_long_speech_does_not_drift() -> None:
+    silence = np.zeros(20 * 24_000, np.int16)
+    client = Client(Reply.speech("One two.", silence, pacing=Pacing(audio_speed=1.0)))
+    due, events = 0.0, client.send(ResponseCreate())
+    played = 0
+    while due < 100:
+        for delta in of_type(events, ResponseOutputAudioDelta):
+            assert due == pytest.approx(played / 48_000)
+            played += delta.delta.nbytes
+        due = client.server.next_due or 100.0
+        events = client.take(due)
+    assert played == silence.nbytes
 
 
 def test_a_call_is_paced_like_text() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from service_client import TEXT_RESPONSE, Client, audio, only, types
 from simulated import SLOW
 
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.events import (
     AudioFormat,
     ConversationItemCreate,
@@ -15,6 +18,7 @@ from realtime_trio.events import (
     FunctionTool,
     InputText,
     ItemReference,
+    RealtimeSession,
     ResponseAudioConfig,
     ResponseAudioOutputConfig,
     ResponseConfig,
@@ -22,6 +26,9 @@ from realtime_trio.events import (
     ResponseCreated,
     ResponseDone,
     ResponseOutputItemAdded,
+    SessionAudio,
+    SessionAudioOutput,
+    SessionConfig,
     UnknownObject,
     UserMessage,
 )
@@ -29,6 +36,9 @@ from realtime_trio.simulator import (
     Reply,
     Turn,
 )
+from realtime_trio.simulator.service.configuration import initial_session, updated_session
+from realtime_trio.simulator.service.refusal import Refusal
+from realtime_trio.simulator.service.response_settings import ResolvedSettings, settings_for
 
 
 def test_only_one_response_at_a_time_writes_to_the_conversation() -> None:
@@ -163,3 +173,105 @@ def test_an_audio_setting_of_a_response_may_be_empty() -> None:
     client = Client(text=True)
     config = ResponseConfig(audio=ResponseAudioConfig(output=ResponseAudioOutputConfig()))
     assert types(client.send(ResponseCreate(response=config))) == TEXT_RESPONSE
+
+
+# --- what applies ---------------------------------------------------------------------------------
+
+
+def session_of(model: str = "gpt-realtime", **changes: Any) -> RealtimeSession:
+    initial = initial_session(
+        SessionKind.REALTIME, session_id="sess_1", model=model, expires_at=None
+    )
+    session = updated_session(
+        initial, SessionConfig.of(**changes), has_spoken=False, is_responding=False
+    )
+    assert isinstance(session, RealtimeSession)
+    return session
+
+
+def test_a_response_has_what_the_session_has() -> None:
+    session = session_of(
+        instructions="Be brief.",
+        voice="marin",
+        speed=1.5,
+        output_format="pcmu",
+        tools=[FunctionTool(name="look")],
+        max_output_tokens=100,
+        truncation="disabled",
+    )
+    settings = settings_for(session, ResponseConfig(), has_spoken=True)
+    assert (settings.modality, settings.voice, settings.speed) == ("audio", "marin", 1.5)
+    assert settings.format == AudioFormat.pcmu()
+    assert settings.instructions == "Be brief."
+    assert settings.tools == (FunctionTool(name="look"),)
+    assert (settings.max_output_tokens, settings.truncation) == (100, "disabled")
+    assert settings.metadata is None
+
+
+def test_a_request_goes_before_the_session() -> None:
+    session = session_of(
+        instructions="Be brief.", tools=[FunctionTool(name="look")], max_output_tokens=100
+    )
+    config = ResponseConfig.of(
+        output_modalities="text",
+        instructions="",
+        tools=(),
+        voice="cedar",
+        output_format="pcma",
+        max_output_tokens="inf",
+        metadata={"a": "b"},
+    )
+    settings = settings_for(session, config, has_spoken=False)
+    assert (settings.modality, settings.voice) == ("text", "cedar")
+    assert settings.format == AudioFormat.pcma()
+    assert (settings.instructions, settings.tools) == ("", ())
+    assert (settings.max_output_tokens, settings.metadata) == ("inf", {"a": "b"})
+
+
+def test_a_session_that_says_nothing_has_the_defaults_of_the_service() -> None:
+    empty = RealtimeSession(audio=SessionAudio(output=SessionAudioOutput()))
+    settings = settings_for(empty, ResponseConfig(), has_spoken=False)
+    assert settings == ResolvedSettings(
+        modality="text",
+        voice="alloy",
+        format=AudioFormat.pcm(),
+        speed=1.0,
+        instructions="",
+        tools=(),
+        max_output_tokens="inf",
+        metadata=None,
+        max_input_tokens=28_224,
+        truncation="auto",
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        ("gpt-realtime", 28_224),
+        ("gpt-realtime-mini", 28_224),
+        ("gpt-realtime-2", 96_000),
+        ("gpt-realtime-2025-08-28", 28_224),
+    ],
+)
+def test_how_much_a_model_reads_depends_on_its_generation(model: str, tokens: int) -> None:
+    settings = settings_for(session_of(model), ResponseConfig(), has_spoken=False)
+    assert settings.max_input_tokens == tokens
+
+
+def test_metadata_may_be_as_large_as_documented() -> None:
+    session = session_of()
+    largest: dict[str, object] = {f"{number:064}": "x" * 512 for number in range(16)}
+    assert (
+        settings_for(session, ResponseConfig(metadata=largest), has_spoken=False).metadata
+        == largest
+    )
+    too_large: list[dict[str, object]] = [
+        largest | {"one": "more"},
+        {"k" * 65: "x"},
+        {"k": "x" * 513},
+        {"k": 1},
+    ]
+    for metadata in too_large:
+        with pytest.raises(Refusal):
+            settings_for(session, ResponseConfig(metadata=metadata), has_spoken=False)

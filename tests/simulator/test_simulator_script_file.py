@@ -244,6 +244,7 @@ def test_mcp_servers_have_tools() -> None:
             Fault.closing(1011, "tired", on="error"),
         ),
         ({"expiry": {"nth": 2}}, Fault.expiry(nth=2)),
+        ({"stall": {"nth": 1}}, Fault.stall()),
         ("stall", Fault.stall()),
         ({"stall": {"seconds": 2, "on": "response."}}, Fault.stall(2.0, on="response.")),
         ({"delay": {"seconds": 0.5, "times": "forever"}}, Fault.delay(0.5, times=math.inf)),

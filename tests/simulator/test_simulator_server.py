@@ -8,6 +8,7 @@ import pytest
 from service_client import Client, only, types
 from simulated import SLOW
 
+from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._transport.contract import Close
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
@@ -53,6 +54,13 @@ def test_a_session_need_not_expire() -> None:
     client = Client(expires_after=math.inf)
     assert client.created.session.expires_at is None
     assert client.server.next_due is None
+
+
+def test_a_server_says_what_it_is_for() -> None:
+    server = SimulatedServer(Script(), model="gpt-realtime-mini", kind=SessionKind.REALTIME)
+    assert (server.model, server.kind) == ("gpt-realtime-mini", SessionKind.REALTIME)
+    server = SimulatedServer(Script(), kind=SessionKind.TRANSCRIPTION)
+    assert server.kind is SessionKind.TRANSCRIPTION
 
 
 def test_misuse_by_the_program_around_it_is_reported_to_that_program() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from numpy.typing import NDArray
 
 from realtime_trio.simulator import synthesize_speech
 
@@ -12,6 +13,23 @@ SENTENCE = (
     "The weather in Paris is sunny, with a light breeze from the west. "
     "Shall I read you the news as well?"
 )
+
+
+CHARACTER = 1680
+"""Samples of a letter at normal speed."""
+
+
+def hertz(samples: NDArray[np.int16]) -> float:
+    """The pitch of a sound between 70 and 260 Hz: how often it repeats itself in a second."""
+    spectrum = np.fft.rfft(samples.astype(float), 2 * len(samples))
+    similarity = np.fft.irfft(np.abs(spectrum) ** 2)
+    shortest, longest = 24_000 // 260, 24_000 // 70
+    return float(24_000 / (shortest + np.argmax(similarity[shortest:longest])))
+
+
+def loudness(letter: str) -> float:
+    samples = synthesize_speech(f"a {letter} a")[2 * CHARACTER : 3 * CHARACTER]
+    return float(np.abs(samples.astype(float)).mean())
 
 
 def test_the_same_text_always_sounds_the_same_and_another_one_does_not() -> None:
@@ -53,9 +71,46 @@ def test_punctuation_is_a_pause() -> None:
     assert not synthesize_speech("...").any()
 
 
-def test_voices_differ_in_pitch() -> None:
-    assert not np.array_equal(
-        synthesize_speech("hello", voice="alloy"), synthesize_speech("hello", voice="cedar")
+@pytest.mark.parametrize(
+    ("character", "letters"),
+    [(".", 4), ("!", 4), ("?", 4), ("\n", 4), (":", 3), (";", 3), (",", 2.5), ("-", 1), (" ", 1)],
+)
+def test_a_pause_is_as_long_as_what_it_stands_for(character: str, letters: float) -> None:
+    samples = synthesize_speech(f"a{character}a")
+    assert len(samples) == round((2 + letters) * CHARACTER)
+
+
+def test_vowels_are_louder_than_consonants_and_what_is_neither_sounds_like_a_vowel() -> None:
+    vowels, consonants = ([loudness(letter) for letter in some] for some in ("aeiouyA", "bcdrst"))
+    assert min(vowels) > 2 * max(consonants)
+    assert min(loudness(letter) for letter in "7éあ") > 2 * max(consonants)
+
+
+def test_every_voice_has_the_pitch_of_a_person() -> None:
+    voices = ("alloy", "ash", "cedar", "coral", "marin", "somebody")
+    pitches = [
+        hertz(synthesize_speech("a" * 40, voice=voice)[20 * CHARACTER : 22 * CHARACTER])
+        for voice in voices
+    ]
+    assert len({round(pitch) for pitch in pitches}) == len(voices)
+    assert 95 < min(pitches) < max(pitches) < 225
+
+
+def test_the_pitch_falls_over_a_sentence_and_steps_a_little_with_the_letters() -> None:
+    sentence = synthesize_speech("a" * 40)
+    first, last = hertz(sentence[: 2 * CHARACTER]), hertz(sentence[-2 * CHARACTER :])
+    assert 1.15 * last < first < 1.3 * last
+    letters = [hertz(synthesize_speech(letter * 40)[: 2 * CHARACTER]) for letter in "abcdefg"]
+    assert len(set(letters)) > 4
+    assert max(letters) < 1.15 * min(letters)
+
+
+def test_it_sounds_as_it_always_has() -> None:
+    """Also in the next version: what was recorded of it stays comparable."""
+    samples = np.abs(synthesize_speech("a e i o u y 7 é b").astype(float))
+    letters = [samples[start : start + CHARACTER].mean() for start in range(0, 28_560, 3360)]
+    assert letters == pytest.approx(
+        [1782.2, 1784.3, 2022.1, 1884.5, 2220.5, 2068.2, 2056.2, 2220.9, 802.1], abs=0.1
     )
 
 

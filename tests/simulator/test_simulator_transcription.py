@@ -83,6 +83,8 @@ def test_a_transcription_can_fail() -> None:
     events = client.send(InputAudioBufferAppend(audio=audio(1500)), InputAudioBufferCommit())
     failed = only(events, ConversationItemInputAudioTranscriptionFailed)
     assert failed.error.code == "audio_unintelligible"
+    # Committed audio is a message of one part.
+    assert failed.content_index == 0
     assert types(events)[-1] == failed.type
 
 

@@ -155,6 +155,13 @@ def test_a_pause_ends_the_turn_only_if_it_is_long_enough(vad: ServerVad | Semant
     assert len(long) == 2
 
 
+@pytest.mark.parametrize("rate", [8_000, 24_000])
+def test_who_wants_half_a_minute_of_silence_gets_all_of_it(rate: int) -> None:
+    vad = ServerVad(prefix_padding_ms=0, silence_duration_ms=30_000)
+    stream = joined(tone(1000, rate=rate), silence(31_000, rate))
+    assert turns(heard(stream, vad, rate)) == [(0, 31_000)]
+
+
 def test_without_any_patience_the_first_quiet_frame_ends_the_turn() -> None:
     assert turns(heard(joined(tone(100), silence(100)), ServerVad(silence_duration_ms=0))) == [
         (0, 110)

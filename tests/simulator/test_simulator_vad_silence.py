@@ -73,6 +73,8 @@ def test_a_user_who_sends_nothing_is_asked_again_too_and_again() -> None:
     client = Speaker(HELLO, HELLO, HELLO, detection=IDLE)
     client.send(ResponseCreate())
     assert client.wait(7.9) == []
+    # Two seconds of speech, and six of silence.
+    assert client.server.next_due == pytest.approx(8.0)
     events = client.wait(0.2)
     triggered = only(events, InputAudioBufferTimeoutTriggered)
     assert (triggered.audio_start_ms, triggered.audio_end_ms) == (0, 0)

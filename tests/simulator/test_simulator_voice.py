@@ -196,7 +196,19 @@ def test_numbers_out_of_range_are_refused(words_per_minute: int, pitch_range: in
 def test_ears_without_the_extra_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(
-        LocalProtocolError, match=r"needs pocketsphinx: pip install 'realtime-trio\[voice\]'"
+        LocalProtocolError,
+        match=r"^real speech needs pocketsphinx, of .* pip install '\.\[voice\]'",
+    ):
+        PocketsphinxEars()
+
+
+def test_ears_say_on_which_python_the_extra_does_not_bring_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0, "final", 0))
+    with pytest.raises(
+        LocalProtocolError, match=r"^real speech needs pocketsphinx, which .* leaves"
     ):
         PocketsphinxEars()
 
@@ -205,6 +217,7 @@ def test_a_voice_without_the_extra_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     _load_espeak.cache_clear()
     with pytest.raises(
-        LocalProtocolError, match=r"needs espeakng_loader: pip install 'realtime-trio\[voice\]'"
+        LocalProtocolError,
+        match=r"^real speech needs espeakng-loader, .* pip install '\.\[voice\]'",
     ):
         EspeakVoice()

@@ -18,7 +18,7 @@ from websocket_peers import listening
 from realtime_trio._transport.dial import (
     PROXY_FROM_ENVIRONMENT,
     default_ssl_context,
-    open_stream,
+    open_line,
     parse_url,
 )
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError
@@ -41,17 +41,22 @@ async def echo(stream: trio.abc.Stream) -> None:
 async def assert_echoes(
     url: str, *, ssl_context: ssl.SSLContext | None = None, proxy: str | None = None
 ) -> None:
-    stream = await open_stream(parse_url(url), ssl_context=ssl_context, proxy=proxy)
-    await stream.send_all(b"hello")
-    assert await stream.receive_some() == b"hello"
-    await trio.aclose_forcefully(stream)
+    line = await open_line(parse_url(url), ssl_context=ssl_context, proxy=proxy)
+    line.write(b"hello")
+    await line.drain()
+    answer = None
+    while answer is None:
+        await line.wait_readable()
+        answer = line.read(100)
+    assert answer == b"hello"
+    line.close()
 
 
 async def failure_of(
     url: str, *, ssl_context: ssl.SSLContext | None = None, proxy: str | None = None
 ) -> str:
     with pytest.raises(ConnectionFailed) as caught, trio.fail_after(5):
-        await open_stream(parse_url(url), ssl_context=ssl_context, proxy=proxy)
+        await open_line(parse_url(url), ssl_context=ssl_context, proxy=proxy)
     # What a proxy has said is no cause, since it may have said our password.
     assert caught.value.__cause__ is not None or proxy is not None
     return str(caught.value)
@@ -253,7 +258,7 @@ async def test_cancelling_during_the_tls_handshake_leaves_no_socket() -> None:
 
     async with listening(never_answer) as port:
         with trio.move_on_after(0.05):
-            await open_stream(parse_url(f"wss://127.0.0.1:{port}/"), ssl_context=None, proxy=None)
+            await open_line(parse_url(f"wss://127.0.0.1:{port}/"), ssl_context=None, proxy=None)
         await seen.wait()
 
 
@@ -423,7 +428,7 @@ async def test_a_proxy_that_echoes_credentials_does_not_get_them_into_an_excepti
 ) -> None:
     async with open_proxy("http") as (_, proxy_port, _port):
         with pytest.raises(ConnectionFailed) as caught:
-            await open_stream(
+            await open_line(
                 parse_url(f"ws://{host}/"),
                 ssl_context=None,
                 proxy=f"http://alice:s3cret@127.0.0.1:{proxy_port}",
@@ -454,19 +459,24 @@ async def test_an_unusable_proxy_url_is_refused_without_quoting_it(
     proxy: str, problem: str
 ) -> None:
     with pytest.raises(LocalProtocolError, match=problem) as caught:
-        await open_stream(parse_url("ws://example.invalid/"), ssl_context=None, proxy=proxy)
+        await open_line(parse_url("ws://example.invalid/"), ssl_context=None, proxy=proxy)
     assert "cret" not in str(caught.value)
 
 
-async def test_a_proxy_without_the_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "port"), [("http", 80), ("socks4", 1080), ("socks4a", 1080), ("socks5", 1080)]
+)
+async def test_a_proxy_without_the_extra_names_the_extra(
+    scheme: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "python_socks", None)
-    with pytest.raises(LocalProtocolError, match=r"realtime-trio\[proxy\]") as caught:
-        await open_stream(
+    with pytest.raises(LocalProtocolError, match=r"pip install '\.\[proxy\]'") as caught:
+        await open_line(
             parse_url("ws://example.invalid/"),
             ssl_context=None,
-            proxy="socks5://alice:s3cret@example.invalid",
+            proxy=f"{scheme}://alice:s3cret@example.invalid",
         )
-    assert "socks5://example.invalid:1080" in str(caught.value)
+    assert f"the proxy {scheme}://example.invalid:{port} needs" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 

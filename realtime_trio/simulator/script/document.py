@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
+from realtime_trio._misuse import without_extra
 from realtime_trio.errors import LocalProtocolError
 
 
@@ -106,7 +107,7 @@ def _read_yaml(text: str, file: str) -> object:
         import yaml
     except ModuleNotFoundError:
         raise ScriptFileError(
-            "YAML needs PyYAML: pip install 'realtime-trio[yaml]'; JSON needs nothing", file=file
+            f"{without_extra('YAML', 'PyYAML', 'yaml')}; JSON needs nothing", file=file
         ) from None
 
     class Loader(yaml.SafeLoader):

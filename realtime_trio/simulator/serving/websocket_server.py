@@ -18,8 +18,10 @@ from trio_websocket import WebSocketConnection, wrap_server_stream
 
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.headers import encode_headers
+from realtime_trio._transport.line import Line
 from realtime_trio._transport.settings import WebSocketSettings
-from realtime_trio._transport.websocket import AnsweredError, Tap, WebSocketTransport, run_websocket
+from realtime_trio._transport.tap import Tap
+from realtime_trio._transport.websocket import AnsweredError, WebSocketTransport, run_websocket
 from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
 from realtime_trio.simulator.serving.http import (
     Gate,
@@ -147,13 +149,15 @@ async def serve_websocket(
         requests: list[HandshakeRequest] = []
 
         async def handshake(nursery: trio.Nursery, tap: Tap) -> WebSocketConnection:
+            if ssl_context is not None:
+                await tap.line.start_tls(ssl_context)
             if http is not None:
                 # Its limit is for handshakes; a request may have a longer body, with its own limit.
                 tap.opening = None
                 opening = await answer_request(tap, http, peer, gate if is_welcome else _turn_away)
                 if opening is None:
                     raise AnsweredError("answered over HTTP")
-                tap.unread(opening)
+                tap.begin_frames(opening)
             proposal = await wrap_server_stream(
                 nursery,
                 tap,
@@ -182,16 +186,11 @@ async def serve_websocket(
                 subprotocol=answer.subprotocol, extra_headers=extra_headers
             )
 
-        # https_compatible, since most clients hang up without TLS's own goodbye.
-        secured = (
-            stream
-            if ssl_context is None
-            else trio.SSLStream(stream, ssl_context, server_side=True, https_compatible=True)
-        )
+        transport = WebSocketTransport(Line(stream), settings, is_client=False)
         try:
             async with run_websocket(
-                secured, handshake, settings, trio.current_time(), f"client {peer[0]}:{peer[1]}"
-            ) as transport:
+                transport, handshake, trio.current_time(), f"client {peer[0]}:{peer[1]}"
+            ):
                 await _handle(handler, transport, requests[0])
         except ConnectionFailed as error:
             _server_logger.debug("%s", error)
