@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
-from realtime_trio._state.conversation.audio import Retention
+from realtime_trio._state.conversation.audio import DEFAULT_RETENTION, Retention
 from realtime_trio.events import Event, JsonObject
 from realtime_trio.recording import WireRecord
 from realtime_trio.simulator import (
@@ -40,7 +40,7 @@ async def open_simulated(
     transcripts: Iterable[str | None] = (),
     pacing: Pacing = INSTANT,
     history: Iterable[JsonObject] = (),
-    retention: Retention = "all",
+    retention: Retention = DEFAULT_RETENTION,
     tools: Iterable[AnyTool] | None = None,
     **options: Unpack[SessionOptions],
 ) -> AsyncIterator[Session]:

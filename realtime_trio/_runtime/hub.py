@@ -137,6 +137,18 @@ class EventHub(Generic[E]):
         """
         return self._kept is not None or bool(self._buffers)
 
+    def wants(self, kind: type[E]) -> bool:
+        """Whether an event of this class that is published now may get anywhere.
+
+        As `is_heard`, for those who make many events that only some streams ask for.
+        """
+        if self._kept is not None:
+            return True
+        route = self._routes.get(kind)
+        if route is None:
+            route = self._routes[kind] = self._route_of(kind)
+        return bool(route)
+
     def publish(self, event: E, *, size: int = 0, follows: bool = False) -> None:
         """Append an event to every stream that asked for its type, and wake the tasks there.
 
@@ -157,11 +169,7 @@ class EventHub(Generic[E]):
         kind = type(event)
         route = self._routes.get(kind)
         if route is None:
-            route = tuple(
-                buffer
-                for buffer in self._buffers
-                if not buffer.types or issubclass(kind, buffer.types)
-            )
+            route = self._route_of(kind)
             # No route is remembered while events are kept: every event has to come by here.
             if self._kept is None:
                 self._routes[kind] = route
@@ -288,6 +296,11 @@ class EventHub(Generic[E]):
             buffer.end(error)
         self._buffers = []
         self._routes.clear()
+
+    def _route_of(self, kind: type) -> tuple[_Buffer[E], ...]:
+        return tuple(
+            buffer for buffer in self._buffers if not buffer.types or issubclass(kind, buffer.types)
+        )
 
     def _keep(self, kept: deque[_Entry[E]], entry: _Entry[E]) -> None:
         if self._closed:

@@ -24,7 +24,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeAlias, TypeVar, overload
 
 import trio
 from attrs import evolve
@@ -39,6 +39,7 @@ from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._state.acknowledgements import Acknowledgements, Pending
+from realtime_trio._state.reactions import Reactions
 from realtime_trio._transport.closing import closing
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.connection import (
@@ -74,6 +75,11 @@ C = TypeVar("C", bound=Event)
 D = TypeVar("D", bound=Event)
 E = TypeVar("E", bound=Event)
 X = TypeVar("X", bound="BaseSession")
+
+TakeNote: TypeAlias = Callable[[Any], tuple[Event, ...] | None]
+"""Takes note of a server event; what it returns follows from the event and is published."""
+Room: TypeAlias = tuple[Reactions[Any, Any], TakeNote]
+"""Which events concern a room, and how it is told of them."""
 
 OUTBOX_CAPACITY: Final = 256
 """Client events that may wait to be written: 25 s of audio in 100 ms pieces, far more than a
@@ -147,6 +153,8 @@ class BaseSession(ABC):
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
         self._sent_in_a_row = 0
+        self._concerned: dict[type[Event], tuple[TakeNote, ...]] = {}
+        """Class of events -> those of the rooms that it concerns."""
         self._acknowledgements = Acknowledgements(KINDS[link.codec.kind].client_events)
         # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
@@ -363,18 +371,21 @@ class BaseSession(ABC):
     # --- what a kind of session adds --------------------------------------------------------------
 
     @abstractmethod
-    def _understand(self, event: ServerEvent) -> Iterable[Event]:
-        """Take note of a server event, and return the events that follow from it.
+    def _rooms(self) -> tuple[Room, ...]:
+        """Who takes note of server events, in this order; asked once for each class of events.
 
-        Tells the link when the session begins, and when the server has taken a configuration.
+        Somebody tells the link when the session begins, and when the server has taken a
+        configuration.
         """
+        # Settled first: what the machines do next may depend on what has been acknowledged.
+        return ((Acknowledgements.reactions, self._settle),)
 
     def _settled(self, pending: Pending) -> None:
         """Take note that the server has answered a client event, or never will."""
         if (waiting := self._waiting.pop(pending, None)) is not None:
             waiting.set()
 
-    def _is_benign(self, event: ServerEvent) -> bool:
+    def _is_benign(self, event: ErrorEvent) -> bool:
         """Whether this refusal concerns nobody; it is kept out of the events, not off the wire."""
         return False
 
@@ -401,20 +412,34 @@ class BaseSession(ABC):
         self._record("server", event, message)
         if isinstance(event, ErrorEvent) and not self._link.is_ready:
             self._admission_error = event
-        # Settled first: what the machines do next may depend on what has been acknowledged.
-        if pending := self._acknowledgements.settle(event):
-            self._settled(pending)
         derived = self._understand(event)
         if self._link.phase is Phase.CONNECTING and event.type in _BEGINNINGS:
             # There is no other beginning to wait for.
             self._services.fail(ConnectionFailed(self._misbegun(event)))
         size = len(message)
         # The cause comes before its consequences, and all rooms have taken note of it by now.
-        if not self._is_benign(event):
+        if not (isinstance(event, ErrorEvent) and self._is_benign(event)):
             self._hub.publish(event, size=size)
         for consequence in derived:
             self._hub.publish(consequence, size=size, follows=True)
             self._react(consequence)
+
+    def _understand(self, event: ServerEvent) -> Iterable[Event]:
+        """Let the rooms that an event concerns take note of it, and return what follows from it."""
+        kind = type(event)
+        rooms = self._concerned.get(kind)
+        if rooms is None:
+            rooms = self._concerned[kind] = tuple(
+                take_note for table, take_note in self._rooms() if table[kind] is not None
+            )
+        derived: tuple[Event, ...] = ()
+        for take_note in rooms:
+            derived += take_note(event) or ()
+        return derived
+
+    def _settle(self, event: ServerEvent) -> None:
+        if pending := self._acknowledgements.settle(event):
+            self._settled(pending)
 
     async def _receive_loop(self) -> None:
         await self._link.receive_loop(self._dispatch)

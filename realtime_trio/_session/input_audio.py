@@ -35,7 +35,6 @@ from realtime_trio.events import (
     InputAudioBufferCommit,
     InputAudioBufferCommitted,
     RealtimeSession,
-    ServerEvent,
     SessionAudioInput,
     TranscriptionSession,
     UserMessage,
@@ -100,7 +99,9 @@ class InputAudioSession(BaseSession, Generic[S]):
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: S | None = None
-        self._conversation = Conversation(retention=retention, clock=trio.current_time)
+        self._conversation = Conversation(
+            retention=retention, clock=trio.current_time, wants=self._hub.wants
+        )
         self._costs = Costs()
 
     @property
@@ -174,12 +175,8 @@ class InputAudioSession(BaseSession, Generic[S]):
         """Discard the appended audio, and wait until the server has done so."""
         await self._request(InputAudioBufferClear())
 
-    def _is_benign(self, event: ServerEvent) -> bool:
-        return (
-            isinstance(event, ErrorEvent)
-            and event.error.code == COMMIT_EMPTY
-            and self._is_detecting_turns
-        )
+    def _is_benign(self, event: ErrorEvent) -> bool:
+        return event.error.code == COMMIT_EMPTY and self._is_detecting_turns
 
     def _named(self, event: ClientEvent) -> ClientEvent:
         return super()._named(self._in_format(event))

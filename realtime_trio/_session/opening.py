@@ -18,7 +18,11 @@ from realtime_trio._session.link import Link
 from realtime_trio._session.tool_calls import DEFAULT_OUTPUT_LIMIT, MakeContext, ToolLimits
 from realtime_trio._session.tool_context import ToolContext
 from realtime_trio._session.voice import Session
-from realtime_trio._state.conversation.audio import Retention, check_retention
+from realtime_trio._state.conversation.audio import (
+    DEFAULT_RETENTION,
+    Retention,
+    check_retention,
+)
 from realtime_trio._state.conversation.history import history_events
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import ConnectOptions, check_options
@@ -52,7 +56,7 @@ async def open_session(
     tool_errors: ToolErrors = "type",
     tool_output_limit: int | None = DEFAULT_OUTPUT_LIMIT,
     history: Iterable[JsonObject] = (),
-    retention: Retention = "all",
+    retention: Retention = DEFAULT_RETENTION,
     capacity: int | None = None,
     new_id: Callable[[str], str] = generate_id,
     **options: Unpack[SessionOptions],
@@ -83,7 +87,8 @@ async def open_session(
         history: An earlier conversation, as `session.conversation.export()` wrote it.
             `session.omissions` says what could not be replayed.
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds of
-            each kind.
+            each side.  The default, ten minutes, is 58 MB at most; `all` grows by 2.9 MB for every
+            minute that is said.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
         new_id: Makes the ids of client events and items: called with a prefix.
         **options: How to connect, see `ConnectOptions`, and the settings of the session, see

@@ -25,7 +25,7 @@ from realtime_trio._session.responses import FOLLOWED, Answer, LiveResponse
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
-from realtime_trio._state.turns.actions import ResponseRequest
+from realtime_trio._state.turns.actions import Actions, ResponseRequest
 from realtime_trio._state.turns.machine import Turns
 from realtime_trio.connection import check_options
 from realtime_trio.errors import LocalProtocolError, SessionClosed
@@ -280,6 +280,14 @@ class RespondingSession(ItemSession):
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _take_turns(self, event: ServerEvent) -> None:
+        self._act(self._turns.apply(event))
+
+    def _act(self, actions: Actions) -> None:
+        """Do what the turns say; it may leave a reply withheld."""
+        self._book.act(actions)
+        self._patience.look()
+
     def _take_floor(self) -> None:
         """Stop the response that is being spoken, as somebody who begins to talk expects."""
         self._book.act(self._turns.cancel())
@@ -376,10 +384,8 @@ class RespondingSession(ItemSession):
         if isinstance(pending.event, ConversationItemCreate):
             self._book.message_settled(pending.event, pending.error)
 
-    def _is_benign(self, event: ServerEvent) -> bool:
-        if isinstance(event, ErrorEvent) and self._book.is_benign(event.error):
-            return True
-        return super()._is_benign(event)
+    def _is_benign(self, event: ErrorEvent) -> bool:
+        return self._book.is_benign(event.error) or super()._is_benign(event)
 
     def _over(self) -> None:
         error = SessionClosed("the session ended before the response did")

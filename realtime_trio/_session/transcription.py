@@ -9,24 +9,26 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, TypedDict, Unpack
+from typing import Any, ClassVar, TypedDict, Unpack
 
 from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import DEFAULT_TRANSCRIPTION_MODEL, SessionKind
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import check_arguments, generate_id, run_session
+from realtime_trio._session.base import Room, check_arguments, generate_id, run_session
 from realtime_trio._session.input_audio import InputAudioSession
 from realtime_trio._session.link import Link
 from realtime_trio._state.captions import Caption, Captions
 from realtime_trio._state.conversation.audio import Retention, check_retention
+from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio._state.costs import Costs
+from realtime_trio._state.reactions import Reactions
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import ConnectOptions, check_options
 from realtime_trio.events import (
     AudioFormat,
     AudioFormatName,
-    Event,
     Include,
     NoiseReduction,
     NoiseReductionType,
@@ -125,17 +127,33 @@ class Transcriber(InputAudioSession[TranscriptionSession]):
         assert isinstance(answer, SessionUpdated)
         return answer.session if isinstance(answer.session, TranscriptionSession) else self.config
 
-    def _understand(self, event: ServerEvent) -> Iterable[Event]:
-        match event:
-            case SessionCreated(session=TranscriptionSession() as config):
-                self._config = config
-                self._link.begin()
-            case SessionUpdated(session=config):
-                self._link.configured()
-                self._config = config if isinstance(config, TranscriptionSession) else self._config
-        derived = self._conversation.apply(event)
-        self._costs.apply(event)
-        return *derived, *self._captions.apply(event)
+    def _rooms(self) -> tuple[Room, ...]:
+        return (
+            *super()._rooms(),
+            (self._reactions, self._take_note),
+            (Conversation.reactions, self._conversation.apply),
+            (Costs.reactions, self._costs.apply),
+            (Captions.reactions, self._captions.apply),
+        )
+
+    def _take_note(self, event: ServerEvent) -> None:
+        if react := self._reactions[type(event)]:
+            react(self, event)
+
+    def _on_session_created(self, event: SessionCreated) -> None:
+        if isinstance(event.session, TranscriptionSession):
+            self._config = event.session
+            self._link.begin()
+
+    def _on_session_updated(self, event: SessionUpdated) -> None:
+        self._link.configured()
+        if isinstance(event.session, TranscriptionSession):
+            self._config = event.session
+
+    _reactions: ClassVar[Reactions[Transcriber, None]] = Reactions(
+        {SessionCreated: _on_session_created, SessionUpdated: _on_session_updated}
+    )
+    """What the server says about the session itself."""
 
     def _over(self) -> None:
         for caption in self._captions.rest():
@@ -169,7 +187,8 @@ async def open_transcription_session(
             block closes it.
         record: A file to record the session in as it goes over the wire, but for keys; see
             `open_recording`.
-        retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds.
+        retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds
+            that were said.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
         new_id: Makes the ids of client events: called with a prefix.
         **options: How to connect, see `ConnectOptions`, and the settings of the session, see

@@ -8,9 +8,9 @@ translated.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypedDict, Unpack
+from typing import ClassVar, TypedDict, Unpack
 
 import trio
 
@@ -18,11 +18,12 @@ from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import DEFAULT_TRANSLATION_MODEL, SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import BaseSession, check_arguments, generate_id, run_session
+from realtime_trio._session.base import BaseSession, Room, check_arguments, generate_id, run_session
 from realtime_trio._session.input_audio import split_audio
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._state.acknowledgements import Pending, unanswered
 from realtime_trio._state.conversation.item import GrowingText
+from realtime_trio._state.reactions import Reactions
 from realtime_trio._transport.contract import Transport
 from realtime_trio.audio import AudioLike
 from realtime_trio.connection import ConnectOptions, check_options
@@ -188,31 +189,45 @@ class Translator(BaseSession):
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _understand(self, event: ServerEvent) -> Iterable[Event]:
-        match event:
-            case TranslationSessionOutputTranscriptDelta():
-                self._said.append(event.delta)
-            case TranslationSessionInputTranscriptDelta():
-                self._heard.append(event.delta)
-            case TranslationSessionCreated(session=config):
-                self._config = config
-                self._link.begin()
-            case TranslationSessionUpdated(session=config):
-                self._link.configured()
-                self._config = config
-            case TranslationSessionClosed():
-                self._link.enter(Phase.OVER)
-                self._note_closed(event)
-            case _:
-                pass
-        return ()
+    def _rooms(self) -> tuple[Room, ...]:
+        return (*super()._rooms(), (self._reactions, self._take_note))
 
-    def _note_closed(self, event: TranslationSessionClosed) -> None:
+    def _take_note(self, event: ServerEvent) -> None:
+        if react := self._reactions[type(event)]:
+            react(self, event)
+
+    def _on_words(self, event: TranslationSessionOutputTranscriptDelta) -> None:
+        self._said.append(event.delta)
+
+    def _on_input_words(self, event: TranslationSessionInputTranscriptDelta) -> None:
+        self._heard.append(event.delta)
+
+    def _on_created(self, event: TranslationSessionCreated) -> None:
+        self._config = event.session
+        self._link.begin()
+
+    def _on_updated(self, event: TranslationSessionUpdated) -> None:
+        self._link.configured()
+        self._config = event.session
+
+    def _on_closed(self, event: TranslationSessionClosed) -> None:
         """Everything has been translated, whether the client or the server wanted to end."""
+        self._link.enter(Phase.OVER)
         closing = self._closing = self._closing or Pending(TranslationSessionClose())
         if not closing.is_settled:
             closing.acknowledgement = event
             self._settled(closing)
+
+    _reactions: ClassVar[Reactions[Translator, None]] = Reactions(
+        {
+            TranslationSessionClosed: _on_closed,
+            TranslationSessionCreated: _on_created,
+            TranslationSessionInputTranscriptDelta: _on_input_words,
+            TranslationSessionOutputTranscriptDelta: _on_words,
+            TranslationSessionUpdated: _on_updated,
+        }
+    )
+    """What is kept here, and what the server says about the session itself; not the audio."""
 
     def _note_sent(self, event: Event) -> None:
         # Sent by hand it has its acknowledgement, too; but one without an id is not expected.

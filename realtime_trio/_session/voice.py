@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import attrs
 import trio
@@ -18,6 +18,7 @@ import trio
 from realtime_trio._misuse import check_kind, kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.approvals import HostedApprovals
+from realtime_trio._session.base import Room
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._session.responding import RespondingSession
 from realtime_trio._session.tool_calls import MakeContext, ToolLimits, ToolWorkers
@@ -27,10 +28,14 @@ from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.history import Omission
 from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio._state.costs import Costs
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
 from realtime_trio._state.open_calls import ForSession, OpenCalls, PostOutput, Publish, TellModel
+from realtime_trio._state.reactions import Reactions
 from realtime_trio._state.turns.actions import Send
+from realtime_trio._state.turns.machine import Turns
 from realtime_trio._state.utility_events import (
     Interrupted,
     ToolApprovalRequested,
@@ -364,39 +369,66 @@ class Session(RespondingSession):
         actions = self._turns.call_answered(call_id, respond=respond)
         for create, text in zip(creates, texts, strict=True):
             self._enqueue(create, text)
-        self._book.act(actions)
+        self._act(actions)
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _understand(self, event: ServerEvent) -> Iterable[Event]:
-        match event:
-            case SessionCreated(session=RealtimeSession() as config):
-                self._link.begin()
-                self._configured(config)
-            case SessionUpdated(session=config):
-                self._link.configured()
-                if isinstance(config, RealtimeSession):
-                    self._configured(config)
-        derived = self._conversation.apply(event) + self._mcp.apply(event)
-        self._costs.apply(event)
-        # Last, because what the turns ask for is sent with what the conversation knows by now.
-        self._book.act(self._turns.apply(event))
-        self._patience.look()
-        return derived
+    def _rooms(self) -> tuple[Room, ...]:
+        return (
+            *super()._rooms(),
+            (self._reactions, self._take_note),
+            (Conversation.reactions, self._conversation.apply),
+            (McpActivity.reactions, self._mcp.apply),
+            (Costs.reactions, self._costs.apply),
+            # Last: what the turns ask for is sent with what the conversation knows by now.
+            (Turns.reactions, self._take_turns),
+        )
+
+    def _take_note(self, event: ServerEvent) -> None:
+        if react := self._reactions[type(event)]:
+            react(self, event)
 
     def _react(self, event: Event) -> None:
-        match event:
-            case ToolCallRequested(call=call) if self._answers(call):
-                tool = self._offered.find(call.name)
-                # A definition without a function is answered for by the application.
-                if tool is None or isinstance(tool, LocalTool):
-                    self._workers.act(self._calls.submit(call, tool, self._offered.registry))
-            case ToolApprovalRequested(call=McpApprovalRequest() as request):
-                self._approvals.wait_for(request.id)
-            case Interrupted():
-                self._workers.act(self._calls.interrupt(trio.current_time()))
-            case _:
-                pass
+        if reflex := self._reflexes[type(event)]:
+            reflex(self, event)
+
+    def _on_session_created(self, event: SessionCreated) -> None:
+        if isinstance(event.session, RealtimeSession):
+            self._link.begin()
+            self._configured(event.session)
+
+    def _on_session_updated(self, event: SessionUpdated) -> None:
+        self._link.configured()
+        if isinstance(event.session, RealtimeSession):
+            self._configured(event.session)
+
+    def _on_call_requested(self, event: ToolCallRequested) -> None:
+        if not self._answers(event.call):
+            return
+        tool = self._offered.find(event.call.name)
+        # A definition without a function is answered for by the application.
+        if tool is None or isinstance(tool, LocalTool):
+            self._workers.act(self._calls.submit(event.call, tool, self._offered.registry))
+
+    def _on_approval_requested(self, event: ToolApprovalRequested) -> None:
+        if isinstance(event.call, McpApprovalRequest):
+            self._approvals.wait_for(event.call.id)
+
+    def _on_interrupted(self, _: Interrupted) -> None:
+        self._workers.act(self._calls.interrupt(trio.current_time()))
+
+    _reactions: ClassVar[Reactions[Session, None]] = Reactions(
+        {SessionCreated: _on_session_created, SessionUpdated: _on_session_updated}
+    )
+    """What the server says about the session itself."""
+    _reflexes: ClassVar[Reactions[Session, None]] = Reactions(
+        {
+            Interrupted: _on_interrupted,
+            ToolApprovalRequested: _on_approval_requested,
+            ToolCallRequested: _on_call_requested,
+        }
+    )
+    """What the session acts on, of what follows from the server's events."""
 
     def _answers(self, call: FunctionCall) -> bool:
         """Whether the session answers a call, if only to say that there is no such tool."""
@@ -406,7 +438,7 @@ class Session(RespondingSession):
     def _configured(self, config: RealtimeSession) -> None:
         self._config = config
         detection = self._input.turn_detection if self._is_detecting_turns else None
-        self._book.act(self._turns.configure(detection))
+        self._act(self._turns.configure(detection))
 
     def _settled(self, pending: Pending) -> None:
         super()._settled(pending)
@@ -420,7 +452,7 @@ class Session(RespondingSession):
                 self._workers.act(self._calls.output_given_elsewhere(call_id, output, now))
                 # An application that answers with its own events asks for the response, too.
                 if self._turns.awaits(call_id):
-                    self._book.act(self._turns.call_answered(call_id, respond=False))
+                    self._act(self._turns.call_answered(call_id, respond=False))
             case ConversationItemCreate(item=FunctionCall(call_id=str(call_id))):
                 with suppress(LocalProtocolError):
                     self._turns.call_added(call_id)
@@ -466,7 +498,7 @@ class Session(RespondingSession):
                 # A session that is being left wants no reply any more; but tasks that wait for one
                 # are told.
                 actions = tuple(action for action in actions if not isinstance(action, Send))
-            self._book.act(actions)
+            self._act(actions)
 
     def _tell_model(
         self, call_id: str, news: str, images: tuple[InputImage, ...], *, respond: bool
@@ -476,7 +508,7 @@ class Session(RespondingSession):
         for create in creates:
             self._post(create)
         if respond:
-            self._book.act(self._turns.news_told(call_id, str(creates[0].item.id)))
+            self._act(self._turns.news_told(call_id, str(creates[0].item.id)))
 
     def _expire(self, why: str, request_id: str) -> None:
         self._post(self._items.decision(request_id, approve=False, reason=why))

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import define
 
 from realtime_trio._frozen import frozen
 from realtime_trio._legible import legible
+from realtime_trio._state.reactions import Reactions
 from realtime_trio.errors import RemoteProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     CLIENT_EVENTS,
@@ -117,7 +118,6 @@ ACKNOWLEDGED: Final = (
 """What is acknowledged, and by what.  A new pair is a new row."""
 
 _BY_SENT: Final = {row.sent: row for row in ACKNOWLEDGED}
-_BY_ANSWER: Final = {answer: row for row in ACKNOWLEDGED for answer in row.by}
 
 _Key = tuple[type[ClientEvent], str | None]
 
@@ -143,6 +143,10 @@ class Pending:
     def is_settled(self) -> bool:
         """Whether the server has answered, or never will."""
         return self.acknowledgement is not None or self.error is not None
+
+
+def _taking(row: Ack) -> Callable[[Acknowledgements, ServerEvent], Pending | None]:
+    return lambda waiting, event: waiting._acknowledge(row, event)
 
 
 class Acknowledgements:
@@ -198,18 +202,10 @@ class Acknowledgements:
         Returns:
             What it has settled, None if nothing waited for it.
         """
-        if not self._waiting:  # the most frequent case: a stream of deltas and nothing asked
+        if not self._waiting:
             return None
-        if isinstance(event, ErrorEvent):
-            return self._refuse(event.error)
-        if isinstance(event, UnknownEvent):
-            return self._give_up(event)
-        row = _BY_ANSWER.get(type(event))
-        if row is None or (key := (row.sent, row.key(event))) not in self._waiting:
-            return None
-        pending = self._take(key, self._waiting[key][0])
-        pending.acknowledgement = event
-        return pending
+        react = self.reactions[type(event)]
+        return None if react is None else react(self, event)
 
     def close(self) -> tuple[Pending, ...]:
         """Settle everything that is still pending with a `SessionClosed`, and return it."""
@@ -220,7 +216,16 @@ class Acknowledgements:
                 pending.error = unanswered(kind)
         return settled
 
-    def _refuse(self, detail: ErrorDetail) -> Pending | None:
+    def _acknowledge(self, row: Ack, event: ServerEvent) -> Pending | None:
+        key = row.sent, row.key(event)
+        if key not in self._waiting:
+            return None
+        pending = self._take(key, self._waiting[key][0])
+        pending.acknowledgement = event
+        return pending
+
+    def _refuse(self, event: ErrorEvent) -> Pending | None:
+        detail = event.error
         found = (
             self._named(detail) if detail.event_id else self._quoted(detail) or self._without_name()
         )
@@ -290,6 +295,15 @@ class Acknowledgements:
         if not queue:
             del self._waiting[key]
         return pending
+
+    reactions: ClassVar[Reactions[Acknowledgements, Pending | None]] = Reactions(
+        {
+            **{answer: _taking(row) for row in ACKNOWLEDGED for answer in row.by},
+            ErrorEvent: _refuse,
+            UnknownEvent: _give_up,
+        }
+    )
+    """What may settle something."""
 
 
 def _item_id_of(raw: object) -> str:

@@ -13,11 +13,12 @@ later ones are complete; its transcript is then told whenever it comes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define
 
 from realtime_trio._frozen import frozen
+from realtime_trio._state.reactions import Reactions
 from realtime_trio._state.recent import Recent
 from realtime_trio._state.utility_events import UtilityEvent
 from realtime_trio.events import (
@@ -99,34 +100,22 @@ class Captions:
 
     def apply(self, event: Event) -> tuple[Caption, ...]:
         """Take one server event; return the captions that can be told now."""
-        match event:
-            case ConversationItemInputAudioTranscriptionDelta():
-                self._grow(event.item_id, event.delta)
-            case ConversationItemInputAudioTranscriptionCompleted():
-                self._finish(event.item_id, event.transcript)
-            case ConversationItemInputAudioTranscriptionFailed():
-                self._finish(event.item_id, "", event.error)
-            case InputAudioBufferCommitted():
-                self._line(event.item_id, is_awaited=True)
-            case InputAudioBufferSpeechStarted():
-                self._time(event.item_id, start_ms=event.audio_start_ms)
-            case InputAudioBufferSpeechStopped():
-                self._time(event.item_id, end_ms=event.audio_end_ms)
-            case InputAudioBufferCleared():  # with the speech that had begun
-                self._lines = {
-                    item_id: line for item_id, line in self._lines.items() if line.is_awaited
-                }
-            case ConversationItemDeleted():
-                self._lines.pop(event.item_id, None)
-                self._over.add(event.item_id)
-            case _:
-                return ()
+        react = self.reactions[type(event)]
+        if react is None:
+            return ()
+        react(self, event)
         return tuple(self._told())
 
-    def _grow(self, item_id: str, delta: str) -> None:
-        if (line := self._line(item_id, is_awaited=True)) and delta:
-            line.text += delta
+    def _on_delta(self, event: ConversationItemInputAudioTranscriptionDelta) -> None:
+        if (line := self._line(event.item_id, is_awaited=True)) and event.delta:
+            line.text += event.delta
             line.has_news = True
+
+    def _on_completed(self, event: ConversationItemInputAudioTranscriptionCompleted) -> None:
+        self._finish(event.item_id, event.transcript)
+
+    def _on_failed(self, event: ConversationItemInputAudioTranscriptionFailed) -> None:
+        self._finish(event.item_id, "", event.error)
 
     def _finish(
         self, item_id: str, text: str, error: TranscriptionErrorDetail | None = None
@@ -135,12 +124,24 @@ class Captions:
             line.text, line.error = text, error
             line.is_final = line.has_news = True
 
-    def _time(
-        self, item_id: str, *, start_ms: int | None = None, end_ms: int | None = None
-    ) -> None:
-        if line := self._line(item_id):
-            line.start_ms = line.start_ms if start_ms is None else start_ms
-            line.end_ms = line.end_ms if end_ms is None else end_ms
+    def _on_speech_started(self, event: InputAudioBufferSpeechStarted) -> None:
+        if line := self._line(event.item_id):
+            line.start_ms = event.audio_start_ms
+
+    def _on_speech_stopped(self, event: InputAudioBufferSpeechStopped) -> None:
+        if line := self._line(event.item_id):
+            line.end_ms = event.audio_end_ms
+
+    def _on_committed(self, event: InputAudioBufferCommitted) -> None:
+        self._line(event.item_id, is_awaited=True)
+
+    def _on_cleared(self, _: InputAudioBufferCleared) -> None:
+        # With the speech that had begun.
+        self._lines = {item_id: line for item_id, line in self._lines.items() if line.is_awaited}
+
+    def _on_deleted(self, event: ConversationItemDeleted) -> None:
+        self._lines.pop(event.item_id, None)
+        self._over.add(event.item_id)
 
     def rest(self) -> tuple[Caption, ...]:
         """What is still held, once no more events will come."""
@@ -170,3 +171,17 @@ class Captions:
                 if sum(later.is_final for later in self._lines.values()) < PATIENCE:
                     return
                 line.is_overdue = True
+
+    reactions: ClassVar[Reactions[Captions, None]] = Reactions(
+        {
+            ConversationItemDeleted: _on_deleted,
+            ConversationItemInputAudioTranscriptionCompleted: _on_completed,
+            ConversationItemInputAudioTranscriptionDelta: _on_delta,
+            ConversationItemInputAudioTranscriptionFailed: _on_failed,
+            InputAudioBufferCleared: _on_cleared,
+            InputAudioBufferCommitted: _on_committed,
+            InputAudioBufferSpeechStarted: _on_speech_started,
+            InputAudioBufferSpeechStopped: _on_speech_stopped,
+        }
+    )
+    """What begins, times, tells or ends a line."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from realtime_trio._frozen import frozen
+from realtime_trio._state.reactions import Reactions
 from realtime_trio.events import (
     CachedTokenDetails,
     ConversationItemInputAudioTranscriptionCompleted,
@@ -135,24 +136,35 @@ class Costs:
 
         What is reported more than once counts once, with the latest numbers.
         """
-        match event:
-            case ResponseDone(response=response) if response.usage is not None:
-                # One without an id cannot be recognised when it is reported again.
-                before = _replace(
-                    self._responses, response.id, response.usage if response.id else None
-                )
-                self._usage += _of_response(response.usage) - (
-                    Usage() if before is None else _of_response(before)
-                )
-            case ConversationItemInputAudioTranscriptionCompleted(usage=usage):
-                earlier = _replace(
-                    self._transcriptions, (event.item_id, event.content_index), usage
-                )
-                self._usage += _of_transcription(usage) - (
-                    Usage() if earlier is None else _of_transcription(earlier)
-                )
-            case RateLimitsUpdated():
-                self._rate_limits.update((limit.name, limit) for limit in event.rate_limits)
+        react = self.reactions[type(event)]
+        if react is not None:
+            react(self, event)
+
+    def _on_response(self, event: ResponseDone) -> None:
+        usage, response_id = event.response.usage, event.response.id
+        if usage is None:
+            return
+        # One without an id cannot be recognised when it is reported again.
+        before = _replace(self._responses, response_id, usage if response_id else None)
+        self._usage += _of_response(usage) - (Usage() if before is None else _of_response(before))
+
+    def _on_transcription(self, event: ConversationItemInputAudioTranscriptionCompleted) -> None:
+        before = _replace(self._transcriptions, (event.item_id, event.content_index), event.usage)
+        self._usage += _of_transcription(event.usage) - (
+            Usage() if before is None else _of_transcription(before)
+        )
+
+    def _on_rate_limits(self, event: RateLimitsUpdated) -> None:
+        self._rate_limits.update((limit.name, limit) for limit in event.rate_limits)
+
+    reactions: ClassVar[Reactions[Costs, None]] = Reactions(
+        {
+            ConversationItemInputAudioTranscriptionCompleted: _on_transcription,
+            RateLimitsUpdated: _on_rate_limits,
+            ResponseDone: _on_response,
+        }
+    )
+    """What costs something, or says what may be spent."""
 
 
 def _replace(table: dict[_K, _V], key: _K, value: _V | None) -> _V | None:

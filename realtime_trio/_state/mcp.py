@@ -20,10 +20,11 @@ call has ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from attrs import define, evolve
 
+from realtime_trio._state.reactions import Reactions
 from realtime_trio._state.recent import Recent
 from realtime_trio._state.utility_events import (
     McpCallFinished,
@@ -58,36 +59,19 @@ from realtime_trio.events import (
 
 _T = TypeVar("_T")
 
-_Statement = (
+_StatementOfOne = (
     ConversationItemAdded
     | ConversationItemCreated
     | ConversationItemDone
     | ResponseOutputItemAdded
     | ResponseOutputItemDone
-    | ResponseDone
 )
+"""What states an item."""
+_Statement = _StatementOfOne | ResponseDone
 """What states items."""
 _Done = ConversationItemDone | ResponseOutputItemDone | ResponseDone
 """What states items that do not grow any more, as far as the stater knows."""
 
-_NOTICED: Final = frozenset(
-    {
-        ConversationItemAdded,
-        ConversationItemCreated,
-        ConversationItemDeleted,
-        ConversationItemDone,
-        McpListToolsCompleted,
-        McpListToolsFailed,
-        ResponseDone,
-        ResponseMcpCallArgumentsDone,
-        ResponseMcpCallCompleted,
-        ResponseMcpCallFailed,
-        ResponseMcpCallInProgress,
-        ResponseOutputItemAdded,
-        ResponseOutputItemDone,
-    }
-)
-"""What is looked at: not the deltas, of which there are many."""
 _REMEMBERED: Final = 256
 """Most that is kept of each kind: of what is under way, since a call may never be made, and ids of
 what is over.
@@ -179,52 +163,55 @@ class McpActivity:
         Returns:
             What it means, in the order in which it is to be told.
         """
-        if type(event) not in _NOTICED:
-            return ()
-        match event:
-            case (
-                ConversationItemAdded()
-                | ConversationItemCreated()
-                | ConversationItemDone()
-                | ResponseOutputItemAdded()
-                | ResponseOutputItemDone()
-            ):
-                return self._on_item(event.item, event)
-            case ResponseDone():
-                return tuple(
-                    told for item in event.response.output for told in self._on_item(item, event)
-                )
-            case ResponseMcpCallArgumentsDone():
-                if call := self._entry(self._calls, event.item_id, _CallProgress):
-                    call.arguments = event.arguments or call.arguments
-            case ResponseMcpCallInProgress():
-                if call := self._entry(self._calls, event.item_id, _CallProgress):
-                    call.is_running = True
-                    return self._tell_call(event.item_id, call)
-            case ResponseMcpCallCompleted() | ResponseMcpCallFailed():
-                if call := self._entry(self._calls, event.item_id, _CallProgress):
-                    call.has_ended = True
-                    return self._tell_call(event.item_id, call)
-            case McpListToolsCompleted():
-                if listing := self._entry(self._listings, event.item_id, _Listing):
-                    listing.is_fetched = True
-                    return self._tell_listing(event.item_id, listing)
-            case McpListToolsFailed():
-                if listing := self._entry(self._listings, event.item_id, _Listing):
-                    # Ended at once: the item, which comes later, is an empty list and no news.
-                    self._end(event.item_id)
-                    label = None if listing.item is None else listing.item.server_label
-                    return (McpToolsUnavailable(server_label=label, item_id=event.item_id),)
-            case _:
-                assert isinstance(event, ConversationItemDeleted), (
-                    "the only other one that is noticed"
-                )
-                self._end(event.item_id)
-                self._listed = {
-                    label: listed
-                    for label, listed in self._listed.items()
-                    if listed.item_id != event.item_id
-                }
+        react = self.reactions[type(event)]
+        return () if react is None else react(self, event)
+
+    def _on_stated(self, event: _StatementOfOne) -> tuple[UtilityEvent, ...]:
+        return self._on_item(event.item, event)
+
+    def _on_response(self, event: ResponseDone) -> tuple[UtilityEvent, ...]:
+        return tuple(told for item in event.response.output for told in self._on_item(item, event))
+
+    def _on_arguments(self, event: ResponseMcpCallArgumentsDone) -> tuple[UtilityEvent, ...]:
+        if call := self._entry(self._calls, event.item_id, _CallProgress):
+            call.arguments = event.arguments or call.arguments
+        return ()
+
+    def _on_call_in_progress(self, event: ResponseMcpCallInProgress) -> tuple[UtilityEvent, ...]:
+        if call := self._entry(self._calls, event.item_id, _CallProgress):
+            call.is_running = True
+            return self._tell_call(event.item_id, call)
+        return ()
+
+    def _on_call_ended(
+        self, event: ResponseMcpCallCompleted | ResponseMcpCallFailed
+    ) -> tuple[UtilityEvent, ...]:
+        if call := self._entry(self._calls, event.item_id, _CallProgress):
+            call.has_ended = True
+            return self._tell_call(event.item_id, call)
+        return ()
+
+    def _on_listed(self, event: McpListToolsCompleted) -> tuple[UtilityEvent, ...]:
+        if listing := self._entry(self._listings, event.item_id, _Listing):
+            listing.is_fetched = True
+            return self._tell_listing(event.item_id, listing)
+        return ()
+
+    def _on_not_listed(self, event: McpListToolsFailed) -> tuple[UtilityEvent, ...]:
+        if listing := self._entry(self._listings, event.item_id, _Listing):
+            # Ended at once: the item, which comes later, is an empty list and no news.
+            self._end(event.item_id)
+            label = None if listing.item is None else listing.item.server_label
+            return (McpToolsUnavailable(server_label=label, item_id=event.item_id),)
+        return ()
+
+    def _on_deleted(self, event: ConversationItemDeleted) -> tuple[UtilityEvent, ...]:
+        self._end(event.item_id)
+        self._listed = {
+            label: listed
+            for label, listed in self._listed.items()
+            if listed.item_id != event.item_id
+        }
         return ()
 
     def _on_item(self, wire: Item, event: _Statement) -> tuple[UtilityEvent, ...]:
@@ -298,3 +285,22 @@ class McpActivity:
         for table in (self._listings, self._calls, self._requests):
             table.pop(item_id, None)
         self._over.add(item_id)
+
+    reactions: ClassVar[Reactions[McpActivity, tuple[UtilityEvent, ...]]] = Reactions(
+        {
+            ConversationItemAdded: _on_stated,
+            ConversationItemCreated: _on_stated,
+            ConversationItemDeleted: _on_deleted,
+            ConversationItemDone: _on_stated,
+            McpListToolsCompleted: _on_listed,
+            McpListToolsFailed: _on_not_listed,
+            ResponseDone: _on_response,
+            ResponseMcpCallArgumentsDone: _on_arguments,
+            ResponseMcpCallCompleted: _on_call_ended,
+            ResponseMcpCallFailed: _on_call_ended,
+            ResponseMcpCallInProgress: _on_call_in_progress,
+            ResponseOutputItemAdded: _on_stated,
+            ResponseOutputItemDone: _on_stated,
+        }
+    )
+    """What states items, and what is said of those on MCP servers."""

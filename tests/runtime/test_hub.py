@@ -372,6 +372,34 @@ def test_a_hub_says_whether_anybody_would_get_an_event() -> None:
     assert not EventHub[object](backlog=0).is_heard
 
 
+def test_a_hub_says_of_which_classes_anybody_would_get_an_event() -> None:
+    hub = open_hub(backlog=1)
+    assert hub.wants(Audio)  # what is published is kept
+    with hub.subscribe(Text):
+        wanted = [hub.wants(kind) for kind in (Text, LongText, Audio, Text)]
+        assert wanted == [True, True, False, True]
+        with hub.subscribe():
+            assert hub.wants(Audio)
+        hub.publish(Audio(1))  # cleans up behind the stream
+        assert not hub.wants(Audio)
+    hub.publish(Audio(1))
+    assert not hub.wants(Text)
+    _stream = hub.subscribe()
+    hub.close()
+    assert not hub.wants(Text)
+
+
+def test_what_is_asked_for_makes_no_difference_to_what_is_delivered() -> None:
+    hub = open_hub()
+    assert not hub.wants(Audio)
+    stream = hub.subscribe(Text)
+    assert not hub.wants(Audio)
+    late = hub.subscribe(Audio)
+    hub.publish(Text(1))
+    hub.publish(Audio(2))
+    assert (drain(stream), drain(late)) == ([1], [2])
+
+
 def test_a_full_backlog_is_a_gap_for_the_first_stream() -> None:
     hub = open_hub(backlog=2)
     publish(hub, 1, 2, 3, 4)

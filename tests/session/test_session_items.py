@@ -11,13 +11,20 @@ import numpy as np
 import pytest
 import trio
 from peers import failure, open_pair
-from simulated import SLOW, only, open_simulated, records, sent, speech, types_sent
+from simulated import SLOW, buffered, only, open_simulated, records, sent, speech, types_sent
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from realtime_trio._session.items import ItemOrId, id_of
 from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.item import ConversationItem
-from realtime_trio._state.utility_events import ItemDeleted, ToolCallRequested
+from realtime_trio._state.utility_events import (
+    ItemCompleted,
+    ItemDeleted,
+    ItemEvent,
+    ItemUpdated,
+    TextDelta,
+    ToolCallRequested,
+)
 from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     AssistantMessage,
@@ -614,3 +621,20 @@ async def test_without_retention_the_conversation_knows_how_long_it_was_and_keep
             (300, 0),
             (400, 0),
         ]
+
+
+async def test_updates_are_made_for_those_who_ask_for_them(autojump_clock: MockClock) -> None:
+    async with open_simulated(
+        Reply.text("One two three."), turn_detection=None, output_modalities=["text"]
+    ) as session:
+        with session.events(ItemCompleted):
+            assert not session._hub.wants(ItemUpdated)
+            with session.events(ItemEvent) as changes:
+                assert session._hub.wants(ItemUpdated)
+                await session.ask("Count!")
+                said = [
+                    event.delta.text
+                    for event in buffered(changes)
+                    if isinstance(event, ItemUpdated) and isinstance(event.delta, TextDelta)
+                ]
+    assert "".join(said) == "One two three."

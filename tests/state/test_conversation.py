@@ -30,6 +30,7 @@ from conversation_events import (
     transcript,
     untranscribed,
     user,
+    words,
 )
 from numpy.testing import assert_array_equal
 
@@ -40,6 +41,8 @@ from realtime_trio._state.utility_events import (
     ItemCompleted,
     ItemDeleted,
     ItemUpdated,
+    TranscriptDelta,
+    UtilityEvent,
 )
 from realtime_trio.audio import AudioData
 from realtime_trio.events import (
@@ -366,3 +369,26 @@ def test_audio_that_was_retrieved_is_not_replaced_by_what_was_appended() -> None
     )
     assert tell(conversation, committed("item_1")) == []
     np.testing.assert_array_equal(item_of(conversation).audio, kept)
+
+
+# --- what nobody asks for -------------------------------------------------------------------------
+
+
+def test_updates_that_nobody_would_get_are_not_made_and_change_no_item() -> None:
+    wanted: set[type[UtilityEvent]] = set()
+    conversation = Conversation(wants=lambda kind: kind in wanted)
+    tell(conversation, created(), output_added(assistant("item_1")))
+    # What shows an item is told as a whole, in the order in which it belongs.
+    assert names(tell(conversation, words("One"))) == ["ItemUpdated", "ItemAppended"]
+    assert tell(conversation, words(" two"), speech(sound(10))) == []
+    item = item_of(conversation)
+    assert (item.transcript, item.audio_ms) == ("One two", 10)
+    wanted.add(ItemUpdated)
+    assert tell(conversation, words(".")) == [ItemUpdated(item=item, delta=TranscriptDelta("."))]
+
+
+def test_what_was_left_out_is_told_in_any_case() -> None:
+    # A response that is followed asks for it, and others do not pay for what is so rare.
+    conversation = answering(conversation=Conversation(wants=lambda _: False))
+    conversation.cancelled()
+    assert names(tell(conversation, words("late"))) == ["DeltaDropped"]

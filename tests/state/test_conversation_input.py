@@ -32,7 +32,7 @@ from conversation_events import (
 )
 from numpy.testing import assert_array_equal
 
-from realtime_trio._state.conversation.audio import Encoding
+from realtime_trio._state.conversation.audio import DEFAULT_RETENTION, Encoding
 from realtime_trio._state.conversation.item import TranscriptSegment
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.utility_events import (
@@ -352,6 +352,42 @@ def test_the_last_seconds_are_kept() -> None:
     assert_array_equal(item.audio, sound(50, 150))
 
 
+def test_each_side_has_its_own_last_seconds() -> None:
+    conversation = Conversation(retention=0.1)
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(80))))
+    tell(conversation, committed(), added(heard("item_1")), created())
+    for start in range(0, 200, 10):
+        tell(conversation, speech(sound(10, start), "item_2"))
+    assert_array_equal(item_of(conversation).audio, sound(80))
+    assert_array_equal(item_of(conversation, "item_2").audio, sound(100, 100))
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(sound(100))))
+    tell(conversation, committed("item_3"), added(heard("item_3")))
+    assert len(item_of(conversation).audio) == 0
+    assert_array_equal(item_of(conversation, "item_2").audio, sound(100, 100))
+
+
+def test_by_default_the_last_ten_minutes_are_kept() -> None:
+    conversation = Conversation()
+    tell(conversation, created())
+    second = sound(1000)
+    for _ in range(605):
+        tell(conversation, speech(second))
+    item = item_of(conversation)
+    assert (item.audio_ms, len(item.audio)) == (605_000, DEFAULT_RETENTION * 24_000)
+    assert DEFAULT_RETENTION == 600
+
+
+def test_a_window_is_noted_in_a_bounded_number_of_parts() -> None:
+    conversation = Conversation(retention=60)
+    tell(conversation, created())
+    for _ in range(8000):
+        tell(conversation, speech(sound(10)))
+    item = item_of(conversation)
+    assert 60_000 * 24 <= len(item.audio) <= 60_120 * 24
+    assert conversation._shelf._output_window is not None
+    assert len(conversation._shelf._output_window._stretches) <= 1300
+
+
 def test_no_seconds_are_none() -> None:
     conversation = Conversation(retention=0)
     tell(conversation, created(), speech(sound(10)))
@@ -475,7 +511,8 @@ def test_fragments_within_the_window_are_counted_together() -> None:
         tell(conversation, speech(np.array([number], np.int16)))
     item = item_of(conversation)
     assert item.audio_ms == 200
-    # Up to 5 ms more than the window: that is what fragments are let go by.
-    assert 100 * 24 <= len(item.audio) <= 105 * 24
+    # Up to 10 ms more than the window: fragments are counted, and let go, by five.
+    assert 100 * 24 <= len(item.audio) <= 110 * 24
     assert_array_equal(item.audio, np.arange(200 * 24)[-len(item.audio) :])
-    assert len(shelf._recent) <= 100 / 5 + 2
+    assert shelf._output_window is not None
+    assert len(shelf._output_window._stretches) <= 100 / 5 + 2

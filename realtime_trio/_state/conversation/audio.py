@@ -9,17 +9,24 @@ import math
 from collections import deque
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from attrs import define
+
 from realtime_trio._misuse import check_number
 from realtime_trio._state.conversation.item import ConversationItem, GrowingPart
 from realtime_trio.audio.data import AudioData
 from realtime_trio.audio.pcm import G711_RATE, PCM_RATE
-from realtime_trio.audio.track import PCM, AudioTrack, is_g711, sample_count
+from realtime_trio.audio.track import PCM, AudioTrack, is_g711
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import AudioFormat
 
 Retention: TypeAlias = Literal["all", "none"] | float
-"""Which audio items keep: all of it, none, or as many of the last seconds that were said by either
-side."""
+"""Which audio items keep: all of it, none, or the last so many seconds of each side."""
+
+DEFAULT_RETENTION: Final = 600.0
+"""Seconds of each side that items keep unless somebody says otherwise.
+
+Ten minutes are 58 MB at most, at 24 kHz, however long a session lasts; all of it would be 5.8 MB
+more for every minute in which both sides speak."""
 
 
 def check_retention(retention: object) -> None:
@@ -68,11 +75,66 @@ class Encoding(NamedTuple):
 
 
 _SHORT_US: Final = 5_000
-"""Microseconds up to which neighbouring chunks are let go as one.  Services send 20 ms or more at a
-time, so that only fragments are affected."""
+"""Microseconds up to which neighbouring chunks are always let go as one.  Services send 20 ms or
+more at a time, so that only fragments are affected."""
+_NOTES: Final = 1024
+"""Parts of a window that are noted: neighbouring chunks that are less than one are let go as one,
+which is half a second of ten minutes."""
 
 DEFAULT_ENCODING: Final = Encoding()
 """24 kHz PCM."""
+
+
+@define(eq=False)
+class _Stretch:
+    """Neighbouring chunks of one track, which are let go together."""
+
+    track: AudioTrack
+    count: int
+    """Samples."""
+    room: int
+    """Samples that may still be added to it."""
+    us: int
+    """Microseconds, as far as they count; of the newest one those of its first chunk."""
+
+
+class _Window:
+    """The last so many microseconds of one side: lets go of what came before them."""
+
+    def __init__(self, us: int) -> None:
+        self._us = us
+        self._fine_us = max(_SHORT_US, us // _NOTES)
+        self._stretches: deque[_Stretch] = deque()
+        """What is kept, the oldest first."""
+        self._kept_us = 0
+
+    def slide(self, track: AudioTrack, count: int) -> None:
+        """Take note of what was appended to a track, and let go of what is too much."""
+        stretches = self._stretches
+        if stretches:
+            last = stretches[-1]
+            if last.track is track and count <= last.room:
+                last.count += count
+                last.room -= count
+                return
+            self._count(last, _us(last.track, last.count))
+        fine = self._fine_us * track.rate // 1_000_000
+        new = _Stretch(track, count, room=fine - count, us=0)
+        stretches.append(new)
+        self._count(new, _us(track, count))
+        # Only whole chunks are let go, never a part of one, so a little more may be kept.
+        while stretches and self._kept_us - stretches[0].us >= self._us:
+            oldest = stretches.popleft()
+            oldest.track.forget(oldest.count)
+            self._kept_us -= oldest.us
+
+    def _count(self, stretch: _Stretch, us: int) -> None:
+        self._kept_us += us - stretch.us
+        stretch.us = us
+
+
+def _us(track: AudioTrack, count: int) -> int:
+    return count * 1_000_000 // track.rate
 
 
 class Shelf:
@@ -93,10 +155,9 @@ class Shelf:
         """Encoding of the session's input."""
         self.output = DEFAULT_ENCODING
         """Encoding of its output, except where a response has its own."""
-        self._window_us = None if isinstance(retention, str) else round(retention * 1_000_000)
-        self._recent: deque[tuple[AudioTrack, int, int]] = deque()
-        """Chunks within the window, oldest first: track, samples, microseconds."""
-        self._recent_us = 0
+        us = None if isinstance(retention, str) else round(retention * 1_000_000)
+        self._input_window = None if us is None else _Window(us)
+        self._output_window = None if us is None else _Window(us)
 
     def input_track(self, part: GrowingPart) -> AudioTrack:
         """Give a part a new track for what the user said."""
@@ -110,28 +171,18 @@ class Shelf:
         part.track = AudioTrack(name, rate, keep=self.keeps)
         return part.track
 
-    def append(self, track: AudioTrack, audio: AudioData) -> AudioData | None:
-        """Append a chunk to a track; return the whole samples that this adds, None if none."""
-        added = track.append(audio)
-        if added is not None and self._window_us is not None:
-            self._slide(track, sample_count(added, track.encoding), self._window_us)
-        return added
+    def append_input(self, track: AudioTrack, audio: AudioData) -> AudioData | None:
+        """Append what the user said; return the whole samples that this adds, None if none."""
+        return _append(track, audio, self._input_window)
 
-    def _slide(self, track: AudioTrack, count: int, window_us: int) -> None:
-        """Let go of the chunks without which there is still a whole window."""
-        us = count * 1_000_000 // track.rate
-        if us <= _SHORT_US and self._recent:
-            last, last_count, last_us = self._recent[-1]
-            if last is track and last_us + us <= _SHORT_US:
-                # Fragments count as one chunk: a note on each would outweigh their samples.
-                self._recent.pop()
-                self._recent_us -= last_us
-                count += last_count
-                us = count * 1_000_000 // track.rate
-        self._recent.append((track, count, us))
-        self._recent_us += us
-        # Not sample by sample: only chunks as a whole are let go, so a little more may be kept.
-        while self._recent and self._recent_us - self._recent[0][2] >= window_us:
-            track, count, us = self._recent.popleft()
-            track.forget(count)
-            self._recent_us -= us
+    def append_output(self, track: AudioTrack, audio: AudioData) -> AudioData | None:
+        """Append what the model says; return the whole samples that this adds, None if none."""
+        return _append(track, audio, self._output_window)
+
+
+def _append(track: AudioTrack, audio: AudioData, window: _Window | None) -> AudioData | None:
+    before = track.received
+    added = track.append(audio)
+    if added is not None and window is not None:
+        window.slide(track, track.received - before)
+    return added

@@ -140,7 +140,7 @@ def _merge_part(
             changes = adopt(part.transcript, wire.transcript, InputTranscriptDelta, final=final)
             # What was appended here is as good as what the server states, unless it was asked.
             if wire.audio and (retrieved or is_silent(part)):
-                changes += [None] if shelf.append(shelf.input_track(part), wire.audio) else []
+                changes += fill_input(part, wire.audio, shelf)
             return changes
         case OutputAudio():
             # A statement of the item may be older than the truncation, a retrieved item is not.
@@ -155,6 +155,11 @@ def _merge_part(
             return [None]
 
 
+def fill_input(part: GrowingPart, audio: AudioData, shelf: Shelf) -> list[Change]:
+    """Give a part the user's audio, in place of what it had."""
+    return [None] if shelf.append_input(shelf.input_track(part), audio) else []
+
+
 def _fill_output(
     item: ConversationItem,
     part: GrowingPart,
@@ -167,7 +172,7 @@ def _fill_output(
     if not audio or not (replace or is_silent(part)):
         return []
     track = shelf.output_track(item, part)
-    added = shelf.append(track, audio)
+    added = shelf.append_output(track, audio)
     if added is None:
         return []
     return [None if replace else AudioDelta(added, track.encoding)]

@@ -14,7 +14,7 @@ from typing import Final
 from realtime_trio._state.conversation.audio import Encoding
 from realtime_trio._state.conversation.content import Change, comes_from_server
 from realtime_trio._state.conversation.item import ConversationItem, GrowingResponse, ItemPhase
-from realtime_trio._state.conversation.order import ItemOrder
+from realtime_trio._state.conversation.order import ItemOrder, Items
 from realtime_trio._state.recent import Recent
 from realtime_trio._state.utility_events import (
     Delta,
@@ -54,7 +54,7 @@ class KnownItems:
         self._deleted = Recent(_REMEMBERED)
 
     @property
-    def shown(self) -> tuple[ConversationItem, ...]:
+    def shown(self) -> Items:
         """The items of the conversation, in order."""
         return self._order.items
 

@@ -1,11 +1,65 @@
 """Which items stand in a conversation, and in which order.
 
 Owns the list of items.
+
+Theory of operation.  A conversation grows at its end, and whoever looks at it wants what was there
+when they looked.  So a look is the list and how many items of it count: it costs the same however
+many there are, and so does appending, which changes only what nobody has seen.  Any other change
+is made in a copy, if somebody has looked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final, overload
+
 from realtime_trio._state.conversation.item import ConversationItem, ItemPhase
+
+_NEAR: Final = 8
+"""Items from the end that are looked at one by one; nearly everything happens there."""
+
+
+class Items(Sequence[ConversationItem]):
+    """The items of a conversation at one moment, in order.
+
+    It is like a tuple, and equal to one of the same items.
+    """
+
+    __slots__ = ("_count", "_items")
+
+    def __init__(self, items: list[ConversationItem]) -> None:
+        self._items = items
+        self._count = len(items)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> ConversationItem: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ConversationItem, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> ConversationItem | tuple[ConversationItem, ...]:
+        if isinstance(index, slice):
+            return tuple(self._items[at] for at in range(self._count)[index])
+        if not -self._count <= index < self._count:
+            raise IndexError(f"there are {self._count} items, and none at {index}")
+        return self._items[index if index >= 0 else index + self._count]
+
+    def __iter__(self) -> Iterator[ConversationItem]:
+        return islice(self._items, self._count)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Items | tuple):
+            return NotImplemented
+        return tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
 
 
 class ItemOrder:
@@ -18,25 +72,32 @@ class ItemOrder:
 
     def __init__(self) -> None:
         self._items: list[ConversationItem] = []
-        self._snapshot: tuple[ConversationItem, ...] | None = ()
+        self._by_id: dict[str, ConversationItem] = {}
+        self._look: Items | None = None
+        """What was seen last, as long as nothing has changed."""
+        self._was_seen = False
+        """Whether somebody may still look at this very list."""
         self._names_previous = True
 
     @property
-    def items(self) -> tuple[ConversationItem, ...]:
+    def items(self) -> Items:
         """The items, in order."""
-        if self._snapshot is None:
-            self._snapshot = tuple(self._items)
-        return self._snapshot
+        if self._look is None:
+            self._look = Items(self._items)
+            self._was_seen = True
+        return self._look
 
     def show(self, item: ConversationItem) -> None:
         """Put an item in."""
         item._reach(ItemPhase.SHOWN)
-        self._insert(item)
+        position = self._position(item)
+        self._by_id[item._id] = item
+        self._insert(position, item)
 
     def remove(self, item: ConversationItem) -> None:
         """Take an item out."""
-        self._items.remove(item)
-        self._snapshot = None
+        del self._by_id[item._id]
+        self._take_out(self._index(item))
 
     def place(self, item: ConversationItem, previous_item_id: str | None, *, follows: bool) -> bool:
         """Take the server's word for where an item belongs.
@@ -63,15 +124,30 @@ class ItemOrder:
             self._names_previous = False
         if not item._is_shown:
             return False
-        before = self._items.index(item)
-        self.remove(item)
-        return self._insert(item) != before or item._previous_item_id != stated
-
-    def _insert(self, item: ConversationItem) -> int:
+        before = self._index(item)
         position = self._position(item)
+        # Where it will be when it does not stand where it does now.
+        position -= position > before
+        if position != before:
+            self._take_out(before)
+            self._insert(position, item)
+        return position != before or item._previous_item_id != stated
+
+    def _insert(self, position: int, item: ConversationItem) -> None:
+        if position < len(self._items):
+            self._before_unlike_appending()
         self._items.insert(position, item)
-        self._snapshot = None
-        return position
+        self._look = None
+
+    def _take_out(self, position: int) -> None:
+        self._before_unlike_appending()
+        del self._items[position]
+        self._look = None
+
+    def _before_unlike_appending(self) -> None:
+        if self._was_seen:
+            self._items = self._items.copy()
+            self._was_seen = False
 
     def _position(self, item: ConversationItem) -> int:
         previous = item._previous_item_id
@@ -79,7 +155,12 @@ class ItemOrder:
             return 0 if item._is_anchored and self._names_previous else len(self._items)
         if previous == "root":
             return 0
-        for index in range(len(self._items) - 1, -1, -1):  # nearly always the last one
-            if self._items[index]._id == previous:
-                return index + 1
-        return len(self._items)
+        known = self._by_id.get(previous)
+        return len(self._items) if known is None else self._index(known) + 1
+
+    def _index(self, item: ConversationItem) -> int:
+        end = len(self._items)
+        for index in range(end - 1, max(0, end - _NEAR) - 1, -1):
+            if self._items[index] is item:
+                return index
+        return self._items.index(item)

@@ -24,18 +24,20 @@ delta, so that nobody plays or prints them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from typing import ClassVar
 
 from realtime_trio._state.conversation.asked import AskedResponses
 from realtime_trio._state.conversation.audible import Audible
-from realtime_trio._state.conversation.audio import Encoding, Retention, Shelf
+from realtime_trio._state.conversation.audio import DEFAULT_RETENTION, Encoding, Retention, Shelf
 from realtime_trio._state.conversation.content import (
     Change,
     WordsDelta,
     adopt,
     adopt_part,
     comes_from_server,
+    fill_input,
     is_silent,
     is_whole_at_once,
     merge,
@@ -52,6 +54,7 @@ from realtime_trio._state.conversation.item import (
 )
 from realtime_trio._state.conversation.known import KnownItems, drop
 from realtime_trio._state.conversation.messages import SpokenMessages
+from realtime_trio._state.reactions import Reactions
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,
     AudioDelta,
@@ -90,10 +93,8 @@ from realtime_trio.events import (
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
-    Item,
     JsonObject,
     RealtimeSession,
-    Response,
     ResponseCancel,
     ResponseContentPartAdded,
     ResponseContentPartDone,
@@ -123,14 +124,15 @@ class Conversation:
     """The items of one conversation, kept up to date by the server's events.
 
     Args:
-        retention: Which audio to keep with the items.  `"all"` takes 2.9 MB a minute; with `"none"`
-            an hour costs nothing.
+        retention: Which audio to keep with the items: `"all"` of it, which is 2.9 MB for every
+            minute that is said, `"none"`, or the last so many seconds of each side.
         input_capacity_s: The most input audio to keep until it is committed, in seconds; a longer
             turn loses its beginning here, not on the server.  The default is longer than people
             speak at a stretch, and 14 MB.
-
         clock: Tells the time in seconds, by which `Interrupted.item` is found.  By default time
             stands still, and everything that was said is still audible.
+        wants: Says of a class of utility events whether anybody would get one now.  Updates that
+            nobody would get are not made.  By default all are.
 
     Raises:
         TypeError, LocalProtocolError: The retention is neither a word that is known nor a number of
@@ -140,11 +142,13 @@ class Conversation:
     def __init__(
         self,
         *,
-        retention: Retention = "all",
+        retention: Retention = DEFAULT_RETENTION,
         input_capacity_s: float = 300.0,
         clock: Callable[[], float] = lambda: 0.0,
+        wants: Callable[[type[UtilityEvent]], bool] = lambda _: True,
     ) -> None:
         self._clock = clock
+        self._wants = wants
         self._audible = Audible()
         self._shelf = Shelf(retention)
         self._input = InputBuffer(round(input_capacity_s * 1000) if self._shelf.keeps else 0)
@@ -157,8 +161,12 @@ class Conversation:
     # --- looking ----------------------------------------------------------------------------------
 
     @property
-    def items(self) -> tuple[ConversationItem, ...]:
-        """The items, in order."""
+    def items(self) -> Sequence[ConversationItem]:
+        """The items as they stand now, in order.
+
+        Like a tuple: it stays as it is when items come and go, and equals a tuple of the same
+        items.  Looking costs the same however long the conversation is.
+        """
         return self._items.shown
 
     def get(self, item_id: str) -> ConversationItem | None:
@@ -223,70 +231,8 @@ class Conversation:
         Returns:
             What it means, in the order in which it is to be told.
         """
-        # The cases are tried in turn, so the frequent events come first.
-        match event:
-            case ResponseOutputAudioDelta():
-                return self._on_audio(event)
-            case ResponseOutputAudioTranscriptDelta():
-                return self._on_words(event)
-            case ResponseOutputTextDelta():
-                return self._on_words(event)
-            case ResponseFunctionCallArgumentsDelta() | ResponseMcpCallArgumentsDelta():
-                return self._on_arguments(event)
-            case ConversationItemInputAudioTranscriptionDelta():
-                return self._on_input_words(event)
-            case ResponseOutputTextDone() | ResponseOutputAudioTranscriptDone():
-                return self._on_words_done(event)
-            case ResponseFunctionCallArgumentsDone() | ResponseMcpCallArgumentsDone():
-                return self._on_arguments_done(event)
-            case ResponseContentPartAdded() | ResponseContentPartDone():
-                return self._on_part(event)
-            case ConversationItemAdded() | ConversationItemCreated():
-                return self._on_added(event)
-            case ConversationItemDone():
-                return self._on_done(event)
-            case ResponseOutputItemAdded():
-                return self._on_output_added(event)
-            case ResponseOutputItemDone():
-                return self._on_output_done(event)
-            case ResponseCreated():
-                is_out_of_band = self._asked.begun(event.response)
-                self._items.begin(event.response, is_out_of_band=is_out_of_band)
-            case ResponseDone():
-                self._audible.end(self._clock())
-                return self._on_response_done(event.response)
-            case InputAudioBufferSpeechStarted():
-                return self._on_speech_started(event)
-            case InputAudioBufferSpeechStopped():
-                self._input.speech_stopped(event.item_id, event.audio_end_ms)
-            case InputAudioBufferTimeoutTriggered():
-                self._input.speech_started(event.item_id, event.audio_start_ms)
-                self._input.speech_stopped(event.item_id, event.audio_end_ms)
-            case InputAudioBufferCommitted():
-                return self._on_committed(event)
-            case InputAudioBufferCleared():
-                self._input.cleared()
-            case ConversationItemInputAudioTranscriptionCompleted():
-                return self._on_transcription(event)
-            case ConversationItemInputAudioTranscriptionSegment():
-                return self._on_segment(event)
-            case ConversationItemInputAudioTranscriptionFailed():
-                return self._on_transcription_failed(event)
-            case ConversationItemTruncated():
-                return self._on_truncated(event)
-            case ConversationItemDeleted():
-                return self._items.delete(event.item_id)
-            case ConversationItemRetrieved():
-                return self._on_retrieved(event.item)
-            case ErrorEvent():
-                self._input.refused(event)
-                self._messages.refused(event.error.event_id)
-                self._asked.refused(event.error.event_id)
-            case SessionCreated():
-                return self._on_session_created(event)
-            case SessionUpdated():
-                self._configure(event.session)
-        return ()
+        react = self.reactions[type(event)]
+        return () if react is None else react(self, event)
 
     # --- deltas -----------------------------------------------------------------------------------
 
@@ -307,13 +253,16 @@ class Conversation:
             count = sample_count(event.delta, track.encoding)
             item._dropped_us += count * 1_000_000 // track.rate
             return drop(item, AudioDelta(event.delta, track.encoding))
-        audio = self._shelf.append(track, event.delta)
+        audio = self._shelf.append_output(track, event.delta)
         if audio is None:
             return self._items.tell(item, (), reveal=True)
         if item is not self._audible.latest and not response.is_out_of_band:
             self._audible.begin(item, self._clock())
+        is_shown = item._phase is not HIDDEN
+        if is_shown and not self._wants(ItemUpdated):
+            return ()
         update = ItemUpdated(item=item, delta=AudioDelta(audio, track.encoding))
-        return (update,) if item._phase is not HIDDEN else self._items.reveal(item, update)
+        return (update,) if is_shown else self._items.reveal(item, update)
 
     def _on_words(
         self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta
@@ -325,18 +274,14 @@ class Conversation:
                 return ()
             assert item._response is not None, "it came in one"
             response = item._response
-        delta: TextDelta | TranscriptDelta
-        if isinstance(event, ResponseOutputTextDelta):
-            part = item._parts.get(event.content_index) or part_of(
-                item, event.content_index, "output_text"
-            )
-            words, delta = part.text, TextDelta(event.delta)
-        else:
-            part = item._parts.get(event.content_index) or part_of(
-                item, event.content_index, "output_audio"
-            )
-            words, delta = part.transcript, TranscriptDelta(event.delta)
-        return self._grow(item, words, delta, response.is_stopped or part.is_cut)
+        is_written = isinstance(event, ResponseOutputTextDelta)
+        part = item._parts.get(event.content_index) or part_of(
+            item, event.content_index, "output_text" if is_written else "output_audio"
+        )
+        is_over = response.is_stopped or part.is_cut
+        if is_written:
+            return self._grow(item, part.text, event.delta, TextDelta, is_over=is_over)
+        return self._grow(item, part.transcript, event.delta, TranscriptDelta, is_over=is_over)
 
     def _on_arguments(
         self, event: ResponseFunctionCallArgumentsDelta | ResponseMcpCallArgumentsDelta
@@ -344,7 +289,9 @@ class Conversation:
         item = self._items.expect_call(event)
         if item is None:
             return ()
-        return self._grow(item, item._arguments, ArgumentsDelta(event.delta), item._is_stopped)
+        return self._grow(
+            item, item._arguments, event.delta, ArgumentsDelta, is_over=item._is_stopped
+        )
 
     def _on_input_words(
         self, event: ConversationItemInputAudioTranscriptionDelta
@@ -353,24 +300,28 @@ class Conversation:
         if item is None:
             return ()
         words = part_of(item, event.content_index or 0, "input_audio").transcript
-        return self._grow(item, words, InputTranscriptDelta(event.delta), False, reveal=False)
+        return self._grow(item, words, event.delta, InputTranscriptDelta, reveal=False)
 
     def _grow(
         self,
         item: ConversationItem,
         text: GrowingText,
-        delta: WordsDelta,
-        is_over: bool,
+        more: str,
+        make: type[WordsDelta],
         *,
+        is_over: bool = False,
         reveal: bool = True,
     ) -> tuple[UtilityEvent, ...]:
-        if not delta.text:
+        if not more:
             return self._items.tell(item, (), reveal=reveal)
         if is_over or text.is_final:
-            return drop(item, delta)
-        text.append(delta.text)
-        update = ItemUpdated(item=item, delta=delta)
-        if item._phase is not HIDDEN:
+            return drop(item, make(more))
+        text.append(more)
+        is_shown = item._phase is not HIDDEN
+        if is_shown and not self._wants(ItemUpdated):
+            return ()
+        update = ItemUpdated(item=item, delta=make(more))
+        if is_shown:
             return (update,)
         return self._items.reveal(item, update) if reveal else ()
 
@@ -484,7 +435,8 @@ class Conversation:
             item._response.completed.add(item)
         return self._items.tell(item, deltas, reveal=True) + self._items.request(item)
 
-    def _on_retrieved(self, wire: Item) -> tuple[UtilityEvent, ...]:
+    def _on_retrieved(self, event: ConversationItemRetrieved) -> tuple[UtilityEvent, ...]:
+        wire = event.item
         item = self._items.described(wire)
         if item is None:
             return ()
@@ -513,6 +465,9 @@ class Conversation:
         self._audible.silence()
         return (ItemTruncated(item=item, audio_end_ms=event.audio_end_ms),)
 
+    def _on_deleted(self, event: ConversationItemDeleted) -> tuple[UtilityEvent, ...]:
+        return self._items.delete(event.item_id)
+
     # --- the user's speech ------------------------------------------------------------------------
 
     def _on_speech_started(self, event: InputAudioBufferSpeechStarted) -> tuple[UtilityEvent, ...]:
@@ -526,6 +481,19 @@ class Conversation:
         if spoken is not None and self._items.get(spoken._id) is not spoken:
             spoken = None  # deleted: there is nothing left that could be cut
         return (Interrupted(item=spoken, audio_start_ms=event.audio_start_ms),)
+
+    def _on_speech_stopped(self, event: InputAudioBufferSpeechStopped) -> tuple[UtilityEvent, ...]:
+        self._input.speech_stopped(event.item_id, event.audio_end_ms)
+        return ()
+
+    def _on_timeout(self, event: InputAudioBufferTimeoutTriggered) -> tuple[UtilityEvent, ...]:
+        self._input.speech_started(event.item_id, event.audio_start_ms)
+        self._input.speech_stopped(event.item_id, event.audio_end_ms)
+        return ()
+
+    def _on_cleared(self, _: InputAudioBufferCleared) -> tuple[UtilityEvent, ...]:
+        self._input.cleared()
+        return ()
 
     def _on_committed(self, event: InputAudioBufferCommitted) -> tuple[UtilityEvent, ...]:
         # A commit that is repeated must not take the audio that was appended since.
@@ -547,8 +515,8 @@ class Conversation:
         changes: list[Change] = []
         for index, audio in self._messages.take(item._id).items():
             part = part_of(item, index, "input_audio")
-            if is_silent(part) and self._shelf.append(self._shelf.input_track(part), audio):
-                changes.append(None)
+            if is_silent(part):
+                changes += fill_input(part, audio, self._shelf)
         heard = self._input.heard(item._id)
         return changes if heard is None else changes + self._attach(item, heard)
 
@@ -560,7 +528,7 @@ class Conversation:
             return []
         track = self._shelf.input_track(part)
         track.received += committed.missing
-        self._shelf.append(track, committed.audio)
+        self._shelf.append_input(track, committed.audio)
         return [None] if track.received else []
 
     def _on_transcription(
@@ -597,7 +565,14 @@ class Conversation:
 
     # --- responses --------------------------------------------------------------------------------
 
-    def _on_response_done(self, response: Response) -> tuple[UtilityEvent, ...]:
+    def _on_response_created(self, event: ResponseCreated) -> tuple[UtilityEvent, ...]:
+        is_out_of_band = self._asked.begun(event.response)
+        self._items.begin(event.response, is_out_of_band=is_out_of_band)
+        return ()
+
+    def _on_response_done(self, event: ResponseDone) -> tuple[UtilityEvent, ...]:
+        self._audible.end(self._clock())
+        response = event.response
         changes: dict[ConversationItem, list[Change]] = {}
         # Asked before the items are looked at, since looking at one makes its response known.
         is_out_of_band = self._items.is_out_of_band(response)
@@ -620,6 +595,10 @@ class Conversation:
         self._configure(event.session)
         return events
 
+    def _on_session_updated(self, event: SessionUpdated) -> tuple[UtilityEvent, ...]:
+        self._configure(event.session)
+        return ()
+
     def _configure(self, session: RealtimeSession | TranscriptionSession) -> None:
         audio_in, audio_out = (
             (session.audio.input, session.audio.output)
@@ -637,6 +616,53 @@ class Conversation:
             self._interrupts = isinstance(session, RealtimeSession) and not forbidden
         if audio_out is not None:
             self._shelf.output = Encoding.of(audio_out.format) or self._shelf.output
+
+    def _on_error(self, event: ErrorEvent) -> tuple[UtilityEvent, ...]:
+        self._input.refused(event)
+        self._messages.refused(event.error.event_id)
+        self._asked.refused(event.error.event_id)
+        return ()
+
+    # --- all of it --------------------------------------------------------------------------------
+
+    reactions: ClassVar[Reactions[Conversation, tuple[UtilityEvent, ...]]] = Reactions(
+        {
+            ConversationItemAdded: _on_added,
+            ConversationItemCreated: _on_added,
+            ConversationItemDeleted: _on_deleted,
+            ConversationItemDone: _on_done,
+            ConversationItemInputAudioTranscriptionCompleted: _on_transcription,
+            ConversationItemInputAudioTranscriptionDelta: _on_input_words,
+            ConversationItemInputAudioTranscriptionFailed: _on_transcription_failed,
+            ConversationItemInputAudioTranscriptionSegment: _on_segment,
+            ConversationItemRetrieved: _on_retrieved,
+            ConversationItemTruncated: _on_truncated,
+            ErrorEvent: _on_error,
+            InputAudioBufferCleared: _on_cleared,
+            InputAudioBufferCommitted: _on_committed,
+            InputAudioBufferSpeechStarted: _on_speech_started,
+            InputAudioBufferSpeechStopped: _on_speech_stopped,
+            InputAudioBufferTimeoutTriggered: _on_timeout,
+            ResponseContentPartAdded: _on_part,
+            ResponseContentPartDone: _on_part,
+            ResponseCreated: _on_response_created,
+            ResponseDone: _on_response_done,
+            ResponseFunctionCallArgumentsDelta: _on_arguments,
+            ResponseFunctionCallArgumentsDone: _on_arguments_done,
+            ResponseMcpCallArgumentsDelta: _on_arguments,
+            ResponseMcpCallArgumentsDone: _on_arguments_done,
+            ResponseOutputAudioDelta: _on_audio,
+            ResponseOutputAudioTranscriptDelta: _on_words,
+            ResponseOutputAudioTranscriptDone: _on_words_done,
+            ResponseOutputItemAdded: _on_output_added,
+            ResponseOutputItemDone: _on_output_done,
+            ResponseOutputTextDelta: _on_words,
+            ResponseOutputTextDone: _on_words_done,
+            SessionCreated: _on_session_created,
+            SessionUpdated: _on_session_updated,
+        }
+    )
+    """What is done with which event; the others do not concern a conversation."""
 
 
 def _in_order(events: Iterable[UtilityEvent]) -> tuple[UtilityEvent, ...]:

@@ -43,8 +43,9 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
+from realtime_trio._state.reactions import Reactions
 from realtime_trio._state.recent import Recent
 from realtime_trio._state.turns.actions import (
     Actions,
@@ -114,14 +115,6 @@ class _User(enum.Enum):
     SPEAKING = enum.auto()
     STOPPED = enum.auto()  # ... and the commit is to come
     DUE = enum.auto()  # committed: a response is to come, and while it runs
-
-
-_HEARD: Final[dict[type[ServerEvent], _User]] = {
-    InputAudioBufferSpeechStarted: _User.SPEAKING,
-    InputAudioBufferSpeechStopped: _User.STOPPED,
-    InputAudioBufferTimeoutTriggered: _User.STOPPED,
-    InputAudioBufferCleared: _User.SILENT,
-}
 
 
 class Turns:
@@ -346,52 +339,9 @@ class Turns:
         """
         if self._is_closed:
             return ()
-        actions: Actions = ()
-        match event:
-            case ResponseCreated(response=response):
-                actions = self._begin(response)
-            case ResponseDone(response=response):
-                actions = self._end(response)
-            case UnknownEvent(type=ResponseCreated.type, raw=raw):
-                actions = self._begin(salvage(raw))
-            case UnknownEvent(type=ResponseDone.type, raw=raw):
-                actions = self._end(salvage(raw))
-            case ResponseOutputItemDone(
-                response_id=response_id,
-                item=FunctionCall(call_id=str(call_id), status="completed" | None),
-            ):
-                actions = self._note_call(response_id, call_id)
-            case ResponseOutputItemAdded(response_id=response_id, item=McpCall() as call):
-                actions = self._note_hosted(response_id, call)
-            case ResponseOutputItemDone(
-                response_id=response_id, item=McpCall() | McpApprovalRequest() as call
-            ):
-                actions = self._note_hosted(response_id, call)
-            case (
-                ConversationItemAdded(item=McpCall() as call)
-                | ConversationItemDone(item=McpCall() as call)
-            ):
-                actions = self._note_hosted(None, call)
-            case ResponseMcpCallCompleted(item_id=item_id) | ResponseMcpCallFailed(item_id=item_id):
-                actions = self._hosted_ended(item_id)
-            case ConversationItemAdded(
-                item=McpApprovalResponse(approval_request_id=request_id, approve=False)
-            ):
-                actions = self._hosted_ended(request_id)
-            case (
-                ConversationItemAdded(item=item)
-                | ConversationItemDone(item=item)
-                | ConversationItemCreated(item=item)
-            ):
-                self._rounds.acknowledge(item)
-            case ErrorEvent(error=detail):
-                actions = self._refuse(detail)
-            # Turn detection answers what it committed itself, and announced as speech before.
-            case InputAudioBufferCommitted():
-                self._hear(_User.DUE if self._user is _User.STOPPED else _User.SILENT)
-            case other:
-                self._hear(_HEARD.get(type(other), self._user))
-        return (*actions, *self._advance())
+        react = self.reactions[type(event)]
+        # What does not concern the turns leaves them as they were, with nothing to be asked for.
+        return () if react is None else (*react(self, event), *self._advance())
 
     # --- sending ----------------------------------------------------------------------------------
 
@@ -632,6 +582,74 @@ class Turns:
             return ()
         return tuple(Concluded(request, owner.response) for request in owner.origins)
 
+    # --- events -----------------------------------------------------------------------------------
+
+    def _on_created(self, event: ResponseCreated) -> Actions:
+        return self._begin(event.response)
+
+    def _on_response_done(self, event: ResponseDone) -> Actions:
+        return self._end(event.response)
+
+    def _on_unknown(self, event: UnknownEvent) -> Actions:
+        if event.type == ResponseCreated.type:
+            return self._begin(salvage(event.raw))
+        if event.type == ResponseDone.type:
+            return self._end(salvage(event.raw))
+        return ()
+
+    def _on_output_added(self, event: ResponseOutputItemAdded) -> Actions:
+        match event.item:
+            case McpCall() as call:
+                return self._note_hosted(event.response_id, call)
+        return ()
+
+    def _on_output_done(self, event: ResponseOutputItemDone) -> Actions:
+        match event.item:
+            case FunctionCall(call_id=str(call_id), status="completed" | None):
+                return self._note_call(event.response_id, call_id)
+            case McpCall() | McpApprovalRequest() as call:
+                return self._note_hosted(event.response_id, call)
+        return ()
+
+    def _on_item(
+        self, event: ConversationItemAdded | ConversationItemCreated | ConversationItemDone
+    ) -> Actions:
+        match event.item:
+            case McpCall() as call if not isinstance(event, ConversationItemCreated):
+                return self._note_hosted(None, call)
+            case McpApprovalResponse(approve=False) as denied if isinstance(
+                event, ConversationItemAdded
+            ):
+                return self._hosted_ended(denied.approval_request_id)
+            case item:
+                self._rounds.acknowledge(item)
+        return ()
+
+    def _on_hosted_ended(self, event: ResponseMcpCallCompleted | ResponseMcpCallFailed) -> Actions:
+        return self._hosted_ended(event.item_id)
+
+    def _on_error(self, event: ErrorEvent) -> Actions:
+        return self._refuse(event.error)
+
+    def _on_committed(self, _: InputAudioBufferCommitted) -> Actions:
+        # Turn detection answers what it committed itself, and announced as speech before.
+        self._hear(_User.DUE if self._user is _User.STOPPED else _User.SILENT)
+        return ()
+
+    def _on_speech_started(self, _: InputAudioBufferSpeechStarted) -> Actions:
+        self._hear(_User.SPEAKING)
+        return ()
+
+    def _on_speech_stopped(
+        self, _: InputAudioBufferSpeechStopped | InputAudioBufferTimeoutTriggered
+    ) -> Actions:
+        self._hear(_User.STOPPED)
+        return ()
+
+    def _on_cleared(self, _: InputAudioBufferCleared) -> Actions:
+        self._hear(_User.SILENT)
+        return ()
+
     # --- everything else --------------------------------------------------------------------------
 
     def _hear(self, user: _User) -> None:
@@ -653,6 +671,28 @@ class Turns:
         self._user = _User.SILENT
         self._creates = False
         self._echoes = False
+
+    reactions: ClassVar[Reactions[Turns, Actions]] = Reactions(
+        {
+            ConversationItemAdded: _on_item,
+            ConversationItemCreated: _on_item,
+            ConversationItemDone: _on_item,
+            ErrorEvent: _on_error,
+            InputAudioBufferCleared: _on_cleared,
+            InputAudioBufferCommitted: _on_committed,
+            InputAudioBufferSpeechStarted: _on_speech_started,
+            InputAudioBufferSpeechStopped: _on_speech_stopped,
+            InputAudioBufferTimeoutTriggered: _on_speech_stopped,
+            ResponseCreated: _on_created,
+            ResponseDone: _on_response_done,
+            ResponseMcpCallCompleted: _on_hosted_ended,
+            ResponseMcpCallFailed: _on_hosted_ended,
+            ResponseOutputItemAdded: _on_output_added,
+            ResponseOutputItemDone: _on_output_done,
+            UnknownEvent: _on_unknown,
+        }
+    )
+    """What is done with which event: not with deltas, of which there are most."""
 
 
 def _give_up_calls(owner: Round[ResponseRequest]) -> tuple[GiveUpCalls, ...]:
