@@ -1,10 +1,13 @@
-"""An hour of spoken answers through `Conversation`: what a delta costs, and what stays in memory.
+"""An hour of talk through `Conversation`: what deltas and appends cost, and what stays in memory.
 
-The cost of a delta is taken at the start of the hour and at its end.
+Both sides talk for an hour, in sixty turns: a minute of the user's, in appends of 100 ms, and a
+minute of the model's, in deltas of 100 ms with a word of transcript each; "one item" has all of the
+model's in a single turn and no user.  The cost of a delta and of an append is taken at the start of
+the hour and at its end, with every retention, the default among them.  Next to it stands what keeps
+a conversation when nobody thinks of it: the audio of an item as one array that every delta makes
+anew.
 
-The call has sixty turns of a minute, in deltas of 100 ms with a word of transcript each; "one item"
-says all of it in a single turn.  Next to it stands what keeps a conversation when nobody thinks of
-it: the audio of an item as one array that every delta makes anew.
+Left out: the wire and the session around it, which `bench_flood` and `bench_append` measure.
 """
 
 from __future__ import annotations
@@ -15,16 +18,21 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from harness import CLOCK, Comparison, Report
 
-from realtime_trio._state.conversation.audio import Retention
-from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio import Conversation
 from realtime_trio.audio import AudioData
 from realtime_trio.events import (
     AssistantMessage,
     ConversationItemAdded,
+    ConversationItemDone,
+    InputAudio,
+    InputAudioBufferAppend,
+    InputAudioBufferCommit,
+    InputAudioBufferCommitted,
     OutputAudio,
     Response,
     ResponseCreated,
@@ -34,6 +42,7 @@ from realtime_trio.events import (
     ResponseOutputItemAdded,
     ResponseOutputItemDone,
     ServerEvent,
+    UserMessage,
 )
 
 MINUTES, DELTAS, DELTA_MS = 60, 600, 100
@@ -44,13 +53,16 @@ OURS, OURS_READ, NAIVE = (
     "a new array per delta",
 )
 
-CALLS: tuple[tuple[str, Retention, int], ...] = (
-    ("all", "all", 60),
-    ("all, one item", "all", 1),
-    ("last 60 s", 60.0, 60),
-    ("none", "none", 60),
-)
-"""What is kept of an hour, and in how many turns it is said."""
+ALL, WINDOW, NONE, DEFAULT = "all", "last 60 s", "none", "by default"
+KEPT: dict[str, Callable[[], Conversation]] = {
+    DEFAULT: Conversation,
+    ALL: partial(Conversation, retention="all"),
+    WINDOW: partial(Conversation, retention=60.0),
+    NONE: partial(Conversation, retention="none"),
+}
+"""How much audio, and what keeps so much."""
+FULL = 12
+"""Minutes after which every window is full; the default is ten minutes of each side."""
 
 _AUDIO = base64.b64encode(
     np.random.default_rng(1).integers(-8000, 8000, 24 * DELTA_MS, np.int16).tobytes()
@@ -61,47 +73,52 @@ _now: Callable[[], float] = getattr(time, CLOCK)
 def main() -> int:
     report = Report("bench_conversation", __doc__)
     repeats = 3 if report.quick else 11
-    slowest, steepest = 0.0, 0.0
-    for name, retention, turns in CALLS:
-        hours = [hour_costs(retention, turns) for _ in range(repeats)]
-        rounds = {FIRST: [hour[0] for hour in hours], LAST: [hour[-1] for hour in hours]}
-        costs = report.add(
-            f"a delta of audio, kept: {name}",
-            Comparison(rounds=rounds, peer=FIRST, unit="us/delta"),
-        )
-        slowest, steepest = (
-            max(slowest, costs.median(LAST)),
-            max(steepest, costs.ratio(LAST, FIRST)),
-        )
+    costs = []
+    for name, make in KEPT.items():
+        hour = partial(hour_costs, make, MINUTES)
+        costs.append(measure(report, f"a delta of audio, kept: {name}", hour, repeats))
+    one_item = partial(hour_costs, KEPT[ALL], 1)
+    costs.append(measure(report, "a delta of audio, all in one item", one_item, repeats))
+    append = measure(report, "an append", partial(append_costs, KEPT[DEFAULT]), repeats)
     minute = report.compare(
         "a minute of one answer",
         {OURS: ours, OURS_READ: ours_read, NAIVE: naive},
         peer=NAIVE,
         events=DELTAS,
     )
-    growth, growth_with_window = grown_kib("none"), grown_kib(60.0)
     print()
-    report.at_most("us for a delta of audio", slowest, 4)
-    report.at_most("a delta at the end of the hour, times one at its start", steepest, 1.25)
-    report.at_least(
-        "a minute, times the speed of a new array per delta", minute.ratio(NAIVE, OURS), 5
-    )
-    report.at_least("the same, audio read after every delta", minute.ratio(NAIVE, OURS_READ), 3)
-    report.at_most("KiB that 54 minutes add when no audio is kept", growth, 600)
-    report.at_most("KiB that 54 minutes add when the last minute is kept", growth_with_window, 600)
+    report.meet("conversation.delta", max(each.median(LAST) for each in costs))
+    report.meet("conversation.flat", max(each.ratio(LAST, FIRST) for each in costs))
+    report.meet("conversation.append.flat", append.ratio(LAST, FIRST))
+    report.meet("conversation.minute", minute.ratio(NAIVE, OURS))
+    report.meet("conversation.read", minute.ratio(NAIVE, OURS_READ))
+    report.meet("conversation.nothing", grown_kib(KEPT[NONE]))
+    report.meet("conversation.window", grown_kib(KEPT[WINDOW]))
+    report.meet("conversation.default", grown_kib(KEPT[DEFAULT]))
     return report.finish()
 
 
-def hour_costs(retention: Retention, turns: int) -> list[float]:
+def measure(
+    report: Report, title: str, hour: Callable[[], list[float]], repeats: int
+) -> Comparison:
+    """What something costs at both ends of an hour."""
+    hours = [hour() for _ in range(repeats)]
+    rounds = {FIRST: [hour[0] for hour in hours], LAST: [hour[-1] for hour in hours]}
+    return report.add(title, Comparison(rounds=rounds, peer=FIRST, unit="us"))
+
+
+def hour_costs(make: Callable[[], Conversation], turns: int) -> list[float]:
     """Microseconds per delta of audio in each tenth of an hour that is said in so many turns.
 
     Every delta is fresh: its audio has not been decoded before.
     """
-    conversation = Conversation(retention=retention)
+    conversation = make()
     apply = conversation.apply
     tenths = [0.0] * 10
     gc.collect()
     for minute in range(MINUTES):
+        if turns > 1:
+            listen(conversation, minute)
         said = list(minute_of(minute, turns))
         begun = next(
             index
@@ -118,26 +135,62 @@ def hour_costs(retention: Retention, turns: int) -> list[float]:
         for event in said[begun:]:
             if not isinstance(event, ResponseOutputAudioDelta):
                 apply(event)
-    assert sum(item.audio_ms for item in conversation.items) == MINUTES * DELTAS * DELTA_MS
+    answers = [item for item in conversation.items if item.role == "assistant"]
+    assert sum(item.audio_ms for item in answers) == MINUTES * DELTAS * DELTA_MS
     return [seconds * 10 / (MINUTES * DELTAS) * 1e6 for seconds in tenths]
 
 
-def grown_kib(retention: Retention) -> float:
-    """KiB that are in use at the end of the hour and were not after its first tenth."""
-    tracemalloc.start()
-    conversation = Conversation(retention=retention)
-    before = 0
+def append_costs(make: Callable[[], Conversation]) -> list[float]:
+    """Microseconds per append of 100 ms in each tenth of an hour."""
+    conversation = make()
+    tenths = [0.0] * 10
+    gc.collect()
     for minute in range(MINUTES):
+        tenths[minute * 10 // MINUTES] += listen(conversation, minute)
         for event in minute_of(minute, MINUTES):
             conversation.apply(event)
-        if minute == MINUTES // 10 - 1:
+    return [seconds * 10 / (MINUTES * DELTAS) * 1e6 for seconds in tenths]
+
+
+def grown_kib(make: Callable[[], Conversation]) -> float:
+    """KiB that are in use at the end of the hour and were not when every window was full."""
+    tracemalloc.start()
+    conversation = make()
+    before = 0
+    for minute in range(MINUTES):
+        listen(conversation, minute)
+        for event in minute_of(minute, MINUTES):
+            conversation.apply(event)
+        if minute == FULL - 1:
             gc.collect()
             before = tracemalloc.get_traced_memory()[0]
     gc.collect()
     after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert len(conversation.items) == MINUTES
+    assert len(conversation.items) == 2 * MINUTES
     return (after - before) / 1024
+
+
+def listen(conversation: Conversation, minute: int) -> float:
+    """Let the user speak for a minute; returns the seconds that the appends took."""
+    appends = [
+        InputAudioBufferAppend(audio=AudioData.from_base64(_AUDIO), event_id="event_1")
+        for _ in range(DELTAS)
+    ]
+    started = _now()
+    for append in appends:
+        conversation.sent(append)
+    took = _now() - started
+    item_id, previous = f"user_{minute}", f"item_{minute - 1}" if minute else None
+    item = UserMessage(id=item_id, status="completed", content=(InputAudio(transcript=None),))
+    conversation.sent(InputAudioBufferCommit(event_id="event_2"))
+    for event in (
+        InputAudioBufferCommitted(event_id="event_1", item_id=item_id, previous_item_id=previous),
+        ConversationItemAdded(event_id="event_1", item=item, previous_item_id=previous),
+        ConversationItemDone(event_id="event_1", item=item, previous_item_id=previous),
+    ):
+        conversation.apply(event)
+    return took
 
 
 def minute_of(minute: int, turns: int) -> Iterator[ServerEvent]:
@@ -156,7 +209,7 @@ def minute_of(minute: int, turns: int) -> Iterator[ServerEvent]:
             event_id="event_1", response_id=response_id, output_index=0, item=item
         )
         yield ConversationItemAdded(
-            event_id="event_1", item=item, previous_item_id=f"item_{turn - 1}" if turn else None
+            event_id="event_1", item=item, previous_item_id=f"user_{turn}" if turns > 1 else None
         )
     for _ in range(DELTAS):
         yield ResponseOutputAudioTranscriptDelta(

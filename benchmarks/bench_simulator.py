@@ -1,8 +1,4 @@
-"""The simulator: how long a written turn takes, and how many people can talk to one core of it.
-
-A written turn is `Session.ask` with a script that answers at once, over the transport in memory:
-from the call to the answer, after `response.done`.  Our whole client is in it; the other candidates
-show how much of it is the server.  Each turn is timed, 20 to a session.
+"""The simulator: how many people can talk to one core of it.
 
 The talkers come over real WebSockets on the loopback interface (see `simulator_load`), each with a
 microphone that never pauses: a question every six seconds, found by turn detection on the samples,
@@ -24,7 +20,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -33,131 +28,15 @@ from typing import Final
 
 import trio
 from attrs import frozen
-from harness import Comparison, Report, interleave
+from harness import Comparison, Report
 from simulator_load import ANSWERING_S, CYCLE_S, Figures, Question, open_crowd, read_question
-
-from realtime_trio._protocol.codec import Codec, Role
-from realtime_trio.events import (
-    ConversationItemCreate,
-    InputText,
-    ResponseCreate,
-    ResponseDone,
-    SessionConfig,
-    SessionUpdate,
-    UserMessage,
-)
-from realtime_trio.simulator import Reply, Script, SimulatedServer
-from realtime_trio.simulator.service.strictness import read_message
-from realtime_trio.testing import open_simulated_session
-
-# --- written turns --------------------------------------------------------------------------------
-
-ASKED: Final = "How is the weather in Paris today?"
-ANSWERED: Final = (
-    "It is sunny in Paris today, with a high of twenty-four degrees and hardly any wind."
-)
-TURNS: Final = 20
-"""In a session."""
-LONG: Final = 500
-"""Turns in a long session."""
-CLIENT, MESSAGES, EVENTS = "our client", "messages in and out", "events in and out"
-_SCRIPT: Final = Script([Reply.text(ANSWERED)] * LONG)
-
-
-def ask(turns: int) -> list[float]:
-    """The times of turns of one session, in milliseconds."""
-    return trio.run(_ask, turns)
-
-
-async def _ask(turns: int) -> list[float]:
-    times = []
-    async with open_simulated_session(_SCRIPT, output_modalities=["text"]) as (session, _):
-        for _ in range(turns):
-            start = time.perf_counter()
-            answer = await session.ask(ASKED)
-            times.append((time.perf_counter() - start) * 1e3)
-            assert answer.text == ANSWERED
-    return times
-
-
-def exchange_messages(turns: int) -> list[float]:
-    """The same for a server alone that gets and gives the text of messages."""
-    codec, client = Codec(Role.SERVER), Codec()
-    create, respond = map(client.encode, _EVENTS)
-    times = []
-    server = _connected_server()
-    for _ in range(turns):
-        start = time.perf_counter()
-        server.receive(read_message(codec, create), 0.0)
-        server.receive(read_message(codec, respond), 0.0)
-        messages = [codec.encode(event) for event in server.take_due(0.0)]
-        times.append((time.perf_counter() - start) * 1e3)
-        assert '"completed"' in messages[-2]
-    return times
-
-
-def exchange_events(turns: int) -> list[float]:
-    """The same without encoding and decoding."""
-    times = []
-    server = _connected_server()
-    for _ in range(turns):
-        start = time.perf_counter()
-        for event in _EVENTS:
-            server.receive(event, 0.0)
-        events = server.take_due(0.0)
-        times.append((time.perf_counter() - start) * 1e3)
-        assert isinstance(events[-2], ResponseDone)
-    return times
-
-
-_EVENTS: Final = (
-    ConversationItemCreate(item=UserMessage(content=(InputText(ASKED),))),
-    ResponseCreate(),
-)
-
-
-def _connected_server() -> SimulatedServer:
-    server = SimulatedServer(_SCRIPT)
-    server.connect(0.0)
-    server.receive(SessionUpdate(session=SessionConfig(output_modalities=("text",))), 0.0)
-    server.take_due(0.0)
-    return server
-
-
-def measure_written_turns(report: Report) -> None:
-    candidates: dict[str, Callable[[int], list[float]]] = {
-        CLIENT: ask,
-        MESSAGES: exchange_messages,
-        EVENTS: exchange_events,
-    }
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-
-    def play(name: str) -> float:
-        gc.collect()
-        times[name] += candidates[name](TURNS)
-        return times[name][-1]
-
-    players = {name: partial(play, name) for name in candidates}
-    interleave(players, 1)  # functions that decode get made
-    for rounds in times.values():
-        rounds.clear()
-    interleave(players, 10 if report.quick else 50)
-    turns = report.add(
-        "a written turn: question in, answer out", Comparison(rounds=times, peer=CLIENT, unit="ms")
-    )
-    report.fact(
-        f"the last of {LONG} turns of one session, ms", round(median(ask(LONG)[-TURNS:]), 2)
-    )
-    report.at_most("a written turn with our client, ms", turns.median(CLIENT), 2.0)
-
-
-# --- talkers --------------------------------------------------------------------------------------
+from targets import TARGETS
 
 QUESTION: Final = Path(__file__).parent.parent / "examples" / "question.wav"
 USERS: Final = (50, 100, 200, 300)
-TARGET: Final = 200
+TARGET: Final = round(TARGETS["simulator.users"].goal)
 """Users, who send 100 ms of audio at once as most clients do."""
-PATIENCE_MS: Final = 100.0
+PATIENCE_MS: Final = TARGETS["simulator.latency"].goal
 BUSY: Final = 95.0
 """Percent of a core.  More is a server that cannot do more, and falls behind."""
 DISTURBED: Final = 5.0
@@ -264,12 +143,8 @@ def measure_talkers(report: Report) -> None:
     gc.enable()
     print()
     good = [users for users, crowd in crowds.items() if _is_in_time(crowd)]
-    report.at_least("users of one core, answered in time", max(good, default=0), TARGET)
-    report.at_most(
-        f"{TARGET} users, p99 from the end of a turn to response.created, ms",
-        _latency(crowds[TARGET]),
-        PATIENCE_MS,
-    )
+    report.meet("simulator.users", max(good, default=0))
+    report.meet("simulator.latency", _latency(crowds[TARGET]))
 
 
 def _report_crowds(report: Report, crowds: dict[str, list[Window]]) -> None:
@@ -332,7 +207,6 @@ def _p99_ms(seconds: Sequence[float]) -> float:
 
 def main() -> int:
     report = Report("bench_simulator", __doc__)
-    measure_written_turns(report)
     measure_talkers(report)
     return report.finish()
 

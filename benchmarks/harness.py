@@ -22,17 +22,16 @@ import argparse
 import gc
 import json
 import math
-import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
+from machine import machine, versions
+from targets import TARGETS
 
 CLOCK: Final = (
     "process_time" if time.get_clock_info("process_time").resolution <= 1e-6 else "perf_counter"
@@ -40,10 +39,6 @@ CLOCK: Final = (
 """The clock in use, a function of `time`: CPU time, except where that is too coarse (Windows)."""
 
 _now: Final[Callable[[], float]] = getattr(time, CLOCK)
-_PACKAGES: Final = (
-    *("realtime-trio", "attrs", "cattrs", "numpy", "orjson", "pybase64", "trio", "trio-websocket"),
-    *("openai", "openai-agents", "pydantic", "msgspec", "websockets"),
-)
 
 
 @frozen
@@ -66,6 +61,13 @@ class Comparison:
         ordered = sorted(self.rounds[name])
         return ordered[math.ceil(len(ordered) * 0.99) - 1]
 
+    def spread(self, name: str) -> float:
+        """How far apart the middle half of the rounds are, as a share of the median."""
+        if len(self.rounds[name]) < 2:
+            return 0.0
+        low, _, high = statistics.quantiles(self.rounds[name], n=4)
+        return (high - low) / self.median(name)
+
     def best(self, name: str) -> float:
         """The cost of the fastest round."""
         return min(self.rounds[name])
@@ -78,12 +80,13 @@ class Comparison:
 
     def table(self) -> str:
         """The numbers for people; `speed` is relative to the peer, higher is faster."""
-        width = max(map(len, self.rounds))
-        lines = [f"  {self.unit:<{width}}  {'median':>9}  {'p99':>9}  {'min':>9}  {'speed':>8}"]
+        width = max(len(self.unit), *map(len, self.rounds))
+        heads = "  ".join(f"{head:>9}" for head in ("median", "spread", "p99", "min"))
+        lines = [f"  {self.unit:<{width}}  {heads}  {'speed':>8}"]
         for name in self.rounds:
             speed = f"{self.ratio(self.peer, name):.2f} x"
-            costs = (self.median(name), self.p99(name), self.best(name))
-            numbers = "  ".join(f"{cost:9.2f}" for cost in costs)
+            median, p99, best = (f(name) for f in (self.median, self.p99, self.best))
+            numbers = f"{median:9.2f}  {self.spread(name):9.0%}  {p99:9.2f}  {best:9.2f}"
             lines.append(f"  {name:<{width}}  {numbers}  {speed:>8}")
         return "\n".join(lines)
 
@@ -96,6 +99,7 @@ class Comparison:
             "candidates": {
                 name: {
                     "median": self.median(name),
+                    "spread": self.spread(name),
                     "p99": self.p99(name),
                     "min": self.best(name),
                     "times_peer_speed": self.ratio(self.peer, name),
@@ -194,19 +198,15 @@ class Report:
             action="store_true",
             help="a tenth of the time, and the precision that goes with it",
         )
-        parser.add_argument(
-            "--check", action="store_true", help="exit with 1 if a target is missed"
-        )
         arguments = parser.parse_args(argv)
         self.name = name
         self.quick: bool = arguments.quick
-        self._check: bool = arguments.check
         self._folder: Path | None = arguments.json
         self._comparisons: dict[str, object] = {}
         self._facts: dict[str, object] = {}
         self._targets: list[dict[str, object]] = []
         self._missed = False
-        print(f"{name} on {_machine()['cpu']}, Python {platform.python_version()}")
+        print(f"{name} on {machine()['cpu']}, Python {platform.python_version()}")
 
     def compare(
         self,
@@ -234,36 +234,38 @@ class Report:
         print(f"  {what}: {value}", flush=True)
         self._facts[what] = value
 
-    def at_least(self, what: str, value: float, bound: float) -> None:
-        """State a target that is met by `value >= bound`."""
-        self._judge(what, value, ">=", bound, value >= bound)
+    def meet(self, key: str, value: float) -> None:
+        """Hold a number against its target in `targets.py`."""
+        target = TARGETS[key]
+        met = target.is_met(value)
+        verdict = "moonshot" if target.is_moonshot(value) else "met" if met else "MISSED"
+        sign = ">=" if target.at_least else "<="
+        self._judge(target.what, value, f"{sign} {target.goal:.4g}", met, verdict)
+        self._targets[-1]["key"] = key
+        if target.moonshot is not None:
+            self._targets[-1]["moonshot"] = f"{sign} {target.moonshot:.4g}"
 
     def at_most(self, what: str, value: float, bound: float) -> None:
-        """State a target that is met by `value <= bound`."""
-        self._judge(what, value, "<=", bound, value <= bound)
+        """State a bound that has no row in the table, met by `value <= bound`."""
+        met = value <= bound
+        self._judge(what, value, f"<= {bound:.4g}", met, "met" if met else "MISSED")
 
-    def _judge(self, what: str, value: float, sign: str, bound: float, met: bool) -> None:
-        print(
-            f"  {'PASS' if met else 'FAIL'}  {what}: {value:.4g} (target {sign} {bound:.4g})",
-            flush=True,
-        )
+    def _judge(self, what: str, value: float, bound: str, met: bool, verdict: str) -> None:
+        print(f"  {verdict:<8}  {what}: {value:.4g} (goal {bound})", flush=True)
         self._missed |= not met
         self._targets.append(
-            {"what": what, "value": value, "target": f"{sign} {bound:g}", "met": met}
+            {"what": what, "value": value, "goal": bound, "met": met, "verdict": verdict}
         )
 
     def finish(self) -> int:
-        """Write the JSON file, if one is wanted, and return the exit code.
-
-        That is 0, or with `--check` 1 if a target was missed.
-        """
+        """Write the JSON file, if one is wanted; return 1, for `sys.exit`, if a goal was missed."""
         if self._folder is not None:
             content = {
                 "benchmark": self.name,
                 "quick": self.quick,
                 "clock": CLOCK,
-                "machine": _machine(),
-                "packages": _versions(),
+                "machine": machine(),
+                "packages": versions(),
                 "comparisons": self._comparisons,
                 "facts": self._facts,
                 "targets": self._targets,
@@ -272,32 +274,4 @@ class Report:
             (self._folder / f"{self.name}.json").write_text(
                 json.dumps(content, indent=2) + "\n", encoding="utf-8"
             )
-        return 1 if self._check and self._missed else 0
-
-
-def _machine() -> dict[str, object]:
-    cpu = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")  # where Linux keeps the name that platform does not know
-    if cpuinfo.exists():
-        models = (
-            line.partition(":")[2].strip()
-            for line in cpuinfo.read_text().splitlines()
-            if line.startswith("model name")
-        )
-        cpu = next(models, cpu)
-    return {
-        "cpu": cpu,
-        "cpus": os.cpu_count(),
-        "system": platform.platform(),
-        "python": f"{platform.python_implementation()} {sys.version}",
-    }
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # a peer that this benchmark does not need
-            continue
-    return versions
+        return 1 if self._missed else 0

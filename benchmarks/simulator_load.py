@@ -20,10 +20,10 @@ import trio
 from attrs import Factory, define, frozen
 from simulator_process import ANSWER
 
-from realtime_trio._protocol.codec import Codec
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.websocket import open_websocket
 from realtime_trio.audio import PCM_RATE, AudioData, read_wav
+from realtime_trio.connection import Codec
 from realtime_trio.events import InputAudioBufferAppend, ServerVad
 from realtime_trio.simulator import LIFELIKE, synthesize_speech
 from realtime_trio.simulator.service.response_output import CHUNK_MS

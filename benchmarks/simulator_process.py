@@ -16,6 +16,7 @@ import gc
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,8 @@ import trio
 from realtime_trio.simulator import LIFELIKE, Reply, Script, serve_simulator
 
 ANSWER: Final = "It is sunny today, and quite warm."
+MOST: Final = 1000
+"""Connections at once: more than are tried."""
 ANSWERS: Final = 50
 """More than anybody asks for: what the simulator says by itself depends on what it was asked."""
 
@@ -32,7 +35,8 @@ async def serve() -> None:
     """Answer everybody with the same words until there is no more input."""
     async with trio.open_nursery() as nursery:
         script = Script([Reply.text(ANSWER)] * ANSWERS, pacing=LIFELIKE)
-        print(await nursery.start(serve_simulator, script), flush=True)
+        serve = partial(serve_simulator, max_connections=MOST)
+        print(await nursery.start(serve, script), flush=True)
         await trio.to_thread.run_sync(report_times)
         nursery.cancel_scope.cancel()
 

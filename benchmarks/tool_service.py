@@ -227,15 +227,7 @@ class Service:
         request = b""
         while b"\r\n\r\n" not in request:
             request += self._receive()
-        key = re.search(rb"(?i)sec-websocket-key: *(\S+)", request)
-        assert key is not None, request
-        accepted = base64.b64encode(hashlib.sha1(key[1] + _GUID).digest())
-        self._socket.sendall(
-            b"HTTP/1.1 101 Switching Protocols\r\n"
-            b"Upgrade: websocket\r\n"
-            b"Connection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accepted + b"\r\n\r\n"
-        )
+        self._socket.sendall(accepting(request))
 
     def _write(self, *events: Json) -> float:
         """Write events in one go, and return when that began."""
@@ -303,6 +295,19 @@ class Service:
         received = self._socket.recv(1 << 18)
         assert received, "the client has gone"
         return received
+
+
+def accepting(request: bytes) -> bytes:
+    """The answer to a client's request for a WebSocket."""
+    key = re.search(rb"(?i)sec-websocket-key: *(\S+)", request)
+    assert key is not None, request
+    accepted = base64.b64encode(hashlib.sha1(key[1] + _GUID).digest())
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\n"
+        b"Upgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accepted + b"\r\n\r\n"
+    )
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:

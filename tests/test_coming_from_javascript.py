@@ -43,6 +43,7 @@ from realtime_trio.audio import PCM_RATE, AudioData, pcm16_from_float
 from realtime_trio.events import (
     ConversationItemDelete,
     ConversationItemTruncate,
+    FunctionCallOutput,
     InputAudioBufferCommit,
     ResponseCancel,
     SessionCreated,
@@ -430,7 +431,8 @@ async def test_nothing_comes_after_the_end_but_the_answer_to_what_still_ran(
         await sent(wire)
     [answer] = await sent(wire)
     assert isinstance(answer, ConversationItemCreate)
-    assert outputs_of(session) == ['{"error":"the session is ending"}']
+    assert isinstance(answer.item, FunctionCallOutput)
+    assert answer.item.output == '{"error":"the session is ending"}'
 
 
 async def test_a_call_of_a_definition_is_answered_by_hand(autojump_clock: MockClock) -> None:

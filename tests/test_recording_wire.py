@@ -20,7 +20,7 @@ from realtime_trio._session import base
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
 from realtime_trio.audio import AudioData
-from realtime_trio.errors import LocalProtocolError
+from realtime_trio.errors import LocalProtocolError, SlowConsumer
 from realtime_trio.events import (
     ConversationItemDelete,
     ErrorDetail,
@@ -130,6 +130,22 @@ async def test_nothing_is_recorded_while_nobody_listens(
         await peer.say(InputAudioBufferCleared(event_id="e"))
         await wait_all_tasks_blocked()
         assert made == []
+
+
+async def test_of_what_comes_before_anybody_listens_only_the_opening_is_kept(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_pair() as (session, peer):
+        for number in range(3):
+            await peer.say(InputAudioBufferCleared(event_id=f"e{number}"))
+        await wait_all_tasks_blocked()
+        with session.wire() as wire:
+            assert (await wire.receive()).event.type == "session.created"
+            with pytest.raises(SlowConsumer) as gap:
+                await wire.receive()
+            assert gap.value.dropped == 3
+            await session.send(InputAudioBufferClear())
+            assert (await wire.receive()).source == "client"
 
 
 # --- a record by itself ---------------------------------------------------------------------------

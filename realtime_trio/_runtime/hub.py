@@ -116,6 +116,7 @@ class EventHub(Generic[E]):
         self._kept: deque[_Entry[E]] | None = deque() if backlog else None
         self._kept_size = 0
         self._kept_out: Counter[type] = Counter()
+        self._is_keeping = True
         self._buffers: list[_Buffer[E]] = []
         self._routes: dict[type, tuple[_Buffer[E], ...]] = {}
         self._cause = 0
@@ -133,9 +134,9 @@ class EventHub(Generic[E]):
     def is_heard(self) -> bool:
         """Whether what is published now may get anywhere: to a stream, or into what is kept.
 
-        Where it costs something to make an event, it need not be made otherwise.
+        Where it costs something to make an event, it need not be made otherwise: see `pass_over`.
         """
-        return self._kept is not None or bool(self._buffers)
+        return (self._kept is not None and self._is_keeping) or bool(self._buffers)
 
     def wants(self, kind: type[E]) -> bool:
         """Whether an event of this class that is published now may get anywhere.
@@ -273,6 +274,21 @@ class EventHub(Generic[E]):
             self._routes.clear()
         return EventStream(self, buffer)
 
+    def pass_over(self, kind: type[E]) -> None:
+        """Take note of an event that was not made, because the hub is not heard.
+
+        If the first subscription still has something to get, this is a gap in it.
+        """
+        if self._kept is not None and not self._closed:
+            self._kept_out[kind] += 1
+
+    def stop_keeping(self) -> None:
+        """Keep what is kept for the first subscription, and from now on count the rest as a gap.
+
+        Idempotent; nothing happens once there was a subscription.
+        """
+        self._is_keeping = False
+
     def forget_kept(self) -> None:
         """Let go of what was kept: from now on every stream begins where it is subscribed.
 
@@ -309,7 +325,7 @@ class EventHub(Generic[E]):
         # As in a buffer: a message counts once, and after a gap nothing is added.
         is_shared = bool(kept) and kept[-1][2] == cause
         is_full = len(kept) >= self._backlog or (self._kept_size >= self._room and not is_shared)
-        if is_full or self._kept_out:
+        if is_full or self._kept_out or not self._is_keeping:
             self._kept_out[type(event)] += 1
         else:
             self._kept_size += 0 if is_shared else size

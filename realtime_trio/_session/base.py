@@ -90,11 +90,15 @@ as many takes about half a millisecond."""
 SENT_OVERHEAD: Final = 2**12
 """Characters that every event counts for besides its own: what it costs to send an empty one."""
 WIRE_BACKLOG: Final = 64
-"""Wire records kept for the first `wire()`: the opening exchange."""
+"""Wire records kept for the first `wire()`: the opening exchange.  What comes once the session can
+be used is not kept, or an hour later there would still be audio that nobody has asked for."""
 
 _BEGINNINGS: Final = ("session.created", "transcription_session.created")
 """With what a service begins a session, in any kind and dialect."""
-_ID_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_ID_ALPHABET: Final = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_ID_LETTERS: Final = (_ID_ALPHABET * 5)[:256]
+"""The letter that each byte becomes.  Some are for five bytes and some for four, by which a letter
+has a hundredth of a bit less of chance in it."""
 _logger = logging.getLogger("realtime_trio")
 
 
@@ -103,7 +107,8 @@ def generate_id(prefix: str, length: int = 21) -> str:
 
     Characters that are easily mistaken for each other are left out.
     """
-    return prefix + "".join(random.choices(_ID_ALPHABET, k=length - len(prefix)))
+    letters = random.randbytes(max(0, length - len(prefix))).translate(_ID_LETTERS)
+    return prefix + letters.decode()
 
 
 def with_id(item: Item, new_id: Callable[[str], str]) -> Item:
@@ -215,7 +220,9 @@ class BaseSession(ABC):
     def wire(self, *, capacity: int | None = None) -> EventStream[WireRecord]:
         """Open a stream of everything on the wire, in both directions, for logs and recordings.
 
-        Each record has the event and the message as it was.  Otherwise it is like `events`.
+        Each record has the event and the message as it was.  Otherwise it is like `events`, but
+        the beginning is what came before the session was ready: if anything has come since, a
+        `SlowConsumer` tells how much of it the first stream has missed.
         """
         return self._wire.subscribe(capacity=capacity)
 
@@ -465,6 +472,8 @@ class BaseSession(ABC):
                 ),
                 size=len(message),
             )
+        else:
+            self._wire.pass_over(WireRecord)
 
     def _ended(self) -> None:
         """The connection is over, from either side."""
@@ -612,6 +621,7 @@ async def run_session(
                 # Until here `connect_timeout` has limited all of it.
                 session._request_timeout = math.inf if limit is None else limit
                 session._is_entered = True
+                session._wire.stop_keeping()
                 yield session
                 # Shielded: the nursery's own end must not cut the goodbye short.
                 with trio.move_on_after(settings.close_timeout, shield=True):

@@ -138,7 +138,9 @@ class InputAudioSession(BaseSession, Generic[S]):
         """
         piece = None
         for piece in split_audio(audio, self._input_format, chunk_ms):
-            await self.send(InputAudioBufferAppend(audio=piece))
+            # As `send` does, without a look at what is known: what it is, and in which format.
+            event = InputAudioBufferAppend(audio=AudioData(piece), event_id=self._new_id("evt_"))
+            await self._queue(event, self._codec.encode(event))
         if piece is None:
             # There was no audio, and so no checkpoint.
             await trio.lowlevel.checkpoint()

@@ -22,12 +22,20 @@ from strategies import JSON_VALUES, TEXTS, any_client_event, any_server_event, e
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.kinds import SessionKind
-from realtime_trio._protocol.structuring import _explaining_hook_of, _fast_hook_of
+from realtime_trio._protocol.structuring import (
+    CLIENT_WRITER,
+    PLAIN_WRITERS,
+    _explaining_hook_of,
+    _fast_hook_of,
+)
 from realtime_trio.errors import (
     RealtimeError,
     RemoteProtocolError,
 )
 from realtime_trio.events import (
+    CLIENT_EVENTS,
+    TRANSLATION_CLIENT_EVENTS,
+    ClientEvent,
     Event,
     UnknownEvent,
 )
@@ -154,3 +162,26 @@ def test_no_payload_of_a_known_event_is_too_much(codec: Codec, data: st.DataObje
     if isinstance(event, UnknownEvent):
         assert event.problem != ""
     assert strict_outcome(codec, text) == (None if isinstance(event, UnknownEvent) else event)
+
+
+PLAIN = [cls for cls in (*CLIENT_EVENTS, *TRANSLATION_CLIENT_EVENTS) if PLAIN_WRITERS[cls]]
+
+
+def test_the_events_that_are_sent_again_and_again_are_plain() -> None:
+    assert {
+        "input_audio_buffer.append",
+        "session.input_audio_buffer.append",
+        "response.cancel",
+        "conversation.item.truncate",
+    } <= {cls.type for cls in PLAIN}
+
+
+@pytest.mark.parametrize("cls", PLAIN)
+@given(data=st.data())
+def test_the_short_way_writes_what_the_general_way_does(
+    cls: type[ClientEvent], data: st.DataObject
+) -> None:
+    write, event = PLAIN_WRITERS[cls], data.draw(events(cls))
+    assert write is not None
+    generally = CLIENT_WRITER[cls](event)
+    assert list(write(event).items()) == list(generally.items())

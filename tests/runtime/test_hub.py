@@ -356,6 +356,36 @@ def test_what_was_kept_can_be_let_go_of_together_with_its_gap() -> None:
     assert drain(stream) == [5]
 
 
+def test_from_a_moment_on_the_first_stream_is_told_only_how_much_it_has_missed() -> None:
+    hub = open_hub(backlog=10)
+    publish(hub, 1, 2)
+    hub.stop_keeping()
+    hub.stop_keeping()
+    assert not hub.is_heard
+    publish(hub, 3)
+    hub.pass_over(Event)
+    hub.pass_over(Text)
+    stream = hub.subscribe()
+    hub.pass_over(Event)  # not true any more: it is heard
+    assert drain(stream) == [1, 2, "missed 3"]
+    publish(hub, 5)
+    assert drain(stream) == [5]
+
+
+def test_what_is_passed_over_counts_only_for_streams_of_its_type_and_not_after_the_end() -> None:
+    hub = open_hub(backlog=10)
+    publish(hub, 1)
+    hub.stop_keeping()
+    hub.pass_over(Audio)
+    hub.close()
+    hub.pass_over(Event)
+    assert drain(hub.subscribe(Event)) == [1, "missed 1", "end"]
+    for forget in (hub.forget_kept, hub.forget_kept):
+        forget()
+        hub.pass_over(Event)
+        assert drain(hub.subscribe()) == ["end"]
+
+
 def test_a_hub_says_whether_anybody_would_get_an_event() -> None:
     hub: EventHub[object] = EventHub()
     heard = [hub.is_heard]  # what is published is kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,11 +21,14 @@ from peers import (
     instructions_of,
     memory_server,
     open_pair,
+    tasks,
     updated,
 )
 from simulated import open_simulated, types_sent
 from trio.testing import MockClock, wait_all_tasks_blocked
+from websocket_peers import TEXT, accept_upgrade, frame, open_peer, read_to_the_end
 
+from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.base import generate_id
 from realtime_trio._session.opening import open_session
@@ -558,12 +562,42 @@ async def test_a_consumer_that_stops_holds_nobody_up_and_is_told_what_it_missed(
         assert (await lazy.receive()).item_id == "item_100"
 
 
+async def test_a_session_that_does_nothing_has_two_tasks(autojump_clock: MockClock) -> None:
+    before = tasks()
+    async with open_pair():
+        await wait_all_tasks_blocked()
+        assert len(tasks() - before) == 2  # one receives, one writes
+
+
+@pytest.mark.socket
+async def test_a_session_on_a_socket_has_five_tasks_at_most() -> None:
+    async def script(stream: trio.SocketStream) -> None:
+        opening = Codec(Role.SERVER).encode(created()).encode()
+        await accept_upgrade(stream, frame(TEXT, opening))
+        await read_to_the_end(stream)
+
+    async with open_peer(script) as url:
+        before = tasks()
+        async with open_session(url=url):
+            # One more is the server's.
+            assert len(tasks() - before) <= 5 + 1
+
+
 def test_ids_are_as_long_as_the_services_own_and_never_twice_the_same() -> None:
     ids = {generate_id("evt_") for _ in range(1000)}
     assert len(ids) == 1000
     assert {(event_id[:4], len(event_id), event_id.isascii()) for event_id in ids} == {
         ("evt_", 21, True)
     }
+
+
+def test_letters_of_ids_are_about_equally_likely_in_every_place() -> None:
+    ids = [generate_id("evt_") for _ in range(20_000)]
+    for place in range(4, 21):
+        counts = Counter(event_id[place] for event_id in ids)
+        # 345 of each on average, with a standard deviation of 18.
+        assert len(counts) == 58
+        assert 150 < min(counts.values()) <= max(counts.values()) < 600
 
 
 async def test_a_consumer_that_stops_holds_on_to_so_many_bytes_and_no_more(

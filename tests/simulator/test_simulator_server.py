@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from effort import lines_run
 from service_client import Client, only, types
 from simulated import SLOW
 
@@ -261,3 +262,21 @@ def test_an_event_id_may_not_be_too_long() -> None:
     assert types(Client().send(InputAudioBufferClear(event_id="x" * 512))) == [
         "input_audio_buffer.cleared"
     ]
+
+
+def test_a_turn_takes_the_same_however_many_there_were() -> None:
+    server = SimulatedServer(Script([Reply.text("Fine, thank you.")] * 500))
+    server.connect(0.0)
+
+    def turn() -> None:
+        server.receive(ConversationItemCreate(item=UserMessage.text("How are you?")), 0.0)
+        server.receive(ResponseCreate(), 0.0)
+        assert isinstance(server.take_due(0.0)[-1], RateLimitsUpdated)
+
+    efforts = []
+    for number in range(400):
+        if number in (150, 399):  # between them, the ids that count up have as many digits
+            efforts.append(lines_run(turn))
+        else:
+            turn()
+    assert efforts[0] == efforts[1]

@@ -24,6 +24,7 @@ from conversation_events import (
     segment,
     sound,
     speech,
+    started,
     tell,
     text,
     transcribed,
@@ -32,6 +33,7 @@ from conversation_events import (
     user,
     words,
 )
+from effort import lines_run
 from numpy.testing import assert_array_equal
 
 from realtime_trio._state.conversation.reducer import Conversation
@@ -392,3 +394,38 @@ def test_what_was_left_out_is_told_in_any_case() -> None:
     conversation = answering(conversation=Conversation(wants=lambda _: False))
     conversation.cancelled()
     assert names(tell(conversation, words("late"))) == ["DeltaDropped"]
+
+
+# --- what it takes --------------------------------------------------------------------------------
+
+
+def test_a_turn_takes_the_same_however_long_the_conversation_is() -> None:
+    def turn(conversation: Conversation, number: int) -> None:
+        user_id, answer_id, response_id = f"u{number}", f"a{number}", f"r{number}"
+        before = f"a{number - 1}" if number else None
+        answer = assistant(answer_id, OutputText("Yes?"), status="completed")
+        tell(
+            conversation,
+            started(0, user_id),
+            committed(user_id, before),
+            added(heard(user_id), before),
+            done(heard(user_id), before),
+            created(response_id),
+            output_added(assistant(answer_id), response_id),
+            added(assistant(answer_id), user_id),
+            text("Yes?", answer_id, response_id),
+            output_done(answer, response_id),
+            done(answer, user_id),
+            ended(response_id, output=[answer]),
+        )
+        assert conversation.items[-1].text == "Yes?"
+
+    def grown(turns: int) -> Conversation:
+        conversation = Conversation()
+        for number in range(turns):
+            turn(conversation, number)
+        return conversation
+
+    # Both remember as many ids of what is over as they ever do.
+    short, long = grown(100), grown(1000)
+    assert lines_run(lambda: turn(short, 100)) == lines_run(lambda: turn(long, 1000))

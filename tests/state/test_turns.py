@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+from effort import lines_run
 from hypothesis import given, strategies as st
 from strategies import events
 from turn_events import (
@@ -15,6 +16,7 @@ from turn_events import (
     SPEECH_STOPPED,
     TIMEOUT,
     ask,
+    called,
     created,
     done,
     feed,
@@ -34,7 +36,7 @@ from realtime_trio._state.turns.actions import (
     Started,
     Withdrawn,
 )
-from realtime_trio._state.turns.machine import State
+from realtime_trio._state.turns.machine import State, Turns
 from realtime_trio._state.turns.run import METADATA_KEY
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
@@ -603,3 +605,19 @@ def test_another_connection_is_told_again() -> None:
     turns = open_turns()
     turns.want_response(request("a", about="message a"))
     assert sent(*turns.restart(LOST)) == ["message a", "a"]
+
+
+def test_an_event_takes_the_same_however_many_calls_are_open() -> None:
+    def with_open(count: int) -> Turns:
+        turns = open_turns()
+        for number in range(count):
+            name = f"resp_{number}"
+            feed(turns, [created(name), called(name, f"call_{number}"), done(name)])
+        return turns
+
+    def turn(turns: Turns) -> None:
+        feed(turns, [SPEECH_STARTED, SPEECH_STOPPED, COMMITTED, created("r"), done("r")])
+
+    # Both remember as many ids of what is over as they ever do.
+    few, many = with_open(100), with_open(2000)
+    assert lines_run(lambda: turn(few)) == lines_run(lambda: turn(many))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from effort import lines_run
 
 from realtime_trio._state.turns.rounds import Round, Rounds
 from realtime_trio.errors import LocalProtocolError
@@ -172,3 +173,69 @@ def test_a_round_that_nobody_waits_for_owes_no_reply() -> None:
     rounds.output_posted("a", respond=True)
     assert not rounds.owe_reply
     assert rounds.unread == {"a"}
+
+
+def test_news_of_a_call_whose_round_goes_on_are_part_of_that() -> None:
+    rounds, owner = with_calls("a", "b")
+    rounds.output_posted("a", respond=True)
+    rounds.news_posted("a", "item_1")
+    assert owner.unread == {"a": False, "item_1": False}
+    assert rounds.read({"a", "item_1", "nobody's"}) == []
+    rounds.output_posted("b", respond=False)
+    assert rounds.conclude(owner)
+
+
+def test_who_waits_is_told_in_the_order_in_which_the_rounds_began() -> None:
+    rounds: Rounds[str] = Rounds()
+    for number in range(10):
+        owner = Round(origins=[f"origin {number}"])
+        rounds.add(owner, f"call {number}")
+        rounds.response_done(owner, DONE, is_guess=False)
+    for number in reversed(range(10)):
+        rounds.output_posted(f"call {number}", respond=True)
+    assert rounds.origins == [f"origin {number}" for number in range(10)]
+    assert rounds.read(rounds.unread) == [f"origin {number}" for number in range(10)]
+    assert rounds.origins == []
+
+
+def test_what_nobody_called_changes_nothing() -> None:
+    rounds, owner = with_calls("a")
+    rounds.mark_hosted("b")
+    rounds.acknowledge(FunctionCallOutput(call_id="b", output="1"))
+    assert rounds.hosted_ended("b") is None
+    assert (owner.hosted, owner.unread, rounds.owe_reply) == (set(), {}, False)
+
+
+def test_a_call_that_comes_after_an_output_is_waited_for() -> None:
+    rounds, owner = with_calls("a")
+    rounds.output_posted("a", respond=True)
+    rounds.add(owner, "b")
+    owed = [rounds.owe_reply]
+    rounds.output_posted("b", respond=False)
+    assert [*owed, rounds.owe_reply] == [False, True]
+
+
+def test_it_takes_the_same_however_many_calls_are_open() -> None:
+    def with_open(count: int) -> Rounds[str]:
+        rounds: Rounds[str] = Rounds()
+        for number in range(count):
+            owner: Round[str] = Round()
+            for call_id in (f"answered {number}", f"open {number}"):
+                rounds.add(owner, call_id)
+            rounds.output_posted(f"answered {number}", respond=True)
+            rounds.response_done(owner, DONE, is_guess=False)
+        return rounds
+
+    def round_trip(rounds: Rounds[str]) -> None:
+        owner: Round[str] = Round()
+        rounds.add(owner, "a")
+        rounds.response_done(owner, DONE, is_guess=False)
+        assert rounds.awaits("a")
+        rounds.output_posted("a", respond=True)
+        rounds.acknowledge(FunctionCallOutput(call_id="a", output="1"))
+        assert rounds.owe_reply
+        rounds.read(frozenset("a"))
+        assert not rounds.owe_reply
+
+    few, many = with_open(10), with_open(3000)
+    assert lines_run(lambda: round_trip(few)) == lines_run(lambda: round_trip(many))

@@ -14,6 +14,10 @@ Calls on MCP servers are run by the service, after the response that made them i
 not go on by itself.  So they are calls like others, which have their output when the service says
 so, or when their approval is denied.  One that was asked for first goes by the id of that request.
 Those of a response that did not complete are not waited for.
+
+Rounds may wait for long, and there may be many.  So nothing here goes through all of them because
+of one event: calls and unread outputs are found by their names, and whether a reply is owed is
+derived from the few rounds that have something unread and wait for nothing more.
 """
 
 from __future__ import annotations
@@ -73,8 +77,15 @@ class Rounds(Generic[R]):
     """The rounds of one session whose outputs are not all read."""
 
     def __init__(self) -> None:
-        self._rounds: list[Round[R]] = []
+        self._rounds: dict[Round[R], int] = {}
+        """The rounds, with numbers in the order of their beginning."""
+        self._count = 0
         self._calls: set[str] = set()
+        """All calls that there ever were."""
+        self._by_call: dict[str, Round[R]] = {}
+        self._by_unread: dict[str, Round[R]] = {}
+        self._answered: dict[Round[R], None] = {}
+        """The rounds with something unread that await no output."""
         self._approved: dict[str, str] = {}
         """Item of a call on an MCP server -> the request for its approval."""
 
@@ -83,22 +94,17 @@ class Rounds(Generic[R]):
     @property
     def owe_reply(self) -> bool:
         """Whether a follow-up is owed."""
-        return any(each.owes_reply for each in self._rounds)
+        return any(each.owes_reply for each in self._answered)
 
     @property
     def unread(self) -> frozenset[str]:
         """What a response would read that is asked for now."""
-        return frozenset(name for each in self._rounds for name in each.unread)
+        return frozenset(self._by_unread)
 
     @property
     def acknowledged(self) -> frozenset[str]:
         """What a response reads that begins now, whoever asked for it."""
-        return frozenset(
-            name
-            for each in self._rounds
-            for name, is_acknowledged in each.unread.items()
-            if is_acknowledged
-        )
+        return frozenset(name for name, owner in self._by_unread.items() if owner.unread[name])
 
     @property
     def origins(self) -> list[R]:
@@ -111,7 +117,34 @@ class Rounds(Generic[R]):
 
     def awaits(self, call_id: str) -> bool:
         """Whether this is a call that has no output yet."""
-        return any(call_id in each.pending for each in self._rounds)
+        return self._awaiting(call_id) is not None
+
+    def _awaiting(self, call_id: str) -> Round[R] | None:
+        owner = self._by_call.get(call_id)
+        return owner if owner is not None and call_id in owner.pending else None
+
+    # --- the rounds themselves --------------------------------------------------------------------
+
+    def _begin(self, owner: Round[R]) -> None:
+        if owner not in self._rounds:
+            self._rounds[owner] = self._count
+            self._count += 1
+
+    def _look(self, owner: Round[R]) -> None:
+        """Note whether a round with other calls or outputs than before is one of the answered."""
+        if owner.unread and not owner.pending:
+            self._answered[owner] = None
+        else:
+            self._answered.pop(owner, None)
+
+    def _forget(self, owner: Round[R]) -> None:
+        del self._rounds[owner]
+        for call_id in owner.calls:
+            del self._by_call[call_id]
+
+    def _set_unread(self, owner: Round[R], name: str, *, is_acknowledged: bool) -> None:
+        owner.unread[name] = is_acknowledged
+        self._by_unread[name] = owner
 
     # --- calls ------------------------------------------------------------------------------------
 
@@ -120,8 +153,9 @@ class Rounds(Generic[R]):
         self._calls.add(call_id)
         owner.calls.add(call_id)
         owner.pending.add(call_id)
-        if owner not in self._rounds:
-            self._rounds.append(owner)
+        self._by_call[call_id] = owner
+        self._begin(owner)
+        self._look(owner)
 
     def add_alone(self, call_id: str) -> None:
         """Note a call of a response that is over, or that nobody saw."""
@@ -136,9 +170,8 @@ class Rounds(Generic[R]):
 
     def mark_hosted(self, name: str) -> None:
         """Note that the service runs this call."""
-        for each in self._rounds:
-            if name in each.pending:
-                each.hosted.add(name)
+        if (owner := self._awaiting(name)) is not None:
+            owner.hosted.add(name)
 
     def give_up(self, origin: R) -> Round[R] | None:
         """Note that somebody does not wait for a round any more.
@@ -165,35 +198,36 @@ class Rounds(Generic[R]):
         Raises:
             LocalProtocolError: There is no such call, or it has its output.
         """
-        owner = next((each for each in self._rounds if call_id in each.pending), None)
+        owner = self._awaiting(call_id)
         if owner is None:
             why = "is answered already" if self.knows(call_id) else "was never made"
             raise LocalProtocolError(f"call {call_id!r} {why}")
         owner.pending.remove(call_id)
         if respond and not owner.is_aside:
-            owner.unread[call_id] = False
+            self._set_unread(owner, call_id, is_acknowledged=False)
+        self._look(owner)
         return owner
 
     def news_posted(self, call_id: str, item_id: str) -> None:
         """Note that news of a call which had its output were sent, as this item."""
-        owner = next((each for each in self._rounds if call_id in each.calls), None)
-        if owner is None:
-            # Its round is over: the output was read, so the news are a round of their own.
-            owner = Round(response=Response())
-            self._rounds.append(owner)
-        owner.unread[item_id] = False
+        # If its round is over, the output was read, so the news are a round of their own.
+        owner = self._by_call.get(call_id) or Round(response=Response())
+        self._begin(owner)
+        self._set_unread(owner, item_id, is_acknowledged=False)
+        self._look(owner)
 
     def hosted_ended(self, item_id: str) -> Round[R] | None:
         """Note that the service has run a call, or will not; return its round if it was open."""
         name = self._approved.pop(item_id, item_id)
-        for each in self._rounds:
-            if name in each.pending:
-                each.pending.remove(name)
-                if not each.is_aside:
-                    # It is in the conversation already: the service has put it there itself.
-                    each.unread[name] = True
-                return each
-        return None
+        owner = self._awaiting(name)
+        if owner is None:
+            return None
+        owner.pending.remove(name)
+        if not owner.is_aside:
+            # It is in the conversation already: the service has put it there itself.
+            self._set_unread(owner, name, is_acknowledged=True)
+        self._look(owner)
+        return owner
 
     def acknowledge(self, item: Item) -> None:
         """Note that an item is in the conversation; it may be an output, or news."""
@@ -204,9 +238,8 @@ class Rounds(Generic[R]):
                 pass
             case _:
                 return
-        for each in self._rounds:
-            if name in each.unread:
-                each.unread[name] = True
+        if (owner := self._by_unread.get(name)) is not None:
+            owner.unread[name] = True
 
     def response_done(self, owner: Round[R], response: Response, *, is_guess: bool) -> None:
         """Note that the response of a round is done.
@@ -222,6 +255,7 @@ class Rounds(Generic[R]):
             owner.pending.clear()
         elif response.status != "completed":
             owner.pending -= owner.hosted
+        self._look(owner)
 
     def read(self, names: Collection[str]) -> list[R]:
         """Note that these are read.
@@ -229,13 +263,17 @@ class Rounds(Generic[R]):
         Returns:
             What waited for that, and now waits for the response that has read them.
         """
+        changed: set[Round[R]] = set()
+        for name in names:
+            if (read := self._by_unread.pop(name, None)) is not None:
+                del read.unread[name]
+                changed.add(read)
         origins: list[R] = []
-        for each in [*self._rounds]:
-            for name in each.unread.keys() & names:
-                del each.unread[name]
-                if each.is_complete:
-                    self._rounds.remove(each)
-                    origins += each.origins
+        for owner in sorted(changed, key=self._rounds.__getitem__):
+            self._look(owner)
+            if owner.is_complete:
+                self._forget(owner)
+                origins += owner.origins
         return origins
 
     def conclude(self, owner: Round[R]) -> bool:
@@ -243,5 +281,5 @@ class Rounds(Generic[R]):
         if not owner.is_complete:
             return False
         if owner in self._rounds:
-            self._rounds.remove(owner)
+            self._forget(owner)
         return True
