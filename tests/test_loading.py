@@ -92,6 +92,12 @@ def test_a_tool_loads_what_its_calls_need() -> None:
     assert {"cattrs", "docstring_parser"} <= loaded_by(ONE_TOOL)
 
 
+def test_tests_with_a_script_do_without_the_agent_by_rules() -> None:
+    assert "realtime_trio.simulator.offline.agent" not in loaded_by("import realtime_trio.testing")
+    exported = loaded_by("from realtime_trio.simulator import *; assert OfflineAgent")
+    assert "realtime_trio.simulator.offline.agent" in exported
+
+
 @pytest.mark.socket
 async def test_a_session_loads_neither_its_server_nor_what_its_program_does_not_use() -> None:
     async with trio.open_nursery() as nursery:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 
+from realtime_trio import simulator
 from realtime_trio.errors import LocalProtocolError
-from realtime_trio.simulator import Cast, Ears, OfflineAgent, Voice
+from realtime_trio.simulator import Cast, Ears, Voice
 from realtime_trio.simulator.voice import EspeakVoice, PocketsphinxEars
 
 
@@ -37,7 +38,7 @@ def cast_of(
             if voice:
                 raise
     if llm is None or model is None:
-        return Cast(OfflineAgent(), ears=ears, voice=mouth)
+        return Cast(simulator.OfflineAgent(), ears=ears, voice=mouth)
     try:
         # By name and not by an import statement: the module needs an extra that may be missing.
         chat_completions = importlib.import_module("realtime_trio.simulator.chat_completions")
@@ -54,7 +55,7 @@ def described(cast: Cast) -> str:
     """Say what of the simulator is real and what is not."""
     who = (
         "an agent by rules answers"
-        if isinstance(cast.agent, OfflineAgent)
+        if isinstance(cast.agent, simulator.OfflineAgent)
         else "a language model answers"
     )
     hears = (
