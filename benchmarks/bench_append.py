@@ -36,7 +36,7 @@ def measure(
 
     samplers = {name: partial(append, name) for name in EVERYBODY}
     interleave(samplers, 1)
-    rounds = interleave(samplers, 7 if report.quick else 15)
+    rounds = interleave(samplers, 5 if report.quick else 15)
     return report.add(
         f"{how}{' over TLS' if tls else ''}: append of 100 ms, array to socket",
         Comparison(rounds=rounds, peer=OPENAI, unit="CPU us/append"),

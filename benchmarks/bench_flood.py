@@ -51,7 +51,7 @@ def measure(
 
     samplers = {name: partial(take, name) for name in clients}
     interleave(samplers, 1)  # functions that decode get made
-    rounds = interleave(samplers, 7 if report.quick else 15)
+    rounds = interleave(samplers, 5 if report.quick else 15)
     title = f"{flow}{' over TLS' if tls else ''}: socket to application"
     comparison = report.add(title, Comparison(rounds=rounds, peer=OPENAI, unit="CPU us/event"))
     waiting = {name: f"{median(shares):.0%}" for name, shares in idle.items()}

@@ -233,7 +233,7 @@ def sessions(results: Results, halves: Sequence[Axes]) -> None:
     axes.axhline(1, color="black", linewidth=0.8, linestyle="--")
     axes.set_ylim(0, 1.5)
     axes.set_xlabel("sessions in one process, profile A")
-    axes.set_ylabel("share of the limit (0.75 of a core, p99 50 ms)")
+    axes.set_ylabel("share of the limit")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 

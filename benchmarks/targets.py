@@ -94,6 +94,14 @@ TARGETS: Final[Mapping[str, Target]] = {
         "audio delta to int16: times openai-python's speed", 17, at_least=True
     ),
     "decode.limit": Target("decode the mix: times the time of msgspec.Struct", 2.1),
+    "playback.delta": Target("100 ms of speech, decoded, queued and taken, us", 60),
+    "playback.flat": Target("100 ms of speech at the end of an hour, times at its start", 1.25),
+    "playback.minute": Target(
+        "a minute that waits and is taken, times the speed of a new array per chunk",
+        5,
+        at_least=True,
+    ),
+    "playback.memory": Target("54 minutes more of speech that is played, KiB", 128),
     "conversation.delta": Target("a delta of audio in the conversation, us", 4),
     "conversation.flat": Target("the same at the end of an hour, times at its start", 1.25),
     "conversation.append.flat": Target("an append at the end of an hour, times at its start", 1.25),

@@ -10,8 +10,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from realtime_trio import AudioDelta, Interrupted, ItemUpdated, ResponseDone, Session, tool
+from realtime_trio import ResponseDone, Session, tool
 from realtime_trio.audio import PCM_RATE
+from realtime_trio.playback import Playback
 from realtime_trio.simulator import LIFELIKE, synthesize_speech
 from realtime_trio.testing import Reply, Script, assert_conversation, open_simulated_session
 
@@ -23,29 +24,21 @@ async def find_parcel(number: int) -> str:
     return f"Parcel {number} comes tomorrow."
 
 
-async def answer_calls(session: Session, patience: float = 20.0) -> None:
+async def answer_calls(session: Session, playback: Playback, patience: float = 20.0) -> None:
     """Greet the caller, play what is said, and hang up after so many seconds of silence."""
-    start = end = (
-        trio.current_time()
-    )  # of what the loudspeaker plays; here there is none, but it would take its time
-    await session.respond(
-        instructions="You answer the telephone of a parcel service.  Greet the caller."
-    )
+    await session.greet("You answer the telephone of a parcel service.  Greet the caller.")
     with session.events() as events:
         while True:
-            with trio.move_on_at(max(end, trio.current_time()) + patience) as silence:
-                match await events.receive():
-                    case ItemUpdated(delta=AudioDelta(samples)):
-                        if trio.current_time() >= end:
-                            start = end = trio.current_time()
-                        end += len(samples) / PCM_RATE
-                    case Interrupted(item=item):
-                        end = min(end, trio.current_time())
-                        await session.cancel_response(
-                            item.id if item else None, round((end - start) * PCM_RATE)
-                        )
+            playback.take(playback.queued)  # for the line; here there is none
+            with trio.move_on_after(playback.unheard / playback.rate + patience) as silence:
+                await events.receive()
             if silence.cancelled_caught:
                 return
+
+
+def telephone() -> Playback:
+    """Plays what it is given in real time, and does not say how far it is."""
+    return Playback(tracking="clock", clock=trio.current_time)
 
 
 pytestmark = pytest.mark.trio
@@ -67,11 +60,12 @@ async def test_it_looks_for_the_parcel(
             Reply.text("So it is.", when=lambda turn: turn.tool_output is not None),
         ]
     )
+    playback = telephone()
     async with (
-        open_simulated_session(script, tools=[find_parcel]) as (session, _),
+        open_simulated_session(script, tools=[find_parcel], playback=playback) as (session, _),
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(answer_calls, session)
+        nursery.start_soon(answer_calls, session, playback)
         await session.wait_for(ResponseDone)
         await session.send_message("Where is my parcel?")
     moment, call = ("assistant", "One moment."), ("call", "find_parcel", {"number": number})
@@ -99,8 +93,12 @@ async def test_it_stops_when_the_caller_interrupts(autojump_clock: MockClock) ->
             Reply.text("Yes?"),
         ]
     )
-    async with open_simulated_session(script) as (session, _), trio.open_nursery() as nursery:
-        nursery.start_soon(answer_calls, session)
+    playback = telephone()
+    async with (
+        open_simulated_session(script, playback=playback) as (session, _),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(answer_calls, session, playback)
         await trio.sleep(2)
         await session.append_audio(speech)  # all at once, which the service does not mind either
     greeting, *_ = session.conversation.items
@@ -110,8 +108,9 @@ async def test_it_stops_when_the_caller_interrupts(autojump_clock: MockClock) ->
 
 async def test_it_hangs_up_when_nobody_speaks(autojump_clock: MockClock) -> None:
     """The caller has twenty seconds from the end of the greeting."""
+    playback = telephone()
     async with open_simulated_session(
-        Script([Reply.speech("Hello!", np.ones(PCM_RATE, np.int16))])
+        Script([Reply.speech("Hello!", np.ones(PCM_RATE, np.int16))]), playback=playback
     ) as (session, _):
-        await answer_calls(session)
+        await answer_calls(session, playback)
     assert trio.current_time() == pytest.approx(21)

@@ -63,6 +63,9 @@ DERIVED: Final = (
 
 OF_MODULES: Final = {
     "Codec": "realtime_trio.connection",
+    "Interruption": "realtime_trio.playback",
+    "Playback": "realtime_trio.playback",
+    "PlayedPart": "realtime_trio.playback",
     "Recording": "realtime_trio.recording",
     "Role": "realtime_trio.connection",
     "SessionKind": "realtime_trio.connection",

@@ -52,6 +52,7 @@ from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import check_runs_in_trio
 from realtime_trio.events import Event, JsonObject
+from realtime_trio.playback import Playback
 from realtime_trio.recording import (
     Recording as Recording,
     Source,
@@ -85,6 +86,7 @@ class SimulationOptions(SessionOptions, total=False):
     record: str | os.PathLike[str] | None
     history: Iterable[JsonObject]
     retention: Retention
+    playback: Playback | None
     capacity: int | None
     new_id: Callable[[str], str]
 

@@ -16,6 +16,7 @@ from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.audio import DEFAULT_RETENTION, Retention
 from realtime_trio.events import Event, JsonObject
+from realtime_trio.playback import Playback
 from realtime_trio.recording import WireRecord
 from realtime_trio.simulator import (
     INSTANT,
@@ -41,6 +42,7 @@ async def open_simulated(
     pacing: Pacing = INSTANT,
     history: Iterable[JsonObject] = (),
     retention: Retention = DEFAULT_RETENTION,
+    playback: Playback | None = None,
     tools: Iterable[AnyTool] | None = None,
     **options: Unpack[SessionOptions],
 ) -> AsyncIterator[Session]:
@@ -51,7 +53,12 @@ async def open_simulated(
         async with (
             open_simulator_transport(script) as transport,
             open_session(
-                transport=transport, history=history, retention=retention, tools=tools, **options
+                transport=transport,
+                history=history,
+                retention=retention,
+                playback=playback,
+                tools=tools,
+                **options,
             ) as session,
         ):
             yield session

@@ -18,7 +18,7 @@ from completions import DONE, chunk, served
 from simulated import simulator_at_port
 
 from realtime_trio import open_session
-from realtime_trio.audio import PCM_RATE, read_wav
+from realtime_trio.audio import PCM_RATE, read_wav, write_wav
 from realtime_trio.simulator import INSTANT, Reply, Script, Turn, synthesize_speech
 
 pytest_plugins = ["pytester"]
@@ -32,6 +32,7 @@ TESTED = {
     "speak_file.py",
     "several_consumers.py",
     "push_to_talk.py",
+    "barge_in.py",
     "out_of_band.py",
     "captions.py",
     "translate.py",
@@ -148,6 +149,24 @@ async def test_push_to_talk_does_without_a_recording(capsys: pytest.CaptureFixtu
     ) as url:
         await main_of("push_to_talk.py")(None, url)
     assert capsys.readouterr().out.splitlines() == ["Ah.", "Oh."]
+
+
+@pytest.mark.socket
+async def test_barge_in_stops_the_first_answer_and_hears_the_second(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = tmp_path / "question.wav"
+    write_wav(question, synthesize_speech("What?"))
+    story, noon = "Once upon a time, there was a clock.", "It is noon."
+    async with simulator(
+        Reply.speech(story, synthesize_speech(story)), Reply.speech(noon, synthesize_speech(noon))
+    ) as url:
+        await main_of("barge_in.py")(str(question), url)
+    interrupted, answered = capsys.readouterr().out.splitlines()
+    heard = re.fullmatch(r"\[interrupted after (\d\.\d) s\]", interrupted)
+    assert heard is not None
+    assert 0 < float(heard[1]) < len(synthesize_speech(story)) / PCM_RATE
+    assert answered == f"{noon} [heard {len(synthesize_speech(noon)) / PCM_RATE:.1f} s]"
 
 
 @pytest.mark.socket

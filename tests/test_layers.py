@@ -26,6 +26,7 @@ FLOORS = (
     ("_protocol.*",),
     ("tools.*",),
     ("_state.*",),
+    ("playback.*",),
     ("_order.*",),
     ("_runtime.*",),
     ("_transport.*",),
@@ -55,6 +56,7 @@ PURE = (
     "_protocol.*",
     "tools.*",
     "_state.*",
+    "playback.*",
     "_order.*",
 )
 PURE_IN_THE_SIMULATOR = (

@@ -450,24 +450,25 @@ def _plain_writer(cls: type[Event]) -> Callable[[Any], Json] | None:
     """Generate what writes and checks a client event in one go; None if a field is not plain.
 
     Structuring the result again checks it, too, but takes longer than writing it, and audio is
-    appended many times a second.  It raises `MisfitError` about every value that is
-    not just so, also if the general way would know how to write it.
+    appended many times a second.  The function raises `MisfitError` about every value that is not
+    just so, also if the general way would know how to write it.
     """
     names: dict[str, Any] = {"Misfit": MisfitError, "AudioData": AudioData, "UNSET": UNSET}
-    always, sometimes = [f" o = {{'type': {cls.type!r}}}"], []
+    lines = ["def write(e):", f" o = {{'type': {cls.type!r}}}"]
     for a in attrs.fields(attrs.resolve_types(cls)):
         core, _ = _simplify(a.type)
         if core not in _PLAIN or WRITE_NULL.keys() <= a.metadata.keys():
             return None
-        lines = [
+        value = "v.base64" if core is AudioData else "v"
+        may_be_left_out = a.default in (None, UNSET)
+        lines += [
             f" v = e.{a.name}",
-            f" if type(v) is {core.__name__}: o[{a.name!r}] = v{'.base64' * (core is AudioData)}",
+            f" if type(v) is {core.__name__}: o[{a.name!r}] = {value}",
+            f" elif v is not {a.default}: raise Misfit"
+            if may_be_left_out
+            else " else: raise Misfit",
         ]
-        if a.default in (None, UNSET):
-            sometimes += [*lines, f" elif v is not {a.default}: raise Misfit"]
-        else:
-            always += [*lines, " else: raise Misfit"]
-    lines = ["def write(e):", *always, *sometimes, " return o"]
+    lines.append(" return o")
     exec(compile("\n".join(lines), f"<write {cls.__qualname__}>", "exec"), names)
     write: Callable[[Any], Json] = names["write"]
     return write

@@ -96,11 +96,14 @@ class InputAudioSession(BaseSession, Generic[S]):
         capacity: int | None,
         new_id: Callable[[str], str],
         retention: Retention,
+        has_listener: bool = False,
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: S | None = None
         self._conversation = Conversation(
-            retention=retention, clock=trio.current_time, wants=self._hub.wants
+            retention=retention,
+            clock=trio.current_time,
+            wants=(lambda _: True) if has_listener else self._hub.wants,
         )
         self._costs = Costs()
 

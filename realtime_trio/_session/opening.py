@@ -15,6 +15,7 @@ from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import check_arguments, generate_id, run_session, with_id
 from realtime_trio._session.link import Link
+from realtime_trio._session.playing import check_playback
 from realtime_trio._session.tool_calls import DEFAULT_OUTPUT_LIMIT, MakeContext, ToolLimits
 from realtime_trio._session.tool_context import ToolContext
 from realtime_trio._session.voice import Session
@@ -34,6 +35,7 @@ from realtime_trio.events import (
     SessionSettings,
     SessionUpdate,
 )
+from realtime_trio.playback.playback import Playback
 from realtime_trio.tools.failures import ToolErrors
 from realtime_trio.tools.registry import AnyTool, ToolRegistry
 
@@ -57,6 +59,7 @@ async def open_session(
     tool_output_limit: int | None = DEFAULT_OUTPUT_LIMIT,
     history: Iterable[JsonObject] = (),
     retention: Retention = DEFAULT_RETENTION,
+    playback: Playback | None = None,
     capacity: int | None = None,
     new_id: Callable[[str], str] = generate_id,
     **options: Unpack[SessionOptions],
@@ -89,6 +92,9 @@ async def open_session(
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds of
             each side.  The default, ten minutes, is 58 MB at most; `all` grows by 2.9 MB for every
             minute that is said.
+        playback: Has the model's speech until your sink takes it, and knows what of it was heard:
+            when the user interrupts, or `cancel_response` is called, it is silent at once and the
+            server is told what was heard.  For one session.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
         new_id: Makes the ids of client events and items: called with a prefix.
         **options: How to connect, see `ConnectOptions`, and the settings of the session, see
@@ -110,6 +116,7 @@ async def open_session(
     check_options(options, SessionOptions, function=open_session)
     check_arguments(transport=transport, capacity=capacity, new_id=new_id)
     check_retention(retention)
+    check_playback(playback)
     settings: Any = {
         name: value for name, value in options.items() if name in SessionSettings.__annotations__
     }
@@ -138,6 +145,7 @@ async def open_session(
             capacity=capacity,
             new_id=new_id,
             retention=retention,
+            playback=playback,
             tools=registry,
             limits=limits,
             make_context=make_context,

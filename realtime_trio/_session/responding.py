@@ -20,6 +20,7 @@ from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.items import ItemOrId, ItemSession, id_of
 from realtime_trio._session.link import Link
 from realtime_trio._session.patience import Patience
+from realtime_trio._session.playing import AudioOutput, SessionPlayback, open_output
 from realtime_trio._session.response_book import ResponseBook
 from realtime_trio._session.responses import FOLLOWED, Answer, LiveResponse
 from realtime_trio._state.acknowledgements import Pending
@@ -31,6 +32,7 @@ from realtime_trio.connection import check_options
 from realtime_trio.errors import LocalProtocolError, SessionClosed
 from realtime_trio.events import (
     AudioFormat,
+    ClientEvent,
     ConversationItemCreate,
     ConversationItemTruncate,
     ErrorEvent,
@@ -46,6 +48,7 @@ from realtime_trio.events import (
     ServerEvent,
     UserMessage,
 )
+from realtime_trio.playback.playback import Playback
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,9 +67,22 @@ class RespondingSession(ItemSession):
         capacity: int | None,
         new_id: Callable[[str], str],
         retention: Retention,
+        playback: Playback | None,
     ) -> None:
-        super().__init__(link, services, capacity=capacity, new_id=new_id, retention=retention)
+        super().__init__(
+            link,
+            services,
+            capacity=capacity,
+            new_id=new_id,
+            retention=retention,
+            has_listener=playback is not None,
+        )
         self._is_in_turn = False
+        self._playing = (
+            None
+            if playback is None
+            else SessionPlayback(playback, self._conversation, self._post_reflex)
+        )
         self._turns = Turns(new_id)
         self._book = ResponseBook(self._turns, self._post, self._give_up_calls)
         self._patience = Patience(
@@ -199,6 +215,40 @@ class RespondingSession(ItemSession):
             self._commit_pending()
         self._want(request)
 
+    async def greet(
+        self, how: str = "Greet the user.", /, **settings: Unpack[ResponseSettings]
+    ) -> None:
+        """Let the model speak first, before the user has said anything.
+
+        Like `respond`, but that the instructions of the session still apply: those of a single
+        response would replace them.
+
+        Args:
+            how: What the model should say, or how, after the instructions of the session.
+            **settings: As for `respond`; `instructions` take the place of those of the session.
+
+        Raises:
+            LocalProtocolError, SessionClosed: As for `respond`.
+        """
+        always = settings.get("instructions", self.config.instructions)
+        settings["instructions"] = f"{always}\n\n{how}" if always else how
+        await self.respond(None, **settings)
+
+    def audio_output(self, size: int | None = None) -> AudioOutput:
+        """Open a stream of the speech that comes next, for `async for samples in ...`.
+
+        Its chunks are int16 arrays at the rate of the playback.  It ends with the item, and at once
+        when that is interrupted; call this again for the next one.  It is a sink: what it has
+        returned was taken from the playback, which is what `tracking` goes by.
+
+        Args:
+            size: Samples in a chunk; None for 20 ms.  The last one of an item may be shorter.
+
+        Raises:
+            LocalProtocolError: The session has no playback, or the size is less than 1.
+        """
+        return open_output(self._playing, size)
+
     @asynccontextmanager
     async def open_response(
         self, config: ResponseConfig | None = None, **settings: Unpack[ResponseSettings]
@@ -253,6 +303,9 @@ class RespondingSession(ItemSession):
 
         Tools that wish to be interrupted (`on_interrupt="cancel"`) are stopped, too.
 
+        A session with a `playback` knows by itself what is being played and what was heard, so that
+        nothing is given: the playback is silent at once, and everything is cut to what was heard.
+
         Nothing is sent that the server would refuse: no cancel where nothing is active, and no more
         milliseconds than arrived.  An item that has its final length and was heard to its end is
         left alone, because cutting it would only take its transcript from the model.
@@ -263,20 +316,25 @@ class RespondingSession(ItemSession):
                 fraction is rounded.
 
         Returns:
-            The item, None if none was given.
+            The item, None if none was given; with a playback the one that was audible, if any.
 
         Raises:
             LocalProtocolError: There is no such item, it is not an assistant message, it has no
-                audio, or the count is not a finite number; nothing was sent.
+                audio, or the count is not a finite number; or the session has a playback.  Nothing
+                was sent.
         """
+        if item_id is not None and self._playing is not None:
+            raise LocalProtocolError(
+                "the playback of this session knows what was heard: cancel_response() alone"
+            )
         await trio.lowlevel.checkpoint()
         item = None if item_id is None else self._spoken_item(id_of(item_id))
         cut = None if item is None else _cut_to_heard(item, sample_count)
         # The cancel goes first, or the server would go on adding to what is being cut.
-        self._take_floor()
+        silenced = self._take_floor()
         if cut is not None:
             self._post(self._named(cut))
-        return item
+        return item or silenced
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -288,9 +346,19 @@ class RespondingSession(ItemSession):
         self._book.act(actions)
         self._patience.look()
 
-    def _take_floor(self) -> None:
-        """Stop the response that is being spoken, as somebody who begins to talk expects."""
+    def _take_floor(self) -> ConversationItem | None:
+        """Stop the response that is being spoken, as somebody who begins to talk expects.
+
+        Returns:
+            What was audible, as far as there is a playback that knows.
+        """
         self._book.act(self._turns.cancel())
+        return None if self._playing is None else self._playing.interrupt()
+
+    def _post_reflex(self, event: ClientEvent) -> str:
+        named = self._named(event)
+        self._post(named)
+        return str(named.event_id)
 
     def _give_up_calls(self, call_ids: frozenset[str]) -> None:
         """Stop the tools of a turn for which nobody waits any more."""
@@ -385,12 +453,16 @@ class RespondingSession(ItemSession):
             self._book.message_settled(pending.event, pending.error)
 
     def _is_benign(self, event: ErrorEvent) -> bool:
+        if self._playing is not None and self._playing.is_benign(event):
+            return True
         return self._book.is_benign(event.error) or super()._is_benign(event)
 
     def _over(self) -> None:
         error = SessionClosed("the session ended before the response did")
         self._book.act(self._turns.disconnected(error))
         super()._over()
+        if self._playing is not None:
+            self._playing.close()
 
 
 def _cut_to_heard(item: ConversationItem, sample_count: float) -> ConversationItemTruncate | None:

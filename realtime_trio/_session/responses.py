@@ -249,7 +249,7 @@ class LiveResponse:
             case ResponseFunctionCallArgumentsDelta(delta=text):
                 return ArgumentsDelta(text)
             case _:
-                delta = AudioDelta(event.delta, self._encoding())
+                delta = AudioDelta(event.delta, self._encoding(), event.content_index)
                 self._keep(delta.samples)
                 return delta
 

@@ -65,6 +65,7 @@ from realtime_trio.events import (
     Tool,
     Unset,
 )
+from realtime_trio.playback.playback import Playback
 from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry, several
 from realtime_trio.tools.results import ToolOutput
 
@@ -80,12 +81,20 @@ class Session(RespondingSession):
         capacity: int | None,
         new_id: Callable[[str], str],
         retention: Retention,
+        playback: Playback | None = None,
         tools: ToolRegistry,
         limits: ToolLimits,
         make_context: Callable[[Session], MakeContext],
         omissions: tuple[Omission, ...] = (),
     ) -> None:
-        super().__init__(link, services, capacity=capacity, new_id=new_id, retention=retention)
+        super().__init__(
+            link,
+            services,
+            capacity=capacity,
+            new_id=new_id,
+            retention=retention,
+            playback=playback,
+        )
         self._mcp = McpActivity()
         self._offered = OfferedTools(tools)
         self._changes = ToolChanges(self._offered)
@@ -377,7 +386,7 @@ class Session(RespondingSession):
         return (
             *super()._rooms(),
             (self._reactions, self._take_note),
-            (Conversation.reactions, self._conversation.apply),
+            (Conversation.reactions, (self._playing or self._conversation).apply),
             (McpActivity.reactions, self._mcp.apply),
             (Costs.reactions, self._costs.apply),
             # Last: what the turns ask for is sent with what the conversation knows by now.
@@ -461,9 +470,10 @@ class Session(RespondingSession):
             case ResponseCreate(response=ResponseConfig(tools=tuple() as tools)):
                 self._offered.lend(tools)
 
-    def _take_floor(self) -> None:
-        super()._take_floor()
+    def _take_floor(self) -> ConversationItem | None:
+        silenced = super()._take_floor()
         self._workers.act(self._calls.interrupt(trio.current_time()))
+        return silenced
 
     def _give_up_calls(self, call_ids: frozenset[str]) -> None:
         self._workers.act(self._calls.give_up(call_ids, trio.current_time()))

@@ -60,6 +60,8 @@ class AudioDelta:
     """Audio to append, encoded: whole samples."""
     encoding: str = PCM
     """How it is encoded: `audio/pcm`, `audio/pcmu` or `audio/pcma`."""
+    content_index: int = 0
+    """Which part of the item it is of."""
 
     @property
     def samples(self) -> NDArray[np.int16]:

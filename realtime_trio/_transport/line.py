@@ -18,7 +18,6 @@ import socket
 import ssl
 import struct
 import sys
-from collections import deque
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -47,7 +46,8 @@ class Line:
         """What came together with the end of the TLS handshake."""
         self._read_failure: OSError | None = None
         self._write_failure: OSError | None = None
-        self._rest: deque[memoryview] = deque()
+        self._rest: list[memoryview] = []
+        """Few, and most of the time none."""
         self._is_draining = False
         self._drained = trio.lowlevel.ParkingLot()
 
@@ -174,7 +174,7 @@ class Line:
                 self._rest[0] = first[self._socket.send(first) :]
                 if self._rest[0]:
                     return
-                self._rest.popleft()
+                del self._rest[0]
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:

@@ -45,8 +45,10 @@ class Tap(trio.abc.Stream):
         """Called when the connection has ended, if that is during the handshake."""
         self.opening: bytearray | None = bytearray()
         """What was received during the handshake; None stops the recording."""
-        self.on_write: Callable[[], object] | None = None
-        """Called when trio-websocket has written something."""
+        self.on_dealt: Callable[[], object] | None = None
+        """Called whenever trio-websocket asks for more, having dealt with what it was given."""
+        self.sent: trio.Event | None = None
+        """Set by the next write."""
         self._body_deadline = math.inf
         self._is_open = True
         self._ahead = b""
@@ -73,16 +75,16 @@ class Tap(trio.abc.Stream):
         self._takers.unpark_all()
         self._givers.unpark_all()
 
-    async def wait_taken(self) -> bool:
-        """Wait until trio-websocket has taken most of what it was given.
+    @property
+    def is_full(self) -> bool:
+        """Whether so much has been given that no more should be read.  Never once it is open."""
+        return len(self._given) > _MAX_GIVEN and not self._is_open
 
-        Returns:
-            False if the tap was opened, and nobody else may read the line any more.
-        """
+    async def wait_taken(self) -> None:
+        """Wait until it is not full."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        while len(self._given) > _MAX_GIVEN and not self._is_open:
+        while self.is_full:
             await self._givers.park()
-        return not self._is_open
 
     def begin_frames(self, data: bytes) -> None:
         """Give the head of a request that was read already, and keep what came behind it."""
@@ -104,14 +106,16 @@ class Tap(trio.abc.Stream):
         except trio.BrokenResourceError as error:
             self._end(breakage(error))
             raise
-        if self.on_write is not None:
-            self.on_write()
+        if self.sent is not None:
+            self.sent.set()
 
     async def wait_send_all_might_not_block(self) -> None:
         await self.line.drain()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         await trio.lowlevel.checkpoint_if_cancelled()
+        if self.on_dealt is not None:
+            self.on_dealt()
         while not (self._given or self._is_open):
             await self._takers.park()
         if self._given:

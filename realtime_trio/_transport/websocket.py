@@ -166,9 +166,9 @@ class WebSocketTransport:
             if self._lane.owes or self._tap.is_open:
                 messages.append(await self._open_connection.get_message())
                 self._lane.owes = False
+            elif self._tap.is_full:
+                await self._tap.wait_taken()
             else:
-                if not await self._tap.wait_taken():
-                    return
                 await self._line.wait_readable()
                 data = self._line.read(self.settings.receive_buffer_size)
                 if data is None:
@@ -191,6 +191,14 @@ class WebSocketTransport:
             self._tap.give(passed)
             if self._lane.is_down:
                 self._tap.release()
+
+    def _notice_end(self) -> None:
+        """Leave the lane if trio-websocket has ended the connection, which the lane cannot know.
+
+        So it does over a message in fragments or a long one, before it is complete.
+        """
+        if not self._tap.is_open and self._open_connection.closed is not None:
+            self._leave_lane()
 
     def _leave_lane(self) -> None:
         """Let trio-websocket read everything from here on, for it is about the end."""
@@ -317,11 +325,11 @@ class WebSocketTransport:
         self._take_in()
         self._leave_lane()
         with trio.move_on_after(self.settings.close_timeout):
-            if self._receives or self._ahead is not None:
-                await self._ending.wait()
-            else:
+            if not self._receives and self._ahead is None:
                 self._is_attended = False
                 await self._read_ahead()
+            # Somebody who receives may have taken over before the end.
+            await self._ending.wait()
         self._close(Close(ABNORMAL_CLOSURE, how))
 
     # --- the end ----------------------------------------------------------------------------------
@@ -414,8 +422,8 @@ class WebSocketTransport:
             # Whatever has happened, also Ctrl-C anywhere above: nobody may be left waiting for it.
             self._close_as(None)
             self._inbox.end()
-            self._line.close()
             self._tap.release()
+            self._line.close()
             self._opened.set()
             self._said.set()
             self._done.set()
@@ -426,9 +434,9 @@ class WebSocketTransport:
             self._tap.on_end = nursery.cancel_scope.cancel
             self._connection = await handshake(nursery, self._tap)
             self._tap.on_end = None
-            self._tap.on_write = self._on_write
             # The recording is for failed handshakes only, and would go on with every message.
             self._tap.opening = None
+            self._tap.on_dealt = self._notice_end
             self._drainers = nursery
             self._lane.feed(self._tap.take_ahead())
             self._lift_into_inbox()
@@ -438,6 +446,7 @@ class WebSocketTransport:
             await self._attend_loop()
             self._leave_lane()
             if self._farewell is not None:
+                self._tap.sent = self._said
                 await self._connection.aclose(self._farewell.code, self._farewell.reason or None)
                 # Not by the write, if the peer's close frame came first.
                 self._said.set()
@@ -447,12 +456,6 @@ class WebSocketTransport:
                 while True:
                     await self._connection.get_message()
             nursery.cancel_scope.cancel()
-
-    def _on_write(self) -> None:
-        if self._open_connection.closed is not None:
-            # That was a close frame: a goodbye, an answer to one, or the name of an offence.
-            self._said.set()
-            self._leave_lane()
 
     def _reader_failed(self, group: ExceptionGroup[Exception]) -> None:
         """Note what ended trio-websocket's reader.
@@ -464,6 +467,7 @@ class WebSocketTransport:
         else:
             _transport_logger.debug("the WebSocket reader failed", exc_info=group)
             self._close_as(self._connection.closed)
+            self._leave_lane()
 
     async def _keep_alive_loop(self, interval: float) -> None:
         timeout = self.settings.ping_timeout

@@ -223,6 +223,16 @@ async def test_a_call_that_was_approved_waits_for_its_turn_and_can_be_cancelled_
         assert started.pending == 0
 
 
+@pytest.mark.parametrize("decide", ["approve", "reject", "cancel_call"])
+async def test_a_call_is_named_by_nothing_but_itself_its_item_or_its_id(
+    decide: str, autojump_clock: MockClock
+) -> None:
+    async with open_pair() as (session, server):
+        with pytest.raises(TypeError, match="call must be a call, its item or its id, not int"):
+            await getattr(session, decide)(5)
+    assert await server.hear_the_rest() == []
+
+
 async def test_nothing_is_approved_after_the_end(autojump_clock: MockClock) -> None:
     async with open_served([look_if_allowed]) as (session, server):
         finished = session.events(ToolCallFinished)

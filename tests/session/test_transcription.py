@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Unpack, get_type_hints
+from typing import TYPE_CHECKING, Any, Unpack, get_type_hints
 
 import numpy as np
 import pytest
@@ -143,12 +143,21 @@ async def test_a_model_and_a_transcription_are_one_too_many(autojump_clock: Mock
     await server.transport.aclose()
 
 
-async def test_what_could_not_be_kept_is_refused_before_anything_is_sent(
-    autojump_clock: MockClock,
+@pytest.mark.parametrize(
+    ("argument", "error", "problem"),
+    [
+        ({"transport": 5}, TypeError, "transport must be a Transport or None, not int"),
+        ({"new_id": 5}, TypeError, "new_id must be a function"),
+        ({"capacity": 0}, ValueError, "capacity"),
+        ({"retention": "some"}, LocalProtocolError, "retention"),
+    ],
+)
+async def test_what_no_session_can_be_opened_with_is_refused_before_anything_is_sent(
+    argument: dict[str, Any], error: type[Exception], problem: str, autojump_clock: MockClock
 ) -> None:
     near, server = memory_server()
-    with pytest.raises(LocalProtocolError, match="retention"):
-        async with open_transcription_session(transport=near, retention="some"):  # type: ignore[arg-type]
+    with pytest.raises(error, match=problem):
+        async with open_transcription_session(**{"transport": near} | argument):
             pytest.fail("not reached")
     assert near.closed is None
     await server.transport.aclose()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Unpack, get_type_hints
+from typing import Any, Unpack, get_type_hints
 
 import numpy as np
 import pytest
@@ -215,6 +215,26 @@ async def test_a_misspelt_keyword_is_refused_as_python_refuses_it(
 
 
 # Translating
+
+
+@pytest.mark.parametrize(
+    ("argument", "error", "problem"),
+    [
+        ({"transport": 5}, TypeError, "transport must be a Transport or None, not int"),
+        ({"new_id": 5}, TypeError, "new_id must be a function"),
+        ({"capacity": 0}, ValueError, "capacity"),
+    ],
+)
+async def test_what_no_session_can_be_opened_with_is_refused_before_anything_is_sent(
+    argument: dict[str, Any], error: type[Exception], problem: str, autojump_clock: MockClock
+) -> None:
+    near, server = memory_server()
+    options: Any = {"transport": near, "language": "es"} | argument
+    with pytest.raises(error, match=problem):
+        async with open_translation_session(**options):
+            pytest.fail("not reached")
+    assert near.closed is None
+    await server.transport.aclose()
 
 
 async def test_what_is_said_comes_back_in_the_other_language(autojump_clock: MockClock) -> None:

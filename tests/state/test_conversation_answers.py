@@ -185,7 +185,7 @@ def test_final_content_counts_when_there_were_no_deltas_and_is_told_as_a_delta()
         ItemUpdated(item=item, delta=TextDelta("Hel")),
         ItemUpdated(item=item, delta=TextDelta("lo")),
         ItemUpdated(item=item, delta=TranscriptDelta("there")),
-        ItemUpdated(item=item, delta=AudioDelta(sound(3))),
+        ItemUpdated(item=item, delta=AudioDelta(sound(3), content_index=1)),
         ItemCompleted(item=item),
     ]
     assert (item.text, item.transcript, item.audio_ms) == ("Hello", "there", 3)

@@ -71,7 +71,7 @@ def adopt_part(
         return []
     changes = adopt(part.text, whole.text, TextDelta, final=final)
     changes += adopt(part.transcript, whole.transcript, TranscriptDelta, final=final)
-    return changes + _fill_output(item, part, whole.audio, shelf, replace=False)
+    return changes + _fill_output(item, index, whole.audio, shelf, replace=False)
 
 
 def merge(
@@ -97,7 +97,7 @@ def merge(
             for index, part in enumerate(wire.content):
                 changes += _merge_part(
                     item,
-                    part_of(item, index, part.type),
+                    index,
                     part,
                     shelf,
                     final=final,
@@ -123,13 +123,14 @@ def merge(
 
 def _merge_part(
     item: ConversationItem,
-    part: GrowingPart,
+    index: int,
     wire: Part,
     shelf: Shelf,
     *,
     final: bool,
     retrieved: bool,
 ) -> list[Change]:
+    part = part_of(item, index, wire.type)
     match wire:
         case InputText():
             # Not a delta: a TextDelta is for what the model says.
@@ -147,7 +148,7 @@ def _merge_part(
             if part.is_cut and not retrieved:
                 return []
             changes = adopt(part.transcript, wire.transcript, TranscriptDelta, final=final)
-            return changes + _fill_output(item, part, wire.audio, shelf, replace=retrieved)
+            return changes + _fill_output(item, index, wire.audio, shelf, replace=retrieved)
         case _:
             if part.as_is == wire:
                 return []
@@ -162,20 +163,21 @@ def fill_input(part: GrowingPart, audio: AudioData, shelf: Shelf) -> list[Change
 
 def _fill_output(
     item: ConversationItem,
-    part: GrowingPart,
+    index: int,
     audio: AudioData | None,
     shelf: Shelf,
     *,
     replace: bool,
 ) -> list[Change]:
     """Take speech that the server states as a whole, if it did not come in deltas."""
+    part = item._parts[index]
     if not audio or not (replace or is_silent(part)):
         return []
     track = shelf.output_track(item, part)
     added = shelf.append_output(track, audio)
     if added is None:
         return []
-    return [None if replace else AudioDelta(added, track.encoding)]
+    return [None if replace else AudioDelta(added, track.encoding, index)]
 
 
 def is_silent(part: GrowingPart) -> bool:

@@ -252,7 +252,7 @@ class Conversation:
         if response.is_stopped or part.is_cut:
             count = sample_count(event.delta, track.encoding)
             item._dropped_us += count * 1_000_000 // track.rate
-            return drop(item, AudioDelta(event.delta, track.encoding))
+            return drop(item, AudioDelta(event.delta, track.encoding, event.content_index))
         audio = self._shelf.append_output(track, event.delta)
         if audio is None:
             return self._items.tell(item, (), reveal=True)
@@ -261,7 +261,8 @@ class Conversation:
         is_shown = item._phase is not HIDDEN
         if is_shown and not self._wants(ItemUpdated):
             return ()
-        update = ItemUpdated(item=item, delta=AudioDelta(audio, track.encoding))
+        delta = AudioDelta(audio, track.encoding, event.content_index)
+        update = ItemUpdated(item=item, delta=delta)
         return (update,) if is_shown else self._items.reveal(item, update)
 
     def _on_words(
