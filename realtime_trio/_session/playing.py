@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 import attrs
 import trio
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import check_kind
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
@@ -26,6 +27,8 @@ from realtime_trio.playback.playback import Playback
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 _REFLEXES: Final = 64
 """Events sent by reflex whose refusal is recognised; a refusal trails by a round trip."""

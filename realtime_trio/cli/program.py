@@ -8,6 +8,7 @@ from realtime_trio._version import __version__
 from realtime_trio.cli.chat import chat
 from realtime_trio.cli.say import say
 from realtime_trio.cli.serve import serve
+from realtime_trio.cli.to_wav import to_wav
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,5 +21,5 @@ def main() -> None:
     """
 
 
-for command in (say, chat, serve):
+for command in (say, chat, serve, to_wav):
     main.add_command(command)

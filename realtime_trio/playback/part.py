@@ -6,8 +6,7 @@ say.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 else:
     np = _elsewhere.module("numpy")
-
-_empty: Final = cache(lambda: np.empty(0, np.int16))
 
 
 @frozen
@@ -79,7 +76,7 @@ class Part:
         self.is_finished = False
         added = self.track.append(audio)
         if added is None:
-            return _empty()
+            return np.empty(0, np.int16)
         samples = samples_of(added, self.track.encoding)
         return self._produce(
             samples if self._resampler is None else self._resampler.process(samples)
@@ -88,9 +85,11 @@ class Part:
     def finish(self) -> NDArray[np.int16]:
         """Note that no more arrives; return what the conversion of rates has held back."""
         if self.is_finished:
-            return _empty()
+            return np.empty(0, np.int16)
         self.is_finished = True
-        return self._produce(_empty() if self._resampler is None else self._resampler.flush())
+        return self._produce(
+            np.empty(0, np.int16) if self._resampler is None else self._resampler.flush()
+        )
 
     def _produce(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         self.produced += len(samples)

@@ -1,0 +1,170 @@
+"""A loudspeaker that plays what a session's model says.
+
+Owns the life of the device.  What is played, and when it is heard, is in `sink`; the callback of
+the sound card asks that for samples and does nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import numpy as np
+import trio
+from numpy.typing import NDArray
+
+from realtime_trio.audio import Resampler
+from realtime_trio.devices.backend import Backend, Device, find_device
+from realtime_trio.devices.errors import DeviceLost
+from realtime_trio.devices.portaudio import PortAudio
+from realtime_trio.devices.ring import SampleRing
+from realtime_trio.devices.sink import PlaybackSink
+from realtime_trio.playback.playback import Playback
+
+_BLOCKS_PER_S: Final = 100
+_FADE: Final = 0.02
+"""Seconds in which an interrupted sound fades out: short enough to be at once, and long enough not
+to click."""
+_LAG: Final = 0.1
+"""Seconds that what was played may be behind what is recorded."""
+_CLOSING: Final = 5.0
+"""Seconds that a device may take to close; it is the driver's affair after that."""
+
+
+class Speaker:
+    """A loudspeaker that plays.  Made by `open_speaker`."""
+
+    def __init__(self, device: Device, playback: Playback) -> None:
+        self.device = device
+        """The device."""
+        self.playback = playback
+        """What it plays.  Give it to `open_session(playback=speaker.playback)`."""
+        self.underruns: int = 0
+        """How often the device had nothing to play, because this process was too slow."""
+        self._sink = PlaybackSink(playback, latency=0, fade=round(_FADE * playback.rate))
+        self._played = SampleRing(playback.rate // 2)
+        self._resampler: Resampler | None = None
+        self._resampled = np.empty(0, np.int16)
+        self._token = trio.lowlevel.current_trio_token()
+        self._scope = trio.CancelScope()
+        self._is_lost = False
+        self._is_closing = False
+
+    @property
+    def gaps(self) -> int:
+        """How often an item paused because its next samples had not arrived."""
+        return self._sink.gaps
+
+    @property
+    def level(self) -> float:
+        """How loud the last block was, in dB: -100 to 0."""
+        return self._sink.level
+
+    def take_played(self, count: int, rate: int) -> NDArray[np.int16]:
+        """Take what was played lately, to know what an echo is of.  For one microphone.
+
+        Args:
+            count: How many samples.
+            rate: Samples per second, 8000 to 192000, always the same.
+
+        Returns:
+            Shape (count,), int16; silence where nothing was played.
+        """
+        if self._resampler is None:
+            self._resampler = Resampler(self.playback.rate, rate)
+        fresh = self._resampler.process(self._played.take(self._played.count))
+        # Clocks of two devices drift, and a microphone may begin late: the newest is what counts.
+        self._resampled = np.concatenate((self._resampled, fresh))[-count - round(rate * _LAG) :]
+        taken, self._resampled = self._resampled[:count], self._resampled[count:]
+        return np.concatenate((taken, np.zeros(count - len(taken), np.int16)))
+
+    # On the thread of the sound card.
+
+    def on_block(self, block: NDArray[np.int16], has_underrun: bool) -> None:
+        """Fill a block.  For the backend."""
+        self.underruns += has_underrun
+        samples = np.empty(len(block), np.int16)
+        self._sink.fill(samples)
+        block[:] = samples[:, np.newaxis]
+        self._played.put(samples)
+
+    def on_end(self) -> None:
+        """Take note that the device has stopped.  For the backend."""
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._lose, idempotent=True)
+
+    # In trio again.
+
+    def _lose(self) -> None:
+        # What ends because it is closed was not lost.
+        if not self._is_closing:
+            self._is_lost = True
+            self._scope.cancel()
+
+    @asynccontextmanager
+    async def playing(self, backend: Backend, channels: int) -> AsyncIterator[None]:
+        """Play while the block runs.  For `open_speaker`."""
+        rate = self.playback.rate
+        with self._scope:
+            stream = await backend.open_stream(
+                "output",
+                self.device,
+                rate=rate,
+                channels=channels,
+                block=rate // _BLOCKS_PER_S,
+                on_block=self.on_block,
+                on_end=self.on_end,
+            )
+            self._sink.latency = round(stream.latency * rate)
+            try:
+                yield
+            finally:
+                self._is_closing = True
+                with trio.move_on_after(_CLOSING, shield=True):
+                    await stream.aclose()
+        if self._is_lost and self._scope.cancelled_caught:
+            raise DeviceLost(self.device.name)
+
+
+@asynccontextmanager
+async def open_speaker(
+    playback: Playback | None = None,
+    *,
+    device: int | str | None = None,
+    channels: int | None = None,
+    backend: Backend | None = None,
+) -> AsyncIterator[Speaker]:
+    """Play what a session's model says while the block runs.
+
+        async with (
+            open_speaker() as speaker,
+            open_session(playback=speaker.playback) as session,
+        ):
+            ...
+
+    What is heard is known to the sample, less the latency that the device states.  What is
+    interrupted fades out within 20 ms, and what the device has taken by then is played.
+
+    Args:
+        playback: What to play, one with `tracking="reported"`, at a rate that the device takes;
+            None makes one at the rate that the device prefers.
+        device: Number or name of the device, or a part of its name; None for the system's default.
+        channels: How many channels it is played on, all the same; None for two, or as many as there
+            are.
+        backend: Drives the device; None for PortAudio, of the extra `devices`.
+
+    Raises:
+        DeviceError: There is no such device, it refused, or there is no PortAudio.
+        DeviceLost: The device went away, so the block was cancelled.
+        LocalProtocolError: The playback does not go by reports.
+    """
+    if playback is not None:
+        playback.played(0)  # says so if it does not go by reports
+    backend = PortAudio() if backend is None else backend
+    chosen = find_device(await backend.devices(), device, "output")
+    if playback is None:
+        playback = Playback(chosen.rate, tracking="reported")
+    speaker = Speaker(chosen, playback)
+    async with speaker.playing(backend, min(chosen.outputs, 2) if channels is None else channels):
+        yield speaker
