@@ -161,6 +161,6 @@ class Outbox(Generic[T]):
 
     @property
     def _has_room(self) -> bool:
-        # Where somebody waits or was promised a slot there is none for those who come later: they get
-        # theirs in their turn.
+        # Where somebody waits, or was promised a slot, there is none for those who come later: they
+        # get theirs in their turn.
         return len(self._entries) < self._capacity and not self._promised and not self._waiters
