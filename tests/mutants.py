@@ -49,6 +49,7 @@ ALSO_TESTED_BY = {
     "": "test_elsewhere",
     "__main__": "cli/*",
     "_pytest_plugin": "test_testing",
+    "simulator": "test_loading",
     "simulator.chat.request": "simulator/*_chat_completions*",
     "simulator.chat.stream": "simulator/*_chat_completions*",
     "simulator.offline.argument_words": "simulator/*_offline_tool_words",

@@ -26,6 +26,7 @@ async def main():
     async with open_session(url=sys.argv[1], turn_detection=None) as session:
         items = session.events(ItemCompleted)
         await session.append_audio(bytes(4800))
+        assert "numpy" not in sys.modules
         assert (await session.ask("Hello!")).text == "Good day."
         await anext(items)
 
@@ -82,12 +83,19 @@ def test_rooms_load_no_dependency_before_it_is_used(room: str) -> None:
 def test_a_name_of_the_front_door_loads_neither_servers_nor_extras() -> None:
     loaded = loaded_by("from realtime_trio import *")
     assert loaded & (OTHER_SIDE | EXTRAS) == set()
-    assert loaded & {"cattrs", "docstring_parser", "h11", "trio_websocket"} == set()
+    assert loaded & DEPENDENCIES == {"attr", "orjson", "pybase64", "trio"}
+    assert loaded & {"email", "http.client", "urllib.request"} == set()
 
 
 def test_a_tool_loads_what_its_calls_need() -> None:
     """It should not be loaded in the middle of a conversation, when the first call comes."""
     assert {"cattrs", "docstring_parser"} <= loaded_by(ONE_TOOL)
+
+
+def test_tests_with_a_script_do_without_the_agent_by_rules() -> None:
+    assert "realtime_trio.simulator.offline.agent" not in loaded_by("import realtime_trio.testing")
+    exported = loaded_by("from realtime_trio.simulator import *; assert OfflineAgent")
+    assert "realtime_trio.simulator.offline.agent" in exported
 
 
 @pytest.mark.socket

@@ -17,8 +17,9 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any, ClassVar, Final
 
-from attrs import define, frozen
+from attrs import define
 
+from realtime_trio._frozen import frozen
 from realtime_trio._legible import legible
 from realtime_trio._state.reactions import Reactions
 from realtime_trio.errors import RemoteProtocolError, ServerError, SessionClosed

@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from attrs import define, frozen
+from attrs import define
 
+from realtime_trio._frozen import frozen
 from realtime_trio._state.reactions import Reactions
 from realtime_trio._state.recent import Recent
 from realtime_trio._state.utility_events import UtilityEvent

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar, Final, TypeVar
 
-from attrs import frozen
-
+from realtime_trio._frozen import frozen
 from realtime_trio._state.reactions import Reactions
 from realtime_trio.events import (
     CachedTokenDetails,

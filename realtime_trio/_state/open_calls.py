@@ -19,8 +19,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection
 
-from attrs import define, field, frozen
+from attrs import define, field
 
+from realtime_trio._frozen import frozen
 from realtime_trio._state.utility_events import (
     ToolApprovalRequested,
     ToolCallFinished,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from attrs import field, frozen
+from attrs import field
 
 from realtime_trio import _elsewhere
+from realtime_trio._frozen import frozen
 from realtime_trio._state.conversation.item import ConversationItem, TranscriptSegment
 from realtime_trio.audio.data import AudioData
 from realtime_trio.audio.track import PCM, samples_of

@@ -13,17 +13,24 @@ import os
 import re
 import ssl
 import urllib.parse
-import urllib.request
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
+from realtime_trio import _elsewhere
 from realtime_trio._legible import legible
 from realtime_trio._misuse import without_extra
 from realtime_trio._protocol.exposure import is_loopback
 from realtime_trio._transport.line import Line
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError
+
+# With it come an HTTP client and what reads mail.  Connections to this machine do without.
+if TYPE_CHECKING:
+    import urllib.request as urllib_request
+else:
+    urllib_request = _elsewhere.module("urllib.request")
 
 PROXY_FROM_ENVIRONMENT = "environment"
 _WEBSOCKET_PORTS = {"ws": 80, "wss": 443}
@@ -198,10 +205,10 @@ def _environment_proxy(target: Target) -> str | None:
     # A proxy cannot reach our own loopback interface, where servers for development listen.
     if is_loopback(target.host):
         return None
-    proxies = urllib.request.getproxies()
+    proxies = urllib_request.getproxies()
     proxy = proxies.get("https" if target.scheme == "wss" else "http") or proxies.get("all")
     # With the port, because entries of `no_proxy` may name one.
-    return None if urllib.request.proxy_bypass(f"{target.host}:{target.port}") else proxy
+    return None if urllib_request.proxy_bypass(f"{target.host}:{target.port}") else proxy
 
 
 def _split(url: str, what: str) -> tuple[urllib.parse.SplitResult, str, int | None]:

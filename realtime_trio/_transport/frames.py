@@ -8,6 +8,7 @@ trio-websocket, which answers it, puts it together or fails.  Pure: bytes in, me
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Final
 
 from realtime_trio import _elsewhere
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
 else:
     np = _elsewhere.module("numpy")
-
 
 _FIN: Final = 0x80
 _TEXT: Final = 1
@@ -34,7 +34,8 @@ _LONGER_LENGTH: Final = 127
 """In the place of a length: it follows in 8 bytes."""
 _MAX_CONTROL_LENGTH: Final = 125
 _MASK_BY_ARRAY: Final = 700
-"""Bytes from which numpy is faster at masking than one long integer (measured)."""
+"""Bytes from which numpy is faster at masking than one long integer (measured).  It is not loaded
+for that: a program that has no other use of it would wait for it when it first sends audio."""
 
 
 class FrameLane:
@@ -201,7 +202,7 @@ def frame(message: str | bytes, *, masks: bool) -> bytes:
 def masked(payload: bytes | bytearray, mask: bytes | bytearray) -> bytes:
     """Mask a payload, or take the mask off."""
     length = len(payload)
-    if length < _MASK_BY_ARRAY:
+    if length < _MASK_BY_ARRAY or "numpy" not in sys.modules:
         key = int.from_bytes((mask * (length // 4 + 1))[:length])
         return (int.from_bytes(payload) ^ key).to_bytes(length)
     words = np.frombuffer(payload, np.uint32, length // 4) ^ np.frombuffer(mask, np.uint32)

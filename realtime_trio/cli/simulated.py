@@ -6,8 +6,9 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
+from realtime_trio import simulator
 from realtime_trio.errors import LocalProtocolError
-from realtime_trio.simulator import Cast, Ears, OfflineAgent, Voice
+from realtime_trio.simulator import Cast, Ears, Voice
 from realtime_trio.simulator.voice import (
     EspeakVoice,
     HibariVoice,
@@ -55,7 +56,7 @@ def cast_of(
         ears = _installed(best_ears, required=voice is True)
         mouth = _installed(best_voice, required=voice is True)
     if llm is None or model is None:
-        return Cast(OfflineAgent(), ears=ears, voice=mouth)
+        return Cast(simulator.OfflineAgent(), ears=ears, voice=mouth)
     try:
         # By name and not by an import statement: the module needs an extra that may be missing.
         chat_completions = importlib.import_module("realtime_trio.simulator.chat_completions")
@@ -82,7 +83,7 @@ def described(cast: Cast) -> str:
     """Say what of the simulator is real and what is not, for a cast of `cast_of`."""
     who = (
         "an agent by rules answers"
-        if isinstance(cast.agent, OfflineAgent)
+        if isinstance(cast.agent, simulator.OfflineAgent)
         else "a language model answers"
     )
     hears = (

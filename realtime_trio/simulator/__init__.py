@@ -5,7 +5,10 @@ WebSocket.  `SimulatedServer` and, for translation, `SimulatedTranslator` are th
 themselves, without network and clock.
 """
 
-from realtime_trio.simulator.offline.agent import OfflineAgent as OfflineAgent
+# Under a private name: what completion offers here should be the simulator's names.
+import typing as _typing
+
+from realtime_trio import _elsewhere as _elsewhere
 from realtime_trio.simulator.replay import ReplayServer as ReplayServer
 from realtime_trio.simulator.roles import (
     Agent as Agent,
@@ -48,3 +51,16 @@ from realtime_trio.simulator.serving.serve import (
     serve_simulator as serve_simulator,
 )
 from realtime_trio.simulator.speech import synthesize_speech as synthesize_speech
+
+# Its patterns take longer to compile than everything else here takes to load, and scripts do
+# without it.
+if _typing.TYPE_CHECKING:
+    from realtime_trio.simulator.offline.agent import OfflineAgent as OfflineAgent
+else:
+    _names = _elsewhere.names_in(__name__, {"offline.agent": "OfflineAgent"})
+    __all__ = [name for name in (*globals(), *_names) if not name.startswith("_")]
+
+    def __dir__():
+        return sorted({*globals(), *_names})
+
+    __getattr__ = _elsewhere.getattr_of(__name__, _names, dict)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve
 
+from realtime_trio._frozen import frozen
 from realtime_trio._misuse import kind_of
 from realtime_trio._state.conversation.item import ConversationItem, Part
 from realtime_trio.events import (

@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Literal
 
-from attrs import define, frozen
+from attrs import define
 
+from realtime_trio._frozen import frozen
 from realtime_trio._state.conversation.audio import DEFAULT_ENCODING, Encoding
 from realtime_trio.audio.data import AudioData
 from realtime_trio.errors import RemoteProtocolError

@@ -9,9 +9,10 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Final, cast
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from realtime_trio import _elsewhere
+from realtime_trio._frozen import frozen
 from realtime_trio.audio.pcm import PCM_RATE
 from realtime_trio.audio.track import AudioTrack
 from realtime_trio.events._base import UnknownObject

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
-
+from realtime_trio._frozen import frozen
 from realtime_trio.audio.data import AudioData
 from realtime_trio.events import ConversationItemCreate, InputAudio, UserMessage
 
