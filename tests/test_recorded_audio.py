@@ -221,10 +221,12 @@ def test_audio_in_a_message_is_heard_when_it_is_sent() -> None:
 
 def test_half_a_sample_at_the_end_of_a_delta_belongs_to_the_next() -> None:
     data = tone(1.0, 0x0102).astype("<i2").tobytes()
-    halves = [speech(1.0, 0.0, 0), speech(1.0, 0.0, 0)]
+    empty = [speech(1.0, 0.0, 0)] * 3
     pieces = [
         (time, source, type(event)(**{**fields(event), "delta": AudioData(part)}))
-        for (time, source, event), part in zip(halves, (data[:1001], data[1001:]), strict=True)
+        for (time, source, event), part in zip(
+            empty, (data[:1], data[1:1001], data[1001:]), strict=True
+        )
     ]
     _, model = played(recorded(*pieces))
     assert stretches(model) == [(1.0, 2.0, 0x0102)]
