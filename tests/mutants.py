@@ -49,6 +49,8 @@ ALSO_TESTED_BY = {
     "": "test_elsewhere",
     "__main__": "cli/*",
     "_pytest_plugin": "test_testing",
+    "audio.wav_format": "audio/*_wav",
+    "devices.simulated": "devices/*_microphone devices/*_speaker",
     "simulator": "test_loading",
     "simulator.chat.request": "simulator/*_chat_completions*",
     "simulator.chat.stream": "simulator/*_chat_completions*",

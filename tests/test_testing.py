@@ -5,6 +5,7 @@ Sessions in memory, transports that remember, assertions, and the pytest plugin.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import inspect
 import math
@@ -24,7 +25,7 @@ from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._transport.contract import Close
 from realtime_trio._transport.memory import memory_transport_pair
-from realtime_trio.errors import ConnectionLost
+from realtime_trio.errors import ConnectionLost, LocalProtocolError
 from realtime_trio.events import (
     ConversationItemTruncated,
     ErrorEvent,
@@ -125,6 +126,15 @@ def test_every_keyword_of_open_session_is_passed_on() -> None:
     assert (
         SimulationOptions.__annotations__.keys() == keywords | SessionOptions.__annotations__.keys()
     )
+
+
+def test_without_trio_there_is_no_simulated_session() -> None:
+    async def use() -> None:
+        async with open_simulated_session():
+            pytest.fail("not reached")
+
+    with pytest.raises(LocalProtocolError, match="runs in trio alone"):
+        asyncio.run(use())
 
 
 async def test_messages_that_do_not_fit_are_errors_unless_they_may_be(

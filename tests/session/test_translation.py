@@ -488,6 +488,29 @@ async def test_a_connection_that_closes_before_everything_is_said_is_told(
                 await session.finish()
 
 
+async def test_who_waits_for_the_end_of_a_close_without_an_id_is_told_that_it_will_not_come(
+    autojump_clock: MockClock,
+) -> None:
+    gone = trio.Event()
+
+    async def hang_up(interpreter: Interpreter) -> None:
+        await interpreter.hear()
+        await gone.wait()
+        await interpreter.transport.aclose()
+
+    async with open_pair(hang_up) as (session, _), trio.open_nursery() as nursery:
+        # No answer names it, so it is not among those that are expected.
+        await session.send_raw({"type": "session.close"})
+
+        @nursery.start_soon
+        async def finish() -> None:
+            with pytest.raises(SessionClosed, match="before everything was translated"):
+                await session.finish()
+
+        await wait_all_tasks_blocked()
+        gone.set()
+
+
 async def test_a_connection_lost_before_everything_is_said_is_lost(
     autojump_clock: MockClock,
 ) -> None:

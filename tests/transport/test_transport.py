@@ -375,3 +375,14 @@ async def test_what_arrives_after_closing_is_discarded() -> None:
     with pytest.raises(ConnectionLost):
         await left.send("late")
     assert await right.receive() == ()
+
+
+async def test_each_message_takes_one_place_however_it_was_sent() -> None:
+    left, right = memory_transport_pair(capacity=4)
+    for message in "ab":
+        assert left.send_nowait(message)
+    with trio.fail_after(5):
+        await left.send("c")
+    assert left.send_nowait("d")
+    assert not left.send_nowait("e")
+    assert await right.receive() == ("a", "b", "c", "d")
