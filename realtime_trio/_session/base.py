@@ -85,7 +85,7 @@ OUTBOX_CAPACITY: Final = 256
 """Client events that may wait to be written: 25 s of audio in 100 ms pieces, far more than a
 network that is worth talking over needs."""
 SENT_IN_A_ROW: Final = 2**17
-"""Characters that are written at once until those who send let other tasks run.  To make and write
+"""Characters that are sent until those who send let other tasks run.  To make and write
 as many takes about half a millisecond."""
 SENT_OVERHEAD: Final = 2**12
 """Characters that every event counts for besides its own: what it costs to send an empty one."""
@@ -325,10 +325,9 @@ class BaseSession(ABC):
         """Send an event, and note that it will be acknowledged, whether anybody waits or not."""
         await self._outbox.wait_for_room()
         pending = self._enqueue(event, text)
-        # An event that was written at once need not cost a round of the scheduler.  But a task that
-        # sends one after the other has to let others run, and one whose event waits in the outbox
-        # the task that writes it.
-        if self._sent_in_a_row >= SENT_IN_A_ROW or not self._outbox.is_idle:
+        # An event need not cost a round of the scheduler.  But a task that sends one after another
+        # has to let others run, also the one that writes what waits in the outbox.
+        if self._sent_in_a_row >= SENT_IN_A_ROW:
             self._sent_in_a_row = 0
             # Shielded, so that `Cancelled` always means that nothing was sent.
             await trio.lowlevel.cancel_shielded_checkpoint()
@@ -343,7 +342,7 @@ class BaseSession(ABC):
             # Behind the write, which might not have been possible.  There is no checkpoint in
             # between, so that no record shows the answer ahead of the question.
             self._note_written(event, text)
-            self._sent_in_a_row += len(text) + SENT_OVERHEAD
+        self._sent_in_a_row += len(text) + SENT_OVERHEAD
         # Expected before anybody takes note: what follows from that may be sent, too, and comes
         # later in the order of acknowledgements.
         pending = self._acknowledgements.expect(event)

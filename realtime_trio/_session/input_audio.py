@@ -123,7 +123,9 @@ class InputAudioSession(BaseSession, Generic[S]):
         """What the session has taken so far: tokens by modality, and seconds of transcription."""
         return self._costs.usage
 
-    async def append_audio(self, audio: AudioLike, *, chunk_ms: int | None = None) -> None:
+    async def append_audio(  # noqa: ASYNC910 - every way through has a checkpoint
+        self, audio: AudioLike, *, chunk_ms: int | None = None
+    ) -> None:
         """Append the user's audio, of any length, to the input buffer.
 
         Args:
@@ -137,7 +139,8 @@ class InputAudioSession(BaseSession, Generic[S]):
                 floats far outside [-1, 1]), or `chunk_ms` is no length; nothing was sent.
             SessionClosed: The session has ended.
 
-        Cancellation: between two events; what was queued is sent.
+        Cancellation: between two events; what was queued is sent.  As with `send`, not every call
+            lets other tasks run.
         """
         piece = None
         for piece in split_audio(audio, self._input_format, chunk_ms):

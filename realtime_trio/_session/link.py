@@ -135,8 +135,10 @@ class Link:
                 # Before the write: a record must not show the answer ahead of the question.
                 note(event, text)
                 _log_sending(event, text)
-                with suppress(ConnectionLost):
-                    await self._transport.send(text)
+                # What is taken at once is written together with what is behind it.
+                if not self._transport.send_nowait(text):
+                    with suppress(ConnectionLost):
+                        await self._transport.send(text)
         finally:
             outbox.discard()
 

@@ -8,13 +8,12 @@ from that, is the playback's business.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
-import numpy as np
 import trio
-from numpy.typing import NDArray
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import check_kind
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
@@ -24,6 +23,12 @@ from realtime_trio.errors import LocalProtocolError, SessionClosed
 from realtime_trio.events import ClientEvent, ErrorEvent, Event
 from realtime_trio.playback.chunks import ItemChunks
 from realtime_trio.playback.playback import Playback
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 _REFLEXES: Final = 64
 """Events sent by reflex whose refusal is recognised; a refusal trails by a round trip."""

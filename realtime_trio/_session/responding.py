@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import attrs
-import numpy as np
 import trio
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.items import ItemOrId, ItemSession, id_of
@@ -49,6 +49,11 @@ from realtime_trio.events import (
     UserMessage,
 )
 from realtime_trio.playback.playback import Playback
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = _elsewhere.module("numpy")
 
 
 class RespondingSession(ItemSession):

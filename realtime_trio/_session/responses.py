@@ -7,13 +7,12 @@ may be asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-import numpy as np
 import trio
 from attrs import field, frozen
-from numpy.typing import NDArray
 
+from realtime_trio import _elsewhere
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,
@@ -42,6 +41,12 @@ from realtime_trio.events import (
     ResponseUsage,
     UnknownEvent,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 _DeltaEvent = (
     ResponseOutputTextDelta

@@ -7,12 +7,11 @@ caused them.  In one batch updates come first, then `ItemAppended`, then `ItemCo
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from attrs import field, frozen
-from numpy.typing import NDArray
 
+from realtime_trio import _elsewhere
 from realtime_trio._state.conversation.item import ConversationItem, TranscriptSegment
 from realtime_trio.audio.data import AudioData
 from realtime_trio.audio.track import PCM, samples_of
@@ -24,6 +23,12 @@ from realtime_trio.events.items import (
     McpCall,
     McpListedTool,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 # --- deltas ---------------------------------------------------------------------------------------
 

@@ -8,9 +8,15 @@ trio-websocket, which answers it, puts it together or fails.  Pure: bytes in, me
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
+from realtime_trio import _elsewhere
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = _elsewhere.module("numpy")
+
 
 _FIN: Final = 0x80
 _TEXT: Final = 1

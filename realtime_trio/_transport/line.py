@@ -18,7 +18,6 @@ import socket
 import ssl
 import struct
 import sys
-from collections import deque
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -27,6 +26,12 @@ import trio
 
 _RECORD: Final = 2**16
 """Bytes of plain text to ask TLS for at once; a record has 16 KiB at the most."""
+
+_ROOM: Final = 2**16
+"""Bytes that may wait to be written until there is no more room: a second of audio as base64, which
+goes in one piece as soon as anything goes."""
+_GATHERED: Final = 64
+"""Pieces for one system call."""
 
 # The C struct linger, switched on with 0 seconds: closing then sends a reset.  Windows has shorts.
 _RESET_ON_CLOSE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
@@ -47,7 +52,9 @@ class Line:
         """What came together with the end of the TLS handshake."""
         self._read_failure: OSError | None = None
         self._write_failure: OSError | None = None
-        self._rest: deque[memoryview] = deque()
+        self._rest: list[memoryview] = []
+        """Few, and most of the time none."""
+        self._rest_size = 0
         self._is_draining = False
         self._drained = trio.lowlevel.ParkingLot()
 
@@ -115,6 +122,11 @@ class Line:
         """Whether something that was written has not gone yet."""
         return bool(self._rest)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether what has not gone yet is so little that more may be kept with it."""
+        return self._rest_size < _ROOM
+
     def write(self, data: bytes | bytearray | memoryview) -> bool:
         """Write what goes at once, and keep the rest for `drain`.
 
@@ -137,7 +149,7 @@ class Line:
         except OSError as error:
             self._fail_writing(error)
         if data:
-            self._rest.append(memoryview(data))
+            self._keep(data)
         return not self._rest
 
     async def drain(self) -> None:
@@ -170,18 +182,25 @@ class Line:
     def _push(self) -> None:
         try:
             while self._rest:
-                first = self._rest[0]
-                self._rest[0] = first[self._socket.send(first) :]
-                if self._rest[0]:
-                    return
-                self._rest.popleft()
+                # Several at a time, for a system call takes longer than a short one of them.
+                sent = _send(self._socket, self._rest[:_GATHERED])
+                self._rest_size -= sent
+                while self._rest and sent >= len(self._rest[0]):
+                    sent -= len(self._rest.pop(0))
+                if sent:
+                    self._rest[0] = self._rest[0][sent:]
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._fail_writing(error)
 
+    def _keep(self, data: bytes | bytearray | memoryview) -> None:
+        self._rest.append(memoryview(data))
+        self._rest_size += len(data)
+
     def _fail_writing(self, error: OSError) -> NoReturn:
         self._rest.clear()
+        self._rest_size = 0
         if self.is_closed:
             raise trio.ClosedResourceError("the line is closed") from None
         self._write_failure = error
@@ -236,7 +255,7 @@ class Line:
         plain = tls.decrypt()
         # Reading may have something to say as well, such as new keys.
         if tls.outgoing.pending:
-            self._rest.append(memoryview(tls.outgoing.read()))
+            self._keep(tls.outgoing.read())
             with suppress(trio.BrokenResourceError):
                 self._push()
         return plain
@@ -313,3 +332,8 @@ class _Tls:
         with suppress(ssl.SSLError):
             self.state.unwrap()
         return self.outgoing.read()
+
+
+def _send(sock: socket.socket, pieces: list[memoryview]) -> int:
+    # Windows cannot gather what it sends.
+    return sock.sendmsg(pieces) if hasattr(sock, "sendmsg") else sock.send(pieces[0])

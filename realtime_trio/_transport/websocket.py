@@ -113,6 +113,8 @@ class WebSocketTransport:
         self._ahead: trio.CancelScope | None = None
         """Of the task that reads ahead, if one does."""
         self._sends = 0
+        self._drains = False
+        """Whether a task of the connection writes what `send_nowait` could not."""
         self._closed: Close | None = None
         self._farewell: Close | None = None
         self._handshake_error: Exception | None = None
@@ -292,23 +294,27 @@ class WebSocketTransport:
     def send_nowait(self, message: str | bytes) -> bool:
         """Send one message if the network takes it without waiting.
 
-        If it takes only a part, the rest is written by a task of the connection, and nothing else
-        is taken this way until then.
+        What it does not take is written by a task of the connection.  A little of that is no reason
+        to refuse more: it is written together.
         """
-        if self._line.has_rest or not self._is_sendable:
+        if not self._line.has_room or not self._is_sendable:
             return False
         try:
             has_gone = self._line.write(frame(message, masks=self._is_client))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
-        if not has_gone:
+        if not has_gone and not self._drains:
             assert self._drainers is not None, "it is open"
+            self._drains = True
             self._drainers.start_soon(self._drain)
         return True
 
     async def _drain(self) -> None:
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._line.drain()
+        try:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._line.drain()
+        finally:
+            self._drains = False
 
     @property
     def _is_sendable(self) -> bool:
@@ -434,9 +440,9 @@ class WebSocketTransport:
             self._tap.on_end = nursery.cancel_scope.cancel
             self._connection = await handshake(nursery, self._tap)
             self._tap.on_end = None
+            self._tap.on_dealt = self._notice_end
             # The recording is for failed handshakes only, and would go on with every message.
             self._tap.opening = None
-            self._tap.on_dealt = self._notice_end
             self._drainers = nursery
             self._lane.feed(self._tap.take_ahead())
             self._lift_into_inbox()

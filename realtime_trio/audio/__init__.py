@@ -16,6 +16,7 @@ from realtime_trio.audio.pcm import (
 )
 from realtime_trio.audio.resample import Resampler as Resampler, resample as resample
 from realtime_trio.audio.wav import (
+    WavReader as WavReader,
     WavWriter as WavWriter,
     read_wav as read_wav,
     write_wav as write_wav,

@@ -166,7 +166,9 @@ class AudioData:
             return len(self._data)
         # Four characters are three bytes, less one for each of the at most two padding characters.
         text = self.base64
-        return max(0, len(text) // 4 * 3 - text.count("=", -2))
+        size = len(text) // 4 * 3
+        # Every delta comes this way, and few are padded.
+        return size if text[-1:] != "=" else max(0, size - text.count("=", -2))
 
     def __len__(self) -> int:
         """Size in bytes, as `nbytes`; how many samples that are is up to the format."""

@@ -10,6 +10,7 @@ from realtime_trio.cli.devices import devices
 from realtime_trio.cli.say import say
 from realtime_trio.cli.serve import serve
 from realtime_trio.cli.talk import talk
+from realtime_trio.cli.to_wav import to_wav
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (say, chat, talk, devices, serve):
+for command in (say, chat, talk, devices, serve, to_wav):
     main.add_command(command)

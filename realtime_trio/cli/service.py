@@ -92,12 +92,14 @@ async def opened(
         url = service.url
         # A key alone chooses OpenAI's service, an address alone one that may need no key.
         if url is None and service.api_key is None:
-            cast = cast_of(None)
+            # It may have models to load.
+            cast = await trio.to_thread.run_sync(cast_of, None)
             remark(f"no key and no --url: talking to the built-in simulator; {described(cast)}")
             url = await nursery.start(functools.partial(serve_simulator, cast=cast))
         # What the environment says is left for the library to find: a key that was not given for
         # this address on purpose is worth a warning.
-        given: Any = {"url": url, "api_key": service.api_key}
+        # And nobody here listens to audio a second time, so that none has to be kept.
+        given: Any = {"url": url, "api_key": service.api_key, "retention": "none"}
         for name, variable in (("url", "OPENAI_BASE_URL"), ("api_key", "OPENAI_API_KEY")):
             if given[name] == os.environ.get(variable):
                 del given[name]

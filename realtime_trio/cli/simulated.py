@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.simulator import Cast, Ears, OfflineAgent, Voice
-from realtime_trio.simulator.voice import EspeakVoice, PocketsphinxEars
+from realtime_trio.simulator.voice import (
+    EspeakVoice,
+    HibariVoice,
+    PocketsphinxEars,
+    WhisperEars,
+    best_ears,
+    best_voice,
+)
+
+_T = TypeVar("_T")
+
+_NAMES: Final[Mapping[type, str]] = {
+    WhisperEars: "Whisper",
+    PocketsphinxEars: "pocketsphinx",
+    HibariVoice: "hibari",
+    EspeakVoice: "espeak-ng",
+}
+"""Who hears and who speaks."""
 
 
 def cast_of(
@@ -19,23 +38,22 @@ def cast_of(
     """Choose what answers, listens and speaks.
 
     Args:
-        voice: Whether there must be ears and a voice; None takes them if the extra is installed.
+        voice: Whether there must be ears and a voice; None takes what is installed of the extras
+            `voice` and `voice-light`.
         llm: Address of the endpoint of a language model; with None an agent answers by rules.
         model: What the language model is called there.
         key: Key of the language model.
 
     Raises:
         LocalProtocolError: An extra that is needed is not installed.
+
+    Blocks while models are loaded, for up to a few seconds.
     """
     ears: Ears | None = None
     mouth: Voice | None = None
     if voice is not False:
-        try:
-            ears, mouth = PocketsphinxEars(), EspeakVoice()
-        except LocalProtocolError:  # the extra is not installed
-            # An error only for those who asked for it: the default is what can be had.
-            if voice:
-                raise
+        ears = _installed(best_ears, required=voice is True)
+        mouth = _installed(best_voice, required=voice is True)
     if llm is None or model is None:
         return Cast(OfflineAgent(), ears=ears, voice=mouth)
     try:
@@ -50,17 +68,27 @@ def cast_of(
     )
 
 
+def _installed(best: Callable[[], _T], *, required: bool) -> _T | None:
+    try:
+        return best()
+    except LocalProtocolError:  # the extra is not installed
+        # An error only for those who asked for it: the default is what can be had.
+        if required:
+            raise
+        return None
+
+
 def described(cast: Cast) -> str:
-    """Say what of the simulator is real and what is not."""
+    """Say what of the simulator is real and what is not, for a cast of `cast_of`."""
     who = (
         "an agent by rules answers"
         if isinstance(cast.agent, OfflineAgent)
         else "a language model answers"
     )
     hears = (
-        "what is said is recognized by pocketsphinx"
+        f"what is said is recognized by {_NAMES[type(cast.ears)]}"
         if cast.ears
         else "it does not understand speech"
     )
-    speaks = "espeak-ng speaks" if cast.voice else "its voice is synthetic babble"
+    speaks = f"{_NAMES[type(cast.voice)]} speaks" if cast.voice else "its voice is synthetic babble"
     return f"{who}, {hears}, {speaks}"

@@ -10,12 +10,20 @@ import io
 import os
 import re
 import sys
-from contextlib import suppress
-from typing import Final, NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, Final, NoReturn
 
 import trio
 from rich.console import Console
 from rich.control import Control
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import ControlType, Segment, Segments
 from rich.style import Style
 
@@ -60,22 +68,27 @@ def abandon() -> None:
                 os.close(nothing)
 
 
+def standard_input() -> BinaryIO:
+    """The standard input as it is, without a buffer; closing it leaves the input open.
+
+    Not `sys.stdin`: a thread that waits for it when the program ends would hold a lock that the
+    interpreter needs to exit.
+    """
+    # A program that was started without a standard input has none: `chat <&-`.
+    if sys.stdin is None:
+        return io.BytesIO()
+    return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+
+
 class Lines:
     """The lines of standard input, for a task that may be cancelled while it waits for one.
 
-    Cancelling leaves a thread behind that still reads.  If it read through `sys.stdin` it would
-    hold a lock that the interpreter needs when it exits; so this reads the file itself.
+    Cancelling leaves a thread behind that still reads.
     """
 
     def __init__(self) -> None:
-        # A program that was started without a standard input has none: `chat <&-`.
         self._encoding = "utf-8" if sys.stdin is None else sys.stdin.encoding
-        # Never closed, as it is not ours: a `with` block would say the opposite.
-        self._file = (
-            io.BytesIO()
-            if sys.stdin is None
-            else open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
-        )
+        self._file = standard_input()
         self._pending = b""
 
     async def read(self) -> str | None:
@@ -110,6 +123,30 @@ def report(text: str) -> None:
 def remark(text: str) -> None:
     """Print a remark about what happens, as a line on standard error."""
     _REMARKS.out(_harmless(text), style="dim", highlight=False)
+
+
+@contextmanager
+def progress(what: str, seconds: float | None) -> Iterator[Callable[[float], None]]:
+    """Show a bar on standard error while the block runs, if that is a terminal.
+
+    Args:
+        what: What happens.
+        seconds: How long it is; None if that is not known.
+
+    Yields:
+        To be told how many seconds more are done.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(show_speed=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=_REMARKS, transient=True, disable=not _REMARKS.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=seconds)
+        yield lambda done: bar.advance(task, done)
 
 
 def complain(text: str) -> None:

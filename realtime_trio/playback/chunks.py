@@ -5,11 +5,17 @@ Owns where an item begins and ends.  Waiting for more is for others.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
+from realtime_trio import _elsewhere
 from realtime_trio.playback.part import Part
 from realtime_trio.playback.playback import Playback
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 
 class ItemChunks:

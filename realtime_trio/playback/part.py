@@ -6,18 +6,21 @@ say.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING
 
-import numpy as np
 from attrs import define, field, frozen
-from numpy.typing import NDArray
 
+from realtime_trio import _elsewhere
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio.audio.data import AudioData
 from realtime_trio.audio.resample import MAX_RATE, MIN_RATE, Resampler
 from realtime_trio.audio.track import AudioTrack, samples_of
 
-_EMPTY: Final[NDArray[np.int16]] = np.empty(0, np.int16)
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 
 @frozen
@@ -73,7 +76,7 @@ class Part:
         self.is_finished = False
         added = self.track.append(audio)
         if added is None:
-            return _EMPTY
+            return np.empty(0, np.int16)
         samples = samples_of(added, self.track.encoding)
         return self._produce(
             samples if self._resampler is None else self._resampler.process(samples)
@@ -82,9 +85,11 @@ class Part:
     def finish(self) -> NDArray[np.int16]:
         """Note that no more arrives; return what the conversion of rates has held back."""
         if self.is_finished:
-            return _EMPTY
+            return np.empty(0, np.int16)
         self.is_finished = True
-        return self._produce(_EMPTY if self._resampler is None else self._resampler.flush())
+        return self._produce(
+            np.empty(0, np.int16) if self._resampler is None else self._resampler.flush()
+        )
 
     def _produce(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         self.produced += len(samples)

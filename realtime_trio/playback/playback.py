@@ -24,12 +24,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final, Literal, SupportsIndex
+from typing import TYPE_CHECKING, Final, Literal, SupportsIndex
 
-import numpy as np
 from attrs import evolve, frozen
-from numpy.typing import NDArray
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import check_choice, check_kind
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.recent import Recent
@@ -59,6 +58,12 @@ from realtime_trio.events import (
 from realtime_trio.playback.part import Part, PlayedPart
 from realtime_trio.playback.queue import Run, SampleQueue
 from realtime_trio.playback.tracking import ClockTracker, ReportTracker, Tracker
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 _REMEMBERED: Final = 64
 """Parts and ids of what is over; far more than are ever asked for, or than stragglers come for."""

@@ -6,13 +6,19 @@ Owns the order and the copying.  What was played, and of what it is, is for othe
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
-import numpy as np
 from attrs import define
-from numpy.typing import NDArray
 
+from realtime_trio import _elsewhere
 from realtime_trio.audio.track import SMALL
 from realtime_trio.playback.part import Part
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 
 @define(eq=False)

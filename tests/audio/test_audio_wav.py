@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import wave
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 
+from realtime_trio.audio.g711 import alaw_decode, mulaw_decode
 from realtime_trio.audio.resample import resample
-from realtime_trio.audio.wav import WavWriter, read_wav, write_wav
+from realtime_trio.audio.wav import WavReader, WavWriter, read_wav, write_wav
 from realtime_trio.errors import LocalProtocolError
 
 SAMPLES = np.array([0, 1, -1, 1000, -32768, 32767], np.int16)
@@ -84,6 +86,8 @@ class Pipe(io.BytesIO):
             np.array([1, -1, 0.5, -0.5, -2, 0], "<f8").tobytes(),
             [32767, -32768, 16383, -16384, -32768, 0],
         ),
+        (6, 8, bytes(range(256)), alaw_decode(bytes(range(256))).tolist()),
+        (7, 8, bytes(range(256)), mulaw_decode(bytes(range(256))).tolist()),
     ],
 )
 def test_every_sample_format_becomes_16_bit(
@@ -171,12 +175,12 @@ def test_a_pipe_can_be_read() -> None:
         ),
         (riff(form(1, 16, channels=0), chunk(b"data", b"")).getvalue(), "has no channels"),
         (
-            riff(form(7, 8), chunk(b"data", b"\xff")).getvalue(),
-            "8-bit samples with encoding 0x0007; allowed: PCM",
+            riff(form(7, 16), chunk(b"data", b"\xff")).getvalue(),
+            "16-bit samples with encoding 0x0007; allowed: PCM",
         ),
         (
             riff(form(0x55, 0), chunk(b"data", b"\xff")).getvalue(),
-            "encoding 0x0055.*convert compressed audio first",
+            "encoding 0x0055.*convert other compressed audio first",
         ),
         (riff(form(1, 12), chunk(b"data", b"\xff")).getvalue(), "12-bit samples"),
         (riff(form(1, 16, rate=96), chunk(b"data", b"")).getvalue(), "from 96 Hz to 24000 Hz"),
@@ -207,6 +211,148 @@ def test_damaged_files_are_read_or_refused_with_our_error(
             continue
         assert samples.ndim == 1
         assert samples.dtype == np.int16
+
+
+# --- in blocks ------------------------------------------------------------------------------------
+
+
+def noise(count: int, channels: int = 1) -> bytes:
+    samples = np.random.default_rng(0).integers(-30_000, 30_000, count * channels)
+    return samples.astype("<i2").tobytes()
+
+
+@given(
+    frames=st.integers(0, 300),
+    channels=st.integers(1, 3),
+    rate=st.sampled_from([8_000, 22_050, 24_000, 48_000]),
+    counts=st.lists(st.integers(1, 100), max_size=8),
+    is_pipe=st.booleans(),
+)
+def test_blocks_joined_are_the_whole(
+    frames: int, channels: int, rate: int, counts: list[int], is_pipe: bool
+) -> None:
+    content = riff(
+        form(1, 16, channels, rate), chunk(b"data", noise(frames, channels)), chunk(b"LIST", b"x")
+    ).getvalue()
+    whole = read_wav(io.BytesIO(content))
+    reader = WavReader(Pipe(content) if is_pipe else io.BytesIO(content))
+    blocks = [reader.read(count) for count in counts]
+    for block, count in zip(blocks, counts, strict=True):
+        assert len(block) == count or len(reader.read(1)) == 0
+    np.testing.assert_array_equal(np.concatenate([whole[:0], *blocks, *reader.blocks(50)]), whole)
+
+
+class Zeros(io.RawIOBase):
+    """A file of silence as long as one likes, which takes no memory, after a header."""
+
+    def __init__(self, start: bytes, size: int) -> None:
+        self._start = start
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._start:
+            taken, self._start = self._start[:size], self._start[size:]
+            return taken
+        taken = bytes(min(size, self._left, 65536))  # a pipe gives at most that
+        self._left -= len(taken)
+        return taken
+
+
+def test_a_long_file_takes_no_more_memory_than_a_short_one() -> None:
+    start = riff(form(1, 16, 2, 24_000)).getvalue() + chunk(b"data", b"", 0xFFFFFFFF)
+    peaks = []
+    for seconds in (2, 120):
+        size = seconds * 24_000 * 4
+        tracemalloc.start()
+        with WavReader(cast("BinaryIO", Zeros(start, size))) as reader:
+            total = sum(map(len, reader.blocks(2_400)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert total == seconds * 24_000
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+@pytest.mark.parametrize("rate", [8_000, 24_000])
+def test_a_reader_knows_how_much_is_left(rate: int) -> None:
+    file = riff(form(1, 16, 2, 48_000), chunk(b"data", noise(48_000, 2)))
+    with WavReader(file, rate) as reader:
+        assert reader.format.rate == 48_000
+        assert reader.seconds == 1.0
+        reader.read(rate // 4)
+        assert reader.seconds == pytest.approx(0.75, abs=0.01)
+        assert sum(map(len, reader.blocks(1000))) == rate * 3 // 4
+        assert reader.seconds == 0.0
+    assert not file.closed
+
+
+@pytest.mark.parametrize(
+    ("size", "is_pipe", "seconds"),
+    [
+        (0xFFFFFFFF, True, None),
+        (0x7FFFFFFF, True, None),
+        (48_000, True, 1.0),
+        (0xFFFFFFFF, False, 1.0),
+        (96_000, False, 1.0),
+    ],
+)
+def test_of_a_file_the_length_is_known_and_of_a_pipe_what_the_header_says(
+    size: int, is_pipe: bool, seconds: float | None
+) -> None:
+    content = riff(form(1, 16)).getvalue() + chunk(b"data", bytes(48_000), size)
+    reader = WavReader(Pipe(content) if is_pipe else io.BytesIO(content))
+    assert reader.seconds == seconds
+    assert len(reader.read(100_000)) == 24_000
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_block_has_at_least_one_sample(count: int) -> None:
+    reader = WavReader(riff(form(1, 16), chunk(b"data", bytes(8))))
+    with pytest.raises(LocalProtocolError, match=f"at least 1 sample, not {count}"):
+        reader.read(count)
+    assert len(reader.read(9)) == 4
+
+
+def test_a_reader_closes_what_it_has_opened_also_when_that_is_no_wav(tmp_path: Path) -> None:
+    path = tmp_path / "not.wav"
+    path.write_bytes(b"RIFF")
+    with pytest.raises(LocalProtocolError, match="not a WAV file"):
+        WavReader(path)  # a file left open would be a ResourceWarning
+    write_wav(path, SAMPLES)
+    with WavReader(path) as reader:
+        assert reader.read(2).tolist() == SAMPLES[:2].tolist()
+    reader.close()
+    with pytest.raises(ValueError, match="closed file"):
+        reader.read(2)
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def test_a_stereo_file_keeps_its_channels_apart(tmp_path: Path) -> None:
+    path = tmp_path / "stereo.wav"
+    with WavWriter(path, 8_000, channels=2) as writer:
+        writer.append(np.array([[1, 2], [3, 4]], np.int16))
+        writer.append(np.empty((0, 2), np.int16))
+        writer.append(np.array([[5, 6]], np.int16))
+        for wrong in (SAMPLES, SAMPLES.reshape(-1, 3), np.zeros((2, 2), np.float32)):
+            with pytest.raises(LocalProtocolError, match="expected int16 samples"):
+                writer.append(wrong)  # type: ignore[arg-type] # of another shape or dtype
+    with wave.open(str(path), "rb") as file:
+        assert file.getparams()[:4] == (2, 2, 8_000, 3)
+        assert np.frombuffer(file.readframes(3), "<i2").tolist() == [1, 2, 3, 4, 5, 6]
+    assert struct.unpack_from("<HHIIHH", path.read_bytes(), 20) == (1, 2, 8_000, 32_000, 4, 16)
+
+
+@pytest.mark.parametrize("channels", [0, 0x8000])
+def test_a_number_of_channels_that_no_header_can_say_is_refused(
+    channels: int, tmp_path: Path
+) -> None:
+    with pytest.raises(LocalProtocolError, match=f"not {channels}"):
+        WavWriter(tmp_path / "none.wav", channels=channels)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
@@ -314,8 +460,8 @@ def test_the_example_question_is_a_few_seconds_of_speech() -> None:
 
 @pytest.mark.parametrize(
     "use",
-    [read_wav, lambda file: write_wav(file, np.zeros(3, np.int16)), WavWriter],
-    ids=["read_wav", "write_wav", "WavWriter"],
+    [read_wav, WavReader, lambda file: write_wav(file, np.zeros(3, np.int16)), WavWriter],
+    ids=["read_wav", "WavReader", "write_wav", "WavWriter"],
 )
 @pytest.mark.parametrize(("file", "kind"), [(b"RIFF", "bytes"), (5, "int"), (None, "None")])
 def test_what_is_not_a_file_is_refused(

@@ -201,25 +201,26 @@ def test_options_of_serve_that_make_no_sense_are_wrong_usage(
     ("missing", "arguments", "complaint"),
     [
         (
-            "pocketsphinx",
+            ("faster_whisper", "pocketsphinx"),
             ["--voice"],
-            "real speech needs pocketsphinx, of the extra voice: pip install '.[voice]'",
+            "real speech needs faster-whisper, of the extra voice: pip install '.[voice]'",
         ),
         (
-            "httpx2",
+            ("httpx2",),
             ["--llm", "http://127.0.0.1:1", "--model", "llama"],
             "needs httpx2, of the extra llm: pip install '.[llm]'",
         ),
     ],
 )
 def test_serve_says_which_extra_is_missing(
-    missing: str,
+    missing: tuple[str, ...],
     arguments: list[str],
     complaint: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setitem(sys.modules, missing, None)
+    for module in missing:
+        monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, "realtime_trio.simulator.chat_completions", raising=False)
     assert run("serve", "--port", "0", *arguments) == 1
     assert complaint in " ".join(capsys.readouterr().err.split())

@@ -105,6 +105,41 @@ async def test_who_waits_longest_comes_first_even_against_somebody_who_need_not_
         assert [await outbox.take() for _ in range(4)] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("newcomer", [False, True])
+async def test_who_waits_comes_in_order_even_if_several_slots_become_free_at_once(
+    autojump_clock: MockClock, newcomer: bool
+) -> None:
+    # Tasks that run in the same pass do so in any order, which takes a few goes to see.
+    for _ in range(10):
+        outbox = await full_outbox(1, 2, 3)
+        async with trio.open_nursery() as nursery:
+            for entry in (4, 5, 6):
+                nursery.start_soon(put, outbox, entry)
+                await wait_all_tasks_blocked()
+            assert [await outbox.take() for _ in range(2 + newcomer)] == [1, 2, 3][: 2 + newcomer]
+            if newcomer:
+                nursery.start_soon(put, outbox, 7)
+            await wait_all_tasks_blocked()
+            with trio.fail_after(5):
+                rest = [await outbox.take() for _ in range(4)]
+        assert rest == ([4, 5, 6, 7] if newcomer else [3, 4, 5, 6])
+
+
+async def test_who_comes_while_a_slot_is_promised_waits_however_many_are_free(
+    autojump_clock: MockClock,
+) -> None:
+    # Which of the two runs first in their pass is open, which takes a few goes to see.
+    for _ in range(20):
+        outbox = await full_outbox(1, 2, 3)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(put, outbox, 4)
+            await wait_all_tasks_blocked()
+            assert [await outbox.take() for _ in range(3)] == [1, 2, 3]
+            nursery.start_soon(put, outbox, 5)
+            with trio.fail_after(5):
+                assert [await outbox.take() for _ in range(2)] == [4, 5]
+
+
 async def test_cancelled_while_waiting_for_a_slot_nothing_was_put(
     autojump_clock: MockClock,
 ) -> None:

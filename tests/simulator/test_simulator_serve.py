@@ -358,7 +358,7 @@ async def test_a_session_with_a_client_secret_is_configured_from_the_start_and_o
             assert event.error.message == "Ephemeral token expired"
             assert close == Close(3000, "invalid_request_error")
             await send(transport, ResponseCreate())
-            assert "Bonjour." in str((await receive_until(transport, ResponseDone))[-1])
+            assert "Bonjour." in str(await receive_until(transport, ResponseDone))
         nursery.cancel_scope.cancel()
 
 
@@ -532,7 +532,7 @@ async def test_a_client_whose_script_fails_or_who_drops_in_the_middle_of_a_frame
             await broken._tap.send_all(b"\x81\xfe\x10\x00half a frame")
             broken.reset()
         await send(good, ResponseCreate())
-        assert "Fine." in str((await receive_until(good, ResponseDone))[-1])
+        assert "Fine." in str(await receive_until(good, ResponseDone))
     errors = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [record.getMessage() for record in errors] == [
         "the handler of a connection failed; closing it"

@@ -139,6 +139,42 @@ def test_a_message_in_fragments_is_owed_before_what_comes_behind_it(masks: bool)
         assert reader.seen == ["before", ("owed", fragments), "behind"]
 
 
+@sides
+def test_a_ping_behind_a_message_in_fragments_owes_nothing(masks: bool) -> None:
+    fragments = raw(TEXT, b"a", masks=masks) + raw(0x80, b"b", masks=masks)
+    control = raw(0x80 | PING, b"", masks=masks)
+    reader = Reader(masks=masks)
+    reader.feed(fragments + control + frame("behind", masks=masks))
+    assert reader.seen == [("owed", fragments), ("open", control), "behind"]
+
+
+@sides
+def test_nothing_comes_of_a_part_of_a_head(masks: bool) -> None:
+    head = frame("x" * 2**16, masks=masks)[:14]
+    lane = FrameLane(masks=masks, limit=LIMIT)
+    messages: list[str | bytes] = []
+    for byte in head:
+        lane.feed(bytes([byte]))
+        assert lane.lift(messages) == b""
+    assert messages == []
+
+
+def test_a_long_frame_in_many_pieces_is_not_copied_with_each_of_them() -> None:
+    lane = FrameLane(masks=False, limit=LIMIT)
+    messages: list[str | bytes] = []
+    whole = frame(b"x" * 1000, masks=False)
+    lane.feed(whole[:10])
+    assert lane.lift(messages) == b""
+    kept = lane._data
+    for index in range(10, len(whole) - 1):
+        lane.feed(whole[index : index + 1])
+        assert lane.lift(messages) == b""
+        assert lane._data is kept
+    lane.feed(whole[-1:])
+    assert lane.lift(messages) == b""
+    assert messages == [b"x" * 1000]
+
+
 def test_nothing_is_lifted_while_a_message_is_owed() -> None:
     lane = FrameLane(masks=False, limit=LIMIT)
     lane.feed(raw(BINARY, b"a") + raw(0x80, b"b") + frame("behind", masks=False))

@@ -207,6 +207,14 @@ async def test_closing_wakes_whoever_waits_and_refuses_whoever_comes(kind: str) 
         near.send_fin()
 
 
+async def test_what_has_not_gone_cannot_be_drained_once_the_line_is_closed(kind: str) -> None:
+    async with open_lines(kind) as (near, _far):
+        assert not near.write(BIG)
+        near.close()
+        with pytest.raises(trio.ClosedResourceError):
+            await near.drain()
+
+
 # TLS
 
 
@@ -266,6 +274,16 @@ async def test_a_peer_that_hangs_up_during_the_handshake() -> None:
     line.close()
 
 
+async def test_a_peer_that_says_no_more_during_the_handshake() -> None:
+    near, far = await connected()
+    await far.send_eof()
+    line = Line(near)
+    with trio.fail_after(5), pytest.raises(EOFError):
+        await line.start_tls(ssl.create_default_context(), server_hostname="127.0.0.1")
+    line.close()
+    await far.aclose()
+
+
 async def test_a_goodbye_of_tls_is_an_end_while_the_socket_stays_open() -> None:
     near, far = await connected()
     server_context, client_context = tls_contexts()
@@ -281,6 +299,23 @@ async def test_a_goodbye_of_tls_is_an_end_while_the_socket_stays_open() -> None:
         assert await read_some(line) == b""
         assert await read_some(line) == b""
     line.close()
+
+
+async def test_the_end_is_said_in_the_words_of_tls_as_well() -> None:
+    near, far = await connected()
+    server_context, client_context = tls_contexts()
+    line = Line(near)
+    # Not `https_compatible`: it takes nothing but a goodbye of TLS for the end.
+    server = trio.SSLStream(far, server_context, server_side=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.do_handshake)
+        await line.start_tls(client_context, server_hostname="127.0.0.1")
+    line.write(b"bye")
+    line.send_fin()
+    assert await server.receive_some() == b"bye"
+    assert await server.receive_some() == b""
+    line.close()
+    await far.aclose()
 
 
 async def test_garbage_instead_of_tls_breaks_the_line() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from websocket_peers import limited_nursery, receive_all
 
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair
+from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio._transport.websocket import open_websocket
 from realtime_trio.errors import ConnectionLost, LocalProtocolError
 from realtime_trio.simulator.serving.websocket_server import HandshakeRequest, serve_websocket
@@ -31,12 +33,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @asynccontextmanager
 async def open_pair(
-    kind: str, capacity: float = math.inf
+    kind: str, capacity: float = math.inf, settings: WebSocketSettings | None = None
 ) -> AsyncIterator[tuple[Transport, Transport]]:
     """Two connected ends; of a WebSocket, the first is the client or the server, as `kind` says.
 
-    The capacity of a WebSocket is that of the kernel.
+    The capacity of a WebSocket is that of the kernel, and what its settings say.
     """
+    settings = settings or WebSocketSettings()
     async with limited_nursery() as nursery:
         if kind == "memory":
             yield memory_transport_pair(capacity=capacity)
@@ -47,8 +50,10 @@ async def open_pair(
                 accepted.send_nowait(transport)
                 await trio.sleep_forever()
 
-            host, port = await nursery.start(serve_websocket, handler, "127.0.0.1", 0)
-            async with open_websocket(f"ws://{host}:{port}/") as client:
+            host, port = await nursery.start(
+                partial(serve_websocket, handler, "127.0.0.1", 0, settings=settings)
+            )
+            async with open_websocket(f"ws://{host}:{port}/", settings=settings) as client:
                 server = await taken.receive()
                 yield (client, server) if kind == "websocket client" else (server, client)
 
@@ -229,6 +234,93 @@ async def test_a_waiting_send_is_released_when_the_connection_ends(kind: str) ->
                 await right.aclose(4000)
                 await left.aclose()
         assert len(errors) == 1
+
+
+def fill(transport: Transport, messages: Iterator[str]) -> list[str | bytes]:
+    """Send without waiting until that is refused; return what was not."""
+    sent: list[str | bytes] = []
+    for message in messages:
+        if not transport.send_nowait(message):
+            return sent
+        sent.append(message)
+    raise AssertionError("endless")
+
+
+def numbered() -> Iterator[str]:
+    """More than systems buffer."""
+    return (f"{number} " + "x" * 2**16 for number in range(1000))
+
+
+async def test_what_was_sent_without_waiting_arrives_whole_and_in_order_among_what_waited(
+    kind: str,
+) -> None:
+    async with open_pair(kind, capacity=3) as (left, right), trio.open_nursery() as nursery:
+        sent: list[str | bytes] = []
+
+        @nursery.start_soon
+        async def send() -> None:
+            messages = numbered()
+            for _ in range(3):
+                sent.extend(fill(left, messages))
+                # One was refused, and the next one waits until there is room.
+                message = next(messages)
+                await left.send(message)
+                sent.append(message)
+            await left.aclose()
+
+        assert await receive_all(right) == sent
+        assert len(sent) > 6
+
+
+async def test_nothing_is_sent_without_waiting_while_the_peer_does_not_keep_up(kind: str) -> None:
+    # Much less may wait at the peer than systems buffer.
+    settings = WebSocketSettings(max_message_size=2**17)
+    async with open_pair(kind, 1, settings) as (left, right):
+        sent: list[str | bytes] = []
+        messages = numbered()
+        # The peer reads ahead for a while, and then does not any more.
+        for _ in range(3):
+            sent += fill(left, messages)
+            await trio.testing.wait_all_tasks_blocked(0.1)
+        for _ in range(3):
+            assert not left.send_nowait("refused")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert left.closed is None
+        received: list[str | bytes] = []
+        while len(received) < len(sent):
+            received += await right.receive()
+        assert received == sent
+        assert left.send_nowait("again")
+        assert await right.receive() == ("again",)
+
+
+async def test_nothing_is_sent_without_waiting_after_the_end_on_either_side(kind: str) -> None:
+    async with open_pair(kind) as (left, right):
+        assert left.send_nowait("before")
+        await left.aclose(1000, "bye")
+        assert not left.send_nowait("late")
+        assert await receive_all(right) == ["before"]
+        assert not right.send_nowait("late")
+        assert left.closed == right.closed == Close(1000, "bye")
+
+
+async def test_what_was_sent_without_waiting_arrives_before_the_goodbye(kind: str) -> None:
+    async with open_pair(kind) as (left, right):
+        big = "x" * 2**24  # more than systems buffer: the rest is written meanwhile
+        assert left.send_nowait(big)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(left.aclose)
+            assert await receive_all(right) == [big]
+        assert right.closed == Close(1000)
+
+
+@pytest.mark.parametrize("message", ["", "grüße", b"", b"\x00\xff"])
+async def test_every_kind_of_message_can_be_sent_without_waiting(
+    kind: str, message: str | bytes
+) -> None:
+    async with open_pair(kind) as (left, right):
+        assert left.send_nowait(message)
+        assert await right.receive() == (message,)
 
 
 @pytest.mark.parametrize(

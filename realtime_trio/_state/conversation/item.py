@@ -7,12 +7,11 @@ beside it, which alone use the underscored half; everybody else can only look.
 from __future__ import annotations
 
 import enum
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
-import numpy as np
 from attrs import define, field, frozen
-from numpy.typing import NDArray
 
+from realtime_trio import _elsewhere
 from realtime_trio.audio.pcm import PCM_RATE
 from realtime_trio.audio.track import AudioTrack
 from realtime_trio.events._base import UnknownObject
@@ -33,6 +32,12 @@ from realtime_trio.events.items import (
     UserMessage,
 )
 from realtime_trio.events.transcription import TranscriptionErrorDetail
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = _elsewhere.module("numpy")
 
 Part = InputText | InputAudio | InputImage | OutputText | OutputAudio | UnknownObject
 """A part of a message, as the protocol writes it."""
