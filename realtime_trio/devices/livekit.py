@@ -29,7 +29,7 @@ class _Processing(Protocol):
 class LiveKitEchoControl:
     """Subtracts the echo from what the microphone hears, an `EchoControl`: full duplex.
 
-    By WebRTC's audio processing, in the package `livekit`, which is installed apart: 40 MB.
+    By WebRTC's audio processing, in the package `livekit`, which is installed apart.
 
     Args:
         rate: Samples per second.
