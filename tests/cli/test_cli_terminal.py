@@ -18,7 +18,6 @@ from realtime_trio.cli.terminal import (
     Lines,
     abandon,
     complain,
-    prepare,
     progress,
     remark,
     report,

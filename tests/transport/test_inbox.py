@@ -23,13 +23,13 @@ async def test_messages_are_taken_at_once_in_the_order_in_which_they_came() -> N
 
 def test_it_is_full_from_its_limit_on_and_still_takes_what_is_added() -> None:
     inbox = Inbox(10)
-    assert not inbox.is_full
+    assert not bool(inbox.is_full)
     inbox.add("a", 9)
-    assert not inbox.is_full
+    assert not bool(inbox.is_full)
     inbox.add("b", 1)
-    assert inbox.is_full
+    assert bool(inbox.is_full)
     inbox.add("c", 5)
-    assert inbox.is_full
+    assert bool(inbox.is_full)
 
 
 async def test_what_is_taken_makes_room_for_all_of_its_limit() -> None:
@@ -37,29 +37,29 @@ async def test_what_is_taken_makes_room_for_all_of_its_limit() -> None:
     inbox.add("a", 25)
     await inbox.take()
     inbox.add("b", 9)
-    assert not inbox.is_full
+    assert not bool(inbox.is_full)
     inbox.add("c", 1)
-    assert inbox.is_full
+    assert bool(inbox.is_full)
 
 
 async def test_there_is_news_while_taking_would_not_wait() -> None:
     inbox = Inbox(math.inf)
-    assert inbox.has_news is False
+    assert bool(inbox.has_news) is False
     inbox.add("", 0)  # an empty message is one
-    assert inbox.has_news is True
+    assert bool(inbox.has_news) is True
     await inbox.take()
-    assert inbox.has_news is False
+    assert bool(inbox.has_news) is False
     inbox.end()
-    assert inbox.has_news is True
+    assert bool(inbox.has_news) is True
     assert await inbox.take() == ()
-    assert inbox.has_news is True
+    assert bool(inbox.has_news) is True
 
 
 @pytest.mark.parametrize("way", ["message", "end"])
 async def test_who_waits_for_messages_is_seen_and_woken(way: str) -> None:
     inbox = Inbox(math.inf)
     taken: list[tuple[str | bytes, ...]] = []
-    assert inbox.is_awaited is False
+    assert bool(inbox.is_awaited) is False
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
 
@@ -68,12 +68,12 @@ async def test_who_waits_for_messages_is_seen_and_woken(way: str) -> None:
                 taken.append(await inbox.take())
 
             await wait_all_tasks_blocked()
-            assert inbox.is_awaited is True
+            assert bool(inbox.is_awaited) is True
             if way == "message":
                 inbox.add("a", 1)
             else:
                 inbox.end()
-            assert inbox.is_awaited is False
+            assert bool(inbox.is_awaited) is False
             assert taken == []
     assert taken == [("a",) if way == "message" else ()]
 
@@ -150,7 +150,7 @@ async def test_who_waits_for_room_waits_until_it_is_emptied_or_over(way: str) ->
                 assert await inbox.take() == ("a",)
             else:
                 inbox.end()
-                assert not inbox.is_full
+                assert not bool(inbox.is_full)
     assert events == ["room", "room"]
 
 
