@@ -106,7 +106,7 @@ class Received(list[Event]):
         self._changed.set()
         self._changed = trio.Event()
 
-    async def wait_until(self, condition: Callable[[Sequence[Event]], bool]) -> None:
+    async def wait_until(self, condition: Callable[[Sequence[Event]], bool]) -> None:  # noqa: ASYNC910 - the process is waited for
         while not condition(self):
             await self._changed.wait()
 

@@ -138,7 +138,7 @@ class Tap(trio.abc.Stream):
         await trio.lowlevel.checkpoint()
 
     async def _receive(self, max_bytes: int | None) -> bytes:
-        while True:
+        while True:  # noqa: ASYNC913 - waiting is one
             try:
                 await self.line.wait_readable()
                 data = self.line.read(max_bytes or _READ_SIZE)

@@ -153,11 +153,11 @@ class WebSocketTransport:
         finally:
             self._receives = False
         # Without a checkpoint where nothing is in the way: `_read` was one.
-        return tuple(messages) if messages else await self._inbox.take()
+        return tuple(messages) if messages else await self._inbox.take()  # noqa: ASYNC910 - `_read` was one
 
     # A Ctrl-C between reading bytes and knowing what they are would lose them.
     @trio.lowlevel.enable_ki_protection
-    async def _read(self, messages: list[str | bytes]) -> None:
+    async def _read(self, messages: list[str | bytes]) -> None:  # noqa: ASYNC910 - all it waits for are
         """Wait for something to arrive, and append the messages that are complete with it.
 
         There may be none, if it was not plain or not whole.  At the end the inbox is ended.
@@ -227,7 +227,7 @@ class WebSocketTransport:
         for message in messages:
             self._inbox.add(message, len(message))
 
-    async def _attend_loop(self) -> None:
+    async def _attend_loop(self) -> None:  # noqa: ASYNC910 - nobody calls it after the end
         """Read ahead whenever nobody has received for a while; until the end."""
         patience = _FIRST_LOOK_S
         while not self._ending.is_set():
@@ -238,10 +238,10 @@ class WebSocketTransport:
             if not self._is_attended:
                 await self._read_ahead()
 
-    async def _read_ahead(self) -> None:
+    async def _read_ahead(self) -> None:  # noqa: ASYNC910 - `_read` is one
         """Read until somebody receives again, or until the end."""
         try:
-            with trio.CancelScope() as self._ahead:
+            with trio.CancelScope() as self._ahead:  # noqa: ASYNC912 - `_read` is one
                 # Who waits for the inbox would wait for ever if this went now.
                 while not self._ending.is_set() and (
                     self._inbox.is_awaited or not self._is_attended
@@ -309,7 +309,7 @@ class WebSocketTransport:
             self._drainers.start_soon(self._drain)
         return True
 
-    async def _drain(self) -> None:
+    async def _drain(self) -> None:  # noqa: ASYNC910 - it is a task
         try:
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._line.drain()
@@ -410,14 +410,14 @@ class WebSocketTransport:
         if self._connection is None:
             raise _handshake_failure(peer, self._handshake_error, bytes(self._tap.opening or b""))
 
-    async def run(self, handshake: _Handshake) -> None:
+    async def run(self, handshake: _Handshake) -> None:  # noqa: ASYNC910 - it is a task
         """Be the connection's service task, from the handshake to the closed socket.
 
         Nothing that the peer does makes it raise.
         """
         # Shielded from its user: only `drop`, by way of the scope inside, ends it early.
         try:
-            with trio.CancelScope(shield=True), self._scope:
+            with trio.CancelScope(shield=True), self._scope:  # noqa: ASYNC912 - `_serve` is one
                 try:
                     await self._serve(handshake)
                 except ExceptionGroup as group:
