@@ -142,13 +142,11 @@ def test_the_port_of_a_scheme_need_not_be_said() -> None:
             assert some.objection(asking(origin=other)) is not None
 
 
-def test_an_objection_quotes_200_characters_at_most() -> None:
-    for request in (asking("h" * 1000), asking(origin="o" * 1000)):
-        objection = Visitors("127.0.0.1").objection(request)
-        assert objection is not None
-        quoted = objection.split("'")[1]
-        assert 190 < len(quoted) <= 200
-        assert set(quoted[:190]) in ({"h"}, {"o"})
+@pytest.mark.parametrize("request_", [asking("h" * 1000), asking(origin="h" * 1000)])
+def test_an_objection_quotes_no_more_than_200_characters(request_: RequestHead) -> None:
+    objection = Visitors("127.0.0.1").objection(request_)
+    assert objection is not None
+    assert f"'{'h' * 200}... (1000 characters)'" in objection
 
 
 # --- on a real port -------------------------------------------------------------------------------
