@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._transport.contract import Close
 from realtime_trio.events import (
     UNSET,
     ClientEvent,
@@ -16,8 +19,10 @@ from realtime_trio.events import (
     ConversationItemCreate,
     ConversationItemDone,
     ErrorEvent,
+    Event,
     RealtimeSession,
     ResponseCreate,
+    ServerEvent,
     SessionConfig,
     SessionCreated,
     SessionUpdate,
@@ -105,3 +110,62 @@ def test_the_beta_protocol_tells_of_the_conversation_right_after_the_greeting() 
     update = SessionUpdate(session=SessionConfig(output_modalities=("text",)))
     server = InBeta(Configured(SimulatedServer(Script()), update), opening)
     assert said(server) == [SessionCreated, ConversationCreated]
+
+
+class Talker:
+    """A server that is to say these events, one batch at a time, and then closes."""
+
+    kind = SessionKind.TRANSCRIPTION
+
+    def __init__(self, *batches: list[ServerEvent]) -> None:
+        self.batches = list(batches)
+        self.received: list[tuple[Event, float]] = []
+
+    @property
+    def close(self) -> Close | None:
+        return None if self.batches else Close(4000, "said")
+
+    @property
+    def next_due(self) -> float | None:
+        return 7.0 if self.batches else None
+
+    def connect(self, now: float) -> None: ...
+
+    def receive(self, event: Event, now: float) -> None:
+        self.received.append((event, now))
+
+    def take_due(self, now: float) -> list[ServerEvent]:
+        return self.batches.pop(0)
+
+
+CREATED = SessionCreated(event_id="event_1", session=RealtimeSession(model="m"))
+UPDATED = SessionUpdated(event_id="event_2", session=RealtimeSession(model="n"))
+UPDATE = SessionUpdate(session=SessionConfig())
+
+
+@pytest.mark.parametrize("around", [InBeta, lambda server: Configured(server, UPDATE)])
+def test_what_is_put_around_a_server_changes_nothing_else(
+    around: Callable[[Simulation], Simulation],
+) -> None:
+    talker = Talker([CREATED])
+    server = around(talker)
+    server.connect(1.0)
+    server.receive(ResponseCreate(), 2.0)
+    assert talker.received[-1] == (ResponseCreate(), 2.0)
+    assert (server.kind, server.close, server.next_due) == (
+        SessionKind.TRANSCRIPTION,
+        None,
+        7.0,
+    )
+    assert list(server.take_due(7.0)) == [CREATED]
+    assert (server.close, server.next_due) == (Close(4000, "said"), None)
+
+
+def test_only_the_greeting_becomes_one_with_the_answer_to_its_configuration() -> None:
+    talker = Talker([CREATED, UPDATED, UPDATED], [CREATED, UPDATED])
+    server = Configured(talker, UPDATE)
+    server.connect(1.0)
+    assert talker.received == [(UPDATE, 1.0)]
+    greeting = SessionCreated(event_id="event_1", session=UPDATED.session)
+    assert server.take_due(1.0) == [greeting, UPDATED]
+    assert server.take_due(1.0) == [CREATED, UPDATED]

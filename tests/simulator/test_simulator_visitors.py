@@ -131,6 +131,24 @@ def test_what_cannot_be_an_origin_or_a_host_is_refused() -> None:
         Visitors("127.0.0.1", origins=DEV)
 
 
+def test_the_port_of_a_scheme_need_not_be_said() -> None:
+    # Programs that are no browsers say what they like.
+    for scheme, port in (("http", 80), ("https", 443), ("ws", 80), ("wss", 443)):
+        short, long = f"{scheme}://app.example", f"{scheme}://app.example:{port}"
+        other = f"{scheme}://app.example:{port + 1}"
+        for allowed in (short, long):
+            some = Visitors("127.0.0.1", origins=[allowed])
+            assert some.objection(asking(origin=short)) is None
+            assert some.objection(asking(origin=other)) is not None
+
+
+@pytest.mark.parametrize("request_", [asking("h" * 1000), asking(origin="h" * 1000)])
+def test_an_objection_quotes_no_more_than_200_characters(request_: RequestHead) -> None:
+    objection = Visitors("127.0.0.1").objection(request_)
+    assert objection is not None
+    assert f"'{'h' * 200}... (1000 characters)'" in objection
+
+
 # --- on a real port -------------------------------------------------------------------------------
 
 

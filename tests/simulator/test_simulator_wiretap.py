@@ -48,6 +48,8 @@ async def test_it_hands_everything_on_and_says_who_said_it(
     with assert_checkpoints():
         assert await tap.receive() == (b"b", "c")
     assert noted == [(ours, "a"), (theirs, b"b"), (theirs, "c")]
+    closed = tap.closed
+    assert closed is None
     await tap.aclose(4000, "bye")
     assert tap.closed == far.closed == Close(4000, "bye")
     assert await tap.receive() == ()

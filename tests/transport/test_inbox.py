@@ -23,43 +23,43 @@ async def test_messages_are_taken_at_once_in_the_order_in_which_they_came() -> N
 
 def test_it_is_full_from_its_limit_on_and_still_takes_what_is_added() -> None:
     inbox = Inbox(10)
-    assert not bool(inbox.is_full)
-    inbox.add("a", 9)
-    assert not bool(inbox.is_full)
-    inbox.add("b", 1)
-    assert bool(inbox.is_full)
-    inbox.add("c", 5)
-    assert bool(inbox.is_full)
+    is_full = [inbox.is_full]
+    for message, size in (("a", 9), ("b", 1), ("c", 5)):
+        inbox.add(message, size)
+        is_full.append(inbox.is_full)
+    assert is_full == [False, False, True, True]
 
 
 async def test_what_is_taken_makes_room_for_all_of_its_limit() -> None:
     inbox = Inbox(10)
     inbox.add("a", 25)
     await inbox.take()
-    inbox.add("b", 9)
-    assert not bool(inbox.is_full)
-    inbox.add("c", 1)
-    assert bool(inbox.is_full)
+    is_full = []
+    for message, size in (("b", 9), ("c", 1)):
+        inbox.add(message, size)
+        is_full.append(inbox.is_full)
+    assert is_full == [False, True]
 
 
 async def test_there_is_news_while_taking_would_not_wait() -> None:
     inbox = Inbox(math.inf)
-    assert bool(inbox.has_news) is False
+    has_news = [inbox.has_news]
     inbox.add("", 0)  # an empty message is one
-    assert bool(inbox.has_news) is True
+    has_news.append(inbox.has_news)
     await inbox.take()
-    assert bool(inbox.has_news) is False
+    has_news.append(inbox.has_news)
     inbox.end()
-    assert bool(inbox.has_news) is True
+    has_news.append(inbox.has_news)
     assert await inbox.take() == ()
-    assert bool(inbox.has_news) is True
+    has_news.append(inbox.has_news)
+    assert has_news == [False, True, False, True, True]
 
 
 @pytest.mark.parametrize("way", ["message", "end"])
 async def test_who_waits_for_messages_is_seen_and_woken(way: str) -> None:
     inbox = Inbox(math.inf)
     taken: list[tuple[str | bytes, ...]] = []
-    assert bool(inbox.is_awaited) is False
+    is_awaited = [inbox.is_awaited]
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
 
@@ -68,14 +68,15 @@ async def test_who_waits_for_messages_is_seen_and_woken(way: str) -> None:
                 taken.append(await inbox.take())
 
             await wait_all_tasks_blocked()
-            assert bool(inbox.is_awaited) is True
+            is_awaited.append(inbox.is_awaited)
             if way == "message":
                 inbox.add("a", 1)
             else:
                 inbox.end()
-            assert bool(inbox.is_awaited) is False
+            is_awaited.append(inbox.is_awaited)
             assert taken == []
     assert taken == [("a",) if way == "message" else ()]
+    assert is_awaited == [False, True, False]
 
 
 async def test_a_message_goes_to_one_of_those_who_wait_and_the_others_wait_on() -> None:
@@ -150,7 +151,7 @@ async def test_who_waits_for_room_waits_until_it_is_emptied_or_over(way: str) ->
                 assert await inbox.take() == ("a",)
             else:
                 inbox.end()
-                assert not bool(inbox.is_full)
+                assert not inbox.is_full
     assert events == ["room", "room"]
 
 
