@@ -281,6 +281,26 @@ async def test_a_send_cancelled_behind_a_rest_breaks_nothing_since_nothing_of_it
 
 
 @sides
+async def test_whoever_sends_without_a_pause_lets_others_have_their_turn(side: str) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with open_raw(side, settings=NO_PINGS) as (transport, _peer):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            for _ in range(100):
+                await transport.send("x")
+            nursery.cancel_scope.cancel()
+        # Every 16 messages; the last turn may come too late.
+        assert turns >= 100 // 16 - 1
+
+
+@sides
 async def test_a_rest_is_written_though_nobody_sends_any_more(side: str) -> None:
     async with open_raw(side, settings=NO_PINGS) as (transport, peer):
         big = "x" * 2**24
