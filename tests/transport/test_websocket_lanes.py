@@ -245,6 +245,19 @@ async def test_leaving_does_not_wait_for_what_is_read_ahead(side: str) -> None:
 
 
 @sides
+async def test_a_line_that_broke_takes_nothing_without_waiting(side: str) -> None:
+    async with open_raw(side) as (transport, peer):
+        assert isinstance(peer.stream, trio.SocketStream)
+        reset(peer.stream)
+        # Nobody has read yet that it broke: the writes find out.
+        taken = [transport.send_nowait("x") for _ in range(3)]
+        assert transport.closed is None
+        assert taken[-1] is False
+        assert await receive_all(transport) == []
+        assert transport.closed == Close(1006, transport._tap.ending)
+
+
+@sides
 async def test_a_send_cancelled_on_entry_writes_nothing(side: str) -> None:
     async with open_raw(side) as (transport, peer):
         with trio.CancelScope() as scope:
