@@ -245,6 +245,19 @@ async def test_leaving_does_not_wait_for_what_is_read_ahead(side: str) -> None:
 
 
 @sides
+async def test_a_line_that_broke_takes_nothing_without_waiting(side: str) -> None:
+    async with open_raw(side) as (transport, peer):
+        assert isinstance(peer.stream, trio.SocketStream)
+        reset(peer.stream)
+        # Nobody has read yet that it broke: the writes find out.
+        taken = [transport.send_nowait("x") for _ in range(3)]
+        assert transport.closed is None
+        assert taken[-1] is False
+        assert await receive_all(transport) == []
+        assert transport.closed == Close(1006, transport._tap.ending)
+
+
+@sides
 async def test_a_send_cancelled_on_entry_writes_nothing(side: str) -> None:
     async with open_raw(side) as (transport, peer):
         with trio.CancelScope() as scope:
@@ -278,6 +291,26 @@ async def test_a_send_cancelled_behind_a_rest_breaks_nothing_since_nothing_of_it
         assert [frame.payload for frame in seen] == [big.encode(), b"fine"]
         assert transport.send_nowait("and on")
         assert await peer.frame() == whole(TEXT, b"and on")
+
+
+@sides
+async def test_whoever_sends_without_a_pause_lets_others_have_their_turn(side: str) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with open_raw(side, settings=NO_PINGS) as (transport, _peer):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            for _ in range(100):
+                await transport.send("x")
+            nursery.cancel_scope.cancel()
+        # Every 16 messages; the last turn may come too late.
+        assert turns >= 100 // 16 - 1
 
 
 @sides
