@@ -429,3 +429,18 @@ def test_a_turn_takes_the_same_however_long_the_conversation_is() -> None:
     # Both remember as many ids of what is over as they ever do.
     short, long = grown(100), grown(1000)
     assert lines_run(lambda: turn(short, 100)) == lines_run(lambda: turn(long, 1000))
+
+
+def test_what_grew_without_a_response_does_not_grow_for_ever_when_the_session_ends() -> None:
+    conversation = Conversation()
+    growing = AssistantMessage(id="a1", status="in_progress", content=[OutputText("Wait,")])
+    finished = UserMessage(id="u1", status="completed", content=[InputText("Hello.")])
+    tell(conversation, added(growing), added(finished))
+    [update] = conversation.end()
+    assert isinstance(update, ItemUpdated)
+    assert (update.item.id, update.item.status, update.delta) == ("a1", "incomplete", None)
+    assert {item.id: item.status for item in conversation.items} == {
+        "a1": "incomplete",
+        "u1": "completed",
+    }
+    assert conversation.end() == ()

@@ -196,10 +196,17 @@ class KnownItems:
         return self._settle(growing, response.status, changes)
 
     def end_all(self) -> list[UtilityEvent]:
-        """The session of all running responses is gone: end them as if they were cancelled."""
+        """The session is gone: end all running responses as if they were cancelled.
+
+        What grew outside of them, such as the output of a tool server, stays as it is, too.
+        """
         running = list(self._running.values())
         self._running.clear()
-        return [told for growing in running for told in self._settle(growing, "cancelled")]
+        events = [told for growing in running for told in self._settle(growing, "cancelled")]
+        for item in self.by_id.values():
+            if item._status == "in_progress":
+                events += self.tell(item, self.become(item, "incomplete"))
+        return events
 
     def _response(self, response_id: str) -> GrowingResponse:
         return self._running.setdefault(response_id, GrowingResponse(response_id))
