@@ -118,17 +118,22 @@ class PortAudio:
             DeviceError: It refused.
         """
 
-        def recorded(indata: NDArray[np.int16], _: int, __: object, flags: _Flags) -> None:
-            on_block(indata, flags.input_overflow)
+        # The raw streams, whose blocks are buffers: the others make arrays of them in a way that new
+        # versions of numpy warn of.
+        def frames(block: memoryview) -> NDArray[np.int16]:
+            return np.frombuffer(block, np.int16).reshape(-1, channels)
 
-        def wanted(outdata: NDArray[np.int16], _: int, __: object, flags: _Flags) -> None:
-            on_block(outdata, flags.output_underflow)
+        def recorded(block: memoryview, _: int, __: object, flags: _Flags) -> None:
+            on_block(frames(block), flags.input_overflow)
+
+        def wanted(block: memoryview, _: int, __: object, flags: _Flags) -> None:
+            on_block(frames(block), flags.output_underflow)
 
         def start() -> _PortAudioStream:
             kind, callback = (
-                (self._library.InputStream, recorded)
+                (self._library.RawInputStream, recorded)
                 if direction == "input"
-                else (self._library.OutputStream, wanted)
+                else (self._library.RawOutputStream, wanted)
             )
             try:
                 stream = kind(
