@@ -118,8 +118,8 @@ class PortAudio:
             DeviceError: It refused.
         """
 
-        # The raw streams, whose blocks are buffers: the others make arrays of them in a way of which
-        # numpy warns from version 2.5 on.
+        # The raw streams, whose blocks are buffers: the others make arrays of them in a way that
+        # numpy warns of, from version 2.5 on.
         def frames(block: memoryview) -> NDArray[np.int16]:
             return np.frombuffer(block, np.int16).reshape(-1, channels)
 
