@@ -205,6 +205,6 @@ def masked(payload: bytes | bytearray, mask: bytes | bytearray) -> bytes:
     if length < _MASK_BY_ARRAY or "numpy" not in sys.modules:
         key = int.from_bytes((mask * (length // 4 + 1))[:length])
         return (int.from_bytes(payload) ^ key).to_bytes(length)
-    words = np.frombuffer(payload, np.uint32, length // 4) ^ np.frombuffer(mask, np.uint32)
-    rest = length & ~3
-    return words.tobytes() + bytes(a ^ b for a, b in zip(payload[rest:], mask, strict=False))
+    # In whole words: what fills up the last one is cut off again.
+    words = np.frombuffer(payload + bytes(-length % 8), np.uint64)
+    return (words ^ np.frombuffer(mask + mask, np.uint64)).tobytes()[:length]
