@@ -47,6 +47,7 @@ MIN_COMMIT_MS: Final = 100
 MAX_APPEND_BYTES: Final = 2**20
 """Longest piece of audio in one event.  The protocol allows 15 MiB, but masking and encoding that
 would hold up everybody else."""
+_PCM: Final = AudioFormat.pcm()
 _G711: Final = {"audio/pcmu": mulaw_encode, "audio/pcma": alaw_encode}
 
 
@@ -244,7 +245,7 @@ class InputAudioSession(BaseSession, Generic[S]):
 
     @property
     def _input_format(self) -> AudioFormat:
-        return self._input.format or AudioFormat.pcm()
+        return self._input.format or _PCM
 
 
 def _bytes_per_ms(audio_format: AudioFormat) -> int:
