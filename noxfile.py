@@ -132,6 +132,8 @@ SIMULATED = [
     "tests/test_reference_client.py",
     "tests/test_testing.py",
 ]
+PARALLEL = ["--numprocesses=auto", "--maxprocesses=4"]
+"""As many tests at once as there are cores, up to four; `-- -n0` runs them one by one."""
 VOICED = [
     "tests/simulator/test_simulator_voice.py",
     "tests/simulator/test_simulator_voice_natural.py",
@@ -164,7 +166,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests on the installed package: `nox -s tests -- -k barge_in`."""
     install_voice(session, "voice-light")
     session.install(EXTRAS, *TEST)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session(default=False)
@@ -266,7 +268,7 @@ def conformance(session: nox.Session) -> None:
     session.install(EXTRAS, *TEST)
     session.run("python", "tests/conformance.py", str(schema))
     session.env["REALTIME_SCHEMA"] = str(schema)
-    session.run("pytest", "-q", *SIMULATED)
+    session.run("pytest", "-q", *PARALLEL, *SIMULATED)
 
 
 @nox.session(default=False)
@@ -311,4 +313,4 @@ def minimums(session: nox.Session) -> None:
     constraints = Path(session.create_tmp()) / "minimums.txt"
     constraints.write_text("\n".join(pins) + "\n")
     session.install("--constraint", str(constraints), EXTRAS, *TEST)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)

@@ -49,6 +49,26 @@ def pytest_configure(config: pytest.Config) -> None:
         logging.getLogger("realtime_trio").setLevel(logging.DEBUG)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Iterator[object]:
+    # Between the processes of pytest-xdist goes UTF-8, and some of the tests log half a surrogate.
+    return _in_utf8((yield))
+
+
+def _in_utf8(value: object) -> object:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {key: _in_utf8(entry) for key, entry in value.items()}
+        case list():
+            return [_in_utf8(entry) for entry in value]
+        case tuple():
+            return tuple(_in_utf8(entry) for entry in value)
+        case _:
+            return value
+
+
 @pytest.fixture
 def no_service_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a key, nor the address of a service, nor a proxy, as far as the environment goes."""
