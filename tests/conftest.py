@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 import trio
@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_report_to_serializable() -> Iterator[object]:
+def pytest_report_to_serializable() -> Generator[None, object, object]:
     # Between the processes of pytest-xdist goes UTF-8, and some of the tests log half a surrogate.
     return _in_utf8((yield))
 
