@@ -5,6 +5,7 @@ Owns their time: by hand, block by block as a test wants it, or as it passes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -50,6 +51,11 @@ class SimulatedStream:
         """Seconds: what `SimulatedDevices` was told."""
         return self._owner.latency
 
+    @property
+    def longest_pause(self) -> float:
+        """Seconds: what `SimulatedDevices` was told."""
+        return self._owner.longest_pause
+
     async def aclose(self) -> None:
         """Stop."""
         await trio.lowlevel.checkpoint()
@@ -71,9 +77,13 @@ class SimulatedDevices:
         devices: Those that there are; with none there is a microphone and a loudspeaker, numbers 0
             and 1, mono, at 24 kHz.
         latency: Seconds between a block and its sound.
+        longest_pause: Seconds without a block after which a device is lost; infinity for those that
+            are driven by hand.
     """
 
-    def __init__(self, *devices: Device, latency: float = 0.0) -> None:
+    def __init__(
+        self, *devices: Device, latency: float = 0.0, longest_pause: float = math.inf
+    ) -> None:
         self._devices = list(
             devices
             or (
@@ -97,6 +107,8 @@ class SimulatedDevices:
         )
         self.latency = latency
         """Seconds between a block and its sound."""
+        self.longest_pause = longest_pause
+        """Seconds without a block after which a device is lost."""
         self._streams: list[SimulatedStream] = []
 
     async def devices(self) -> tuple[Device, ...]:

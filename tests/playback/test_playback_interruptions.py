@@ -389,7 +389,7 @@ def test_our_own_cut_that_is_acknowledged_changes_nothing() -> None:
     assert talk.interrupt() == NOTHING
 
 
-# --- one response of several -------------------------------------------------------------------------
+# --- one response of several ---------------------------------------------------------------------
 
 
 def two_answers(talk: PlayedTalk) -> None:
