@@ -208,7 +208,8 @@ class SimulatedDevices:
         """Let time pass for the devices, as it passes for trio, until this is cancelled.
 
         Args:
-            said: What the microphone records, then silence: shape (n,), int16, at 24 kHz.
+            said: What the microphone records from when one is open, then silence: shape (n,), int16,
+                at 24 kHz.
             heard: Called with everything that the loudspeaker plays, silence as well: shape (n,),
                 int16, at 24 kHz.
             step: Seconds between two blocks.
@@ -221,8 +222,9 @@ class SimulatedDevices:
             end = round((trio.current_time() - start + step) * PCM_RATE)
             await trio.sleep_until(start + end / PCM_RATE)
             count, position = end - position, end
-            spoken, rest = rest[:count], rest[count:]
-            self.speak(np.concatenate((spoken, np.zeros(count - len(spoken), np.int16))))
+            if self._of("input"):
+                spoken, rest = rest[:count], rest[count:]
+                self.speak(np.concatenate((spoken, np.zeros(count - len(spoken), np.int16))))
             played = self.listen(count)
             if heard is not None:
                 heard(played)

@@ -253,3 +253,16 @@ async def test_both_run_as_time_passes(autojump_clock: MockClock) -> None:
     sound = np.concatenate(heard)
     assert sound[:1200].tolist() == SPEECH[:1200].tolist()
     assert not sound[1200:].any()
+
+
+async def test_nothing_of_what_is_said_is_lost_before_there_is_a_microphone(
+    autojump_clock: MockClock,
+) -> None:
+    devices = SimulatedDevices()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(devices.run, SPEECH[:2400])
+        await trio.sleep(1)
+        async with open_microphone(backend=devices) as microphone:
+            said = np.concatenate([await anext(microphone) for _ in range(5)])
+        nursery.cancel_scope.cancel()
+    assert said.tolist() == SPEECH[:2400].tolist()
