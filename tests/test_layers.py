@@ -26,7 +26,7 @@ FLOORS = (
     ("_protocol.*",),
     ("tools.*",),
     ("_state.*",),
-    ("playback.*",),
+    ("playback.*", "money"),
     ("_order.*",),
     ("_runtime.*",),
     ("_transport.*",),
