@@ -208,7 +208,7 @@ class SimulatedDevices:
         """Let time pass for the devices, as it passes for trio, until this is cancelled.
 
         Args:
-            said: What the microphone records from when one is open, then silence: shape (n,), int16,
+            said: What the microphone records from when one is open, then silence: (n,), int16,
                 at 24 kHz.
             heard: Called with everything that the loudspeaker plays, silence as well: shape (n,),
                 int16, at 24 kHz.
