@@ -323,7 +323,11 @@ class BaseSession(ABC):
 
     async def _queue(self, event: Event, text: str) -> Pending | None:
         """Send an event, and note that it will be acknowledged, whether anybody waits or not."""
-        await self._outbox.wait_for_room()
+        if self._outbox.is_idle:
+            # There is nothing to wait for; and audio is sent often enough for that to be asked.
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await self._outbox.wait_for_room()
         pending = self._enqueue(event, text)
         # An event need not cost a round of the scheduler.  But a task that sends one after another
         # has to let others run, also the one that writes what waits in the outbox.
