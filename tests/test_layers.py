@@ -64,6 +64,7 @@ PURE = (
     "devices.echo",
     "devices.errors",
     "devices.level",
+    "devices.preroll",
     "devices.ring",
     "devices.sink",
     "_order.*",
