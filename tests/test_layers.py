@@ -65,6 +65,7 @@ PURE = (
     "devices.echo",
     "devices.errors",
     "devices.level",
+    "devices.preroll",
     "devices.ring",
     "devices.sink",
     "_order.*",
