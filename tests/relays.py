@@ -61,6 +61,7 @@ class Talker:
 
     async def hear_text(self) -> str:
         """The next message as it is."""
+        await trio.lowlevel.checkpoint()
         while not self._arrived:
             batch = await self.transport.receive()
             assert batch, f"it is over: {self.transport.closed}"

@@ -29,7 +29,6 @@ from realtime_trio.relay.grant import Grant
 from realtime_trio.relay.pipe import Pipe
 from realtime_trio.relay.policy import Action, Policy, ToGuest, ToService
 from realtime_trio.relay.service import Service
-from realtime_trio.relay.service_events import text_of
 from realtime_trio.relay.tools import RelayTools
 
 _GREETING_S: Final = CONNECT_TIMEOUT
@@ -128,15 +127,13 @@ class _RelayedSession:
                 services.start_soon(self._from_guest_loop)
                 services.start_soon(self._clock_loop)
                 await self._connect(services)
-        except Exception:
-            self.ending = _FAILED
-            await self._guest.aclose(_FAILED.close.code, _FAILED.close.reason)
-            raise
-        except BaseException:
-            self.ending = self.ending if self._is_ending else _CANCELLED
+        except BaseException as error:
+            # An `Exception` is a fault of ours, and all else is somebody who gives up.
+            self.ending = _FAILED if isinstance(error, Exception) else _CANCELLED
+            # Nothing is waited for: the close frame goes if it can go at once.
             with trio.CancelScope(shield=True) as scope:
                 scope.cancel()
-                await self._guest.aclose(GOING_AWAY)
+                await self._guest.aclose(self.ending.close.code, self.ending.close.reason)
             raise
 
     async def _connect(self, services: ServiceNursery) -> None:
@@ -163,24 +160,32 @@ class _RelayedSession:
     # --- the pumps --------------------------------------------------------------------------------
 
     async def _from_guest_loop(self) -> None:
+        await trio.lowlevel.checkpoint()
         while batch := await self._guest.receive():
             if not self._ready.is_set():
                 await self._ready.wait()
+            now = trio.current_time()
             for number, message in enumerate(batch, start=1):
-                self._pass_to_service(message)
+                self._pass_to_service(message, now)
                 if self._is_ending:
                     return
-                await self._give_way(self._to_service, number)
+                if not self._to_service.has_room or number % _MESSAGES_IN_A_ROW == 0:
+                    await self._to_service.wait_for_room()
+                    now = trio.current_time()
         assert self._guest.closed is not None, "it has ended"
         self._end(Ending("guest_left", Close(forwarded(self._guest.closed).code)))
 
     async def _from_service_loop(self, transport: Transport) -> None:
+        await trio.lowlevel.checkpoint()
         while batch := await transport.receive():
-            for number, text in enumerate(text_of(batch), start=1):
-                self._pass_to_guest(text)
+            now = trio.current_time()
+            for number, message in enumerate(batch, start=1):
+                self._pass_to_guest(message, now)
                 if self._is_ending:
                     return
-                await self._give_way(self._to_guest, number)
+                if not self._to_guest.has_room or number % _MESSAGES_IN_A_ROW == 0:
+                    await self._to_guest.wait_for_room()
+                    now = trio.current_time()
         close = transport.closed
         assert close is not None, "it has ended"
         if self.policy.is_open:
@@ -188,17 +193,8 @@ class _RelayedSession:
         else:
             self._end(unavailable(f"it closed the connection with {close.code} {close.reason}"))
 
-    async def _give_way(self, pipe: Pipe, number: int) -> None:
-        """Let others run now and then, and whoever is behind catch up."""
-        if not pipe.has_room:
-            await pipe.wait_for_room()
-        elif number % _MESSAGES_IN_A_ROW == 0:
-            await trio.lowlevel.checkpoint()
-
-    def _pass_to_service(self, message: str | bytes) -> None:
-        now = trio.current_time()
+    def _pass_to_service(self, message: str | bytes, now: float) -> None:
         if self.policy.passes_to_service(message, now):
-            assert isinstance(message, str)
             self._to_service.post(message)
             if self._tools is not None:
                 self._tools.heard_audio()
@@ -208,11 +204,12 @@ class _RelayedSession:
             if self._tools is not None and isinstance(action, ToService):
                 self._tools.see_guest(action.text)
 
-    def _pass_to_guest(self, text: str) -> None:
-        now = trio.current_time()
-        if self.policy.passes_to_guest(text, now):
-            self._to_guest.post(text)
+    def _pass_to_guest(self, message: str | bytes, now: float) -> None:
+        if self.policy.passes_to_guest(message, now):
+            self._to_guest.post(message)
             return
+        # Some servers send text in binary frames, and nobody sends anything else in them.
+        text = message if isinstance(message, str) else message.decode(errors="replace")
         for action in self.policy.from_service(text, now):
             self._do(action)
         if self._tools is not None:
@@ -232,6 +229,7 @@ class _RelayedSession:
     # --- the end ----------------------------------------------------------------------------------
 
     async def _clock_loop(self) -> None:
+        await trio.lowlevel.checkpoint()
         while not self._is_ending:
             deadline = self.policy.deadline
             if not self.policy.is_open:
@@ -270,6 +268,7 @@ class _RelayedSession:
 
     async def _dismiss_guest(self) -> None:
         """Tell the guest what it should know, and close its connection.  Idempotent."""
+        await trio.lowlevel.checkpoint()
         ending = self.ending
         if not self._is_dismissed:
             self._is_dismissed = True

@@ -12,7 +12,7 @@ than is safe (see `reading`) and count it; whatever they do not let pass is read
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeGuard
 
 from attrs import define, frozen
 
@@ -149,11 +149,11 @@ class Policy:
 
     # --- from the guest ---------------------------------------------------------------------------
 
-    def passes_to_service(self, message: str | bytes, now: float) -> bool:
+    def passes_to_service(self, message: str | bytes, now: float) -> TypeGuard[str]:
         """Whether a message of the guest is plainly audio, and may be passed on as it is."""
         if (
             not self._are_appends_free
-            or type(message) is not str
+            or not isinstance(message, str)
             or len(message) > self._limits.message_size
             or (size := audio_of_append(message)) is None
         ):
@@ -244,9 +244,13 @@ class Policy:
 
     # --- from the service -------------------------------------------------------------------------
 
-    def passes_to_guest(self, text: str, now: float) -> bool:
+    def passes_to_guest(self, message: str | bytes, now: float) -> TypeGuard[str]:
         """Whether a message of the service is plainly a delta, and may be passed on as it is."""
-        if not self._is_plain or type_from_service(text) not in PLAIN:
+        if (
+            not self._is_plain
+            or not isinstance(message, str)
+            or type_from_service(message) not in PLAIN
+        ):
             return False
         self._active_at = now
         self.tally.events_down += 1

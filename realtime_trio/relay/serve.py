@@ -68,7 +68,7 @@ whoever is slow on purpose, and as much as the default `Limits.message_size`."""
 _logger = logging.getLogger("realtime_trio.relay")
 
 
-async def serve_relay(
+async def serve_relay(  # noqa: ASYNC128 - UrlStatus does it
     authorize: Authorize | Grant,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -235,6 +235,7 @@ class _Shell:
         )
 
     async def _grant(self, request: HandshakeRequest) -> Grant:
+        await trio.lowlevel.checkpoint()
         if isinstance(self.authorize, Grant):
             return self.authorize
         grant = await self.authorize(request)
@@ -242,6 +243,7 @@ class _Shell:
         return grant
 
     async def _admit_to_route(self, request: HandshakeRequest) -> Accept | Reject:
+        await trio.lowlevel.checkpoint()
         route = find_route(self.routes, request)
         if route is None or route.websocket is None:
             return _rejection(_not_found())

@@ -6,7 +6,6 @@ tools that run in the relay, and what the relay has asked for itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from realtime_trio._protocol.codec import Codec, Role
@@ -190,17 +189,3 @@ class _HiddenItems:
             seen.add(found)
             found = self._before[found]
         return None if found in seen else found
-
-
-def text_of(messages: Iterable[str | bytes]) -> list[str]:
-    """Messages as texts: some servers send text in binary frames; what is none is left out."""
-    texts = []
-    for message in messages:
-        if isinstance(message, str):
-            texts.append(message)
-            continue
-        try:
-            texts.append(message.decode())
-        except UnicodeDecodeError:
-            continue
-    return texts

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from relays import KEY, granting, relay_at_port, service_of
-from simulated import only
 
 from realtime_trio import open_session, tool
 from realtime_trio._transport.contract import Close, Transport
@@ -38,7 +38,7 @@ from realtime_trio.simulator import Reply, Script
 pytestmark = pytest.mark.socket
 
 
-async def get(url: str, *headers: str) -> tuple[int, dict[str, Any]]:
+async def get(url: str, *headers: str) -> tuple[int, Any]:
     """The status and the JSON of an HTTP response."""
     host, _, path = url.removeprefix("ws://").partition("/")
     name, port = host.rsplit(":", 1)
@@ -131,7 +131,8 @@ async def test_calls_that_are_not_hidden_are_seen_and_answered_by_the_relay_all_
         responses = session.events(ResponseDone)
         assert [each.name for each in session.config.tools or ()] == ["get_weather"]
         await session.send_message("How is Paris?")
-        assert only(FunctionCall, (await responses.receive()).response.output)
+        [call] = (await responses.receive()).response.output
+        assert isinstance(call, FunctionCall)
         await responses.receive()
         assert [item.type for item in session.conversation.items] == [
             "message",
@@ -296,7 +297,7 @@ def test_a_route_has_a_path(path: str) -> None:
 async def test_it_lets_nobody_in_while_it_stops_and_waits_for_those_inside() -> None:
     drain, has_stopped = trio.Event(), trio.Event()
 
-    async def serve(task_status: trio.TaskStatus[str]) -> None:
+    async def serve_until_drained(task_status: trio.TaskStatus[str]) -> None:  # noqa: ASYNC128
         silent = service_of(memory_transport_pair()[0])
         await serve_relay(
             granting(Grant()), service=silent, drain=drain, grace=10, task_status=task_status
@@ -305,11 +306,11 @@ async def test_it_lets_nobody_in_while_it_stops_and_waits_for_those_inside() -> 
 
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            url = await nursery.start(serve)
+            url = await nursery.start(serve_until_drained)
             async with open_websocket(url) as transport:
                 drain.set()
-                while await get(beside(url, "/healthz")) != (503, {"status": "stopping"}):
-                    await trio.lowlevel.checkpoint()
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                assert await get(beside(url, "/healthz")) == (503, {"status": "stopping"})
                 assert await refusal_of(url) == (503, "stopping")
                 assert transport.closed is None
                 assert not has_stopped.is_set()

@@ -106,7 +106,7 @@ async def open_simulator_transport(
             await ours.aclose()
 
 
-async def serve_simulator(
+async def serve_simulator(  # noqa: ASYNC128 - UrlStatus does it
     script: Script | Callable[[], Script] = _NO_SCRIPT,
     host: str = "127.0.0.1",
     port: int = 0,
