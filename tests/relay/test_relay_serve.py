@@ -277,12 +277,6 @@ async def test_routes_serve_pages_and_other_websockets_on_the_same_port() -> Non
                 pass
 
 
-@pytest.mark.parametrize("path", ["page", "/a*", "/*/b", ""])
-def test_a_route_has_a_path(path: str) -> None:
-    with pytest.raises(LocalProtocolError, match="route"):
-        Route(path)
-
-
 # How it stops
 
 
