@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -65,7 +66,9 @@ def test_whatever_could_be_something_else_is_not(text: str) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -82,27 +85,17 @@ def test_what_passes_by_its_shape_is_an_append_to_every_parser(
         f'{head}AAAA","x":{json.dumps(more)}}}',
     ):
         if audio_of_append(text) is not None:
-            found: list[list[str]] = []
-            payload = json.loads(
-                text,
-                strict=False,
-                object_pairs_hook=lambda pairs: found.append([n for n, _ in pairs]) or dict(pairs),  # noqa: B023
-            )
-            assert payload["type"] == "input_audio_buffer.append"
-            assert found == [["type", "audio"]]
-            assert len(payload["audio"]) == audio_of_append(text)
+            # As pairs, so that a name which stands twice is seen; strings may be anything.
+            pairs = json.loads(text, strict=False, object_pairs_hook=list)
+            assert [name for name, _ in pairs] == ["type", "audio"]
+            assert pairs[0][1] == "input_audio_buffer.append"
+            assert len(pairs[1][1]) == audio_of_append(text)
 
 
-@given(st.dictionaries(st.text(), json_values))
-def test_an_object_is_read_as_it_was_written(payload: dict[str, Any]) -> None:
-    names = [name.casefold() for name in payload]
-    payload["type"] = "x"
-    if len({*names, "type"}) == len(names) + 1 and "casefold" not in names:
-        try:
-            assert read_from_guest(json.dumps(payload)) == payload
-        except UnreadableError as error:
-            # Names inside may be alike.
-            assert "twice" in str(error)  # noqa: PT017
+@given(st.dictionaries(st.sampled_from(["a", "b", "type_", "x y", "\n", "\u00e9"]), json_values))
+def test_an_object_is_read_as_it_was_written(inside: dict[str, Any]) -> None:
+    payload = {"type": "x", "inside": inside}
+    assert read_from_guest(json.dumps(payload)) == payload
 
 
 @pytest.mark.parametrize(
@@ -134,10 +127,8 @@ def test_what_parsers_might_disagree_about_is_refused(text: str, why: str) -> No
 @given(st.text())
 def test_no_text_of_a_guest_makes_it_fail(text: str) -> None:
     audio_of_append(text)
-    try:
+    with suppress(UnreadableError):
         assert isinstance(read_from_guest(text)["type"], str)
-    except UnreadableError:
-        pass
 
 
 @pytest.mark.parametrize(

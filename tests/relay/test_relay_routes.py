@@ -30,9 +30,7 @@ ROUTES = [Route("/a"), Route("/a/*"), Route("/a/b/*"), Route("/a/b/c"), Route("/
         ("/", None),
     ],
 )
-def test_a_path_counts_first_and_then_the_longest_one_that_fits(
-    path: str, found: str | None
-) -> None:
+def test_a_path_counts_first_then_the_longest_that_fits(path: str, found: str | None) -> None:
     request = RequestHead(path=path, headers=(), peer=("127.0.0.1", 1))
     route = find_route(ROUTES, request)
     assert (None if route is None else route.path) == found
