@@ -46,6 +46,20 @@ CREATED = {
 }
 
 
+class Audits:
+    """Takes records, and waits for them."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[AuditRecord](100)
+
+    def __call__(self, record: AuditRecord) -> None:
+        self._send.send_nowait(record)
+
+    async def next(self) -> AuditRecord:
+        """The record of the next session that is over."""
+        return await self._receive.receive()
+
+
 class Talker:
     """One end of a connection, for messages that a test writes by hand."""
 

@@ -129,7 +129,8 @@ class _RelayedSession:
                 await self._connect(services)
         except BaseException as error:
             # An `Exception` is a fault of ours, and all else is somebody who gives up.
-            self.ending = _FAILED if isinstance(error, Exception) else _CANCELLED
+            if isinstance(error, Exception):
+                self.ending = _FAILED
             # Nothing is waited for: the close frame goes if it can go at once.
             with trio.CancelScope(shield=True) as scope:
                 scope.cancel()

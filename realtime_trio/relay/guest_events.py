@@ -12,7 +12,6 @@ from typing import Any, Final
 from realtime_trio._legible import legible
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.json_text import parse_json, write_json
-from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import SessionConfig, SessionUpdate, UnknownEvent
 from realtime_trio.relay.grant import ANY, Grant, allows
 from realtime_trio.relay.reading import Json
@@ -88,10 +87,7 @@ class GuestEvents:
             raise NotAllowedError(
                 "this event is not known here, or does not fit its type", code="unknown_event"
             )
-        try:
-            return self._writer.encode(event)
-        except LocalProtocolError as error:
-            raise NotAllowedError(str(error)) from None
+        return self._writer.encode(event)
 
     def _write_tools(self) -> list[Json]:
         if not len(self._grant.tools):

@@ -37,8 +37,9 @@ class Route:
     """
 
     path: str = field(validator=_path)
-    """The path, such as `/console`; `/console/*` is every path below that, and `/*` all that nobody
-    else serves.  The longest one that fits counts."""
+    """The path, such as `/console`; `/console/*` is every path below that, itself included, and
+    `/*` all that nobody else serves.  A path counts before those with `*`, and of those the longest
+    one that fits."""
     http: HttpHandler | None = field(default=None, kw_only=True)
     """Answers requests that are not for a WebSocket: `async (HttpRequest) -> HttpResponse`."""
     websocket: SocketHandler | None = field(default=None, kw_only=True)
@@ -57,4 +58,6 @@ def find_route(routes: Iterable[Route], request: RequestHead) -> Route | None:
     """The route for a request, None if there is none."""
     path = path_of(request)
     fitting = [route for route in routes if route.fits(path)]
-    return max(fitting, key=lambda route: len(route.path), default=None)
+    return max(
+        fitting, key=lambda route: (not route.path.endswith("*"), len(route.path)), default=None
+    )

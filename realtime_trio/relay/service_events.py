@@ -11,7 +11,6 @@ from typing import Any, Final
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.json_text import write_json
 from realtime_trio._state.recent import Recent
-from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import UnknownEvent
 from realtime_trio.relay.grant import Grant
 from realtime_trio.relay.reading import Json
@@ -87,12 +86,7 @@ class ServiceEvents:
         if self._grant.unknown == "pass":
             return text
         event = self._reader.decode(text)
-        if isinstance(event, UnknownEvent):
-            return None
-        try:
-            return self._writer.encode(event)
-        except LocalProtocolError:
-            return None
+        return None if isinstance(event, UnknownEvent) else self._writer.encode(event)
 
     # --- events that are not told -----------------------------------------------------------------
 
