@@ -111,13 +111,13 @@ async def test_it_may_be_a_pipe(path: Path) -> None:
 async def test_time_stands_still_while_an_autojump_clock_records(
     path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    append = recording._append
+    append = recording.write_all
 
-    def slowly(file: io.FileIO, text: str) -> OSError | None:
+    def slowly(file: io.FileIO, data: bytes) -> OSError | None:
         time.sleep(0.05)
-        return append(file, text)
+        return append(file, data)
 
-    monkeypatch.setattr(recording, "_append", slowly)
+    monkeypatch.setattr(recording, "write_all", slowly)
     script = Script([Reply.text("Hi.")])
     with trio.fail_after(1):
         async with open_simulated_session(script, record=path, output_modalities=["text"]) as (
