@@ -79,7 +79,7 @@ def mark(event: ResponseCreate) -> ResponseCreate:
     if given and (METADATA_KEY in given or len(given) >= METADATA_PAIRS):
         return event
     metadata = {**(given or {}), METADATA_KEY: event.event_id}
-    # A reply to tools has no settings, and is waited for: `evolve` takes four times as long.
+    # A reply to tools has no settings, and somebody waits for it: `evolve` takes four times longer.
     marked = (
         ResponseConfig(metadata=metadata) if config is None else evolve(config, metadata=metadata)
     )
