@@ -28,8 +28,9 @@ _BLOCKS_PER_S: Final = 100
 _FADE: Final = 0.02
 """Seconds in which an interrupted sound fades out: short enough to be at once, and long enough not
 to click."""
-_LAG: Final = 0.1
-"""Seconds that what was played may be behind what is recorded."""
+_LAG: Final = 0.02
+"""Seconds that what was played may be told late: as much as the calls of two devices are apart, and
+less than an echo takes."""
 _CLOSING: Final = 5.0
 """Seconds that a device may take to close; it is the driver's affair after that."""
 
