@@ -13,7 +13,14 @@ from realtime_trio._state.utility_events import AudioDelta, ItemUpdated, TextDel
 from realtime_trio.audio import PCM_RATE
 from realtime_trio.cli.terminal import complain, remark, stream
 from realtime_trio.errors import ServerError, SessionClosed
-from realtime_trio.events import ErrorEvent, Response, ResponseCreated, ResponseDone, ResponseUsage
+from realtime_trio.events import (
+    ErrorDetail,
+    ErrorEvent,
+    Response,
+    ResponseCreated,
+    ResponseDone,
+    ResponseUsage,
+)
 
 AnswerEvent = ItemUpdated | ResponseCreated | ResponseDone | ErrorEvent
 ANSWERING: Final = (ItemUpdated, ResponseCreated, ResponseDone, ErrorEvent)
@@ -58,13 +65,7 @@ async def print_answer(
                     if record is not None:
                         record(piece.samples)
                 case ErrorEvent(error=error):
-                    failure = ServerError(
-                        error.message,
-                        type=error.type,
-                        code=error.code,
-                        param=error.param,
-                        event_id=error.event_id,
-                    )
+                    failure = failure_of(error)
                     # Before the answer has begun, an error means that it never will.  Services do
                     # not always say which request an error is about, so that is not looked at.
                     if not has_begun:
@@ -79,6 +80,17 @@ async def print_answer(
         if has_text:
             stream("\n", aside=aside)
     raise SessionClosed("the service closed the session before the answer was finished")
+
+
+def failure_of(error: ErrorDetail) -> ServerError:
+    """What a service has reported, as an exception."""
+    return ServerError(
+        error.message,
+        type=error.type,
+        code=error.code,
+        param=error.param,
+        event_id=error.event_id,
+    )
 
 
 def went_well(response: Response) -> bool:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from realtime_trio._session.voice import Session
 from realtime_trio.audio import PCM_RATE, WavReader, WavWriter
-from realtime_trio.cli.answer import ANSWERING, print_answer, summary, went_well
+from realtime_trio.cli.answer import ANSWERING, failure_of, print_answer, summary, went_well
 from realtime_trio.cli.running import run
 from realtime_trio.cli.service import Service, opened, takes_service
 from realtime_trio.cli.terminal import progress, remark, standard_input, standard_output
+from realtime_trio.events import ErrorEvent
 
 CHUNK: Final = PCM_RATE // 10
 """Samples in one append: 100 ms, what microphones deliver and the service's own examples send."""
@@ -135,11 +136,18 @@ async def _open_answer(
 
 
 async def _speak(session: Session, question: WavReader, speed: float | None) -> None:
-    """Append audio in chunks, none before a microphone of this speed would have recorded it."""
+    """Append audio in chunks, none before a microphone of this speed would have recorded it.
+
+    Raises:
+        ServerError: The service has refused some of it: the rest would be sent for nothing.
+    """
     await trio.lowlevel.checkpoint()  # also where there is nothing to append
     # Counted from the start and not from chunk to chunk, so that delays do not add up.
     start, position = trio.current_time(), 0
-    with progress("asking", question.seconds) as advance:
+    with (
+        progress("asking", question.seconds) as advance,
+        session.events(ErrorEvent) as errors,
+    ):
         while len(
             block := await trio.to_thread.run_sync(question.read, _BLOCK, abandon_on_cancel=True)
         ):
@@ -149,4 +157,6 @@ async def _speak(session: Session, question: WavReader, speed: float | None) -> 
                 if speed is not None:
                     await trio.sleep_until(start + position / PCM_RATE / speed)
                 await session.append_audio(chunk)
+                if errors.pending:
+                    raise failure_of(errors.receive_nowait().error)
                 advance(len(chunk) / PCM_RATE)

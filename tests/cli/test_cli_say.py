@@ -28,14 +28,17 @@ from commands import (
     started,
 )
 from numpy.typing import NDArray
-from simulated import simulator_at_port
+from simulated import open_simulated, simulator_at_port
+from trio.testing import MockClock
 
-from realtime_trio import ExposedKeyWarning
-from realtime_trio.audio import PCM_RATE, read_wav, write_wav
+from realtime_trio import ExposedKeyWarning, ServerError
+from realtime_trio.audio import PCM_RATE, WavReader, read_wav, write_wav
+from realtime_trio.cli import say
 from realtime_trio.events import (
     AudioConfig,
     AudioInputConfig,
     AudioOutputConfig,
+    ConversationItemDelete,
     ErrorDetail,
     ErrorEvent,
     Event,
@@ -309,6 +312,22 @@ async def test_an_error_instead_of_an_answer_ends_the_command(
     assert capsys.readouterr().err.endswith("realtime-trio: closed: Not today.\n")
 
 
+async def test_what_the_service_refuses_of_a_long_question_ends_it_at_once(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    file = tmp_path / "question.wav"
+    write_wav(file, np.zeros(60 * PCM_RATE, np.int16))
+    async with open_simulated(turn_detection=None) as session:
+        with WavReader(file) as question:
+            # Any error will do, such as that the buffer is full.
+            await session.send(ConversationItemDelete(item_id="item_0"))
+            with pytest.raises(ServerError) as refused:
+                await say._speak(session, question, 1.0)
+            assert refused.value.code == "item_delete_invalid_item_id"
+            assert question.seconds is not None
+            assert question.seconds > 50
+
+
 async def test_an_error_in_the_middle_of_an_answer_does_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -422,7 +441,7 @@ async def test_an_answer_goes_into_a_pipe_and_its_words_beside_it(patience: floa
     async with simulator_at_port(Script([reply], pacing=INSTANT)) as url:
         command = [sys.executable, "-m", "realtime_trio", "say", QUESTION, "--url", url]
         async with trio.open_nursery() as nursery:
-            say: trio.Process = await nursery.start(
+            process: trio.Process = await nursery.start(
                 partial(
                     trio.run_process,
                     [*command, "--out", "-"],
@@ -430,12 +449,12 @@ async def test_an_answer_goes_into_a_pipe_and_its_words_beside_it(patience: floa
                     stderr=subprocess.PIPE,
                 )
             )
-            assert say.stdout is not None
-            assert say.stderr is not None
-            beginning = await say.stdout.receive_some(1000)
+            assert process.stdout is not None
+            assert process.stderr is not None
+            beginning = await process.stdout.receive_some(1000)
             await trio.sleep(patience)  # as somebody who plays it
-            rest = [part async for part in say.stdout]
-            remarks = b"".join([part async for part in say.stderr]).decode()
+            rest = [part async for part in process.stdout]
+            remarks = b"".join([part async for part in process.stderr]).decode()
     heard = read_wav(io.BytesIO(b"".join((beginning, *rest))))
     assert heard.tolist() == speech.tolist()
     assert "It is noon.\n" in remarks

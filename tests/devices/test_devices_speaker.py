@@ -84,31 +84,35 @@ async def test_underruns_and_gaps_are_counted() -> None:
         assert speaker.gaps == 1
 
 
+@pytest.mark.parametrize("name", ["audio/pcm", "audio/pcmu", "audio/pcma"])
+@pytest.mark.parametrize("rate", [8000, 24_000, 48_000])
 async def test_an_interruption_by_the_session_cuts_the_item_to_what_was_heard(
-    autojump_clock: MockClock,
+    name: Literal["audio/pcm", "audio/pcmu", "audio/pcma"], rate: int, autojump_clock: MockClock
 ) -> None:
     """The exact sample: 100 ms were given to the device, of which it has stated to play 80."""
-    devices = SimulatedDevices(latency=0.01)
-    reply = Reply.speech("A long story, and nobody wants to hear its end.", SPEECH, pacing=LIFELIKE)
+    device = Device(number=1, name="Stereo", inputs=0, outputs=2, rate=rate)
+    devices = SimulatedDevices(device, latency=0.01)
+    voice = np.repeat(SPEECH[:2000], 24)  # 500 Hz, which a telephone can hear
+    reply = Reply.speech("A long story, and nobody wants to hear its end.", voice, pacing=LIFELIKE)
     async with (
         open_speaker(backend=devices) as speaker,
-        open_simulated(reply, playback=speaker.playback) as session,
+        open_simulated(reply, playback=speaker.playback, output_format=name) as session,
     ):
         with session.events(ItemUpdated, ItemTruncated) as events:
             await session.respond()
             async for _ in events:
-                if speaker.playback.queued >= 2400 + 480:
+                if speaker.playback.queued >= rate * 120 // 1000:
                     break
-            devices.listen(2400)
+            devices.listen(rate // 10)
             await session.cancel_response()
-            faded = devices.listen(2400)
+            faded = devices.listen(rate // 10)
             async for event in events:
                 if isinstance(event, ItemTruncated):
                     break
     assert isinstance(event, ItemTruncated)
     assert event.audio_end_ms == 80
-    assert faded[:100].any()
-    assert not faded[480:].any()
+    assert faded[: rate // 200].any()
+    assert not faded[rate // 50 :].any()
 
 
 async def test_unplugged_it_ends_the_block_with_an_error_of_its_own() -> None:
