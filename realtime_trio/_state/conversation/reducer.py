@@ -182,6 +182,14 @@ class Conversation:
         """Milliseconds of input audio that were sent and neither committed nor cleared."""
         return self._input.pending_ms
 
+    @property
+    def audible_until(self) -> float | None:
+        """When a player that plays what arrives will have played all of the model's speech.
+
+        In seconds of the session's clock, `trio.current_time()`; None if there is nothing to play.
+        """
+        return self._audible.until
+
     def export(self) -> list[JsonObject]:
         """The items as JSON-ready objects, without audio: what `history_events` takes."""
         return export_items(self.items)
