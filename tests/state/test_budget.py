@@ -310,6 +310,12 @@ def test_a_goodbye_is_set_aside_from_the_beginning() -> None:
     assert limited.is_spent
     limited.expect_goodbye("bye")
     assert clamp(limited.admit(create("bye"), 100.0)) == GOODBYE_TOKENS
+    limited.apply(refused("bye"), 100.0)  # turn detection was faster
+    assert clamp(limited.admit(create("bye"), 100.0)) == GOODBYE_TOKENS
+    assert limited.apply(began("r3", of="bye"), 100.0) == ()
+    assert limited.is_under_way("r3")
+    limited.apply(done("r3", usage(text=1)), 100.0)
+    assert not limited.is_under_way("r3")
     with pytest.raises(BudgetExceeded):
         limited.admit(create("bye"), 100.0)
 
