@@ -24,7 +24,7 @@ from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation import restoring, size
 from realtime_trio._state.conversation.journal import HEADER
-from realtime_trio._state.utility_events import ItemAppended, ItemCompleted, ToolCallRequested
+from realtime_trio._state.utility_events import ItemAppended, ToolCallRequested
 from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
 from realtime_trio.events import (
     FunctionTool,
@@ -144,7 +144,7 @@ async def test_audio_is_kept_if_it_is_wanted(path: Path, autojump_clock: MockClo
     ):
         await session.append_audio(speech(500))
         await session.commit_audio()
-        await session.wait_for(ItemCompleted)
+        await wait_all_tasks_blocked()
     async with open_store(path) as store, open_simulated(store=store) as session:
         assert session.omissions == ()
         item = session.conversation.items[0]
