@@ -167,6 +167,8 @@ class ConversationStore:
             async with self._disk:
                 if self._keeper is not None and (lines := self._keeper.lines(is_last=is_last)):
                     failure = await in_thread(self._limiter, partial(self._file.append, lines))
+                    if failure is not None:
+                        self._keeper.undo(lines)
         return failure
 
     def _check_open(self) -> None:

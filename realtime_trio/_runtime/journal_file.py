@@ -14,6 +14,7 @@ import errno
 import io
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -96,10 +97,14 @@ class JournalFile:
             for line in lines:
                 self._order.take(line)
             self._lines += len(lines)
-            if self._lines > 2 * len(self._order) + _SPARE_LINES:
-                self.shorten()
         except OSError as error:
             return error
+        if self._lines > 2 * len(self._order) + _SPARE_LINES:
+            # Where there is no room for a second file, the long one still says everything.
+            with suppress(OSError):
+                self.shorten()
+            # Also if that has failed, so that it is not tried again with every line.
+            self._lines = len(self._order)
         return None
 
     def shorten(self) -> None:
@@ -121,6 +126,8 @@ class JournalFile:
             os.replace(beside, self._path)
         except BaseException:
             new.close()
+            if self._file.closed:
+                self._file = io.FileIO(self._path, "a+")
             raise
         _sync_folder(self._path)
         self._file.close()
@@ -132,7 +139,14 @@ class JournalFile:
         self._file.close()
 
     def _write(self, data: bytes) -> None:
-        _write_to_disk(self._file, data)
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            _write_to_disk(self._file, data)
+        except OSError:
+            # Half a line must not stay where the next one is appended to it.
+            with suppress(OSError):
+                self._file.truncate(before)
+            raise
 
 
 def _open_alone(path: Path) -> io.FileIO:

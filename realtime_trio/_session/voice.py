@@ -20,7 +20,7 @@ from realtime_trio._misuse import check_kind, kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.base import Room
-from realtime_trio._session.limited import LimitedSession
+from realtime_trio._session.compacting import CompactingSession
 from realtime_trio._session.limits import Limits
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._session.tool_calls import MakeContext, ToolLimits, ToolWorkers
@@ -71,7 +71,7 @@ from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry, sever
 from realtime_trio.tools.results import ToolOutput
 
 
-class Session(LimitedSession):
+class Session(CompactingSession):
     """A conversation with the service.  Made by `open_session`; usable from any number of tasks."""
 
     def __init__(

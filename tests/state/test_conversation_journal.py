@@ -99,7 +99,12 @@ def test_in_short_it_says_the_same(lines: list[JournalLine]) -> None:
 
 
 def test_a_journal_that_is_cut_off_at_any_byte_loses_the_line_that_was_cut() -> None:
-    lines = [put("a", None, "one"), put("b", "a", "zwölf"), Gone("a"), put("c", "b", "\u2028")]
+    lines: list[JournalLine] = [
+        put("a", None, "one"),
+        put("b", "a", "zwölf"),
+        Gone("a"),
+        put("c", "b", "\u2028"),
+    ]
     data = written(*lines)
     ends = [0, *(end + 1 for end, byte in enumerate(data) if byte == 10)]
     for length in range(len(data) + 1):

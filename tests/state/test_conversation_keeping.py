@@ -189,6 +189,17 @@ def test_after_events_that_were_missed_everything_is_looked_at() -> None:
     assert kept.lines() == [Gone("item_1")]
 
 
+def test_lines_that_could_not_be_appended_are_due_again() -> None:
+    kept = Kept()
+    kept.tell(added(user("item_1", "a")), added(user("item_2", "b"), "item_1"))
+    kept.lines()
+    kept.tell(deleted("item_1"), added(user("item_3", "c"), "item_2"))
+    failed = kept.keeper.lines()
+    kept.keeper.undo(failed)
+    assert sorted(line.item_id for line in kept.lines()) == ["item_1", "item_3"]
+    assert kept.journal.items == kept.conversation.export()
+
+
 def test_what_is_in_flight_at_the_end_is_written_as_it_is() -> None:
     kept = Kept(answering())
     kept.tell(words("Once upon"))

@@ -8,7 +8,7 @@ model is still making it, it is in flight, and a crash loses it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from realtime_trio._protocol.json_text import write_json
@@ -88,6 +88,14 @@ class Keeper:
 
     def note_all(self) -> None:
         """Look at everything next time: events were missed, or it is the last time."""
+        self._looks_at_all = True
+
+    def undo(self, lines: Iterable[JournalLine]) -> None:
+        """Take note that lines could not be appended: they are due again."""
+        for line in lines:
+            self._prints.pop(line.item_id, None)
+            if isinstance(line, Gone):
+                self._order.put(line.item_id, None)
         self._looks_at_all = True
 
     def lines(self, *, is_last: bool = False) -> list[JournalLine]:

@@ -183,6 +183,11 @@ class Conversation:
         return self._input.pending_ms
 
     @property
+    def audible(self) -> ConversationItem | None:
+        """The model's message that may still be audible, None if none can be; an estimate."""
+        return self._audible.at(self._clock())
+
+    @property
     def input_encoding(self) -> Encoding:
         """How the session's input is encoded."""
         return self._shelf.input
