@@ -23,6 +23,7 @@ from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.journal_file import JournalFile
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._state.conversation.keeping import Keeper
+from realtime_trio._state.conversation.old_part import Compaction as Compaction
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.conversation.restoring import Omission as Omission
 from realtime_trio._state.conversation.size import (

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from realtime_trio._frozen import frozen
 from realtime_trio._misuse import check_number, kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.limited import LimitedSession
@@ -27,22 +26,12 @@ from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.history import entries_of
 from realtime_trio._state.conversation.item import ConversationItem
-from realtime_trio._state.conversation.old_part import old_part
+from realtime_trio._state.conversation.old_part import Compaction, old_part
 from realtime_trio._state.conversation.restoring import restore, system_message
 from realtime_trio._state.conversation.size import Summarize
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import ConversationItemCreate, ConversationItemDelete
 from realtime_trio.playback.playback import Playback
-
-
-@frozen(kw_only=True)
-class Compaction:
-    """What has become of a conversation that was made shorter."""
-
-    removed: tuple[ConversationItem, ...] = ()
-    """The items that were deleted, in order, as they were."""
-    summary: ConversationItem | None = None
-    """What was put in their place; None if nothing was."""
 
 
 class CompactingSession(LimitedSession):
@@ -170,6 +159,7 @@ class CompactingSession(LimitedSession):
         return item, pending
 
     async def _wait_for_all(self, deletions: Sequence[tuple[ConversationItem, Pending]]) -> None:
+        await trio.lowlevel.checkpoint()
         refused: ServerError | None = None
         count = 0
         for item, pending in deletions:

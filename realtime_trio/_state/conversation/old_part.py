@@ -9,11 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from realtime_trio._frozen import frozen
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio.events import FunctionCallOutput, McpApprovalResponse
 
 MS_PER_CHARACTER: Final = 66
 """How long a written character takes to say: 15 characters a second are an ordinary pace."""
+
+
+@frozen(kw_only=True)
+class Compaction:
+    """What has become of a conversation that was made shorter."""
+
+    removed: tuple[ConversationItem, ...] = ()
+    """The items that were deleted, in order, as they were."""
+    summary: ConversationItem | None = None
+    """What was put in their place; None if nothing was."""
 
 
 def old_part(
@@ -127,12 +138,12 @@ def _start_of_turn(items: Sequence[ConversationItem], position: int) -> int:
 def _active_turn(items: Sequence[ConversationItem]) -> int:
     """Where the turn begins that is going on, at the latest.
 
-    If there is nothing yet but what the user says, the turn before may still be unfinished: its
-    response is stopped, or outputs of its tools are to be read.
+    If there is nothing yet but what the user says, the turn before is unfinished as well, unless it
+    ended with an answer: the outputs of its tools are still to be read.
     """
     if not items:
         return 0
     start = _start_of_turn(items, len(items) - 1)
-    if start and items[-1].role == "user":
+    if start and items[-1].role == "user" and items[start - 1].role != "assistant":
         start = _start_of_turn(items, start - 1)
     return start
