@@ -52,6 +52,7 @@ from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import check_runs_in_trio
 from realtime_trio.events import Event, JsonObject
+from realtime_trio.money import Budget, Prices
 from realtime_trio.playback import Playback
 from realtime_trio.recording import (
     Recording as Recording,
@@ -87,6 +88,9 @@ class SimulationOptions(SessionOptions, total=False):
     history: Iterable[JsonObject]
     retention: Retention
     playback: Playback | None
+    prices: Prices | None
+    budget: Budget | None
+    idle_timeout: float | None
     capacity: int | None
     new_id: Callable[[str], str]
 

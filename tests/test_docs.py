@@ -94,6 +94,7 @@ EXTRAS = {
     "EspeakVoice": ("espeakng_loader",),
     "PocketsphinxEars": ("pocketsphinx",),
     "simulator.chat_completions": ("httpx2",),
+    "known_prices()": ("genai_prices",),
 }
 """Packages that not everybody has, by what uses them."""
 

@@ -13,7 +13,7 @@ import trio
 
 from realtime_trio._session.voice import Session
 from realtime_trio.audio import PCM_RATE, WavReader, WavWriter
-from realtime_trio.cli.answer import ANSWERING, print_answer, summary, went_well
+from realtime_trio.cli.answer import ANSWERING, print_answer, print_usage, went_well
 from realtime_trio.cli.running import run
 from realtime_trio.cli.service import Service, opened, takes_service
 from realtime_trio.cli.terminal import progress, remark, standard_input
@@ -83,8 +83,7 @@ async def _say(service: Service, file: Path, out: Path | None, speed: float | No
                 response, seconds = await print_answer(events, answer)
     is_answered = went_well(response)
     remark(f"answer: {seconds:.1f} s" + (f", written to {out}" if out else ""))
-    if response.usage is not None:
-        remark(f"usage: {summary(response.usage)}")
+    print_usage(session, is_paid=service.is_priced)
     return is_answered
 
 
