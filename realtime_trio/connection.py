@@ -419,7 +419,7 @@ async def open_connection(
     Args:
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
             and then OpenAI's own.
-        model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
+        model: Model to talk to; `gpt-realtime-2.1` when neither this nor the endpoint names one.
         kind: Kind of session; it decides on the address and on the event classes.
         **options: See `ConnectOptions`.
 

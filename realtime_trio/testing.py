@@ -54,6 +54,7 @@ from realtime_trio._state.conversation.size import HistoryLimit
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import check_runs_in_trio
 from realtime_trio.events import Event, JsonObject
+from realtime_trio.money import Budget, Prices
 from realtime_trio.playback import Playback
 from realtime_trio.recording import (
     Recording as Recording,
@@ -89,6 +90,9 @@ class SimulationOptions(SessionOptions, total=False):
     history_limit: HistoryLimit
     retention: Retention
     playback: Playback | None
+    prices: Prices | None
+    budget: Budget | None
+    idle_timeout: float | None
     capacity: int | None
     new_id: Callable[[str], str]
 

@@ -73,6 +73,7 @@ class Farewell:
         with trio.move_on_after(LONGEST_ANSWER_S):
             await self._wait_quiet()
         with trio.move_on_after(LONGEST_GOODBYE_S):
+            await trio.lowlevel.checkpoint()
             if say_goodbye is not None:
                 # Without words if there are none to be had: the end is what counts.
                 with suppress(ServerError, BudgetExceeded, SessionClosed):

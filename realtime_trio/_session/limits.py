@@ -6,6 +6,7 @@ Owns what is made of the arguments of `open_session`, price lists included.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import trio
@@ -40,12 +41,22 @@ def check_limits(budget: object, prices: object, idle_timeout: object) -> None:
         LocalProtocolError, TypeError: One of them is.
     """
     check_kind("budget", budget, Budget, type(None), allowed="a Budget or None")
-    if prices is not None and not hasattr(prices, "get"):
-        check_kind("prices", prices, type(None), allowed="a mapping of ModelPrices or None")
+    check_prices(prices)
     if idle_timeout is not None:
         check_number(
             "idle_timeout", idle_timeout, lambda n: n > 0, allowed="more than 0 seconds or None"
         )
+
+
+def check_prices(prices: object) -> None:
+    """Refuse what is not a price list.
+
+    Raises:
+        TypeError: It is not.
+    """
+    check_kind(
+        "prices", prices, Mapping, type(None), allowed="a mapping of names to ModelPrices, or None"
+    )
 
 
 async def load_prices() -> Prices:

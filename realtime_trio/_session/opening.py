@@ -84,7 +84,7 @@ async def open_session(
     """Open a voice session: ready when the block is entered, closed and gone when it is left.
 
     Args:
-        model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
+        model: Model to talk to; `gpt-realtime-2.1` when neither this nor the endpoint names one.
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
             and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the

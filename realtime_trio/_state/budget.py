@@ -70,8 +70,10 @@ Limit: TypeAlias = Literal["usd", "tokens", "seconds"]
 """What can run out."""
 
 LONGEST_OUTPUT: Final = 4096
-"""The most that `max_output_tokens` may say, by the protocol: three minutes of speech.  While more
-than that is left, nothing is clamped."""
+"""The most that `max_output_tokens` may say, by the protocol: three minutes of speech."""
+UNLIMITED_OUTPUT: Final = 32_768
+"""What a response may say that is given no limit, by the model that may say most.  While that much
+is left, nothing is clamped."""
 GOODBYE_TOKENS: Final = 400
 """What a goodbye may say: some 15 seconds of speech, with their transcript."""
 GOODBYE: Final = "Tell the user, in one short sentence, that you have to end now, and say goodbye."
@@ -268,8 +270,11 @@ class BudgetMeter:
             self._promises = {key: each for key, each in self._promises.items() if each.is_aside}
         left = GOODBYE_TOKENS if is_goodbye else self._admissible(now)
         asked = self._asked_output(config)
-        allowed = min(left, LONGEST_OUTPUT, LONGEST_OUTPUT if asked is None else asked)
-        if allowed < LONGEST_OUTPUT and allowed != asked:
+        if asked is not None:
+            allowed = min(asked, left)
+        else:
+            allowed = UNLIMITED_OUTPUT if left >= UNLIMITED_OUTPUT else min(left, LONGEST_OUTPUT)
+        if allowed not in (asked, UNLIMITED_OUTPUT):
             create = attrs.evolve(create, response=attrs.evolve(config, max_output_tokens=allowed))
         self._promises[create.event_id or ""] = _Promise(create, allowed, is_aside)
         return create
@@ -345,7 +350,7 @@ class BudgetMeter:
         promised = sum(each.tokens for each in self._promises.values())
         left = self._left(spent)
         if not left:
-            return LONGEST_OUTPUT
+            return UNLIMITED_OUTPUT
         limit = min(left, key=left.__getitem__)
         if left[limit] - promised < 1:
             raise BudgetExceeded(
@@ -381,7 +386,7 @@ class BudgetMeter:
         if price is None or rest <= 0:
             return 0
         if not price:
-            return LONGEST_OUTPUT  # saying something is free, reading is not
+            return UNLIMITED_OUTPUT  # saying something is free, reading is not
         return int(EXACT.divide(rest, price).to_integral_value(ROUND_FLOOR, context=EXACT))
 
     @property

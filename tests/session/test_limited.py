@@ -428,7 +428,11 @@ async def test_leaving_the_block_while_it_says_goodbye_leaves_nothing_behind(
     ("options", "error", "says"),
     [
         ({"budget": 5}, TypeError, "budget must be a Budget or None, not int"),
-        ({"prices": 5}, TypeError, "prices must be a mapping of ModelPrices or None, not int"),
+        (
+            {"prices": 5},
+            TypeError,
+            "prices must be a mapping of names to ModelPrices, or None, not int",
+        ),
         ({"idle_timeout": 0}, LocalProtocolError, "idle_timeout must be more than 0 seconds"),
         ({"idle_timeout": "soon"}, TypeError, "idle_timeout must be more than 0 seconds"),
         (
