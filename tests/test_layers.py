@@ -63,6 +63,7 @@ PURE = (
     "devices.backend",
     "devices.echo",
     "devices.errors",
+    "devices.far",
     "devices.level",
     "devices.preroll",
     "devices.ring",
