@@ -110,7 +110,7 @@ RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 TEST, LINT, BENCH, DOCS = (
     nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs")
 )
-EXTRAS = ".[cli,proxy,llm,yaml]"
+EXTRAS = ".[cli,proxy,llm,yaml,prices]"
 """What everybody can install."""
 OPTIONAL = ("voice-light", "devices", "vad")
 """What comes on top of it where there are wheels: a part of it is compiled."""
@@ -135,6 +135,8 @@ SIMULATED = [
     "tests/test_reference_client.py",
     "tests/test_testing.py",
 ]
+PARALLEL = ["--numprocesses=auto", "--maxprocesses=4"]
+"""As many tests at once as there are cores, up to four; `-- -n0` runs them one by one."""
 VOICED = [
     "tests/simulator/test_simulator_voice.py",
     "tests/simulator/test_simulator_voice_natural.py",
@@ -172,7 +174,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests on the installed package: `nox -s tests -- -k barge_in`."""
     install_optional(session)
     session.install(EXTRAS, *TEST)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session(default=False)
@@ -275,7 +277,7 @@ def conformance(session: nox.Session) -> None:
     session.install(EXTRAS, *TEST)
     session.run("python", "tests/conformance.py", str(schema))
     session.env["REALTIME_SCHEMA"] = str(schema)
-    session.run("pytest", "-q", *SIMULATED)
+    session.run("pytest", "-q", *PARALLEL, *SIMULATED)
 
 
 @nox.session(default=False)
@@ -312,6 +314,7 @@ def minimums(session: nox.Session) -> None:
         *project["dependencies"],
         *project["optional-dependencies"]["cli"],
         *project["optional-dependencies"]["proxy"],
+        *project["optional-dependencies"]["prices"],
     ]
     pins = [
         f"{required.name}=={bound.version}"
@@ -322,4 +325,4 @@ def minimums(session: nox.Session) -> None:
     constraints = Path(session.create_tmp()) / "minimums.txt"
     constraints.write_text("\n".join(pins) + "\n")
     session.install("--constraint", str(constraints), EXTRAS, *TEST)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
