@@ -65,6 +65,7 @@ PURE = (
     "devices.backend",
     "devices.echo",
     "devices.errors",
+    "devices.far",
     "devices.level",
     "devices.preroll",
     "devices.ring",

@@ -28,6 +28,7 @@ from realtime_trio.cli.terminal import StatusLine, complain, remark, report
 from realtime_trio.cli.transcript import TRANSCRIBED, Silence, Transcript, meter
 from realtime_trio.devices import (
     Backend,
+    DeviceError,
     EchoControl,
     EchoGate,
     LiveKitEchoControl,
@@ -147,6 +148,10 @@ async def _talk(service: Service, sound: Sound, record: Path | None) -> bool:
     files = SimulatedDevices()
     has_card = said is None or sound.wav_out is None
     card: Backend = PortAudio() if has_card else files
+    if not await card.devices():
+        raise DeviceError(
+            "this machine has no sound device; --wav-in FILE and --wav-out FILE do without one"
+        )
     settings: SessionSettings = {"transcription": "gpt-4o-mini-transcribe"}
     if sound.turns != "service":
         settings["turn_detection"] = None

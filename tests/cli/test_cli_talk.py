@@ -189,6 +189,22 @@ def test_without_portaudio_it_says_what_to_install(
     assert "of the extra devices" in capsys.readouterr().err
 
 
+def test_without_a_sound_card_it_says_how_to_do_without(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Bare(SimulatedDevices):
+        async def devices(self) -> tuple[Device, ...]:
+            await trio.lowlevel.checkpoint()
+            return ()
+
+    monkeypatch.setattr(talk, "PortAudio", Bare)
+    assert run("talk") == 1
+    assert capsys.readouterr().err == (
+        "realtime-trio: this machine has no sound device; --wav-in FILE and --wav-out FILE do "
+        "without one\n"
+    )
+
+
 def test_devices_lists_those_that_there_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
