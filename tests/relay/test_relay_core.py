@@ -162,8 +162,8 @@ async def test_a_guest_that_leaves_while_the_service_is_called_is_not_waited_for
 ) -> None:
     @asynccontextmanager
     async def never(_grant: Grant) -> AsyncIterator[Transport]:
-        await trio.sleep_forever()
-        yield
+        await trio.Event().wait()
+        yield memory_transport_pair()[0]
 
     near, far = memory_transport_pair()
     await near.aclose()
