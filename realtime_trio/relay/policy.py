@@ -196,14 +196,14 @@ class Policy:
                 f"more than {self._limits.responses_per_minute:g} responses in a minute",
                 code="rate_limit_exceeded",
             )
-        if not self._takes_audio(audio_in(payload), now):
-            raise NotAllowedError(
-                f"the audio is more than {self._limits.audio_ahead:g} seconds ahead of real time",
-                code="rate_limit_exceeded",
-            )
         if not self._events.take(now):
             raise NotAllowedError(
                 f"more than {self._limits.events_per_minute:g} events in a minute",
+                code="rate_limit_exceeded",
+            )
+        if not self._takes_audio(audio_in(payload), now):
+            raise NotAllowedError(
+                f"the audio is more than {self._limits.audio_ahead:g} seconds ahead of real time",
                 code="rate_limit_exceeded",
             )
         self.tally.events_up += 1

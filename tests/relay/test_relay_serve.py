@@ -283,7 +283,7 @@ async def test_routes_serve_pages_and_other_websockets_on_the_same_port() -> Non
 async def test_it_lets_nobody_in_while_it_stops_and_waits_for_those_inside() -> None:
     drain, has_stopped = trio.Event(), trio.Event()
 
-    async def serve_until_drained(task_status: trio.TaskStatus[str]) -> None:  # noqa: ASYNC128
+    async def serve_until_drained(task_status: trio.TaskStatus[str]) -> None:  # noqa: ASYNC114, ASYNC128
         silent = service_of(memory_transport_pair()[0])
         await serve_relay(
             granting(Grant()), service=silent, drain=drain, grace=10, task_status=task_status
