@@ -54,6 +54,7 @@ from realtime_trio._state.conversation.size import HistoryLimit
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import check_runs_in_trio
 from realtime_trio.events import Event, JsonObject
+from realtime_trio.history import ConversationStore
 from realtime_trio.money import Budget, Prices
 from realtime_trio.playback import Playback
 from realtime_trio.recording import (
@@ -88,6 +89,7 @@ class SimulationOptions(SessionOptions, total=False):
     record: str | os.PathLike[str] | None
     history: Iterable[JsonObject]
     history_limit: HistoryLimit
+    store: ConversationStore | None
     retention: Retention
     playback: Playback | None
     prices: Prices | None
