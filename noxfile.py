@@ -120,7 +120,7 @@ CODE = [
     "interop",
     "benchmarks",
     "examples",
-    "docs/barge_in.py",
+    "docs/barge_in_picture.py",
     "docs/floors.py",
     "noxfile.py",
 ]
@@ -287,7 +287,7 @@ def docs(session: nox.Session) -> None:
     session.install(".", *DOCS)
     folder = Path(session.create_tmp())
     # Measured anew every time, so it is not the picture that is in the repository.
-    session.run("python", "docs/barge_in.py", str(folder / "barge-in.svg"))
+    session.run("python", "docs/barge_in_picture.py", str(folder / "barge-in.svg"))
     pages = folder / "pages"
     shutil.rmtree(pages, ignore_errors=True)
     for linked in ("docs", "examples"):

@@ -111,6 +111,46 @@ def test_a_softer_echo_is_learned_slowly_and_a_louder_one_at_once() -> None:
     assert not any(passes(gate, sound(3000), PLAYED) for _ in range(5))
 
 
+def above(db: float) -> NDArray[np.int16]:
+    """So many dB above what is played."""
+    return sound(round(8000 * 10 ** (db / 20)))
+
+
+@pytest.mark.parametrize(("db", "is_somebody"), [(-12.2, False), (-11.8, True)])
+def test_clearly_louder_is_8_db_above_the_echo(db: float, is_somebody: bool) -> None:
+    gate = EchoGate()
+    for _ in range(1000):
+        passes(gate, above(-20), PLAYED)
+    assert any(passes(gate, above(db), PLAYED) for _ in range(5)) == is_somebody
+
+
+@pytest.mark.parametrize(
+    ("heard", "db", "is_somebody"),
+    [
+        (45, 7, False),  # 0.9 s: nothing is known
+        (55, 7, True),  # 0.1 s after the first second: the estimate is at -1.9 dB
+        (75, -1, False),  # 0.5 s: at -7.9 dB
+        (75, 1, True),
+    ],
+)
+def test_the_estimate_is_lowered_after_a_second_and_by_its_e_th_part_in_another(
+    heard: int, db: float, is_somebody: bool
+) -> None:
+    gate = EchoGate()
+    for _ in range(heard):
+        passes(gate, above(-20), PLAYED)
+    assert any(passes(gate, above(db), PLAYED) for _ in range(5)) == is_somebody
+
+
+def test_an_echo_that_has_not_come_yet_is_not_a_soft_one() -> None:
+    gate = echoing()
+    for _ in range(40):
+        passes(gate, SILENT, SILENT)
+    for _ in range(40):  # as with a device that buffers 0.8 s
+        passes(gate, SILENT, PLAYED)
+    assert not any(passes(gate, above(-14), PLAYED) for _ in range(10))
+
+
 # --- a room ---------------------------------------------------------------------------------------
 
 

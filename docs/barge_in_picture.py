@@ -1,4 +1,4 @@
-"""Draws what happens in a barge-in: `python docs/barge_in.py` writes barge-in.svg.
+"""Draws what happens in a barge-in: `python docs/barge_in_picture.py` writes barge-in.svg.
 
 It is measured, not made up: a session talks with the simulator over a WebSocket, in real time, with
 simulated devices.  A question is asked, and two seconds into the answer another one.  Every run is
