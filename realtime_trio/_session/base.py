@@ -31,6 +31,7 @@ from attrs import evolve
 
 from realtime_trio._legible import legible
 from realtime_trio._misuse import kind_of
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.codec import Codec, Role, check_event
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_opened_by
@@ -166,6 +167,8 @@ class BaseSession(ABC):
         self._request_timeout = math.inf
         """Seconds to wait for the answer to a request."""
         self._admission_error: ErrorEvent | None = None
+        self._chosen_model: ChosenModel | None = None
+        """The model in the address, where it was made here."""
         self._is_entered = False
 
     # --- looking ----------------------------------------------------------------------------------
@@ -499,9 +502,10 @@ class BaseSession(ABC):
         """Why there is no session, in the service's own words if it said something."""
         if self._admission_error is None:
             return ConnectionFailed(otherwise)
-        error = self._admission_error.error
+        error, chosen = self._admission_error.error, self._chosen_model
+        advice = "" if chosen is None else chosen.advice(error.code, error.message)
         return ConnectionFailed(
-            f"the service refused the session: {legible(error.message)}",
+            f"the service refused the session: {legible(error.message)}{advice}",
             code=error.code or error.type,
         )
 
@@ -615,6 +619,8 @@ async def run_session(
     async with opening as connected, open_service_nursery() as services:
         link = Link(connected, codec, configures=configure is not None)
         session = make(link, services)
+        if transport is None and KINDS[kind].has_model_in_url:
+            session._chosen_model = endpoint.chosen_model(kind, model)
         recording = nullcontext() if record is None else open_recording(session.wire(), record)
         async with recording:
             # In the nursery before anything is awaited: from here on the end is always noticed.

@@ -21,6 +21,7 @@ from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.input_buffer import COMMIT_EMPTY
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.costs import Costs, Usage
+from realtime_trio._state.prices import Cost, Prices, session_cost
 from realtime_trio.audio import PCM_RATE, AudioData, AudioLike, alaw_encode, mulaw_encode
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
@@ -39,6 +40,7 @@ from realtime_trio.events import (
     TranscriptionSession,
     UserMessage,
 )
+from realtime_trio.money import default_prices
 
 S = TypeVar("S", bound=RealtimeSession | TranscriptionSession)
 
@@ -102,6 +104,8 @@ class InputAudioSession(BaseSession, Generic[S]):
         new_id: Callable[[str], str],
         retention: Retention,
         has_listener: bool = False,
+        costs: Costs | None = None,
+        prices: Prices | None = None,
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: S | None = None
@@ -110,7 +114,8 @@ class InputAudioSession(BaseSession, Generic[S]):
             clock=trio.current_time,
             wants=(lambda _: True) if has_listener else self._hub.wants,
         )
-        self._costs = Costs()
+        self._costs = Costs() if costs is None else costs
+        self._prices = prices
 
     @property
     def config(self) -> S:
@@ -127,6 +132,21 @@ class InputAudioSession(BaseSession, Generic[S]):
     def usage(self) -> Usage:
         """What the session has taken so far: tokens by modality, and seconds of transcription."""
         return self._costs.usage
+
+    @property
+    def cost(self) -> Cost:
+        """What that has cost so far, by the prices that the session was given.
+
+        Exact, by modality, with the cached part and the transcriptions apart; `cost.total` is None
+        if something has no price, and `cost.unpriced` says what.  Without `prices=` the first call
+        loads the list of the extra `prices`, which takes a third of a second; without the extra
+        nothing has a price.
+        """
+        return session_cost(self._costs, self._price_list)
+
+    @property
+    def _price_list(self) -> Prices:
+        return default_prices() if self._prices is None else self._prices
 
     async def append_audio(  # noqa: ASYNC910 - every way through has a checkpoint
         self, audio: AudioLike, *, chunk_ms: int | None = None
