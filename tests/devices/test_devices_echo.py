@@ -77,6 +77,12 @@ def test_who_interrupts_has_silenced_the_model_or_is_an_echo_that_became_louder(
     assert [passes(gate, sound(20_000), PLAYED) for _ in range(3)] == [False, False, True]
 
 
+def test_an_echo_that_became_louder_does_not_open_it_again_after_a_pause() -> None:
+    gate = echoing()
+    passed = [passes(gate, near, PLAYED) for near in ([VOICE] * 10 + [ECHO]) * 20]
+    assert passed == [False] * 2 + [True] * 50 + [False] * 168
+
+
 def test_an_echo_that_becomes_louder_because_what_is_played_does_is_none_but_an_echo() -> None:
     gate = echoing()
     assert not any(passes(gate, sound(3200), sound(32000)) for _ in range(10))
