@@ -283,6 +283,7 @@ LONG = "It was a dark and stormy night, and nobody slept."
 GIVEN = {
     "an answer": Situation(replies=(Reply.text("Great, thanks for asking!"),)),
     "a talk": Situation(replies=(Reply.text("Great, thanks for asking!"),), before=(talk,)),
+    "a summary": Situation(replies=(Reply.text("They greeted each other."),)),
     "a story": Situation(replies=(Reply.speech(LONG, synthesize_speech(LONG)),)),
     "an interruption": Situation(
         replies=(Reply.speech(LONG, synthesize_speech(LONG), pacing=LIFELIKE),),
