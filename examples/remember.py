@@ -49,7 +49,9 @@ def tell(session: Session) -> None:
         print(f"[message {omission.index}: {omission.reason}]")
 
 
-async def main(path: str, url: str | None = None, lines: AsyncIterable[str] | None = None) -> None:
+async def main(
+    path: str, url: str | None = None, *, lines: AsyncIterable[str] | None = None
+) -> None:
     """Answer line after line of standard input; without a URL, with the service of the environment.
 
     Args:

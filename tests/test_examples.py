@@ -122,11 +122,11 @@ async def test_remember_goes_on_where_it_was_left(
     path = str(tmp_path / "talk.jsonl")
     main = main_of("remember.py")
     async with simulator(Reply.text("Hello, Ada!")) as url:
-        await main(path, url, Lines("I am Ada."))
+        await main(path, url, lines=Lines("I am Ada."))
     async with simulator(Reply.text("You are Ada."), Reply.text("She is Ada.")) as url:
-        await main(path, url, Lines("Who am I?", "short"))
+        await main(path, url, lines=Lines("Who am I?", "short"))
     async with simulator(Reply.text("As I said.")) as url:
-        await main(path, url, Lines("Sure?"))
+        await main(path, url, lines=Lines("Sure?"))
     short = "What was said before, in short: She is Ada."
     assert capsys.readouterr().out.splitlines() == [
         "Hello, Ada!",
@@ -146,7 +146,7 @@ async def test_remember_puts_what_is_old_in_short_by_itself(
     async with simulator(
         *(Reply.text(f"{number}.") for number in range(21)), Reply.text("They counted.")
     ) as url:
-        await main_of("remember.py")(str(path), url, Lines(*(f"{n}?" for n in range(21))))
+        await main_of("remember.py")(str(path), url, lines=Lines(*(f"{n}?" for n in range(21))))
     *_, last = capsys.readouterr().out.splitlines()
     assert last == ("[32 messages are now: What was said before, in short: They counted.]")
 
