@@ -43,15 +43,19 @@ from realtime_trio._protocol.codec import Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.json_text import parse_json
 from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
+from realtime_trio._serving.wiretap import Wiretap, wire_codecs
 from realtime_trio._session.input_audio import InputAudioSession
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio._state.conversation.size import HistoryLimit
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import check_runs_in_trio
 from realtime_trio.events import Event, JsonObject
+from realtime_trio.history import ConversationStore
+from realtime_trio.money import Budget, Prices
 from realtime_trio.playback import Playback
 from realtime_trio.recording import (
     Recording as Recording,
@@ -66,7 +70,6 @@ from realtime_trio.simulator.script.script import Reply as Reply, Script as Scri
 from realtime_trio.simulator.service.server import SimulatedServer
 from realtime_trio.simulator.serving.attended import Cast as Cast
 from realtime_trio.simulator.serving.serve import Faults, Simulation, open_simulator_transport
-from realtime_trio.simulator.serving.wiretap import Wiretap, wire_codecs
 from realtime_trio.tools.failures import ToolErrors
 from realtime_trio.tools.registry import AnyTool
 
@@ -85,8 +88,13 @@ class SimulationOptions(SessionOptions, total=False):
     tool_output_limit: int | None
     record: str | os.PathLike[str] | None
     history: Iterable[JsonObject]
+    history_limit: HistoryLimit
+    store: ConversationStore | None
     retention: Retention
     playback: Playback | None
+    prices: Prices | None
+    budget: Budget | None
+    idle_timeout: float | None
     capacity: int | None
     new_id: Callable[[str], str]
 

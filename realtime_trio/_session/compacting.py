@@ -19,8 +19,9 @@ import trio
 
 from realtime_trio._misuse import check_number, kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
+from realtime_trio._session.limited import LimitedSession
+from realtime_trio._session.limits import Limits
 from realtime_trio._session.link import Link
-from realtime_trio._session.responding import RespondingSession
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.history import entries_of
@@ -33,7 +34,7 @@ from realtime_trio.events import ConversationItemCreate, ConversationItemDelete
 from realtime_trio.playback.playback import Playback
 
 
-class CompactingSession(RespondingSession):
+class CompactingSession(LimitedSession):
     """Base of sessions whose conversation can be made shorter."""
 
     def __init__(
@@ -45,6 +46,7 @@ class CompactingSession(RespondingSession):
         new_id: Callable[[str], str],
         retention: Retention,
         playback: Playback | None,
+        bounds: Limits,
     ) -> None:
         super().__init__(
             link,
@@ -53,6 +55,7 @@ class CompactingSession(RespondingSession):
             new_id=new_id,
             retention=retention,
             playback=playback,
+            bounds=bounds,
         )
         self._compacting = trio.Lock()
         """Held by whoever makes the conversation shorter: two would tell the same twice."""

@@ -14,11 +14,13 @@ from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import check_arguments, generate_id, run_session
+from realtime_trio._session.limits import check_limits, load_prices, make_limits
 from realtime_trio._session.link import Link
 from realtime_trio._session.playing import check_playback
 from realtime_trio._session.tool_calls import DEFAULT_OUTPUT_LIMIT, MakeContext, ToolLimits
 from realtime_trio._session.tool_context import ToolContext
 from realtime_trio._session.voice import Session
+from realtime_trio._state.budget import Budget
 from realtime_trio._state.conversation.audio import (
     DEFAULT_RETENTION,
     Retention,
@@ -28,8 +30,14 @@ from realtime_trio._state.conversation.history import read_history
 from realtime_trio._state.conversation.keeping import NOTED
 from realtime_trio._state.conversation.restoring import restore
 from realtime_trio._state.conversation.size import NO_LIMIT, HistoryLimit
+from realtime_trio._state.prices import Prices
 from realtime_trio._transport.contract import Transport
-from realtime_trio.connection import ConnectOptions, check_options
+from realtime_trio.connection import (
+    ConnectOptions,
+    check_options,
+    model_asked_for,
+    websocket_settings,
+)
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError
 from realtime_trio.events import (
     UNSET,
@@ -66,6 +74,9 @@ async def open_session(
     store: ConversationStore | None = None,
     retention: Retention = DEFAULT_RETENTION,
     playback: Playback | None = None,
+    prices: Prices | None = None,
+    budget: Budget | None = None,
+    idle_timeout: float | None = None,
     capacity: int | None = None,
     new_id: Callable[[str], str] = generate_id,
     **options: Unpack[SessionOptions],
@@ -73,7 +84,7 @@ async def open_session(
     """Open a voice session: ready when the block is entered, closed and gone when it is left.
 
     Args:
-        model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
+        model: Model to talk to; `gpt-realtime-2.1` when neither this nor the endpoint names one.
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
             and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the
@@ -103,6 +114,13 @@ async def open_session(
         playback: Has the model's speech until your sink takes it, and knows what of it was heard:
             when the user interrupts, or `cancel_response` is called, it is silent at once and the
             server is told what was heard.  For one session.
+        prices: What models cost, by name, for `session.cost` and for a budget in US dollars; None
+            for the list of the extra `prices`, if it is installed.
+        budget: What the session may take.  When it is spent, whatever would need one more response
+            raises `BudgetExceeded`; see `Budget` for the rest.
+        idle_timeout: Seconds after which the session hangs up if nobody speaks, and no response or
+            tool is under way; None for never.  A `HangingUp` says so, and then it ends as after a
+            clean close by the server.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
         new_id: Makes the ids of client events and items: called with a prefix.
         **options: How to connect, see `ConnectOptions`, and the settings of the session, see
@@ -126,6 +144,7 @@ async def open_session(
     check_arguments(transport=transport, capacity=capacity, new_id=new_id)
     check_retention(retention)
     check_playback(playback)
+    check_limits(budget, prices, idle_timeout)
     settings: Any = {
         name: value for name, value in options.items() if name in SessionSettings.__annotations__
     }
@@ -154,6 +173,18 @@ async def open_session(
             )
         entries = read_history(await store.history())
 
+    kind = SessionKind.REALTIME
+    if budget is not None and budget.usd is not None and prices is None:
+        prices = await load_prices()
+    bounds = make_limits(
+        budget,
+        prices,
+        # With a transport of somebody else's it is the server who knows.
+        model=model if transport is not None else model_asked_for(url, kind, model).name,
+        idle_timeout=idle_timeout,
+        close_timeout=websocket_settings(connecting).close_timeout,
+    )
+
     def make_context(session: Session) -> MakeContext:
         return partial(ToolContext, session=session)
 
@@ -168,10 +199,12 @@ async def open_session(
             tools=registry,
             limits=limits,
             make_context=make_context,
+            bounds=bounds,
         )
 
     # Without a history there is nothing to wait for.
     async def prepare(session: Session) -> None:  # noqa: ASYNC910
+        session._begin_limits()
         if tools is None:  # what the server gives the model by itself stays when one more is added
             with suppress(LocalProtocolError):
                 session._offered.begin_with(ToolRegistry.known(session.config.tools or ()))
@@ -200,7 +233,7 @@ async def open_session(
         following as follow,
         run_session(
             make,
-            SessionKind.REALTIME,
+            kind,
             SessionUpdate(event_id=new_id("evt_"), session=config)
             if config != SessionConfig()
             else None,

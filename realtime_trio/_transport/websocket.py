@@ -2,7 +2,7 @@
 
 Owns the promises of `Transport` over a network: who reads the line and who writes it, the
 keep-alive, the way a connection ends, and the wording of failed handshakes.  How a server accepts
-connections is in `simulator.serving.websocket_server`; no other module imports trio_websocket.
+connections is in `_serving.websocket_server`; no other module imports trio_websocket.
 permessage-deflate is neither offered nor accepted: speech in base64 does not shrink enough to pay
 for it.
 
@@ -118,7 +118,8 @@ class WebSocketTransport:
         self._closed: Close | None = None
         self._farewell: Close | None = None
         self._handshake_error: Exception | None = None
-        self._scope = trio.CancelScope()
+        # Shielded from its user: only `drop` ends the service task early.
+        self._scope = trio.CancelScope(shield=True)
         self._drainers: trio.Nursery | None = None
         self._opened = trio.Event()
         self._ending = trio.Event()
@@ -415,9 +416,8 @@ class WebSocketTransport:
 
         Nothing that the peer does makes it raise.
         """
-        # Shielded from its user: only `drop`, by way of the scope inside, ends it early.
         try:
-            with trio.CancelScope(shield=True), self._scope:  # noqa: ASYNC912 - `_serve` is one
+            with self._scope:  # noqa: ASYNC912 - `_serve` is one
                 try:
                     await self._serve(handshake)
                 except ExceptionGroup as group:

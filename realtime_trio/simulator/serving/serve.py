@@ -22,45 +22,37 @@ from typing import Final
 
 import attrs
 import trio
-from attrs import frozen
 
 from realtime_trio._legible import legible
-from realtime_trio._misuse import check_kind, check_number, kind_of
+from realtime_trio._misuse import check_kind, check_number, kind_of, to_tuple
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import open_service_nursery
+from realtime_trio._serving.http import HttpRequest, HttpResponse, RequestHead
+from realtime_trio._serving.requests import SUBPROTOCOL, key_of, path_of
+from realtime_trio._serving.visitors import Visitors
+from realtime_trio._serving.websocket_server import (
+    Accept,
+    HandshakeRequest,
+    Reject,
+    UrlStatus,
+    serve_websocket,
+)
+from realtime_trio._serving.wiretap import open_wiretap
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import ConversationCreated, ConversationInfo, ErrorEvent
 from realtime_trio.simulator.script.fault import Fault
-from realtime_trio.simulator.script.reply import to_tuple
 from realtime_trio.simulator.script.script import LIFELIKE, Script
 from realtime_trio.simulator.service.server import MAX_INPUT_AUDIO, SimulatedServer
 from realtime_trio.simulator.service.translator import SimulatedTranslator
-from realtime_trio.simulator.serving.admission import (
-    SUBPROTOCOL,
-    KeyRing,
-    TurnedAway,
-    admit,
-    is_served,
-    key_of,
-    path_of,
-)
+from realtime_trio.simulator.serving.admission import KeyRing, TurnedAway, admit, is_served
 from realtime_trio.simulator.serving.attended import Cast, run_server as run_server
 from realtime_trio.simulator.serving.faults import FaultyTransport
-from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse, RequestHead
 from realtime_trio.simulator.serving.rest import RestApi, forbidden, not_found
 from realtime_trio.simulator.serving.simulation import Configured, InBeta, Simulation as Simulation
-from realtime_trio.simulator.serving.visitors import Visitors
-from realtime_trio.simulator.serving.websocket_server import (
-    Accept,
-    HandshakeRequest,
-    Reject,
-    serve_websocket,
-)
-from realtime_trio.simulator.serving.wiretap import open_wiretap
 
 _PATH = "/v1/realtime"
 # 256 is not a multiple of 62, so some letters are likelier; ids need not be unpredictable.
@@ -114,7 +106,7 @@ async def open_simulator_transport(
             await ours.aclose()
 
 
-async def serve_simulator(
+async def serve_simulator(  # noqa: ASYNC128 - UrlStatus does it
     script: Script | Callable[[], Script] = _NO_SCRIPT,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -274,11 +266,6 @@ async def serve_simulator(
         _logger.warning("refused a client: %s", objection)
         return forbidden(objection)
 
-    def announce(address: tuple[str, int]) -> None:
-        name, bound = address
-        scheme = "ws" if ssl_context is None else "wss"
-        task_status.started(f"{scheme}://{f'[{name}]' if ':' in name else name}:{bound}{_PATH}")
-
     await serve_websocket(
         serve_client,
         host,
@@ -288,19 +275,8 @@ async def serve_simulator(
         gate=look,
         max_clients=max_connections,
         ssl_context=ssl_context,
-        task_status=_Announcement(announce),
+        task_status=UrlStatus(task_status, _PATH, is_secure=ssl_context is not None),
     )
-
-
-@frozen
-class _Announcement:
-    """A task status that hands the value on, so that ours can tell a URL of the address."""
-
-    _announce: Callable[[tuple[str, int]], None]
-
-    def started(self, value: tuple[str, int] | None = None) -> None:
-        assert value is not None
-        self._announce(value)
 
 
 def _each_time(faults: Faults) -> Callable[[], Iterable[Fault]]:
