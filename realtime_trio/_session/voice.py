@@ -28,9 +28,9 @@ from realtime_trio._session.tool_changes import ToolChanges
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import Retention
-from realtime_trio._state.conversation.history import Omission
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio._state.conversation.restoring import Omission
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
 from realtime_trio._state.open_calls import ForSession, OpenCalls, PostOutput, Publish, TellModel
@@ -87,7 +87,6 @@ class Session(LimitedSession):
         limits: ToolLimits,
         make_context: Callable[[Session], MakeContext],
         bounds: Limits,
-        omissions: tuple[Omission, ...] = (),
     ) -> None:
         super().__init__(
             link,
@@ -113,7 +112,7 @@ class Session(LimitedSession):
         self._approvals = HostedApprovals(
             services, limits.approval_timeout, partial(self._expire, limits.nobody_approved)
         )
-        self._omissions = omissions
+        self._omissions: tuple[Omission, ...] = ()
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -134,7 +133,7 @@ class Session(LimitedSession):
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
-        """What of the `history` given to `open_session` could not be replayed."""
+        """What of the `history` given to `open_session` is not in this one, or not as it was."""
         return self._omissions
 
     # --- configuring ------------------------------------------------------------------------------

@@ -41,7 +41,6 @@ whether a reply is owed, is in `_state.turns.rounds`.
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Callable
 from typing import ClassVar, Final
 
@@ -136,7 +135,7 @@ class Turns:
         self._new_id = new_id
         self._admit = admit
         self._is_closed = False
-        self._queue: deque[ResponseRequest] = deque()
+        self._queue: list[ResponseRequest] = []
         # Those in the queue that were sent once, so that what they are about is there already.
         self._refused_before: set[ResponseRequest] = set()
         # Creates without an answer: at most one for the conversation, any number out of band.
@@ -348,7 +347,7 @@ class Turns:
             if request.is_out_of_band:
                 actions += self._hand_out(request)
             else:
-                self._queue.appendleft(request)  # there is at most one
+                self._queue.insert(0, request)  # there is at most one
         return (*actions, *self._advance())
 
     def apply(self, event: ServerEvent) -> Actions:
@@ -376,7 +375,7 @@ class Turns:
         # The reply to the tools comes first: it belongs to an older turn than what is queued.
         if self._user is _User.SILENT and self._rounds.owe_reply:
             return ResponseRequest(ResponseCreate(event_id=self._new_id("evt_")), is_follow_up=True)
-        return self._queue.popleft() if self._queue else None
+        return self._queue.pop(0) if self._queue else None
 
     def _hand_out(self, request: ResponseRequest) -> Actions:
         about = () if request in self._refused_before else request.about
@@ -554,7 +553,7 @@ class Turns:
         if asked.is_abandoned and not request.is_follow_up:
             return (Withdrawn(request),)
         if not request.is_follow_up:
-            self._queue.appendleft(request)
+            self._queue.insert(0, request)
             self._refused_before.add(request)
         return ()
 
