@@ -119,10 +119,12 @@ class Costs:
 
     Args:
         asked: The model that was asked for; the server may report another name for it.
+        is_default: Whether nobody has chosen that one, so that a server may take no notice of it.
     """
 
-    def __init__(self, asked: str | None = None) -> None:
+    def __init__(self, asked: str | None = None, *, is_default: bool = False) -> None:
         self._asked = asked
+        self._is_default = is_default
         self._model = asked
         self._transcriber: str | None = None
         self._usage = Usage()
@@ -155,7 +157,11 @@ class Costs:
 
     def alias_of(self, model: str | None) -> str | None:
         """Another name of a model: the one by which it was asked for, None if there is none."""
-        return self._asked if model == self._model else None
+        if model is None or model != self._model or self._asked is None:
+            return None
+        # Of a default, a version of a certain day is still the same.
+        is_same = not self._is_default or model.startswith(self._asked)
+        return self._asked if is_same else None
 
     def of_response(self, response_id: str) -> ResponseUsage | None:
         """What one response took.

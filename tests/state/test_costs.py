@@ -215,6 +215,15 @@ def test_the_model_is_the_one_that_the_server_names() -> None:
     assert (costs.model, costs.transcriber) == ("parrot-1-2026", None)
 
 
+def test_a_default_that_the_server_took_no_notice_of_is_not_another_name() -> None:
+    costs = Costs("parrot-1", is_default=True)
+    costs.apply(session_of("parrot-1-2026", None))
+    assert costs.alias_of("parrot-1-2026") == "parrot-1"
+    costs.apply(session_of("albatross", None))
+    assert costs.alias_of("albatross") is None
+    assert Costs().alias_of(None) is None
+
+
 def test_a_session_without_audio_settings_keeps_its_transcriber() -> None:
     costs = Costs()
     costs.apply(session_of("parrot-1", "scribe-1"))
