@@ -583,6 +583,7 @@ def test_every_page_with_promises_has_snippets() -> None:
         "audio.md",
         "guide.md",
         "coming-from-javascript.md",
+        "money.md",
         "simulator.md",
         "testing.md",
         "tools.md",

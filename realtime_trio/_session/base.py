@@ -619,7 +619,7 @@ async def run_session(
     async with opening as connected, open_service_nursery() as services:
         link = Link(connected, codec, configures=configure is not None)
         session = make(link, services)
-        if transport is None and KINDS[kind].has_model_in_url:
+        if transport is None and KINDS[kind].has_model_in_url and endpoint.call_id is None:
             session._chosen_model = endpoint.chosen_model(kind, model)
         recording = nullcontext() if record is None else open_recording(session.wire(), record)
         async with recording:

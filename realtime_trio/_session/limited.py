@@ -73,7 +73,7 @@ class LimitedSession(RespondingSession):
             new_id=new_id,
             retention=retention,
             playback=playback,
-            costs=Costs(bounds.model) if meter is None else meter.costs,
+            costs=bounds.costs,
             prices=bounds.prices,
         )
         self._spending = None if meter is None else Spending(meter, services, self._tell)

@@ -10,6 +10,7 @@ from types import NoneType
 from typing import Any, Unpack
 
 from realtime_trio._misuse import check_kind
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
@@ -176,11 +177,15 @@ async def open_session(
     kind = SessionKind.REALTIME
     if budget is not None and budget.usd is not None and prices is None:
         prices = await load_prices()
+    if transport is None:
+        asked = model_asked_for(url, kind, model)
+    else:
+        # What its address asks for is not known, unless it is said here.
+        asked = None if model is None else ChosenModel(model, "the argument model=")
     bounds = make_limits(
         budget,
         prices,
-        # With a transport of somebody else's it is the server who knows.
-        model=model if transport is not None else model_asked_for(url, kind, model).name,
+        asked,
         idle_timeout=idle_timeout,
         close_timeout=websocket_settings(connecting).close_timeout,
     )

@@ -421,6 +421,21 @@ async def test_leaving_the_block_while_it_says_goodbye_leaves_nothing_behind(
     assert was_closed(session)
 
 
+async def test_what_is_spent_from_the_beginning_is_told_when_the_session_can_be_used(
+    autojump_clock: MockClock,
+) -> None:
+    budget = Budget(tokens=0, when_spent="close")
+    async with open_simulated_within(budget=budget, instructions="Be kind.") as session:
+        told = session.events(BudgetWarning, BudgetSpent, HangingUp)
+        assert session.config.instructions == "Be kind."
+        assert [type(event) for event in await drain(told)] == [
+            BudgetWarning,
+            BudgetSpent,
+            HangingUp,
+        ]
+        assert was_closed(session)
+
+
 # --- opening ------------------------------------------------------------------------------------
 
 

@@ -270,6 +270,11 @@ def test_seconds_begin_when_the_session_does() -> None:
         limited.check(560.0)
 
 
+def test_seconds_alone_limit_no_words() -> None:
+    event = create("a")
+    assert meter(Budget(seconds=60)).admit(event, 100.0) is event
+
+
 def test_without_a_limit_in_seconds_time_has_nothing_to_say() -> None:
     assert meter(Budget(tokens=1)).next_time is None
 
@@ -423,7 +428,7 @@ class Spending(RuleBasedStateMachine):
         assert said + promised <= self.budget.tokens
 
 
-Spending.TestCase.settings = settings(max_examples=200, stateful_step_count=30)
+Spending.TestCase.settings = settings(max_examples=100, stateful_step_count=20)
 test_spending = Spending.TestCase
 
 
