@@ -7,6 +7,7 @@ import click
 from realtime_trio._version import __version__
 from realtime_trio.cli.chat import chat
 from realtime_trio.cli.devices import devices
+from realtime_trio.cli.relay import relay
 from realtime_trio.cli.say import say
 from realtime_trio.cli.serve import serve
 from realtime_trio.cli.talk import talk
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (say, chat, talk, devices, serve, to_wav):
+for command in (say, chat, talk, devices, serve, relay, to_wav):
     main.add_command(command)

@@ -140,7 +140,7 @@ def serve(
         )
 
     async def job() -> None:
-        context = None if cert is None else _tls(cert, key)
+        context = None if cert is None else tls_context(cert, key)
         # Without a script it keeps the pace of the service, which is what there is to try out.
         played = (
             ScriptFile(Script(pacing=LIFELIKE))
@@ -187,7 +187,7 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def _tls(cert: Path, key: Path | None) -> ssl.SSLContext:
+def tls_context(cert: Path, key: Path | None) -> ssl.SSLContext:
     """The server's side of TLS.
 
     Raises:
