@@ -71,6 +71,18 @@ class Reject:
     body: bytes = b""
 
 
+@attrs.frozen
+class Announcement:
+    """A task status that hands the address on, so that a server can tell a URL of it."""
+
+    _announce: Callable[[tuple[str, int]], None]
+
+    def started(self, value: tuple[str, int] | None = None) -> None:
+        """Hand it on."""
+        assert value is not None
+        self._announce(value)
+
+
 def _turn_away(_request: RequestHead) -> HttpResponse | None:
     return HttpResponse(status=_BUSY)
 
