@@ -140,6 +140,15 @@ VOICED = [
     "tests/test_examples.py",
 ]
 TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
+STARTABLE = (
+    "serve_websocket",
+    "serve_simulator",
+    "serve_reception",
+    "serve_console",
+    "_cancel_on_interrupt",
+    "browse",
+)
+"""Functions that are started by `nursery.start`, in any file."""
 
 
 def install_voice(session: nox.Session, *extras: str) -> None:
@@ -183,7 +192,7 @@ def lint(session: nox.Session) -> None:
     session.run(
         "flake8",
         "--select=ASYNC",
-        "--startable-in-context-manager=serve_websocket,serve_simulator,_cancel_on_interrupt",
+        f"--startable-in-context-manager={','.join(STARTABLE)}",
         *TRIO_CODE,
     )
     session.run("mypy", "--strict", *CODE)

@@ -135,7 +135,7 @@ async def make_reception(
     )
 
 
-async def serve_simulator(
+async def serve_simulator(  # noqa: ASYNC128 - `serve_reception` calls it
     script: Script | Callable[[], Script] = _NO_SCRIPT,
     host: str = "127.0.0.1",
     port: int = 0,
