@@ -26,9 +26,9 @@ from realtime_trio._session.tool_changes import ToolChanges
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import Retention
-from realtime_trio._state.conversation.history import Omission
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio._state.conversation.restoring import Omission
 from realtime_trio._state.costs import Costs
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
@@ -85,7 +85,6 @@ class Session(RespondingSession):
         tools: ToolRegistry,
         limits: ToolLimits,
         make_context: Callable[[Session], MakeContext],
-        omissions: tuple[Omission, ...] = (),
     ) -> None:
         super().__init__(
             link,
@@ -110,7 +109,7 @@ class Session(RespondingSession):
         self._approvals = HostedApprovals(
             services, limits.approval_timeout, partial(self._expire, limits.nobody_approved)
         )
-        self._omissions = omissions
+        self._omissions: tuple[Omission, ...] = ()
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -131,7 +130,7 @@ class Session(RespondingSession):
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
-        """What of the `history` given to `open_session` could not be replayed."""
+        """What of the `history` given to `open_session` is not in this one, or not as it was."""
         return self._omissions
 
     # --- configuring ------------------------------------------------------------------------------

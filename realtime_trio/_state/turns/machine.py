@@ -41,7 +41,6 @@ whether a reply is owed, is in `_state.turns.rounds`.
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Callable
 from typing import ClassVar, Final
 
@@ -127,7 +126,7 @@ class Turns:
     def __init__(self, new_id: Callable[[str], str]) -> None:
         self._new_id = new_id
         self._is_closed = False
-        self._queue: deque[ResponseRequest] = deque()
+        self._queue: list[ResponseRequest] = []
         # Those in the queue that were sent once, so that what they are about is there already.
         self._refused_before: set[ResponseRequest] = set()
         # Creates without an answer: at most one for the conversation, any number out of band.
@@ -329,7 +328,7 @@ class Turns:
             if request.is_out_of_band:
                 actions += self._hand_out(request)
             else:
-                self._queue.appendleft(request)  # there is at most one
+                self._queue.insert(0, request)  # there is at most one
         return (*actions, *self._advance())
 
     def apply(self, event: ServerEvent) -> Actions:
@@ -355,7 +354,7 @@ class Turns:
                 ResponseCreate(event_id=self._new_id("evt_")), is_follow_up=True
             )
         elif self._queue:
-            request = self._queue.popleft()
+            request = self._queue.pop(0)
         else:
             return ()
         return self._hand_out(request)
@@ -520,7 +519,7 @@ class Turns:
         if asked.is_abandoned and not request.is_follow_up:
             return (Withdrawn(request),)
         if not request.is_follow_up:
-            self._queue.appendleft(request)
+            self._queue.insert(0, request)
             self._refused_before.add(request)
         return ()
 
