@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from realtime_trio._runtime.hub import EventStream
@@ -21,13 +22,16 @@ between the words before it and the words after it.
 
 
 async def print_answer(
-    events: EventStream[AnswerEvent], recording: WavWriter | None = None
+    events: EventStream[AnswerEvent],
+    recording: WavWriter | None = None,
+    begins: Callable[[], None] = lambda: None,
 ) -> tuple[Response, float]:
     """Print the next answer while it streams.
 
     Args:
         events: A stream of the events `ANSWERING`.
         recording: A file to append the speech to.
+        begins: Called before anything is printed, and whenever there is an error.
 
     Returns:
         The finished response, and the duration of its speech in seconds.
@@ -43,6 +47,8 @@ async def print_answer(
                 case ResponseCreated():
                     has_begun = True
                 case ItemUpdated(delta=TextDelta(text) | TranscriptDelta(text)):
+                    if not has_text:
+                        begins()
                     has_text = True
                     stream(text)
                 case ItemUpdated(delta=AudioDelta() as piece):
@@ -50,6 +56,7 @@ async def print_answer(
                     if recording is not None:
                         recording.append(piece.samples)
                 case ErrorEvent(error=error):
+                    begins()
                     failure = ServerError(
                         error.message,
                         type=error.type,

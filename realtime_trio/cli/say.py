@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -14,6 +13,7 @@ import trio
 from realtime_trio._session.voice import Session
 from realtime_trio.audio import PCM_RATE, WavReader, WavWriter
 from realtime_trio.cli.answer import ANSWERING, print_answer, summary, went_well
+from realtime_trio.cli.files import writable
 from realtime_trio.cli.running import run
 from realtime_trio.cli.service import Service, opened, takes_service
 from realtime_trio.cli.terminal import progress, remark, standard_input
@@ -25,21 +25,6 @@ _BLOCK: Final = CHUNK * 10
 _STANDARD_INPUT: Final = Path("-")
 
 
-def _writable(_: click.Context, __: click.Parameter, out: Path | None) -> Path | None:
-    """Look whether the answer could be written, before it is asked and paid for."""
-    # By trying: permissions alone do not tell whether a name is too long or a disk is read-only.
-    # What is not a file, such as a pipe, would take the trial for the answer.
-    try:
-        if out is not None and not os.path.lexists(out):
-            out.open("xb").close()
-            out.unlink()
-        elif out is not None and out.is_file():
-            out.open("ab").close()
-    except OSError as error:
-        raise click.BadParameter(f"{str(out)!r} cannot be written: {error.strerror}") from error
-    return out
-
-
 @click.command()
 @click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -47,7 +32,7 @@ def _writable(_: click.Context, __: click.Parameter, out: Path | None) -> Path |
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=_writable,
+    callback=writable,
     help="WAV file to write the spoken answer to",
 )
 @click.option(

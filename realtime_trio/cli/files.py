@@ -1,0 +1,23 @@
+"""Files that a command is going to write, looked at before anything is asked and paid for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+
+def writable(_: click.Context, __: click.Parameter, out: Path | None) -> Path | None:
+    """Look whether a file could be written: a callback of an option."""
+    # By trying: permissions alone do not tell whether a name is too long or a disk is read-only.
+    # What is not a file, such as a pipe, would take the trial for the answer.
+    try:
+        if out is not None and not os.path.lexists(out):
+            out.open("xb").close()
+            out.unlink()
+        elif out is not None and out.is_file():
+            out.open("ab").close()
+    except OSError as error:
+        raise click.BadParameter(f"{str(out)!r} cannot be written: {error.strerror}") from error
+    return out
