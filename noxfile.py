@@ -149,6 +149,7 @@ STARTABLE = (
     "serve_simulator",
     "serve_reception",
     "serve_console",
+    "serve_relay",
     "_cancel_on_interrupt",
     "browse",
 )
