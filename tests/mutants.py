@@ -49,6 +49,9 @@ ALSO_TESTED_BY = {
     "": "test_elsewhere",
     "__main__": "cli/*",
     "_pytest_plugin": "test_testing",
+    "_serving.requests": "simulator/*_admission",
+    "_serving.websocket_server": "simulator/*_serve simulator/*_serve_*",
+    "_serving.wiretap": "simulator/*_serve simulator/*_serve_*",
     "audio.wav_format": "audio/*_wav",
     "console.line": "console/*_live",
     "console.script_material": "console/*_shown console/*_recorded",
@@ -82,10 +85,8 @@ ALSO_TESTED_BY = {
     "simulator.service.turn_detection": "simulator/*_vad*",
     "simulator.service.understanding": "simulator/*_attended*",
     "simulator.serving.onlooker": "cli/*_serve*",
-    "simulator.serving.reception": "simulator/*_serve simulator/*_serve_* simulator/*_visitors",
-    "simulator.serving.rest": "simulator/*_visitors",
-    "simulator.serving.websocket_server": "simulator/*_serve simulator/*_serve_*",
-    "simulator.serving.wiretap": "simulator/*_serve simulator/*_serve_*",
+    "simulator.serving.reception": "simulator/*_serve simulator/*_serve_* serving/*_visitors",
+    "simulator.serving.rest": "serving/*_visitors",
 }
 """Tests that have another name than the module that they are of."""
 SHARED = "trio hypothesis.strategies hypothesis.stateful numpy cattrs orjson h11 jsonschema trustme"

@@ -16,8 +16,8 @@ from typing import Final
 from attrs import field, frozen
 
 from realtime_trio._protocol.json_text import write_json
-from realtime_trio.simulator.serving.admission import key_of
-from realtime_trio.simulator.serving.http import HttpResponse, RequestHead
+from realtime_trio._serving.http import HttpResponse, RequestHead
+from realtime_trio._serving.requests import key_of
 
 POLICY: Final = "; ".join(
     (

@@ -13,10 +13,11 @@ from typing import Final
 import trio
 from attrs import field, frozen
 
-from realtime_trio._misuse import check_kind
+from realtime_trio._misuse import check_kind, to_tuple
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import open_service_nursery
+from realtime_trio._serving.visitors import Visitors
 from realtime_trio._session.base import BaseSession
 from realtime_trio._session.voice import Session
 from realtime_trio._state.utility_events import (
@@ -40,8 +41,6 @@ from realtime_trio.events import (
 )
 from realtime_trio.recording import WireRecord
 from realtime_trio.simulator.script.fault import Fault
-from realtime_trio.simulator.script.reply import to_tuple
-from realtime_trio.simulator.serving.visitors import Visitors
 
 _FAREWELL: Final = 1.0
 """Seconds that pages have to take what they have not been told yet, when the block is left."""

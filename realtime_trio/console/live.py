@@ -18,6 +18,9 @@ import trio
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.kinds import SessionKind, kind_at
+from realtime_trio._serving.requests import path_of
+from realtime_trio._serving.websocket_server import HandshakeRequest
+from realtime_trio._serving.wiretap import recorder_of
 from realtime_trio._transport.contract import Transport
 from realtime_trio.console.board import Board, Look
 from realtime_trio.console.line import BrowserLine
@@ -36,10 +39,7 @@ from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import JsonObject
 from realtime_trio.recording import Source as Side, WireRecord
 from realtime_trio.simulator.script.fault import Fault
-from realtime_trio.simulator.serving.admission import path_of
 from realtime_trio.simulator.serving.faults import FaultyTransport
-from realtime_trio.simulator.serving.websocket_server import HandshakeRequest
-from realtime_trio.simulator.serving.wiretap import recorder_of
 
 ServeClient: TypeAlias = Callable[[Transport, HandshakeRequest], Awaitable[None]]
 """Serves one client until either side closes: a simulator, or the way to a service."""

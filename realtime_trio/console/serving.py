@@ -16,22 +16,22 @@ from urllib.parse import parse_qs, urlsplit
 import trio
 from attrs import frozen
 
-from realtime_trio._transport.contract import Transport
-from realtime_trio.console.access import Token, json_response, problem_response, response
-from realtime_trio.console.page_files import INDEX, PageFile, page_files
-from realtime_trio.console.sources import Source
-from realtime_trio.simulator.serving.admission import SUBPROTOCOL, path_of
-from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse, RequestHead
-from realtime_trio.simulator.serving.reception import Reception
-from realtime_trio.simulator.serving.serve import MAX_CONNECTIONS
-from realtime_trio.simulator.serving.visitors import Visitors
-from realtime_trio.simulator.serving.websocket_server import (
+from realtime_trio._serving.http import HttpRequest, HttpResponse, RequestHead
+from realtime_trio._serving.requests import SUBPROTOCOL, path_of
+from realtime_trio._serving.visitors import Visitors
+from realtime_trio._serving.websocket_server import (
     Accept,
     Announcement,
     HandshakeRequest,
     Reject,
     serve_websocket,
 )
+from realtime_trio._transport.contract import Transport
+from realtime_trio.console.access import Token, json_response, problem_response, response
+from realtime_trio.console.page_files import INDEX, PageFile, page_files
+from realtime_trio.console.sources import Source
+from realtime_trio.simulator.serving.reception import Reception
+from realtime_trio.simulator.serving.serve import MAX_CONNECTIONS
 
 DEFAULT_PORT: Final = 8766
 """Port of a console: the next one after that of the simulator."""

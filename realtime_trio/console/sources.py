@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from realtime_trio._protocol.codec import Codec
+from realtime_trio._serving.websocket_server import HandshakeRequest
 from realtime_trio._transport.contract import Transport
 from realtime_trio.console.board import Look
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import JsonObject
 from realtime_trio.simulator.script.fault import Fault
-from realtime_trio.simulator.serving.websocket_server import HandshakeRequest
 
 
 class Subject(Protocol):

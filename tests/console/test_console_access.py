@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from realtime_trio._serving.http import RequestHead
 from realtime_trio.console.access import POLICY, Token, json_response, problem_response, response
-from realtime_trio.simulator.serving.http import RequestHead
 
 
 def showing(**headers: str) -> RequestHead:

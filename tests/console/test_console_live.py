@@ -12,13 +12,13 @@ import trio
 from console_visits import Page, opened, serving, setup
 
 from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._serving.websocket_server import HandshakeRequest
 from realtime_trio._transport.contract import Transport
 from realtime_trio.console import live
 from realtime_trio.console.live import LiveSource
 from realtime_trio.console.serving import Address
 from realtime_trio.events import RealtimeSession, SessionCreated
 from realtime_trio.simulator import Reply, Script, SimulatedServer, run_server
-from realtime_trio.simulator.serving.websocket_server import HandshakeRequest
 
 pytestmark = pytest.mark.socket
 

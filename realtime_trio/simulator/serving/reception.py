@@ -21,38 +21,35 @@ import trio
 from attrs import field, frozen
 
 from realtime_trio._legible import legible
-from realtime_trio._misuse import check_kind
+from realtime_trio._misuse import check_kind, to_tuple
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._serving.http import HttpRequest, HttpResponse, RequestHead
+from realtime_trio._serving.requests import SUBPROTOCOL, key_of, path_of
+from realtime_trio._serving.visitors import Visitors
+from realtime_trio._serving.websocket_server import Accept, HandshakeRequest, Reject
+from realtime_trio._serving.wiretap import Wiretap, open_wiretap, recorder_of
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.events import ConversationCreated, ConversationInfo, ErrorDetail, ErrorEvent
 from realtime_trio.recording import Recording, WireRecord
 from realtime_trio.simulator.replay import ReplayServer
 from realtime_trio.simulator.script.fault import Fault
-from realtime_trio.simulator.script.reply import to_tuple
 from realtime_trio.simulator.script.script import Script
 from realtime_trio.simulator.service.server import SimulatedServer
 from realtime_trio.simulator.service.translator import SimulatedTranslator
 from realtime_trio.simulator.serving.admission import (
-    SUBPROTOCOL,
     Admitted,
     KeyRing,
     TurnedAway,
     admit,
     is_served,
-    key_of,
-    path_of,
 )
 from realtime_trio.simulator.serving.attended import Cast, run_server
 from realtime_trio.simulator.serving.faults import FaultyTransport
-from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse, RequestHead
 from realtime_trio.simulator.serving.onlooker import Onlooker
 from realtime_trio.simulator.serving.rest import RestApi, forbidden, not_found
 from realtime_trio.simulator.serving.simulation import Configured, InBeta, Simulation
-from realtime_trio.simulator.serving.visitors import Visitors
-from realtime_trio.simulator.serving.websocket_server import Accept, HandshakeRequest, Reject
-from realtime_trio.simulator.serving.wiretap import Wiretap, open_wiretap, recorder_of
 
 # 256 is not a multiple of 62, so some letters are likelier; ids need not be unpredictable.
 _LETTERS = bytes((string.ascii_letters + string.digits).encode()[byte % 62] for byte in range(256))

@@ -20,6 +20,8 @@ import trio
 from realtime_trio._misuse import check_kind, check_number, kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.nursery import open_service_nursery
+from realtime_trio._serving.visitors import Visitors
+from realtime_trio._serving.websocket_server import Announcement, serve_websocket
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio.errors import LocalProtocolError
@@ -35,8 +37,6 @@ from realtime_trio.simulator.serving.reception import (
     faulty,
 )
 from realtime_trio.simulator.serving.simulation import Simulation as Simulation
-from realtime_trio.simulator.serving.visitors import Visitors
-from realtime_trio.simulator.serving.websocket_server import Announcement, serve_websocket
 
 _PATH = "/v1/realtime"
 
