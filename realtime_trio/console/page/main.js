@@ -16,6 +16,7 @@ import { FaultsView } from "./views/faults_view.js";
 import { HeaderView } from "./views/header_view.js";
 import { LatencyView } from "./views/latency_view.js";
 import { LogView } from "./views/log_view.js";
+import { Pace } from "./views/pace.js";
 import { drawProblem, drawStart } from "./views/start_view.js";
 import { Tabs } from "./views/tabs.js";
 import { TimelineView } from "./views/timeline_view.js";
@@ -43,7 +44,7 @@ class Page {
     this._token = token;
     /** @type {Standing} */
     this._standing = { phase: "idle", words: setup.source === "live" ? "Not connected" : "" };
-    this._isDirty = false;
+    this._pace = new Pace();
     /** Whether what is shown came by the inspector, or is a file that was dropped. */
     this._isDropped = false;
     this._isAttached = false; // whether a session elsewhere is going on
@@ -52,7 +53,7 @@ class Page {
     this._kind = setup.kind;
     this._name = setup.title;
     this._desk = new Desk();
-    this._desk.watch(() => this._redraw());
+    this._desk.watch(() => this._pace.stir());
     this._tools = new Tools(() => this._toolsView.render());
     this._toolsView = new ToolsView(this._tools);
     this._call = new Call(this._desk, this._tools, (standing) => this._stand(standing));
@@ -70,7 +71,7 @@ class Page {
     this._conversation = this._makeConversation();
     this._log = new LogView(part("log"), this._desk, {
       edit: (event) => this._edit(event),
-      redraw: () => this._redraw(),
+      redraw: () => this._pace.hurry(),
       goTo: (moment) => this._timeline.goTo(moment),
     });
     this._dock = this._makeDock();
@@ -83,7 +84,7 @@ class Page {
       mayAct: () => this._canSend,
     });
     this._tabs = this._makeTabs();
-    this._showView = drawNav(part("views"), () => this._redraw());
+    this._showView = drawNav(part("views"), () => this._pace.hurry());
     document.body.dataset.source = setup.source;
     drawStart(this._conversation.start, setup, () => void this._connect());
     acceptFiles({
@@ -93,7 +94,8 @@ class Page {
       },
     });
     window.addEventListener("keydown", (event) => this._key(event));
-    this._redraw();
+    this._setPace();
+    this._pace.hurry();
   }
 
   // --- the parts of the page ----------------------------------------------------------------------
@@ -117,7 +119,7 @@ class Page {
       listen: (moment) => this._listen(moment),
       stop: () => this._listening.stop(),
       isListening: () => this._listening.isOn,
-      redraw: () => this._redraw(),
+      redraw: () => this._pace.hurry(),
     });
   }
 
@@ -184,7 +186,7 @@ class Page {
   _stand(standing) {
     this._standing = standing;
     if (standing.phase === "ended" || standing.phase === "failed") this._dock.setMuted(false);
-    this._redraw();
+    this._pace.hurry();
   }
 
   // --- the program that serves the page -----------------------------------------------------------
@@ -277,7 +279,7 @@ class Page {
   _listen(moment) {
     const { you, model, end } = this._desk.timeline;
     const sound = (/** @type {number} */ from, /** @type {number} */ seconds) => beside(you.between(from, seconds), model.between(from, seconds));
-    this._listening.start(sound, moment, end, { onMoment: (now) => this._desk.goTo(now), onEnd: () => this._redraw() });
+    this._listening.start(sound, moment, end, { onMoment: (now) => this._desk.goTo(now), onEnd: () => this._pace.hurry() });
   }
 
   /**
@@ -351,29 +353,26 @@ class Page {
 
   // --- drawing ------------------------------------------------------------------------------------
 
-  _redraw() {
-    if (this._isDirty) return;
-    this._isDirty = true;
-    requestAnimationFrame(() => {
-      this._isDirty = false;
-      this._render();
+  /** What is drawn, and how long each part rests, in milliseconds. */
+  _setPace() {
+    this._pace.add(30, () => this._renderBars());
+    this._pace.add(40, () => this._timeline.render());
+    this._pace.add(50, () => this._log.render());
+    this._pace.add(80, () => this._conversation.render());
+    this._pace.add(80, () => this._renderFrame());
+    this._pace.add(250, () => {
+      this._latency.render();
+      this._usage.render();
+      this._config.render();
     });
   }
 
-  _render() {
+  _renderFrame() {
     const hasRecords = this._desk.ring.size > 0;
     this._header.draw(this._standing, hasRecords);
-    this._log.render();
-    this._conversation.render();
-    this._timeline.render();
-    this._latency.render();
-    this._usage.render();
-    this._config.render();
-    this._editor.render();
     this._dock.render(this._canTalk, this._desk.scene.captions);
+    this._editor.render();
     document.body.dataset.phase = this._standing.phase;
-    document.body.classList.toggle("has-records", hasRecords);
-    this._renderBars();
   }
 
   /** The voices of the moment that is shown. */
@@ -386,7 +385,7 @@ class Page {
       const sounds = isMoving && now - until < QUIET;
       bars.draw(sounds ? track.between(until - BAR_SAMPLES / RATE, BAR_SAMPLES / RATE) : null);
     }
-    if (isMoving || !this._dock.you.isStill || !this._dock.model.isStill) this._redraw();
+    if (isMoving || !this._dock.you.isStill || !this._dock.model.isStill) this._pace.stir();
   }
 }
 

@@ -73,7 +73,8 @@ export class ConversationView {
       this._cards.get(id)?.element.remove();
       this._cards.delete(id);
     }
-    if (this._follows) this._scroller.scrollTop = this._scroller.scrollHeight;
+    // As far down as it goes; to ask how far that is would lay out everything at once.
+    if (this._follows) this._scroller.scrollTop = 1e9;
   }
 
   /**

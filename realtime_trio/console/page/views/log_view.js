@@ -68,7 +68,7 @@ export class LogView {
       make: (row) => this._make(row),
       update: (element, row, index) => this._update(element, row, index),
     });
-    this._list.onScroll(() => this._redraw());
+    this._list.onScroll(() => this._scrolled());
   }
 
   _makeSearch() {
@@ -94,6 +94,12 @@ export class LogView {
   _makeScroller() {
     const onkeydown = (/** @type {KeyboardEvent} */ event) => this._key(event);
     return h("div", { class: "log-scroller", role: "listbox", tabindex: "0", "aria-label": "Events, oldest first", onkeydown }, this._space);
+  }
+
+  /** Rows must be there before a hand that scrolls sees that they are not. */
+  _scrolled() {
+    this._list.draw();
+    show(this._newer, !this._list.follows && this._found.length > 0);
   }
 
   focusSearch() {

@@ -10,7 +10,6 @@ import { drawTimeline } from "./timeline_draw.js";
 const SHORTEST = 0.25; // seconds that can be seen at least
 const LIVE = 30; // seconds that are seen while the session goes on
 const DRAG = 4; // pixels that make a click a drag
-const FRAME = 40; // milliseconds between two pictures: time moves on by a pixel or two
 
 export class TimelineView {
   /**
@@ -32,7 +31,6 @@ export class TimelineView {
     /** Whether the end stays in sight. */
     this._follows = true;
     this._session = desk.session;
-    this._last = 0;
     /** @type {Colors | null} */
     this._colors = null;
     /** Where a drag began, and what was seen then. @type {{x: number, from: number, isDrag: boolean} | null} */
@@ -278,12 +276,6 @@ export class TimelineView {
       this._to = Math.max(span, end + span * 0.04);
       this._from = this._to - span;
     }
-    const time = performance.now();
-    if (time - this._last < FRAME && this._acts.isLive()) {
-      this._acts.redraw();
-      return;
-    }
-    this._last = time;
     this._draw();
   }
 
