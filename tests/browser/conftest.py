@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PICTURES = Path(__file__).parents[2] / "docs" / "console"
 _HERE = Path(__file__).parent
-_PATIENCE = 20_000.0
+_PATIENCE = 30_000.0
 """Milliseconds for what the page is to show; a machine may be busy."""
 
 
@@ -40,8 +40,9 @@ def _missing() -> str | None:
 
 @pytest.fixture(scope="session")
 def playwright_driver() -> Iterator[Playwright]:
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - may be missing
+    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - may be missing
 
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as driver:
         yield driver
 
