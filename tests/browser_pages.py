@@ -19,6 +19,7 @@ import trio
 from numpy.typing import NDArray
 
 from realtime_trio.audio import PCM_RATE, write_wav
+from realtime_trio.recording import Recording, read_recording
 from realtime_trio.simulator.speech import synthesize_speech
 
 if TYPE_CHECKING:
@@ -151,3 +152,63 @@ def run_program(serve: Callable[[Callable[[str], None]], Awaitable[None]]) -> It
         thread.join(10)
     if program._failure is not None:
         raise program._failure
+
+
+# --- what a person does with a page ---------------------------------------------------------------
+
+
+def connect(page: Page) -> None:
+    page.get_by_role("button", name="Connect", exact=True).click()
+    expect(page.locator(".state")).to_have_text("Connected")
+    # From then on the session is as the page has asked for.
+    expect(event_row(page, "session.updated").first).to_be_visible()
+
+
+def event_row(page: Page, kind: str) -> Locator:
+    """The rows of the log for this type of event, as far as they are scrolled into view."""
+    return page.locator(".row").filter(has=page.locator(".row-type", has_text=exactly(kind)))
+
+
+def exactly(words: str) -> re.Pattern[str]:
+    return re.compile(f"^{re.escape(words)}$")
+
+
+def item(page: Page, side: str) -> Locator:
+    """The cards of the conversation of `you`, `model` or `tool`."""
+    return page.locator(f".item-{side}")
+
+
+def write_message(page: Page, text: str) -> None:
+    page.get_by_placeholder("Type a message").fill(text)
+    page.keyboard.press("Enter")
+
+
+def choose_mode(page: Page, name: str) -> None:
+    page.get_by_role("radio", name=name).check()
+
+
+def search_events(page: Page, words: str) -> None:
+    page.get_by_role("searchbox", name="Search events").fill(words)
+
+
+def open_panel(page: Page, name: str) -> Locator:
+    page.get_by_role("tab", name=name).click()
+    return page.get_by_role("tabpanel", name=name)
+
+
+def wait_until_heard(page: Page) -> None:
+    """Wait until samples that are not silence reach the audio output."""
+    page.wait_for_function("loudness() > 0.02")
+
+
+def wait_until_silent(page: Page) -> None:
+    page.wait_for_function("loudness() < 0.001")
+
+
+def save_recording(page: Page, folder: Path) -> Recording:
+    """Save what the page has recorded, and read it as everybody else would."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save").click()
+    path = folder / "saved.jsonl"
+    download.value.save_as(path)
+    return read_recording(path)
