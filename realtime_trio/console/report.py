@@ -26,6 +26,9 @@ _SCRIPT: Final = re.compile(
 _STYLE: Final = re.compile(
     r"""<link\s+rel="stylesheet"\s+href="(?:\./|/)?page/(?P<path>[^"]+)"\s*/?>"""
 )
+_ICON: Final = re.compile(
+    r"""<link\s+rel="icon"\s+href="(?:\./|/)?page/(?P<path>[^"]+)"(?P<rest>[^>]*)>"""
+)
 _HEAD: Final = re.compile(r"<head[^>]*>")
 _BODY_END: Final = re.compile(r"</body\s*>")
 _ELSEWHERE: Final = re.compile(r"""(?:src|href)="(?!data:|#)(?P<url>[^"]+)\"""")
@@ -61,6 +64,7 @@ def report_of(
     # The styles in the order of their elements, each in the place of its link.
     remaining = iter(styles)
     page = _STYLE.sub(lambda _: f"<style>{next(remaining)}</style>", page)
+    page = _ICON.sub(lambda found: _icon(files, found["path"], found["rest"]), page)
     page = _SCRIPT.sub("", page)
     if (loaded := _ELSEWHERE.search(page)) is not None:
         raise LocalProtocolError(f"{INDEX} loads {loaded['url']}, which is not in a single file")
@@ -83,6 +87,13 @@ def _style(files: Mapping[str, PageFile], path: str) -> str:
     if re.search(r"@import|url\((?!['\"]?data:)", text):
         raise LocalProtocolError(f"{path} loads something, which a report cannot")
     return text
+
+
+def _icon(files: Mapping[str, PageFile], path: str, rest: str) -> str:
+    if path not in files:
+        raise LocalProtocolError(f"there is no icon {path}, which {INDEX} loads")
+    data = b64encode(files[path].data).decode()
+    return f'<link rel="icon" href="data:{files[path].content_type};base64,{data}"{rest}>'
 
 
 def _policy(script: str, styles: Iterable[str]) -> str:

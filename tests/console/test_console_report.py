@@ -26,12 +26,14 @@ from realtime_trio.recording import Recording
 PAGE = (
     "<!doctype html>\n<html lang='en'><head><title>x</title>\n"
     '<link rel="stylesheet" href="page/a.css"><link rel="stylesheet" href="page/b.css" />\n'
+    '<link rel="icon" href="page/icon.svg" type="image/svg+xml">\n'
     '<script type="module" src="page/main.js"></script></head>\n<body><main></main></body></html>\n'
 )
 FILES = {
     "index.html": PAGE,
     "main.js": 'import { show } from "./show.js";\nshow();\n',
     "show.js": "export function show() { document.title = 'x'; }\n",
+    "icon.svg": "<svg/>",
     "a.css": "a { color: red }",
     "b.css": "b { background: url(data:image/png;base64,AA==) }",
 }
@@ -133,7 +135,7 @@ def hashed(text: str) -> str:
 
 def test_the_file_loads_nothing() -> None:
     page = report_of(recorded(), "x", files=given())
-    assert re.findall(r"""(?:src|href)=["']?(?!data:)""", page) == []
+    assert re.findall(r"""(?:src|href)=["'](?!data:)""", page) == []
     assert [text for _, text in Elements(page).all("style")] == [FILES["a.css"], FILES["b.css"]]
 
 
@@ -142,6 +144,7 @@ def test_the_file_loads_nothing() -> None:
     [
         (given(index_html="<head></head>"), "loads 0"),
         (given(index_html=PAGE.replace("a.css", "c.css")), r"no style sheet c\.css"),
+        (given(index_html=PAGE.replace("icon.svg", "no.svg")), r"no icon no\.svg"),
         (given(a_css="@import 'b.css';"), r"a\.css loads something"),
         (given(a_css="a { src: url(x.woff2) }"), r"a\.css loads something"),
         (given(a_css="</style>"), "end its own element"),

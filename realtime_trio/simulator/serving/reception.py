@@ -160,18 +160,22 @@ class Reception:
             return Reject(status=refused.status, headers=refused.headers, body=refused.body)
         return Accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in request.subprotocols else None)
 
-    async def serve_client(self, transport: Transport, request: HandshakeRequest) -> None:
+    async def serve_client(
+        self, transport: Transport, request: HandshakeRequest, *, is_known: bool = False
+    ) -> None:
         """Serve one client until either side closes.
 
         Args:
             transport: Connected.  If it is a `FaultyTransport`, what goes wrong here is added to
                 what goes wrong there.
             request: What the client asked for.
+            is_known: Whether it was let in already, and needs no key.
 
         Raises:
             ConnectionLost: The client has gone before it was greeted or turned away.
         """
-        admission = admit(request, self._keys, self._now(), models=self._models, beta=self._beta)
+        keys = KeyRing() if is_known else self._keys
+        admission = admit(request, keys, self._now(), models=self._models, beta=self._beta)
         if isinstance(admission, Admitted):
             admission = self._makers.objection(admission) or admission
         if self._onlooker is None:

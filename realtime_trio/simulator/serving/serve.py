@@ -79,6 +79,62 @@ async def open_simulator_transport(
             await ours.aclose()
 
 
+async def make_reception(
+    script: Script | Callable[[], Script] = _NO_SCRIPT,
+    host: str = "127.0.0.1",
+    *,
+    api_key: str | None = None,
+    models: Iterable[str] | None = None,
+    expires_after: float = 3600.0,
+    cast: Cast | None = None,
+    beta: bool = False,
+    faults: Faults = (),
+    record: str | os.PathLike[str] | None = None,
+    origins: Iterable[str] = (),
+    hosts: Iterable[str] = (),
+    max_input_audio: int = MAX_INPUT_AUDIO,
+    replay: Recording | None = None,
+    onlooker: Onlooker | None = None,
+) -> Reception:
+    """Make a simulator without a port, for a server that has something else on it as well.
+
+    Everything is as for `serve_simulator`, whose arguments these are.
+    """
+    if not (isinstance(script, Script) or callable(script)):
+        raise TypeError(f"script must be a Script or a function, not {kind_of(script)}")
+    check_kind("cast", cast, Cast, NoneType, allowed="a Cast or None")
+    check_kind("api_key", api_key, str, NoneType, allowed="a str or None")
+    # It would let in nobody, since an empty key is the same as none.
+    if api_key == "":
+        raise LocalProtocolError("api_key is empty; None lets in every client")
+    check_number(
+        "expires_after", expires_after, lambda number: number > 0, allowed="more than 0 seconds"
+    )
+    check_number(
+        "max_input_audio", max_input_audio, lambda number: number >= 1, allowed="1 or more"
+    )
+    check_kind("replay", replay, Recording, NoneType, allowed="a Recording or None")
+    visitors = Visitors(host, origins=origins, hosts=hosts)
+    folder = None if record is None else Path(record)
+    if folder is not None:
+        await trio.to_thread.run_sync(partial(folder.mkdir, parents=True, exist_ok=True))
+    await trio.lowlevel.checkpoint()
+    return Reception(
+        script,
+        visitors,
+        api_key=api_key,
+        models=models,
+        expires_after=expires_after,
+        cast=cast,
+        beta=beta,
+        faults=faults,
+        folder=folder,
+        replay=replay,
+        max_input_audio=max_input_audio,
+        onlooker=onlooker,
+    )
+
+
 async def serve_simulator(
     script: Script | Callable[[], Script] = _NO_SCRIPT,
     host: str = "127.0.0.1",
@@ -156,37 +212,46 @@ async def serve_simulator(
         LocalProtocolError: An option makes no sense.
         TypeError: An option is of another kind.
     """
-    if not (isinstance(script, Script) or callable(script)):
-        raise TypeError(f"script must be a Script or a function, not {kind_of(script)}")
-    check_kind("cast", cast, Cast, NoneType, allowed="a Cast or None")
-    check_kind("api_key", api_key, str, NoneType, allowed="a str or None")
-    # It would let in nobody, since an empty key is the same as none.
-    if api_key == "":
-        raise LocalProtocolError("api_key is empty; None lets in every client")
     check_number(
-        "expires_after", expires_after, lambda number: number > 0, allowed="more than 0 seconds"
+        "max_connections", max_connections, lambda number: number >= 1, allowed="1 or more"
     )
-    for name, limit in (("max_connections", max_connections), ("max_input_audio", max_input_audio)):
-        check_number(name, limit, lambda number: number >= 1, allowed="1 or more")
-    check_kind("replay", replay, Recording, NoneType, allowed="a Recording or None")
-    visitors = Visitors(host, origins=origins, hosts=hosts)
-    folder = None if record is None else Path(record)
-    if folder is not None:
-        await trio.to_thread.run_sync(partial(folder.mkdir, parents=True, exist_ok=True))
-    reception = Reception(
+    reception = await make_reception(
         script,
-        visitors,
+        host,
         api_key=api_key,
         models=models,
         expires_after=expires_after,
         cast=cast,
         beta=beta,
         faults=faults,
-        folder=folder,
-        replay=replay,
+        record=record,
+        origins=origins,
+        hosts=hosts,
         max_input_audio=max_input_audio,
+        replay=replay,
         onlooker=onlooker,
     )
+
+    await serve_reception(
+        reception,
+        host,
+        port,
+        ssl_context=ssl_context,
+        max_connections=max_connections,
+        task_status=task_status,
+    )
+
+
+async def serve_reception(
+    reception: Reception,
+    host: str,
+    port: int,
+    *,
+    ssl_context: ssl.SSLContext | None,
+    max_connections: int,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve a simulator until cancelled; the arguments are those of `serve_simulator`."""
 
     def announce(address: tuple[str, int]) -> None:
         name, bound = address
