@@ -52,9 +52,10 @@ def silence(seconds: float) -> NDArray[np.int16]:
     return np.zeros(int(seconds * PCM_RATE), np.int16)
 
 
-def spoken(words: str) -> NDArray[np.int16]:
-    """Something that is taken for speech.  It has the length of the words, and not their sound."""
-    return synthesize_speech(words)
+def spoken(seconds: float) -> NDArray[np.int16]:
+    """One utterance: something that is taken for speech, without a pause at which it would end."""
+    vowels = synthesize_speech("oaieau" * int(1 + 3 * seconds))
+    return vowels[: int(seconds * PCM_RATE)]
 
 
 def write_microphone(path: Path, *pieces: NDArray[np.int16]) -> Path:
@@ -196,13 +197,27 @@ def open_panel(page: Page, name: str) -> Locator:
     return page.get_by_role("tabpanel", name=name)
 
 
+def loudness(page: Page) -> float:
+    """The loudest of the samples that have just reached the audio output, from 0 to 1."""
+    return float(page.evaluate("loudness()"))
+
+
 def wait_until_heard(page: Page) -> None:
     """Wait until samples that are not silence reach the audio output."""
-    page.wait_for_function("loudness() > 0.02")
+    _wait_until(page, lambda: loudness(page) > 0.02, "nothing is heard")
 
 
 def wait_until_silent(page: Page) -> None:
-    page.wait_for_function("loudness() < 0.001")
+    _wait_until(page, lambda: loudness(page) < 0.001, "it is not silent")
+
+
+def _wait_until(page: Page, holds: Callable[[], bool], complaint: str) -> None:
+    # Not `wait_for_function`, which the policy of the page does not let evaluate anything.
+    for _ in range(600):
+        if holds():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(complaint)
 
 
 def save_recording(page: Page, folder: Path) -> Recording:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser_pages import OpenPage, find_chromium
+from browser_pages import OpenPage, find_chromium, silence, write_microphone
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright, ViewportSize
@@ -50,13 +50,14 @@ def playwright_driver() -> Iterator[Playwright]:
 @pytest.fixture
 def open_page(playwright_driver: Playwright, tmp_path: Path) -> Iterator[OpenPage]:
     """Opens pages; whatever the browser complains about in them fails the test."""
+    quiet = write_microphone(tmp_path / "quiet.wav", silence(120))
     browsers: list[Browser] = []
     complaints: list[str] = []
 
     def open_one(
         url: str,
         *,
-        microphone: Path | None = None,
+        microphone: Path = quiet,
         size: tuple[int, int] = (1440, 900),
         dark: bool = False,
         touch: bool = False,
@@ -69,7 +70,7 @@ def open_page(playwright_driver: Playwright, tmp_path: Path) -> Iterator[OpenPag
                 "--use-fake-ui-for-media-stream",
                 "--use-fake-device-for-media-stream",
                 "--autoplay-policy=no-user-gesture-required",
-                *([f"--use-file-for-fake-audio-capture={microphone}%noloop"] if microphone else []),
+                f"--use-file-for-fake-audio-capture={microphone}%noloop",
             ],
         )
         browsers.append(browser)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,9 +71,9 @@ def test_a_spoken_question_is_heard_answered_aloud_interrupted_and_truncated(
     microphone = write_microphone(
         tmp_path / "microphone.wav",
         silence(4),
-        spoken("Tell me a story."),
+        spoken(1.5),
         silence(6),
-        spoken("Stop, please."),
+        spoken(1),
         silence(30),
     )
     with run_console("--script", played) as url:
@@ -139,7 +140,7 @@ def test_a_page_greets_and_says_how_it_stands(open_page: OpenPage, tmp_path: Pat
 def test_push_to_talk(open_page: OpenPage, tmp_path: Path, hand: str) -> None:
     played = script(tmp_path, "It is noon.", transcripts=["What time is it?"])
     microphone = write_microphone(
-        tmp_path / "microphone.wav", *[spoken("What time is it? Is it late?")] * 20
+        tmp_path / "microphone.wav", spoken(60)
     )
     with run_console("--script", played) as url:
         page = open_page(url, microphone=microphone, touch=hand == "touch")
@@ -187,7 +188,7 @@ POINTER = {"pointerId": 1, "pointerType": "touch", "button": 0, "isPrimary": Tru
 
 def test_pressing_the_button_interrupts(open_page: OpenPage, tmp_path: Path) -> None:
     played = script(tmp_path, STORY, "Yes?", transcripts=["Wait."])
-    microphone = write_microphone(tmp_path / "microphone.wav", *[spoken("Wait. Please wait.")] * 30)
+    microphone = write_microphone(tmp_path / "microphone.wav", spoken(60))
     with run_console("--script", played) as url:
         page = open_page(url, microphone=microphone)
         choose_mode(page, "Push to talk")
@@ -267,14 +268,33 @@ def test_an_image_goes_with_the_message(open_page: OpenPage, tmp_path: Path) -> 
         expect(page.get_by_role("button", name="Remove the image")).to_be_hidden()
 
 
-IMAGE: Any = {
-    "name": "square.png",
-    "mimeType": "image/png",
-    "buffer": bytes.fromhex(
-        "89504e470d0a1a0a0000000d49484452000000080000000808020000004b6d29dc"
-        "0000001149444154789c6360601860c0c03002c4000000c0000108a3f1b60000000049454e44ae426082"
-    ),
-}
+def png(width: int, height: int) -> bytes:
+    """A blue picture."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + kind + data + check
+
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
+    rows = (b"\0" + b"\x1a\x5f\xc4" * width) * height
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+IMAGE: Any = {"name": "square.png", "mimeType": "image/png", "buffer": png(64, 48)}
+
+
+def test_what_is_no_image_is_said_to_be_none(open_page: OpenPage, tmp_path: Path) -> None:
+    with run_console("--script", script(tmp_path)) as url:
+        page = open_page(url)
+        choose_mode(page, "Push to talk")
+        connect(page)
+        page.set_input_files('input[accept^="image"]', files=[{**IMAGE, "buffer": b"no"}])
+        expect(page.locator(".state")).to_contain_text("no image that can be shown")
 
 
 def test_an_item_can_be_deleted(open_page: OpenPage, tmp_path: Path) -> None:

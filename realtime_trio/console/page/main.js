@@ -140,6 +140,7 @@ class Page {
       mute: (isMuted) => this._call.mute(isMuted),
       switchTo: (mode) => this._call.switchTo(mode),
       say: (text, image) => this._call.say(text, image),
+      complain: (problem) => this._stand({ ...this._standing, words: problem }),
     });
   }
 
@@ -193,9 +194,10 @@ class Page {
 
   /** @param {import("./sources/inspector.js").State} state */
   _state(state) {
+    // A page that is a client does everything itself.
+    if (this._setup.source === "live") return;
     this._mayAct = state.may_act;
     this._conversation.showApprovals(state.may_act ? state.approvals : []);
-    if (this._setup.source === "live") return;
     this._isAttached = state.open;
     const order = state.order === "unwatched" && state.why !== null ? ` · order not watched: ${state.why}` : "";
     this._stand({ phase: state.open ? "open" : "ended", words: `${state.open ? "Following" : "Over"}${order}` });
