@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -60,6 +61,26 @@ def spoken(seconds: float) -> NDArray[np.int16]:
 
 def write_microphone(path: Path, *pieces: NDArray[np.int16]) -> Path:
     write_wav(path, np.concatenate(pieces))
+    return path
+
+
+# --- what the model says --------------------------------------------------------------------------
+
+GREETING: Final = "Good day."
+"""What every script begins with, since the page says hello."""
+
+
+def write_script(folder: Path, *replies: Any, transcripts: list[str | None] | None = None) -> Path:
+    """A script of what the model says after its greeting, and of what it understands."""
+    path = folder / "script.json"
+    pacing = {"tokens_per_second": 40, "audio_speed": 4, "time_to_first_event": 0.1}
+    played = {
+        "pacing": pacing,
+        "replies": [GREETING, *replies],
+        "transcripts": transcripts or [],
+        "transcription_delay": 0.05,
+    }
+    path.write_text(json.dumps(played), encoding="utf-8")
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zlib
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser_pages import (
+    GREETING,
     OpenPage,
     choose_mode,
     connect,
@@ -26,6 +26,7 @@ from browser_pages import (
     wait_until_silent,
     write_message,
     write_microphone,
+    write_script,
 )
 
 from realtime_trio._order import check_order
@@ -42,7 +43,6 @@ from realtime_trio.events import (
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-GREETING = "Good day."
 STORY = (
     "Once upon a time there was a small robot that wanted to count the stars, and so it sat on a "
     "hill every night and counted, one after the other, until the sun came up and it had to begin "
@@ -50,22 +50,10 @@ STORY = (
 )
 
 
-def script(folder: Path, *replies: Any, transcripts: list[str | None] | None = None) -> Path:
-    path = folder / "script.json"
-    played = {
-        "pacing": {"tokens_per_second": 40, "audio_speed": 4, "time_to_first_event": 0.1},
-        "replies": [GREETING, *replies],
-        "transcripts": transcripts or [],
-        "transcription_delay": 0.05,
-    }
-    path.write_text(json.dumps(played))
-    return path
-
-
 def test_a_spoken_question_is_heard_answered_aloud_interrupted_and_truncated(
     open_page: OpenPage, tmp_path: Path
 ) -> None:
-    played = script(
+    played = write_script(
         tmp_path, STORY, "All right.", transcripts=["Tell me a story.", "Stop, please."]
     )
     microphone = write_microphone(
@@ -119,7 +107,7 @@ def test_a_spoken_question_is_heard_answered_aloud_interrupted_and_truncated(
 
 
 def test_a_page_greets_and_says_how_it_stands(open_page: OpenPage, tmp_path: Path) -> None:
-    with run_console("--script", script(tmp_path)) as url:
+    with run_console("--script", write_script(tmp_path)) as url:
         page = open_page(url)
         expect(page.locator(".state")).to_have_text("Not connected")
         expect(page.locator(".source")).to_have_text("simulator")
@@ -138,7 +126,7 @@ def test_a_page_greets_and_says_how_it_stands(open_page: OpenPage, tmp_path: Pat
 
 @pytest.mark.parametrize("hand", ["mouse", "touch", "space bar"])
 def test_push_to_talk(open_page: OpenPage, tmp_path: Path, hand: str) -> None:
-    played = script(tmp_path, "It is noon.", transcripts=["What time is it?"])
+    played = write_script(tmp_path, "It is noon.", transcripts=["What time is it?"])
     microphone = write_microphone(
         tmp_path / "microphone.wav", spoken(60)
     )
@@ -187,7 +175,7 @@ POINTER = {"pointerId": 1, "pointerType": "touch", "button": 0, "isPrimary": Tru
 
 
 def test_pressing_the_button_interrupts(open_page: OpenPage, tmp_path: Path) -> None:
-    played = script(tmp_path, STORY, "Yes?", transcripts=["Wait."])
+    played = write_script(tmp_path, STORY, "Yes?", transcripts=["Wait."])
     microphone = write_microphone(tmp_path / "microphone.wav", spoken(60))
     with run_console("--script", played) as url:
         page = open_page(url, microphone=microphone)
@@ -207,7 +195,7 @@ def test_pressing_the_button_interrupts(open_page: OpenPage, tmp_path: Path) -> 
 
 
 def test_the_mode_changes_while_connected(open_page: OpenPage, tmp_path: Path) -> None:
-    with run_console("--script", script(tmp_path)) as url:
+    with run_console("--script", write_script(tmp_path)) as url:
         page = open_page(url)
         connect(page)
         for name in ("Push to talk", "Semantic VAD", "Server VAD"):
@@ -225,7 +213,7 @@ def test_the_mode_changes_while_connected(open_page: OpenPage, tmp_path: Path) -
 
 
 def test_a_muted_microphone_is_not_sent(open_page: OpenPage, tmp_path: Path) -> None:
-    with run_console("--script", script(tmp_path)) as url:
+    with run_console("--script", write_script(tmp_path)) as url:
         page = open_page(url)
         connect(page)
         expect(page.locator(".talk")).to_have_text("Listening")
@@ -242,7 +230,7 @@ def test_a_muted_microphone_is_not_sent(open_page: OpenPage, tmp_path: Path) -> 
 
 
 def test_what_is_written_is_answered(open_page: OpenPage, tmp_path: Path) -> None:
-    with run_console("--script", script(tmp_path, "It is noon.")) as url:
+    with run_console("--script", write_script(tmp_path, "It is noon.")) as url:
         page = open_page(url)
         choose_mode(page, "Push to talk")
         connect(page)
@@ -256,7 +244,7 @@ def test_what_is_written_is_answered(open_page: OpenPage, tmp_path: Path) -> Non
 
 
 def test_an_image_goes_with_the_message(open_page: OpenPage, tmp_path: Path) -> None:
-    with run_console("--script", script(tmp_path, "A blue square.")) as url:
+    with run_console("--script", write_script(tmp_path, "A blue square.")) as url:
         page = open_page(url)
         choose_mode(page, "Push to talk")
         connect(page)
@@ -289,7 +277,7 @@ IMAGE: Any = {"name": "square.png", "mimeType": "image/png", "buffer": png(64, 4
 
 
 def test_what_is_no_image_is_said_to_be_none(open_page: OpenPage, tmp_path: Path) -> None:
-    with run_console("--script", script(tmp_path)) as url:
+    with run_console("--script", write_script(tmp_path)) as url:
         page = open_page(url)
         choose_mode(page, "Push to talk")
         connect(page)
@@ -298,7 +286,7 @@ def test_what_is_no_image_is_said_to_be_none(open_page: OpenPage, tmp_path: Path
 
 
 def test_an_item_can_be_deleted(open_page: OpenPage, tmp_path: Path) -> None:
-    with run_console("--script", script(tmp_path)) as url:
+    with run_console("--script", write_script(tmp_path)) as url:
         page = open_page(url)
         connect(page)
         card = item(page, "model").filter(has_text=GREETING)
@@ -310,7 +298,7 @@ def test_an_item_can_be_deleted(open_page: OpenPage, tmp_path: Path) -> None:
 
 
 def test_the_tools_of_the_page_remember_and_show(open_page: OpenPage, tmp_path: Path) -> None:
-    played = script(
+    played = write_script(
         tmp_path,
         {
             "calls": [
@@ -338,7 +326,7 @@ def test_the_tools_of_the_page_remember_and_show(open_page: OpenPage, tmp_path: 
 
 
 def test_a_voice_is_seen(open_page: OpenPage, tmp_path: Path) -> None:
-    with run_console("--script", script(tmp_path, STORY)) as url:
+    with run_console("--script", write_script(tmp_path, STORY)) as url:
         page = open_page(url)
         choose_mode(page, "Push to talk")
         connect(page)

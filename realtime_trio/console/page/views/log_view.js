@@ -176,6 +176,8 @@ export class LogView {
     if (gone > 0) this._found.splice(0, gone);
     this._next = Math.max(this._next, first);
     const isPlain = this._filter.side === "all" && this._filter.text === "" && !this._filter.onlyMarked;
+    if (!isPlain) this._lookAgain();
+    this._desk.log.touched.clear();
     const end = performance.now() + SLICE;
     while (!this.isCaughtUp && performance.now() < end) {
       const row = rows[this._next - first];
@@ -183,6 +185,15 @@ export class LogView {
       this._next += 1;
     }
     if (!this.isCaughtUp) this._redraw();
+  }
+
+  /** Look at rows that did not fit, and have changed since. */
+  _lookAgain() {
+    for (const row of this._desk.log.touched) {
+      if (row.key >= this._next || !fits(row, this._filter, (seq) => this._textOf(seq))) continue;
+      const place = this._found.findLastIndex(({ key }) => key <= row.key);
+      if (this._found[place] !== row) this._found.splice(place + 1, 0, row);
+    }
   }
 
   /** @param {number} seq */
