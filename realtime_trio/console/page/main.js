@@ -16,6 +16,7 @@ import { FaultsView } from "./views/faults_view.js";
 import { HeaderView } from "./views/header_view.js";
 import { LatencyView } from "./views/latency_view.js";
 import { LogView } from "./views/log_view.js";
+import { Pace } from "./views/pace.js";
 import { drawProblem, drawStart } from "./views/start_view.js";
 import { Tabs } from "./views/tabs.js";
 import { TimelineView } from "./views/timeline_view.js";
@@ -43,7 +44,7 @@ class Page {
     this._token = token;
     /** @type {Standing} */
     this._standing = { phase: "idle", words: setup.source === "live" ? "Not connected" : "" };
-    this._isDirty = false;
+    this._pace = new Pace();
     /** Whether what is shown came by the inspector, or is a file that was dropped. */
     this._isDropped = false;
     this._isAttached = false; // whether a session elsewhere is going on
@@ -52,8 +53,9 @@ class Page {
     this._kind = setup.kind;
     this._name = setup.title;
     this._desk = new Desk();
-    this._desk.watch(() => this._redraw());
-    this._tools = new Tools(() => this._toolsView?.render());
+    this._desk.watch(() => this._pace.stir());
+    this._tools = new Tools(() => this._toolsView.render());
+    this._toolsView = new ToolsView(this._tools);
     this._call = new Call(this._desk, this._tools, (standing) => this._stand(standing));
     this._listening = new Listening();
     this._inspector = new Inspector({
@@ -64,79 +66,96 @@ class Page {
       onDropped: (count) => this._desk.miss(count),
       onEnd: (end) => this._inspectorEnded(end),
     });
-    this._build();
+    this._header = this._makeHeader();
+    this._timeline = this._makeTimeline();
+    this._conversation = this._makeConversation();
+    this._log = new LogView(part("log"), this._desk, {
+      edit: (event) => this._edit(event),
+      redraw: () => this._pace.hurry(),
+      goTo: (moment) => this._timeline.goTo(moment),
+    });
+    this._dock = this._makeDock();
+    this._latency = new LatencyView(this._desk);
+    this._usage = new UsageView(this._desk);
+    this._config = new ConfigView(this._desk);
+    this._editor = new EditorView({
+      check: (event) => this._check(event),
+      send: (event, isChecked) => this._send(event, isChecked),
+      mayAct: () => this._canSend,
+    });
+    this._tabs = this._makeTabs();
+    this._showView = drawNav(part("views"), () => this._pace.hurry());
+    document.body.dataset.source = setup.source;
+    drawStart(this._conversation.start, setup, () => void this._connect());
+    acceptFiles({
+      recording: (file) => void this._openFile(file),
+      image: (file) => {
+        if (this._canTalk) void this._dock.takeImage(file);
+      },
+    });
+    window.addEventListener("keydown", (event) => this._key(event));
+    this._setPace();
+    this._pace.hurry();
   }
 
-  _build() {
-    const redraw = () => this._redraw();
-    this._header = new HeaderView(part("header"), {
+  // --- the parts of the page ----------------------------------------------------------------------
+
+  _makeHeader() {
+    const header = new HeaderView(part("header"), {
       connect: () => void this._connect(),
       disconnect: () => this._call.disconnect(),
       open: (file) => void this._openFile(file),
       save: () => this._save(),
       copyScript: () => void this._copyScript(),
     });
-    this._timeline = new TimelineView(part("timeline"), this._desk, {
+    header.setUp(this._setup);
+    return header;
+  }
+
+  _makeTimeline() {
+    return new TimelineView(part("timeline"), this._desk, {
       now: () => this._now,
       isLive: () => this._isLive,
       listen: (moment) => this._listen(moment),
       stop: () => this._listening.stop(),
       isListening: () => this._listening.isOn,
-      redraw,
+      redraw: () => this._pace.hurry(),
     });
-    this._conversation = new ConversationView(part("conversation"), this._desk, {
+  }
+
+  _makeConversation() {
+    return new ConversationView(part("conversation"), this._desk, {
       remove: (id) => void this._send({ type: "conversation.item.delete", item_id: id }, true),
       approve: (request, approve) => this._approve(request, approve),
       decide: (call, approve) => void this._inspector.ask({ kind: "decide", call, approve, reason: null }),
       play: (samples, onEnd) => this._play(samples, onEnd),
       mayAct: () => this._canSend,
     });
-    this._log = new LogView(part("log"), this._desk, {
-      edit: (event) => this._edit(event),
-      redraw,
-      goTo: (moment) => this._timeline?.goTo(moment),
-    });
-    this._dock = new DockView(part("dock"), {
+  }
+
+  _makeDock() {
+    return new DockView(part("dock"), {
       startTalking: () => this._call.startTalking(),
       stopTalking: () => this._call.stopTalking(),
       mute: (isMuted) => this._call.mute(isMuted),
       switchTo: (mode) => this._call.switchTo(mode),
       say: (text, image) => this._call.say(text, image),
+      complain: (problem) => this._stand({ ...this._standing, words: problem }),
     });
-    this._buildPanels();
-    this._showView = drawNav(part("views"), redraw);
-    this._header.setUp(this._setup);
-    document.body.dataset.source = this._setup.source;
-    drawStart(this._conversation.start, this._setup, () => void this._connect());
-    acceptFiles({ recording: (file) => void this._openFile(file), image: (file) => this._canTalk && void this._dock?.takeImage(file) });
-    window.addEventListener("keydown", (event) => this._key(event));
-    this._redraw();
   }
 
-  _buildPanels() {
-    this._latency = new LatencyView(this._desk);
-    this._usage = new UsageView(this._desk);
-    this._config = new ConfigView(this._desk);
-    this._toolsView = new ToolsView(this._tools);
-    this._editor = new EditorView({
-      check: (event) => this._check(event),
-      send: (event, isChecked) => this._send(event, isChecked),
-      mayAct: () => this._canSend,
-    });
-    const faults = new FaultsView((fault) => this._inspector.ask({ kind: "fault", fault }).then(({ problem }) => problem ?? null));
-    const isLive = this._setup.source === "live";
-    this._tabs = new Tabs(
-      part("panels"),
-      [
-        { id: "latency", name: "Latency", element: this._latency.element },
-        { id: "usage", name: "Usage", element: this._usage.element },
-        { id: "config", name: "Session", element: this._config.element },
-        ...(isLive ? [{ id: "tools", name: "Tools", element: this._toolsView.element }] : []),
-        ...(this._setup.source !== "recording" ? [{ id: "editor", name: "Send", element: this._editor.element }] : []),
-        ...(this._setup.simulator ? [{ id: "faults", name: "Faults", element: faults.element }] : []),
-      ],
-      "Details",
-    );
+  _makeTabs() {
+    const { source, simulator } = this._setup;
+    const faults = new FaultsView(async (fault) => (await this._inspector.ask({ kind: "fault", fault })).problem ?? null);
+    const tabs = [
+      { id: "latency", name: "Latency", element: this._latency.element },
+      { id: "usage", name: "Usage", element: this._usage.element },
+      { id: "config", name: "Session", element: this._config.element },
+    ];
+    if (source === "live") tabs.push({ id: "tools", name: "Tools", element: this._toolsView.element });
+    if (source !== "recording") tabs.push({ id: "editor", name: "Send", element: this._editor.element });
+    if (simulator) tabs.push({ id: "faults", name: "Faults", element: faults.element });
+    return new Tabs(part("panels"), tabs, "Details");
   }
 
   /** Begin with what the setup says. */
@@ -167,17 +186,18 @@ class Page {
   /** @param {Standing} standing */
   _stand(standing) {
     this._standing = standing;
-    if (standing.phase === "ended" || standing.phase === "failed") this._dock?.setMuted(false);
-    this._redraw();
+    if (standing.phase === "ended" || standing.phase === "failed") this._dock.setMuted(false);
+    this._pace.hurry();
   }
 
   // --- the program that serves the page -----------------------------------------------------------
 
   /** @param {import("./sources/inspector.js").State} state */
   _state(state) {
-    this._mayAct = state.may_act;
-    this._conversation?.showApprovals(state.may_act ? state.approvals : []);
+    // A page that is a client does everything itself.
     if (this._setup.source === "live") return;
+    this._mayAct = state.may_act;
+    this._conversation.showApprovals(state.may_act ? state.approvals : []);
     this._isAttached = state.open;
     const order = state.order === "unwatched" && state.why !== null ? ` · order not watched: ${state.why}` : "";
     this._stand({ phase: state.open ? "open" : "ended", words: `${state.open ? "Following" : "Over"}${order}` });
@@ -199,13 +219,13 @@ class Page {
     this._isAttached = false;
     if (this._isDropped) return;
     this._stand({ phase: code === null || code === 1000 ? "ended" : "failed", words: code === null ? "Recorded" : `Over: ${code}${reason === "" ? "" : ` ${reason}`}` });
-    this._timeline?.fit();
+    this._timeline.fit();
   }
 
   // --- what one can do ----------------------------------------------------------------------------
 
   async _connect() {
-    if (this._setup.realtime_url === null || this._header === undefined || this._dock === undefined) return;
+    if (this._setup.realtime_url === null) return;
     this._isDropped = false;
     this._listening.stop();
     this._header.setUp(this._setup);
@@ -241,9 +261,9 @@ class Page {
 
   /** @param {WireEvent} event */
   _edit(event) {
-    this._editor?.edit(event);
-    this._tabs?.select("editor");
-    this._showView?.("panels");
+    this._editor.edit(event);
+    this._tabs.select("editor");
+    this._showView("panels");
   }
 
   /**
@@ -259,11 +279,9 @@ class Page {
 
   /** @param {number} moment */
   _listen(moment) {
-    const { timeline } = this._desk;
-    this._listening.start((from, seconds) => [mixed(timeline.you.between(from, seconds), timeline.model.between(from, seconds)), mixed(timeline.model.between(from, seconds), timeline.you.between(from, seconds))], moment, timeline.end, {
-      onMoment: (now) => this._desk.goTo(now),
-      onEnd: () => this._redraw(),
-    });
+    const { you, model, end } = this._desk.timeline;
+    const sound = (/** @type {number} */ from, /** @type {number} */ seconds) => beside(you.between(from, seconds), model.between(from, seconds));
+    this._listening.start(sound, moment, end, { onMoment: (now) => this._desk.goTo(now), onEnd: () => this._pace.hurry() });
   }
 
   /**
@@ -271,8 +289,11 @@ class Page {
    * @param {() => void} onEnd
    */
   _play(samples, onEnd) {
-    const piece = (/** @type {number} */ from, /** @type {number} */ seconds) => samples.subarray(Math.round(from * RATE), Math.round((from + seconds) * RATE));
-    this._listening.start((from, seconds) => [piece(from, seconds), piece(from, seconds)], 0, samples.length / RATE, { onEnd });
+    const sound = (/** @type {number} */ from, /** @type {number} */ seconds) => {
+      const piece = samples.subarray(Math.round(from * RATE), Math.round((from + seconds) * RATE));
+      return /** @type {[Int16Array, Int16Array]} */ ([piece, piece]);
+    };
+    this._listening.start(sound, 0, samples.length / RATE, { onEnd });
     return () => this._listening.stop();
   }
 
@@ -288,9 +309,9 @@ class Page {
       this._kind = kind;
       this._name = model ?? "";
       this._desk.open(records, missed);
-      this._header?.nameRecording(file.name);
+      this._header.nameRecording(file.name);
       this._stand({ phase: "ended", words: "Recorded" });
-      this._timeline?.fit();
+      this._timeline.fit();
     } catch (error) {
       this._stand({ phase: "failed", words: error instanceof Error ? error.message : String(error) });
     }
@@ -325,8 +346,8 @@ class Page {
     const isTyping = event.target instanceof Element && event.target.closest("input, textarea, select") !== null;
     if (event.key === "/" && !isTyping) {
       event.preventDefault();
-      this._showView?.("log");
-      this._log?.focusSearch();
+      this._showView("log");
+      this._log.focusSearch();
     } else if (event.key === "Escape" && this._listening.isOn) {
       this._listening.stop();
     }
@@ -334,34 +355,30 @@ class Page {
 
   // --- drawing ------------------------------------------------------------------------------------
 
-  _redraw() {
-    if (this._isDirty) return;
-    this._isDirty = true;
-    requestAnimationFrame(() => {
-      this._isDirty = false;
-      this._render();
+  /** What is drawn, and how long each part rests, in milliseconds. */
+  _setPace() {
+    this._pace.add(30, () => this._renderBars());
+    this._pace.add(40, () => this._timeline.render());
+    this._pace.add(50, () => this._log.render());
+    this._pace.add(80, () => this._conversation.render());
+    this._pace.add(80, () => this._renderFrame());
+    this._pace.add(250, () => {
+      this._latency.render();
+      this._usage.render();
+      this._config.render();
     });
   }
 
-  _render() {
+  _renderFrame() {
     const hasRecords = this._desk.ring.size > 0;
-    this._header?.draw(this._standing, hasRecords);
-    this._log?.render();
-    this._conversation?.render();
-    this._timeline?.render();
-    this._latency?.render();
-    this._usage?.render();
-    this._config?.render();
-    this._editor?.render();
-    this._dock?.render(this._canTalk, this._desk.scene.captions);
+    this._header.draw(this._standing, hasRecords);
+    this._dock.render(this._canTalk, this._desk.scene.captions);
+    this._editor.render();
     document.body.dataset.phase = this._standing.phase;
-    document.body.classList.toggle("has-records", hasRecords);
-    this._renderBars();
   }
 
   /** The voices of the moment that is shown. */
   _renderBars() {
-    if (this._dock === undefined) return;
     const { timeline, moment } = this._desk;
     const isMoving = this._isLive || this._listening.isOn;
     const now = moment ?? this._now;
@@ -370,17 +387,20 @@ class Page {
       const sounds = isMoving && now - until < QUIET;
       bars.draw(sounds ? track.between(until - BAR_SAMPLES / RATE, BAR_SAMPLES / RATE) : null);
     }
-    if (isMoving || !this._dock.you.isStill || !this._dock.model.isStill) this._redraw();
+    if (isMoving || !this._dock.you.isStill || !this._dock.model.isStill) this._pace.stir();
   }
 }
 
 /**
- * One voice in front, the other beside it.
- * @param {Int16Array} front
- * @param {Int16Array} beside
+ * Two voices from two places: one more from the left, the other more from the right.
+ * @param {Int16Array} left
+ * @param {Int16Array} right
+ * @returns {[Int16Array, Int16Array]}
  */
-function mixed(front, beside) {
-  return front.map((sample, i) => Math.max(-0x8000, Math.min(0x7fff, 0.8 * sample + 0.4 * beside[i])));
+function beside(left, right) {
+  const mixed = (/** @type {Int16Array} */ near, /** @type {Int16Array} */ far) =>
+    near.map((sample, i) => Math.max(-0x8000, Math.min(0x7fff, 0.8 * sample + 0.4 * far[i])));
+  return [mixed(left, right), mixed(right, left)];
 }
 
 /** @param {string} id */

@@ -1,12 +1,12 @@
 // From one sampling rate to another, piece by piece, as if it had been one piece.
 //
 // Theory of operation.  The ideal filter between two rates is a sinc, cut off by a window.  For every
-// sample that comes out, the samples around that moment are weighed with it.  The weights for each
-// of a number of phases between two samples are computed once.  When the new rate is the lower one,
+// sample that comes out, the samples around that moment are weighed with it.  The weights for a
+// number of phases between two samples are computed once; between two phases lies a line.  When the new rate is the lower one,
 // the sinc is as much wider, so that nothing above half of it comes through as something else.
 
 const ZERO_CROSSINGS = 16; // on each side: more than 80 dB down, with a Kaiser window of 8.6
-const PHASES = 256; // between two samples: the steps are below what 16 bits can tell
+const PHASES = 256; // between two samples: the lines between them are straight to 16 bits
 const KAISER = 8.6;
 
 export class Resampler {
@@ -38,11 +38,15 @@ export class Resampler {
     let at = this._at;
     for (; at + 2 * reach < all.length; at += this._step) {
       const whole = Math.floor(at);
-      const phase = Math.round((at - whole) * PHASES);
-      const weights = this._weights[phase];
-      let sum = 0;
-      for (let i = 0; i < weights.length; i += 1) sum += weights[i] * all[whole + 1 + i];
-      output.push(sum);
+      const phase = Math.floor((at - whole) * PHASES);
+      const [before, after] = [this._weights[phase], this._weights[phase + 1]];
+      let early = 0;
+      let late = 0;
+      for (let i = 0; i < before.length; i += 1) {
+        early += before[i] * all[whole + 1 + i];
+        late += after[i] * all[whole + 1 + i];
+      }
+      output.push(early + (late - early) * ((at - whole) * PHASES - phase));
     }
     const used = Math.min(Math.floor(at), all.length);
     this._past = all.slice(used);

@@ -51,7 +51,10 @@ export class Inspector {
   connect(path, token) {
     const socket = new WebSocket(socketUrl(path), subprotocols(token));
     this._socket = socket;
-    socket.onmessage = (message) => this.hear(JSON.parse(message.data));
+    socket.onmessage = (message) => {
+      const told = JSON.parse(message.data);
+      for (const each of Array.isArray(told) ? told : [told]) this.hear(each);
+    };
     socket.onclose = ({ code, reason }) => {
       this._socket = null;
       for (const answer of this._waiting.values()) answer({ problem: "The console's program has hung up." });

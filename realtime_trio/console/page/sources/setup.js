@@ -32,9 +32,10 @@ const ALONE = {
 
 /**
  * Take the token out of the address, where it could be photographed and bookmarked.
- * @returns {string} empty if there is none
+ * @returns {string} empty if there is none, as in a report
  */
 export function takeToken() {
+  if (embeddedJson("setup") !== null) return "";
   const given = location.hash.slice(1);
   if (given === "") return sessionStorage.getItem(KEPT) ?? "";
   sessionStorage.setItem(KEPT, given);

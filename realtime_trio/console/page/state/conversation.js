@@ -17,6 +17,7 @@ import { Track } from "./track.js";
  * @property {string[]} images  data URLs
  * @property {Int16Array[]} audio
  * @property {number} samples  how many samples of audio there are
+ * @property {number} received  how many there were before anything was cut off
  * @property {boolean} isSpoken  whether its words are those of a voice
  * @property {boolean} isAwaiting  whether its transcript has not come yet
  * @property {string | null} problem  why there is no transcript, or what went wrong
@@ -134,6 +135,25 @@ export class Conversation {
       case "response.audio.delta":
         if (samples !== null) this._sound(String(event.item_id), samples);
         break;
+      case "conversation.item.truncated":
+        this._truncate(event);
+        break;
+      case "conversation.item.deleted":
+        this._remove(String(event.item_id));
+        break;
+      case "conversation.item.input_audio_transcription.delta":
+      case "conversation.item.input_audio_transcription.completed":
+      case "conversation.item.input_audio_transcription.failed":
+        this._transcribe(event);
+        break;
+      default:
+        this._applyCall(event);
+    }
+  }
+
+  /** @param {WireEvent} event */
+  _applyCall(event) {
+    switch (event.type) {
       case "response.function_call_arguments.delta":
       case "response.mcp_call_arguments.delta":
         this._change(event.item_id, (item) => (item.arguments += String(event.delta ?? "")));
@@ -150,17 +170,6 @@ export class Conversation {
         break;
       case "response.mcp_call.failed":
         this._change(event.item_id, (item) => (item.status = "failed"));
-        break;
-      case "conversation.item.truncated":
-        this._truncate(event);
-        break;
-      case "conversation.item.deleted":
-        this._remove(String(event.item_id));
-        break;
-      case "conversation.item.input_audio_transcription.delta":
-      case "conversation.item.input_audio_transcription.completed":
-      case "conversation.item.input_audio_transcription.failed":
-        this._transcribe(event);
         break;
     }
   }
@@ -239,6 +248,7 @@ export class Conversation {
   _sound(id, samples) {
     this._change(id, (item) => {
       item.isSpoken = true;
+      item.received += samples.length;
       if (item.truncatedAt === null) this._keep(item, samples);
     });
   }
@@ -377,6 +387,7 @@ function emptyItem(told, at) {
     images: [],
     audio: [],
     samples: 0,
+    received: 0,
     isSpoken: false,
     isAwaiting: false,
     problem: null,

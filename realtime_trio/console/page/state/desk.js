@@ -29,12 +29,23 @@ import { Timeline } from "./timeline.js";
 const FORGET_EVERY = 1000; // records, since the log looks through its oldest rows for it
 
 export class Desk {
+  log = new LogRows();
+  timeline = new Timeline();
+  scene = new Scene();
+  /** Seconds that are shown; null is now. @type {number | null} */
+  moment = null;
+  /** Grows whenever everything begins again, so that views do, too. */
+  session = 0;
+  /** @type {Set<() => void>} */
+  _watchers = new Set();
+  _formats = new Formats();
+  _sceneFormats = this._formats;
+  /** The first record that the scene does not know. */
+  _sceneNext = 0;
+
   /** @param {Ring} [ring] */
   constructor(ring = new Ring()) {
     this.ring = ring;
-    /** @type {Set<() => void>} */
-    this._watchers = new Set();
-    this._begin();
   }
 
   _begin() {
@@ -42,14 +53,10 @@ export class Desk {
     this.log = new LogRows();
     this.timeline = new Timeline();
     this.scene = new Scene();
-    /** Seconds that are shown; null is now. @type {number | null} */
     this.moment = null;
-    this._formats = new Formats();
-    this._sceneFormats = this._formats;
-    /** The first record that the scene does not know. */
+    this.session += 1;
+    this._formats = this._sceneFormats = new Formats();
     this._sceneNext = 0;
-    /** Grows whenever everything begins again, so that views do, too. */
-    this.session = (this.session ?? 0) + 1;
   }
 
   /**

@@ -22,18 +22,18 @@ export class LogRows {
   constructor() {
     /** @type {Row[]} */
     this.rows = [];
+    /** Rows that have changed since somebody has emptied this. @type {Set<Row>} */
+    this.touched = new Set();
     /** Key of the next row. */
     this.nextKey = 0;
     /** Rows of streams to which the next event may still belong. @type {Map<string, Row>} */
     this._open = new Map();
-    this.version = 0;
   }
 
   /** @param {WireRecord} record */
   apply(record) {
     const { event, side, seq, at } = record;
     if (side === "page") return;
-    this.version += 1;
     const last = this.rows.at(-1);
     const name = `${side} ${event.type} ${event.item_id ?? ""}`;
     const isStream = STREAM.test(event.type);
@@ -42,6 +42,7 @@ export class LogRows {
       row.seqs.push(seq);
       row.until = at;
       row.marks += record.marks.length;
+      this.touched.add(row);
       return;
     }
     // Whatever is not a stream ends those before it: what follows it stands below it.
@@ -61,8 +62,7 @@ export class LogRows {
     while (gone < this.rows.length && (this.rows[gone].seqs.at(-1) ?? 0) < first) gone += 1;
     if (gone > 0) {
       this.rows.splice(0, gone);
-      this.version += 1;
-    }
+      }
   }
 
   /**
@@ -72,8 +72,9 @@ export class LogRows {
    */
   mark(seq, count) {
     const row = this.rows.findLast(({ seqs }) => seqs[0] <= seq && seqs.includes(seq));
-    if (row !== undefined) row.marks += count;
-    this.version += 1;
+    if (row === undefined) return;
+    row.marks += count;
+    this.touched.add(row);
   }
 }
 

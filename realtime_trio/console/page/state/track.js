@@ -58,7 +58,9 @@ export class Track {
     }
     const from = Math.ceil(moment * BUCKETS_PER_SECOND);
     this._fine.fill(0, from);
-    this._coarse.fill(0, Math.ceil(from / COARSE));
+    const coarse = Math.floor(from / COARSE);
+    this._coarse.fill(0, coarse);
+    this._coarse[coarse] = Math.max(...this._fine.subarray(coarse * COARSE, from), 0);
     this.end = moment;
   }
 

@@ -17,6 +17,8 @@ import { duration } from "./time.js";
  * @property {() => boolean} mayAct
  */
 
+/** An image in the text itself: those of other servers are not loaded. */
+const IMAGE = /^data:image\/(png|jpe?g|gif|webp);base64,/;
 const AT_END = 40; // pixels from the end that still count as the end
 
 export class ConversationView {
@@ -62,6 +64,7 @@ export class ConversationView {
         this._cards.set(item.id, card);
       }
       card.draw(item, mayAct);
+      /** @type {Element | null} */
       const place = before === null ? this._list.firstElementChild : before.nextElementSibling;
       if (place !== card.element) this._list.insertBefore(card.element, place);
       before = card.element;
@@ -70,7 +73,8 @@ export class ConversationView {
       this._cards.get(id)?.element.remove();
       this._cards.delete(id);
     }
-    if (this._follows) this._scroller.scrollTop = this._scroller.scrollHeight;
+    // As far down as it goes; to ask how far that is would lay out everything at once.
+    if (this._follows) this._scroller.scrollTop = 1e9;
   }
 
   /**
@@ -150,11 +154,14 @@ class Card {
       words = h("p", { class: "words" });
       this._body.prepend(words);
     }
-    setText(words, item.texts.filter(Boolean).join("\n") || placeholderOf(item));
+    const said = item.texts.filter(Boolean).join("\n");
+    const heard = heardOf(item, said);
+    if (heard.length === said.length) setText(words, said || placeholderOf(item));
+    else words.replaceChildren(heard, h("s", { title: "Not heard" }, said.slice(heard.length)));
     words.classList.toggle("words-none", item.texts.every((text) => !text));
-    const images = [...this._body.querySelectorAll("img")];
+    const images = this._body.querySelectorAll("img, .note");
     for (const source of item.images.slice(images.length)) {
-      this._body.append(h("img", { src: safeImage(source), alt: "Image that was sent", loading: "lazy" }));
+      this._body.append(IMAGE.test(source) ? h("img", { src: source, alt: "Image that was sent" }) : h("p", { class: "note" }, "(an image that is elsewhere)"));
     }
   }
 
@@ -182,6 +189,18 @@ class Card {
     setText(/** @type {Element} */ (this._play.lastElementChild), length);
     this._play.setAttribute("aria-label", `Play ${length} of audio`);
   }
+}
+
+/**
+ * The words that were heard before an interruption, as far as the length of the audio tells.
+ * @param {Item} item
+ * @param {string} said
+ */
+function heardOf(item, said) {
+  if (item.truncatedAt === null || item.received === 0) return said;
+  const length = Math.round((said.length * item.truncatedAt * RATE) / item.received);
+  const end = said.indexOf(" ", length);
+  return length >= said.length || end === -1 ? said : said.slice(0, length === 0 ? 0 : end);
 }
 
 /**
@@ -281,9 +300,4 @@ function pretty(text) {
   } catch {
     return text;
   }
-}
-
-/** An image of the page's own or in the text itself, never of another server. @param {string} source */
-function safeImage(source) {
-  return /^data:image\/(png|jpe?g|gif|webp);base64,/.test(source) ? source : "page/icon.svg";
 }

@@ -15,6 +15,7 @@ import { VoiceBars } from "./voice_bars.js";
  * @property {(isMuted: boolean) => void} mute
  * @property {(mode: TurnMode) => void} switchTo
  * @property {(text: string, image: string | null) => void} say
+ * @property {(problem: string) => void} complain
  */
 
 const LARGEST_IMAGE = 1024; // pixels of the longer side: what a model sees, and no more
@@ -163,7 +164,13 @@ export class DockView {
    * @param {Blob} file
    */
   async takeImage(file) {
-    const bitmap = await createImageBitmap(file);
+    let bitmap;
+    try {
+      bitmap = await createImageBitmap(file);
+    } catch {
+      this._acts.complain("This is no image that can be shown");
+      return;
+    }
     const scale = Math.min(1, LARGEST_IMAGE / Math.max(bitmap.width, bitmap.height));
     const canvas = h("canvas", { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
     canvas.getContext("2d")?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);

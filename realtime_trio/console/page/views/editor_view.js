@@ -37,7 +37,7 @@ export class EditorView {
     this._checks = 0;
     this._type = h(
       "select",
-      { "aria-label": "Begin with", onchange: () => this._begin(this._type.value) },
+      { onchange: () => this._begin(this._type.value) },
       ...Object.keys(TEMPLATES).map((type) => h("option", { value: type }, type)),
     );
     this._text = h("textarea", { spellcheck: "false", autocapitalize: "off", rows: "12", "aria-label": "Event as JSON", "aria-describedby": "editor-verdict", oninput: () => this._typed() });
@@ -68,6 +68,8 @@ export class EditorView {
   }
 
   _typed() {
+    this._event = null; // until it is checked, or the one before it would be sent
+    this.render();
     window.clearTimeout(this._timer);
     this._timer = window.setTimeout(() => void this._check(), PATIENCE);
   }

@@ -33,7 +33,7 @@ export class HeaderView {
     this._save = h("button", { type: "button", class: "toggle", title: "Save what was recorded, as JSON lines", onclick: () => acts.save() }, icon(ICONS.save), h("span", { class: "wide-only" }, "Save"));
     this._script = h("button", { type: "button", class: "toggle", title: "Copy as a script for the simulator", onclick: () => acts.copyScript() }, icon(ICONS.script), h("span", { class: "wide-only" }, "Copy as script"));
     root.append(
-      h("h1", {}, h("img", { src: "page/icon.svg", alt: "", width: "26", height: "26" }), h("span", {}, "Realtime Console")),
+      h("h1", {}, h("span", { class: "logo", "aria-hidden": "true" }, h("i", {}), h("i", {}), h("i", {})), h("span", {}, "Realtime Console")),
       this._source,
       this._state,
       h("div", { class: "header-tools" }, this._open, file, this._save, this._script, this._chosen, this._connect),

@@ -45,7 +45,21 @@ export class LogView {
     this._active = 0; // key of the row that has the focus
     /** What records say, in lower case, so that a search need not write them twice. @type {Map<number, string>} */
     this._texts = new Map();
-    this._build(root);
+    this._search = this._makeSearch();
+    this._side = this._makeSide();
+    this._marked = toggle(ICONS.warning, "Problems", () => this._refilter({ onlyMarked: !this._filter.onlyMarked }));
+    this._marked.title = "Only errors and events that break the order rules";
+    this._pause = toggle(ICONS.pause, "Pause", () => this._togglePause());
+    this._count = h("span", { class: "count" });
+    this._space = h("div", { class: "log-space" });
+    this._scroller = this._makeScroller();
+    this._empty = h("p", { class: "empty" });
+    this._newer = h("button", { class: "newer", type: "button", hidden: true, onclick: () => this._toEnd() }, "↓ Newest");
+    root.append(
+      h("div", { class: "section-head" }, h("h2", {}, "Events"), this._count),
+      h("div", { class: "log-tools" }, h("label", { class: "search" }, icon(ICONS.search), this._search), this._side, this._marked, this._pause),
+      h("div", { class: "log-body" }, this._scroller, this._empty, this._newer),
+    );
     this._list = new VirtualList(this._scroller, this._space, HEIGHT, {
       count: () => this._found.length,
       at: (index) => this._found[index],
@@ -54,67 +68,38 @@ export class LogView {
       make: (row) => this._make(row),
       update: (element, row, index) => this._update(element, row, index),
     });
-    this._list.onScroll(() => this._redraw());
+    this._list.onScroll(() => this._scrolled());
   }
 
-  /** @param {HTMLElement} root */
-  _build(root) {
-    this._search = h("input", {
+  _makeSearch() {
+    return h("input", {
       type: "search",
       placeholder: "Search events",
       "aria-label": "Search events",
       "aria-keyshortcuts": "/",
       oninput: () => this._refilter({ text: this._search.value }),
     });
-    this._side = h(
+  }
+
+  _makeSide() {
+    return h(
       "select",
       { "aria-label": "Side", onchange: () => this._refilter({ side: /** @type {any} */ (this._side.value) }) },
       h("option", { value: "all" }, "Both sides"),
       h("option", { value: "client" }, "↑ Client"),
       h("option", { value: "server" }, "↓ Server"),
     );
-    this._marked = h(
-      "button",
-      {
-        class: "toggle",
-        type: "button",
-        "aria-pressed": "false",
-        title: "Only errors and events that break the order rules",
-        onclick: () => this._refilter({ onlyMarked: !this._filter.onlyMarked }),
-      },
-      icon(ICONS.warning),
-      h("span", { class: "wide-only" }, "Problems"),
-    );
-    this._pause = h(
-      "button",
-      { class: "toggle", type: "button", "aria-pressed": "false", onclick: () => this._togglePause() },
-      icon(ICONS.pause),
-      h("span", { class: "wide-only" }, "Pause"),
-    );
-    this._count = h("span", { class: "count" });
-    this._space = h("div", { class: "log-space" });
-    this._scroller = h(
-      "div",
-      {
-        class: "log-scroller",
-        role: "listbox",
-        tabindex: "0",
-        "aria-label": "Events, oldest first",
-        onkeydown: (/** @type {KeyboardEvent} */ event) => this._key(event),
-      },
-      this._space,
-    );
-    this._empty = h("p", { class: "empty" }, "What goes over the wire will be listed here.");
-    this._newer = h(
-      "button",
-      { class: "newer", type: "button", hidden: true, onclick: () => this._toEnd() },
-      "↓ Newest",
-    );
-    root.append(
-      h("div", { class: "section-head" }, h("h2", {}, "Events"), this._count),
-      h("div", { class: "log-tools" }, h("label", { class: "search" }, icon(ICONS.search), this._search), this._side, this._marked, this._pause),
-      h("div", { class: "log-body" }, this._scroller, this._empty, this._newer),
-    );
+  }
+
+  _makeScroller() {
+    const onkeydown = (/** @type {KeyboardEvent} */ event) => this._key(event);
+    return h("div", { class: "log-scroller", role: "listbox", tabindex: "0", "aria-label": "Events, oldest first", onkeydown }, this._space);
+  }
+
+  /** Rows must be there before a hand that scrolls sees that they are not. */
+  _scrolled() {
+    this._list.draw();
+    show(this._newer, !this._list.follows && this._found.length > 0);
   }
 
   focusSearch() {
@@ -191,6 +176,8 @@ export class LogView {
     if (gone > 0) this._found.splice(0, gone);
     this._next = Math.max(this._next, first);
     const isPlain = this._filter.side === "all" && this._filter.text === "" && !this._filter.onlyMarked;
+    if (!isPlain) this._lookAgain();
+    this._desk.log.touched.clear();
     const end = performance.now() + SLICE;
     while (!this.isCaughtUp && performance.now() < end) {
       const row = rows[this._next - first];
@@ -198,6 +185,15 @@ export class LogView {
       this._next += 1;
     }
     if (!this.isCaughtUp) this._redraw();
+  }
+
+  /** Look at rows that did not fit, and have changed since. */
+  _lookAgain() {
+    for (const row of this._desk.log.touched) {
+      if (row.key >= this._next || !fits(row, this._filter, (seq) => this._textOf(seq))) continue;
+      const place = this._found.findLastIndex(({ key }) => key <= row.key);
+      if (this._found[place] !== row) this._found.splice(place + 1, 0, row);
+    }
   }
 
   /** @param {number} seq */
@@ -352,6 +348,15 @@ export class LogView {
     this._scroller.setAttribute("aria-activedescendant", `event-row-${this._active}`);
     this._redraw();
   }
+}
+
+/**
+ * @param {string} picture
+ * @param {string} name
+ * @param {() => void} onclick
+ */
+function toggle(picture, name, onclick) {
+  return h("button", { class: "toggle", type: "button", "aria-label": name, "aria-pressed": "false", onclick }, icon(picture), h("span", { class: "wide-only" }, name));
 }
 
 /** @param {number} seconds */

@@ -10,7 +10,6 @@ import { drawTimeline } from "./timeline_draw.js";
 const SHORTEST = 0.25; // seconds that can be seen at least
 const LIVE = 30; // seconds that are seen while the session goes on
 const DRAG = 4; // pixels that make a click a drag
-const FRAME = 40; // milliseconds between two pictures: time moves on by a pixel or two
 
 export class TimelineView {
   /**
@@ -32,22 +31,10 @@ export class TimelineView {
     /** Whether the end stays in sight. */
     this._follows = true;
     this._session = desk.session;
-    this._last = 0;
     /** @type {Colors | null} */
     this._colors = null;
     /** Where a drag began, and what was seen then. @type {{x: number, from: number, isDrag: boolean} | null} */
     this._drag = null;
-    this._build(root);
-    const forget = () => {
-      this._colors = null;
-      acts.redraw();
-    };
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", forget);
-    new ResizeObserver(forget).observe(this._canvas);
-  }
-
-  /** @param {HTMLElement} root */
-  _build(root) {
     this._canvas = h("canvas", {
       tabindex: "0",
       role: "slider",
@@ -57,35 +44,52 @@ export class TimelineView {
     this._listen = h("button", { type: "button", class: "toggle", onclick: () => this._toggleListen() }, icon(ICONS.play), h("span", {}, "Listen"));
     this._where = h("span", { class: "where" });
     this._now = h("button", { type: "button", class: "toggle now", onclick: () => this.toNow() }, "Back to now");
-    root.append(
+    root.append(this._makeHead(), this._makeBody());
+    this._listenToHands();
+    const forget = () => {
+      this._colors = null;
+      acts.redraw();
+    };
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", forget);
+    new ResizeObserver(forget).observe(this._canvas);
+  }
+
+  _makeHead() {
+    const tool = (/** @type {string} */ name, /** @type {string} */ picture, /** @type {() => void} */ onclick) =>
+      h("button", { type: "button", class: "toggle", "aria-label": name, title: name, onclick }, icon(picture));
+    return h(
+      "div",
+      { class: "section-head" },
+      h("h2", {}, "Timeline"),
+      this._where,
+      this._now,
       h(
         "div",
-        { class: "section-head" },
-        h("h2", {}, "Timeline"),
-        this._where,
-        this._now,
-        h(
-          "div",
-          { class: "timeline-tools" },
-          this._listen,
-          h("button", { type: "button", class: "toggle", "aria-label": "Zoom out", title: "Zoom out", onclick: () => this._zoom(2) }, icon(ICONS.minus)),
-          h("button", { type: "button", class: "toggle", "aria-label": "Zoom in", title: "Zoom in", onclick: () => this._zoom(0.5) }, icon(ICONS.plus)),
-          h("button", { type: "button", class: "toggle", "aria-label": "Show everything", title: "Show everything", onclick: () => this.fit() }, icon(ICONS.fit)),
-        ),
-      ),
-      h(
-        "div",
-        { class: "timeline-body" },
-        h(
-          "div",
-          { class: "timeline-names", "aria-hidden": "true" },
-          h("span", { class: "name-you" }, "You"),
-          h("span", { class: "name-doing" }, "Responses", h("br"), "Tools"),
-          h("span", { class: "name-model" }, "Assistant"),
-        ),
-        this._canvas,
+        { class: "timeline-tools" },
+        this._listen,
+        tool("Zoom out", ICONS.minus, () => this._zoom(2)),
+        tool("Zoom in", ICONS.plus, () => this._zoom(0.5)),
+        tool("Show everything", ICONS.fit, () => this.fit()),
       ),
     );
+  }
+
+  _makeBody() {
+    return h(
+      "div",
+      { class: "timeline-body" },
+      h(
+        "div",
+        { class: "timeline-names", "aria-hidden": "true" },
+        h("span", { class: "name-you" }, "You"),
+        h("span", { class: "name-doing" }, "Responses", h("br"), "Tools"),
+        h("span", { class: "name-model" }, "Assistant"),
+      ),
+      this._canvas,
+    );
+  }
+
+  _listenToHands() {
     const canvas = this._canvas;
     canvas.addEventListener("pointerdown", (event) => this._press(event));
     canvas.addEventListener("pointermove", (event) => this._move(event));
@@ -272,12 +276,6 @@ export class TimelineView {
       this._to = Math.max(span, end + span * 0.04);
       this._from = this._to - span;
     }
-    const time = performance.now();
-    if (time - this._last < FRAME && this._acts.isLive()) {
-      this._acts.redraw();
-      return;
-    }
-    this._last = time;
     this._draw();
   }
 

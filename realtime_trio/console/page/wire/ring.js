@@ -7,6 +7,17 @@ const MOST_BYTES = 512 * 2 ** 20; // of audio: an hour of both sides is 345 MB
 const SLACK = 4096; // how many are let go at once, since moving an array costs its length
 
 export class Ring {
+  /** The place of the first record that is still there. */
+  first = 0;
+  /** The place that the next record gets. */
+  next = 0;
+  /** How many records never came, because somebody could not keep up. */
+  missed = 0;
+  /** @type {WireRecord[]} */
+  _records = [];
+  _gone = 0; // at the beginning of `_records`: let go, but not yet moved away
+  _bytes = 0;
+
   /**
    * @param {object} [limits]
    * @param {number} [limits.records]
@@ -16,21 +27,13 @@ export class Ring {
     this._mostRecords = records;
     this._mostBytes = bytes;
     this._slack = Math.min(SLACK, Math.ceil(records / 8));
-    this.clear();
   }
 
   /** Begin again with nothing. */
   clear() {
-    /** @type {WireRecord[]} */
+    this.first = this.next = this.missed = 0;
     this._records = [];
-    this._gone = 0; // at the beginning of `_records`: let go, but not yet moved away
-    this._bytes = 0;
-    /** The place of the first record that is still there. */
-    this.first = 0;
-    /** The place that the next record gets. */
-    this.next = 0;
-    /** How many records never came, because somebody could not keep up. */
-    this.missed = 0;
+    this._gone = this._bytes = 0;
   }
 
   get size() {
