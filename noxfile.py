@@ -145,6 +145,16 @@ VOICED = [
     "tests/test_examples.py",
 ]
 TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
+STARTABLE = (
+    "serve_websocket",
+    "serve_simulator",
+    "serve_reception",
+    "serve_console",
+    "serve_relay",
+    "_cancel_on_interrupt",
+    "browse",
+)
+"""Functions that are started by `nursery.start`, in any file."""
 
 
 def install_wheels(session: nox.Session, extras: str) -> bool:
@@ -193,8 +203,7 @@ def lint(session: nox.Session) -> None:
     session.run(
         "flake8",
         "--select=ASYNC",
-        "--startable-in-context-manager="
-        "serve_websocket,serve_simulator,serve_relay,_cancel_on_interrupt",
+        f"--startable-in-context-manager={','.join(STARTABLE)}",
         *TRIO_CODE,
     )
     session.run("mypy", "--strict", *CODE)

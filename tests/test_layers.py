@@ -44,6 +44,7 @@ FLOORS = (
     ("simulator.chat_completions", "simulator.voice.*", "simulator.replay"),
     ("simulator.serving.*",),
     ("simulator",),
+    ("console.*",),
     ("testing", "cli.*", "_pytest_plugin", "__main__"),
 )
 LEVELS = {pattern: level for level, row in enumerate(FLOORS) for pattern in row}

@@ -229,6 +229,14 @@ class BaseSession(ABC):
         """
         return self._wire.subscribe(capacity=capacity)
 
+    def _overhear(self, *types: type[Event]) -> EventStream[Event]:
+        """A stream of events for an onlooker, which takes the beginning from nobody."""
+        return self._hub.overhear(*types)
+
+    def _overhear_wire(self) -> EventStream[WireRecord]:
+        """The same of everything on the wire."""
+        return self._wire.overhear()
+
     @overload
     async def wait_for(self, a: type[A], /) -> A: ...
     @overload

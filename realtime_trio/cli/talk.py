@@ -89,11 +89,6 @@ class Sound:
     help="WAV file to write instead of playing, in real time, silence included",
 )
 @click.option(
-    "--record",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="File to record the session in, as it goes over the wire",
-)
-@click.option(
     "--echo",
     type=click.Choice(["auto", "gate", "cancel", "none"]),
     default="auto",
@@ -121,7 +116,6 @@ def talk(
     speaker: str | None,
     wav_in: Path | None,
     wav_out: Path | None,
-    record: Path | None,
     echo: str,
     turns: Turns,
     quick: bool,
@@ -140,10 +134,10 @@ def talk(
         turns=turns,
         is_quick=quick,
     )
-    run(functools.partial(_talk, service, sound, record))
+    run(functools.partial(_talk, service, sound))
 
 
-async def _talk(service: Service, sound: Sound, record: Path | None) -> bool:
+async def _talk(service: Service, sound: Sound) -> bool:
     said = None if sound.wav_in is None else await trio.to_thread.run_sync(read_wav, sound.wav_in)
     files = SimulatedDevices()
     has_card = said is None or sound.wav_out is None
@@ -163,7 +157,6 @@ async def _talk(service: Service, sound: Sound, record: Path | None) -> bool:
         opened(
             service,
             playback=speaker.playback,
-            record=record,
             **settings,
         ) as session,
         # Not before there is somebody to listen to it.

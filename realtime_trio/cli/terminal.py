@@ -135,9 +135,9 @@ def stream(text: str, *, aside: bool = False) -> None:
     )
 
 
-def report(text: str) -> None:
-    """Print a line on standard output."""
-    _OUTPUT.out(_harmless(text), highlight=False)
+def report(text: str, *, style: str | None = None) -> None:
+    """Print a line on standard output, in a colour if that is a terminal which has some."""
+    _OUTPUT.out(_harmless(text), highlight=False, style=style)
 
 
 def remark(text: str) -> None:
