@@ -65,7 +65,9 @@ PURE = (
     "devices.backend",
     "devices.echo",
     "devices.errors",
+    "devices.far",
     "devices.level",
+    "devices.preroll",
     "devices.ring",
     "devices.sink",
     "_order.*",
@@ -109,6 +111,7 @@ RESERVED = {
 LOADED_LATE = {
     "simulator.script.document": {"yaml"},
     "_transport.dial": {"python_socks"},
+    "relay.client_secrets": {"httpx2"},
     "connection": {f"{PACKAGE}._transport.websocket"},
 }
 
