@@ -150,8 +150,6 @@ class BaseSession(ABC):
         new_id: Callable[[str], str],
     ) -> None:
         self._link = link
-        # What is sent unchecked is read as a server would, to be shown among what was sent.
-        self._echo_codec = Codec(Role.SERVER, link.codec.dialect, kind=link.codec.kind)
         self._services = services
         self._new_id = new_id
         self._hub: EventHub[Event] = EventHub() if capacity is None else EventHub(capacity=capacity)
@@ -159,6 +157,8 @@ class BaseSession(ABC):
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
         self._sent_in_a_row = 0
+        self._told: tuple[Room, ...] = ()
+        """What `_rooms` says, asked when the first event comes."""
         self._concerned: dict[type[Event], tuple[TakeNote, ...]] = {}
         """Class of events -> those of the rooms that it concerns."""
         self._acknowledgements = Acknowledgements(KINDS[link.codec.kind].client_events)
@@ -293,7 +293,9 @@ class BaseSession(ABC):
             SessionClosed: The session has ended; nothing was sent.
         """
         text = self._codec.encode_raw(payload)
-        await self._queue(self._echo_codec.decode(text), text)
+        # Read as a server would, to be shown among what was sent.
+        codec = Codec(Role.SERVER, self._codec.dialect, kind=self._codec.kind)
+        await self._queue(codec.decode(text), text)
 
     async def _request(self, event: ClientEvent) -> ServerEvent:
         """Send an event and wait for what acknowledges it."""
@@ -326,7 +328,11 @@ class BaseSession(ABC):
 
     async def _queue(self, event: Event, text: str) -> Pending | None:
         """Send an event, and note that it will be acknowledged, whether anybody waits or not."""
-        await self._outbox.wait_for_room()
+        if self._outbox.is_idle:
+            # There is nothing to wait for; and audio is sent often enough for that to be asked.
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await self._outbox.wait_for_room()
         pending = self._enqueue(event, text)
         # An event need not cost a round of the scheduler.  But a task that sends one after another
         # has to let others run, also the one that writes what waits in the outbox.
@@ -381,7 +387,7 @@ class BaseSession(ABC):
 
     @abstractmethod
     def _rooms(self) -> tuple[Room, ...]:
-        """Who takes note of server events, in this order; asked once for each class of events.
+        """Who takes note of server events, in this order; asked once.
 
         Somebody tells the link when the session begins, and when the server has taken a
         configuration.
@@ -438,8 +444,9 @@ class BaseSession(ABC):
         kind = type(event)
         rooms = self._concerned.get(kind)
         if rooms is None:
+            self._told = self._told or self._rooms()
             rooms = self._concerned[kind] = tuple(
-                take_note for table, take_note in self._rooms() if table[kind] is not None
+                take_note for table, take_note in self._told if table[kind] is not None
             )
         derived: tuple[Event, ...] = ()
         for take_note in rooms:

@@ -49,6 +49,7 @@ MIN_COMMIT_MS: Final = 100
 MAX_APPEND_BYTES: Final = 2**20
 """Longest piece of audio in one event.  The protocol allows 15 MiB, but masking and encoding that
 would hold up everybody else."""
+_PCM: Final = AudioFormat.pcm()
 _G711: Final = {"audio/pcmu": mulaw_encode, "audio/pcma": alaw_encode}
 
 
@@ -63,7 +64,7 @@ def in_format(audio: AudioData, audio_format: AudioFormat) -> AudioData:
 
 def split_audio(
     audio: AudioLike, audio_format: AudioFormat, chunk_ms: int | None
-) -> Iterator[bytes]:
+) -> Iterator[AudioData]:
     """Encode audio and cut it into pieces for one event each; there is none if there is no audio.
 
     Args:
@@ -80,11 +81,15 @@ def split_audio(
         check_kind("chunk_ms", chunk_ms, SupportsIndex, allowed="a whole number of milliseconds")
         if chunk_ms < 1:
             raise LocalProtocolError(f"chunk_ms must be at least 1 millisecond, not {chunk_ms}")
-    data = in_format(AudioData.of(audio), audio_format).data
-    bytes_per_ms = _bytes_per_ms(audio_format)
-    size = MAX_APPEND_BYTES if chunk_ms is None else chunk_ms * bytes_per_ms
+    encoded = in_format(AudioData.of(audio), audio_format)
+    data = encoded.data
+    size = MAX_APPEND_BYTES if chunk_ms is None else chunk_ms * _bytes_per_ms(audio_format)
+    if 0 < len(data) <= size:
+        # What a microphone gives is one piece as it is.
+        yield encoded
+        return
     for start in range(0, len(data), size):
-        yield data[start : start + size]
+        yield AudioData(data[start : start + size])
 
 
 class InputAudioSession(BaseSession, Generic[S]):
@@ -165,7 +170,7 @@ class InputAudioSession(BaseSession, Generic[S]):
         piece = None
         for piece in split_audio(audio, self._input_format, chunk_ms):
             # As `send` does, without a look at what is known: what it is, and in which format.
-            event = InputAudioBufferAppend(audio=AudioData(piece), event_id=self._new_id("evt_"))
+            event = InputAudioBufferAppend(audio=piece, event_id=self._new_id("evt_"))
             await self._queue(event, self._codec.encode(event))
         if piece is None:
             # There was no audio, and so no checkpoint.
@@ -260,7 +265,7 @@ class InputAudioSession(BaseSession, Generic[S]):
 
     @property
     def _input_format(self) -> AudioFormat:
-        return self._input.format or AudioFormat.pcm()
+        return self._input.format or _PCM
 
 
 def _bytes_per_ms(audio_format: AudioFormat) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
+from types import NoneType
 from typing import Any, Unpack
 
 from realtime_trio._misuse import check_kind
@@ -27,6 +28,7 @@ from realtime_trio._state.conversation.audio import (
     check_retention,
 )
 from realtime_trio._state.conversation.history import read_history
+from realtime_trio._state.conversation.keeping import NOTED
 from realtime_trio._state.conversation.restoring import restore
 from realtime_trio._state.conversation.size import NO_LIMIT, HistoryLimit
 from realtime_trio._state.prices import Prices
@@ -45,6 +47,7 @@ from realtime_trio.events import (
     SessionSettings,
     SessionUpdate,
 )
+from realtime_trio.history import ConversationStore
 from realtime_trio.playback.playback import Playback
 from realtime_trio.tools.failures import ToolErrors
 from realtime_trio.tools.registry import AnyTool, ToolRegistry
@@ -69,6 +72,7 @@ async def open_session(
     tool_output_limit: int | None = DEFAULT_OUTPUT_LIMIT,
     history: Iterable[JsonObject] = (),
     history_limit: HistoryLimit = NO_LIMIT,
+    store: ConversationStore | None = None,
     retention: Retention = DEFAULT_RETENTION,
     playback: Playback | None = None,
     prices: Prices | None = None,
@@ -104,6 +108,7 @@ async def open_session(
         history: An earlier conversation, as `session.conversation.export()` wrote it.
             `session.omissions` says what is not in this one, or not as it was.
         history_limit: How much of the history to tell, and what becomes of the rest.
+        store: A file that has the history and keeps the conversation from now on, of `open_store`.
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds of
             each side.  The default, ten minutes, is 58 MB at most; `all` grows by 2.9 MB for every
             minute that is said.
@@ -130,6 +135,7 @@ async def open_session(
             gets a note.
         LocalProtocolError, ToolDefinitionError, TypeError: An argument is unusable; nothing was
             sent.
+        OSError: The store cannot be written any more; it leaves bare, like a lost connection.
 
     Leaving in the normal way first writes what was sent, within `close_timeout`; leaving by an
     exception or a cancellation does not.  Tools that still run are stopped, and their calls are
@@ -157,7 +163,16 @@ async def open_session(
     # UNSET leaves the server's tools alone; an empty list clears them.
     config = SessionConfig.of(tools=UNSET if tools is None else registry.definitions, **settings)
     check_kind("history_limit", history_limit, HistoryLimit, allowed="a HistoryLimit")
+    check_kind(
+        "store", store, ConversationStore, NoneType, allowed="a store of open_store(), or None"
+    )
     entries = read_history(history)
+    if store is not None:
+        if entries:
+            raise LocalProtocolError(
+                "a session begins with a history or with a store, not with both"
+            )
+        entries = read_history(await store.history())
 
     kind = SessionKind.REALTIME
     if budget is not None and budget.usd is not None and prices is None:
@@ -218,17 +233,23 @@ async def open_session(
                     f"the service refused the history: {error}", code=error.code
                 ) from error
 
-    async with run_session(
-        make,
-        kind,
-        SessionUpdate(event_id=new_id("evt_"), session=config)
-        if config != SessionConfig()
-        else None,
-        model=model,
-        url=url,
-        transport=transport,
-        record=record,
-        options=connecting,
-        prepare=prepare,
-    ) as session:
+    following = nullcontext() if store is None else store._following()
+    async with (
+        following as follow,
+        run_session(
+            make,
+            kind,
+            SessionUpdate(event_id=new_id("evt_"), session=config)
+            if config != SessionConfig()
+            else None,
+            model=model,
+            url=url,
+            transport=transport,
+            record=record,
+            options=connecting,
+            prepare=prepare,
+        ) as session,
+    ):
+        if follow is not None:
+            follow(session.conversation, session._hub.subscribe(*NOTED, kept=False))
         yield session

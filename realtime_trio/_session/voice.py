@@ -20,7 +20,7 @@ from realtime_trio._misuse import check_kind, kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.base import Room
-from realtime_trio._session.limited import LimitedSession
+from realtime_trio._session.compacting import CompactingSession
 from realtime_trio._session.limits import Limits
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._session.tool_calls import MakeContext, ToolLimits, ToolWorkers
@@ -71,7 +71,7 @@ from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry, sever
 from realtime_trio.tools.results import ToolOutput
 
 
-class Session(LimitedSession):
+class Session(CompactingSession):
     """A conversation with the service.  Made by `open_session`; usable from any number of tasks."""
 
     def __init__(
@@ -461,20 +461,32 @@ class Session(LimitedSession):
 
     def _note_sent(self, event: Event) -> None:
         super()._note_sent(event)
-        match event:
-            case ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output)):
+        if note := self._notes[type(event)]:
+            note(self, event)
+
+    def _note_item(self, event: ConversationItemCreate) -> None:
+        match event.item:
+            case FunctionCallOutput(call_id=call_id, output=output):
                 now = trio.current_time()
                 self._workers.act(self._calls.output_given_elsewhere(call_id, output, now))
                 # An application that answers with its own events asks for the response, too.
                 if self._turns.awaits(call_id):
                     self._act(self._turns.call_answered(call_id, respond=False))
-            case ConversationItemCreate(item=FunctionCall(call_id=str(call_id))):
+            case FunctionCall(call_id=str(call_id)):
                 with suppress(LocalProtocolError):
                     self._turns.call_added(call_id)
-            case ConversationItemCreate(item=McpApprovalResponse(approval_request_id=request_id)):
+            case McpApprovalResponse(approval_request_id=request_id):
                 self._approvals.decided_elsewhere(request_id)
-            case ResponseCreate(response=ResponseConfig(tools=tuple() as tools)):
+
+    def _note_create(self, event: ResponseCreate) -> None:
+        match event.response:
+            case ResponseConfig(tools=tuple() as tools):
                 self._offered.lend(tools)
+
+    _notes: ClassVar[Reactions[Session, None]] = Reactions(
+        {ConversationItemCreate: _note_item, ResponseCreate: _note_create}
+    )
+    """What the session takes note of, of what is sent: not of audio, of which there is most."""
 
     def _take_floor(self) -> ConversationItem | None:
         silenced = super()._take_floor()

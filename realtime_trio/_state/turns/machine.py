@@ -158,6 +158,16 @@ class Turns:
         return State.ASKED if self._active is None else State.CONTESTED
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no response is active, asked for, owed or expected; the user may be speaking."""
+        return (
+            self.state is State.FREE
+            and not self._queue
+            and not self._rounds.owe_reply
+            and self._user in (_User.SILENT, _User.SPEAKING)
+        )
+
+    @property
     def is_withholding(self) -> bool:
         """Whether a reply to tools waits for nothing but the user to finish."""
         return (
