@@ -192,6 +192,7 @@ class LimitedSession(RespondingSession):
 
     async def _say_goodbye(self, how: str) -> None:
         assert self._spending is not None
+        self._check_open()
         always = self.config.instructions
         request = self._request_for(
             None,

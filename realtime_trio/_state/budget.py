@@ -357,7 +357,7 @@ class BudgetMeter:
         if left[limit] - promised < 1:
             raise BudgetExceeded(
                 "no response is asked for: what is left of the budget is promised to those under "
-                f"way; {_words(self.budget, spent, limit)}",
+                f"way; {self._words(spent, limit)}",
                 limit=limit,
             )
         return left[limit] - promised
@@ -366,8 +366,22 @@ class BudgetMeter:
         reached = self._spent_limit or self._reached(spent)
         if reached is not None:
             raise BudgetExceeded(
-                f"no response is asked for: {_words(self.budget, spent, reached)}", limit=reached
+                f"no response is asked for: {self._words(spent, reached)}", limit=reached
             )
+
+    def _words(self, spent: Spent, limit: Limit) -> str:
+        budget = self.budget
+        match limit:
+            case "usd" if self._price_of_output is None:
+                return f"no price is known for {self.costs.model!r}, for a budget in US dollars"
+            case "usd":
+                said = f"${spent.usd:f} of the budget of ${budget.usd:f} are spent"
+            case "tokens":
+                said = f"{spent.tokens} tokens of the budget of {budget.tokens} are spent"
+            case _:
+                said = f"{spent.seconds:g} s of the budget of {budget.seconds:g} s have passed"
+        is_set_aside = self._shares(spent)[limit] < 1 and budget.when_spent == "goodbye"
+        return f"{said}, and the rest is set aside for a goodbye" if is_set_aside else said
 
     def _left(self, spent: Spent) -> dict[Limit, int]:
         """Tokens of output that the limits leave, but for the goodbye."""
@@ -460,15 +474,3 @@ class BudgetMeter:
         }
     )
     """What concerns a budget: what `Costs` wants to know, and the life of responses."""
-
-
-def _words(budget: Budget, spent: Spent, limit: Limit) -> str:
-    match limit:
-        case "usd" if not spent.usd:
-            return f"no price is known for the model, for a budget of ${budget.usd:f}"
-        case "usd":
-            return f"${spent.usd:f} of the budget of ${budget.usd:f} are spent"
-        case "tokens":
-            return f"{spent.tokens} tokens of the budget of {budget.tokens} are spent"
-        case _:
-            return f"{spent.seconds:g} s of the budget of {budget.seconds:g} s have passed"

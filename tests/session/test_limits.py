@@ -6,6 +6,7 @@ import sys
 from types import ModuleType
 
 import pytest
+import trio
 from bills import MODEL, PRICES
 from trio.testing import MockClock, assert_checkpoints
 
@@ -26,6 +27,7 @@ def test_limits_that_can_be_meant_pass() -> None:
 
 
 async def test_a_budget_gets_a_meter_and_nothing_else_does(autojump_clock: MockClock) -> None:
+    await trio.lowlevel.checkpoint()
     free = make_limits(None, None, CHOSEN, idle_timeout=None, close_timeout=2.0)
     assert free.meter is None
     assert free.costs.model == MODEL
