@@ -35,6 +35,17 @@ def test_nothing_is_silence() -> None:
     assert samples.dtype == np.int16
 
 
+def test_the_end_of_a_response_lets_go_of_what_a_conversion_of_rates_holds_back() -> None:
+    talk = PlayedTalk(48_000)
+    talk.begin()
+    talk.hear(speech(sound(100)))
+    assert talk.playback.queued < 4800
+    talk.hear(ended("resp_2"))
+    assert talk.playback.queued < 4800
+    talk.hear(ended())
+    assert talk.playback.queued == 4800
+
+
 def test_a_sink_takes_what_was_said_as_far_as_it_has_arrived() -> None:
     talk = PlayedTalk()
     talk.begin()
