@@ -193,7 +193,8 @@ def lint(session: nox.Session) -> None:
     session.run(
         "flake8",
         "--select=ASYNC",
-        "--startable-in-context-manager=serve_websocket,serve_simulator,_cancel_on_interrupt",
+        "--startable-in-context-manager="
+        "serve_websocket,serve_simulator,serve_relay,_cancel_on_interrupt",
         *TRIO_CODE,
     )
     session.run("mypy", "--strict", *CODE)

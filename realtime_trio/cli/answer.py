@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime_trio._runtime.hub import EventStream
+from realtime_trio._session.voice import Session
+from realtime_trio._state.costs import Usage
 from realtime_trio._state.utility_events import AudioDelta, ItemUpdated, TextDelta, TranscriptDelta
 from realtime_trio.audio import PCM_RATE
 from realtime_trio.cli.terminal import complain, remark, stream
 from realtime_trio.errors import ServerError, SessionClosed
-from realtime_trio.events import (
-    ErrorDetail,
-    ErrorEvent,
-    Response,
-    ResponseCreated,
-    ResponseDone,
-    ResponseUsage,
-)
+from realtime_trio.events import ErrorDetail, ErrorEvent, Response, ResponseCreated, ResponseDone
 
 AnswerEvent = ItemUpdated | ResponseCreated | ResponseDone | ErrorEvent
 ANSWERING: Final = (ItemUpdated, ResponseCreated, ResponseDone, ErrorEvent)
@@ -115,7 +111,25 @@ def went_well(response: Response) -> bool:
     return True
 
 
-def summary(usage: ResponseUsage) -> str:
-    """What a response cost, in one line."""
-    cached = usage.input_token_details.cached_tokens if usage.input_token_details is not None else 0
-    return f"{usage.input_tokens} tokens in ({cached} cached), {usage.output_tokens} tokens out"
+def print_usage(session: Session, *, is_paid: bool) -> None:
+    """Say in one line what a session took and cost, if anything.
+
+    Args:
+        session: It may have ended.
+        is_paid: Whether the service is the one whose prices are known.
+    """
+    if session.usage.responses:
+        remark(f"usage: {summary(session.usage, session.cost.total if is_paid else None)}")
+
+
+def summary(usage: Usage, dollars: Decimal | None) -> str:
+    """What a session took and cost, in one line; None if its price is not known."""
+    taken = (
+        f"{usage.input_tokens} tokens in ({usage.cached_tokens} cached), "
+        f"{usage.output_tokens} tokens out"
+    )
+    if usage.transcription_tokens:
+        taken += f", {usage.transcription_tokens} for transcripts"
+    if usage.transcription_seconds:
+        taken += f", {usage.transcription_seconds:.1f} s for transcripts"
+    return taken if dollars is None else f"{taken}, ${dollars:.4f}"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from realtime_trio._session.voice import Session
 from realtime_trio.audio import PCM_RATE, WavReader, WavWriter
-from realtime_trio.cli.answer import ANSWERING, failure_of, print_answer, summary, went_well
+from realtime_trio.cli.answer import ANSWERING, failure_of, print_answer, print_usage, went_well
 from realtime_trio.cli.running import run
 from realtime_trio.cli.service import Service, opened, takes_service
 from realtime_trio.cli.terminal import progress, remark, standard_input, standard_output
@@ -98,8 +98,7 @@ async def _say(service: Service, file: Path, out: Path | None, speed: float | No
     is_answered = went_well(response)
     written = f", written to {out}" if out is not None and out != _PIPE else ""
     remark(f"answer: {seconds:.1f} s{written}")
-    if response.usage is not None:
-        remark(f"usage: {summary(response.usage)}")
+    print_usage(session, is_paid=service.is_priced)
     return is_answered
 
 

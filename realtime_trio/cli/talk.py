@@ -19,7 +19,7 @@ from attrs import frozen
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.voice import Session
 from realtime_trio.audio import WavWriter, read_wav
-from realtime_trio.cli.answer import went_well
+from realtime_trio.cli.answer import print_usage, went_well
 from realtime_trio.cli.keys import open_keys
 from realtime_trio.cli.running import run
 from realtime_trio.cli.service import Service, opened, takes_service
@@ -194,6 +194,7 @@ async def _talk(service: Service, sound: Sound, record: Path | None) -> bool:
             await conversation.follow(events)
             nursery.cancel_scope.cancel()
     conversation.sum_up()
+    print_usage(session, is_paid=service.is_priced)
     return conversation.is_well
 
 

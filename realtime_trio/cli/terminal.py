@@ -104,6 +104,9 @@ class Lines:
             self._pending += chunk
         # The newline tells an empty line from the end of the input.
         line, newline, self._pending = self._pending.partition(b"\n")
+        if not newline and self._file.isatty():
+            # The end was typed, too, but ends no line: what follows should not stand behind it.
+            _REMARKS.out("", highlight=False)
         return line.decode(self._encoding, "replace").strip() if line or newline else None
 
 

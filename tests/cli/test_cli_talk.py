@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -60,7 +61,8 @@ async def test_a_question_from_a_file_is_answered_into_a_file(
         assert await run_beside("talk", "--url", url, *arguments) == 0
     output = capsys.readouterr()
     assert sorted(output.out.splitlines()) == ["model: It is noon.", "you: What time is it?"]
-    assert output.err == ""
+    (usage,) = output.err.splitlines()
+    assert re.fullmatch(r"usage: \d+ tokens in .* tokens out, \d+ for transcripts", usage)
     heard = read_wav(answer)
     start = int(np.flatnonzero(heard)[0]) - int(np.flatnonzero(speech)[0])
     assert start > PCM_RATE  # as time passes: not before the question was over
