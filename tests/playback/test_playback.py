@@ -292,3 +292,15 @@ def test_reports_are_for_a_playback_that_goes_by_them() -> None:
         with pytest.raises(LocalProtocolError, match="does not go by reports"):
             report()
     Playback(tracking="reported").played(0)
+
+
+def test_what_is_playing_is_known_without_looking_at_anything_else() -> None:
+    now = 0.0
+    playback = Playback(tracking="clock", clock=lambda: now)
+    playback.append(sound(100), "item_1")
+    playback.append(sound(100), "item_2")
+    playback.take(9999)
+    now = 0.15
+    playing = playback.playing
+    assert playing is not None
+    assert (playing.item_id, playing.heard_ms) == ("item_2", 50)
