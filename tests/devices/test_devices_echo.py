@@ -148,6 +148,17 @@ def test_the_estimate_is_lowered_after_a_second_and_by_its_e_th_part_in_another(
     assert any(passes(gate, above(db), PLAYED) for _ in range(5)) == is_somebody
 
 
+@pytest.mark.parametrize(("db", "is_somebody"), [(-9.5, False), (-8.5, True)])
+def test_the_estimate_follows_a_louder_echo_by_half_with_every_chunk(
+    db: float, is_somebody: bool
+) -> None:
+    gate = EchoGate()
+    for _ in range(1000):
+        passes(gate, above(-20), PLAYED)
+    passes(gate, above(-14), PLAYED)
+    assert any(passes(gate, above(db), PLAYED) for _ in range(3)) == is_somebody
+
+
 def test_an_echo_that_has_not_come_yet_is_not_a_soft_one() -> None:
     gate = echoing()
     for _ in range(40):
