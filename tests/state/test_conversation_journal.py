@@ -77,6 +77,8 @@ def test_an_item_behind_one_that_is_not_there_is_the_last() -> None:
     order.put("a", "a")
     assert list(order) == ["a"]
     assert len(order) == 1
+    assert "a" in order
+    assert "b" not in order
 
 
 @given(st.lists(LINES, max_size=12))
