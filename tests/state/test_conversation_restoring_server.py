@@ -28,6 +28,7 @@ from realtime_trio.events import (
     ConversationItemTruncate,
     ErrorEvent,
     Event,
+    FunctionCall,
     FunctionCallOutput,
     InputAudio,
     InputAudioBufferAppend,
@@ -109,7 +110,8 @@ def say(talk: Talk, step: Step) -> None:
     before = pick(list(talk.conversation.items), step.share)
     talk.send(
         ConversationItemCreate(
-            item=UserMessage.text(step.text), previous_item_id=before and before.id
+            item=UserMessage.text(step.text),
+            previous_item_id=None if before is None else before.id,
         )
     )
 
@@ -260,8 +262,10 @@ def content_of(item: Item) -> object:
     match item:
         case UserMessage() | SystemMessage() | AssistantMessage():
             return item.role, item.content
+        case FunctionCall() | FunctionCallOutput():
+            return attrs.evolve(item, status=None)
         case other:
-            return attrs.evolve(other, status=None)
+            return other
 
 
 @settings(max_examples=100, deadline=None)
