@@ -616,7 +616,7 @@ async def run_session(
     async with opening as connected, open_service_nursery() as services:
         link = Link(connected, codec, configures=configure is not None)
         session = make(link, services)
-        recording = nullcontext() if record is None else open_recording(session.wire(), record)
+        recording = nullcontext() if record is None else open_recording(session._overhear_wire(), record)
         async with recording:
             # In the nursery before anything is awaited: from here on the end is always noticed.
             services.start_soon(session._receive_loop)
