@@ -35,9 +35,7 @@ async def serve(service: str) -> None:
         return Grant(sessions=math.inf, limits=Limits(tokens=1e9))
 
     async with trio.open_nursery() as nursery:
-        relay = partial(
-            serve_relay, authorize, service=service, max_sessions=MOST, audit=forget
-        )
+        relay = partial(serve_relay, authorize, service=service, max_sessions=MOST, audit=forget)
         url: str = await nursery.start(relay)
         print(json.dumps({"port": urlsplit(url).port}), flush=True)
         await trio.to_thread.run_sync(report)

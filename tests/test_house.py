@@ -21,6 +21,7 @@ PUBLIC = (
     "console",
     "devices",
     "events",
+    "history",
     "playback",
     "relay",
     "simulator",

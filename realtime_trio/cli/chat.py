@@ -12,7 +12,7 @@ import trio
 from attrs import frozen
 
 from realtime_trio.audio import WavWriter
-from realtime_trio.cli.answer import ANSWERING, print_answer, went_well
+from realtime_trio.cli.answer import ANSWERING, print_answer, print_usage, went_well
 from realtime_trio.cli.files import writable
 from realtime_trio.cli.running import run
 from realtime_trio.cli.service import Service, opened, takes_service
@@ -97,7 +97,9 @@ async def _converse(service: Service, form: Form, speaker: Speaker | None) -> bo
                 await session.send_message(line)
                 thinking.begin()
                 try:
-                    response, _ = await print_answer(events, out, thinking.end)
+                    response, _ = await print_answer(
+                        events, None if out is None else out.append, thinking.end
+                    )
                 finally:
                     thinking.end()
                 # A failure does not end the conversation, and is remembered for the exit code.
@@ -106,4 +108,5 @@ async def _converse(service: Service, form: Form, speaker: Speaker | None) -> bo
             while line is None and speaker is not None and speaker.playback.is_audible:  # noqa: ASYNC110 - a card tells nobody
                 await trio.sleep(_REFRESH)
         nursery.cancel_scope.cancel()
+    print_usage(session, is_paid=service.is_priced)
     return is_answered
