@@ -62,6 +62,7 @@ def open_page(playwright_driver: Playwright, tmp_path: Path) -> Iterator[OpenPag
         dark: bool = False,
         touch: bool = False,
         still: bool = False,
+        forgives: str = "\n",
     ) -> Page:
         browser = playwright_driver.chromium.launch(
             executable_path=find_chromium(),
@@ -85,7 +86,7 @@ def open_page(playwright_driver: Playwright, tmp_path: Path) -> Iterator[OpenPag
         )
         context.set_default_timeout(_PATIENCE)
         page = context.new_page()
-        page.on("console", lambda said: complaints.append(f"{said.type}: {said.text}"))
+        page.on("console", lambda said: forgives in said.text or complaints.append(said.text))
         page.on("pageerror", lambda error: complaints.append(f"{error.message}\n{error.stack}"))
         page.add_init_script(path=_HERE / "ear.js")
         page.goto(url)

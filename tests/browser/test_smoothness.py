@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -13,11 +14,9 @@ import trio
 from browser_pages import OpenPage, expect, run_program
 
 from realtime_trio._transport.contract import Transport
-from realtime_trio.audio import AudioData
 from realtime_trio.console.serving import serve_console
 from realtime_trio.console.sources import Silent
 from realtime_trio.events import JsonObject
-from realtime_trio.simulator.speech import synthesize_speech
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -29,12 +28,19 @@ SECONDS: Final = 5
 """How long is measured."""
 LONGEST_FRAME: Final = 50.0
 """Milliseconds: from there on people notice, and browsers speak of a long task."""
-_PIECE: Final = AudioData.of(synthesize_speech("Smooth")[:4800]).base64
+HOUR: Final = 3600.0
+"""Seconds of audio of each side among the events that are there already."""
+_ALAW: Final = b"\x55\x2a\xaa\xd5\x2f\xaf\x35\xb5"
+"""A sound of a telephone.  So an hour of it is small enough to be sent in a test."""
+_LONG: Final = b64encode(_ALAW * int(8000 * HOUR / (BEFORE / 10) / len(_ALAW))).decode()
+_SHORT: Final = b64encode(_ALAW * 100).decode()
+FORMAT: Final = {"format": {"type": "audio/pcma"}}
 
 
 def event(number: int) -> dict[str, object]:
     """One of a session in which both sides speak, with something new every second."""
     item = f"item_{number // A_SECOND}"
+    audio = _LONG if number < BEFORE else _SHORT
     told: JsonObject
     match number % A_SECOND:
         case 0:
@@ -45,16 +51,21 @@ def event(number: int) -> dict[str, object]:
         case 99:
             told = {"type": "response.done", "response": {"id": f"resp_{item}", "output": []}}
         case step if step % 10 == 5:
-            told = {"type": "input_audio_buffer.append", "audio": _PIECE}
+            told = {"type": "input_audio_buffer.append", "audio": audio}
         case step if step % 10 == 7:
-            told = {"type": "response.output_audio.delta", "item_id": item, "delta": _PIECE}
+            told = {"type": "response.output_audio.delta", "item_id": item, "delta": audio}
         case step if step % 10 == 3:
             told = {"type": "rate_limits.updated", "rate_limits": []}
         case step:
             kind = "response.output_audio_transcript.delta"
             told = {"type": kind, "item_id": item, "content_index": 0, "delta": f"word {step} "}
     side = "client" if told["type"] == "input_audio_buffer.append" else "server"
-    at = number / A_SECOND
+    # The hour first, and then what is measured.
+    at = HOUR * number / BEFORE if number < BEFORE else HOUR + (number - BEFORE) / A_SECOND
+    return record(at, side, told)
+
+
+def record(at: float, side: str, told: JsonObject) -> dict[str, object]:
     return {"kind": "record", "side": side, "at": at, "wall": None, "event": told, "marks": []}
 
 
@@ -78,6 +89,9 @@ class Flood(Silent):
     async def show(self, transport: Transport, page: str) -> None:
         state = {"open": True, "may_act": False, "order": "watched", "why": None, "approvals": []}
         await transport.send(json.dumps({"kind": "state", **state}))
+        session = {"type": "realtime", "audio": {"input": FORMAT, "output": FORMAT}}
+        created = {"type": "session.created", "session": session}
+        await transport.send(json.dumps(record(0, "server", created)))
         for first in range(0, BEFORE, A_SECOND):
             await transport.send(json.dumps([event(first + i) for i in range(A_SECOND)]))
         number = BEFORE
@@ -112,6 +126,8 @@ def test_no_frame_takes_long_while_a_hundred_events_a_second_arrive(
     with run_program(serve) as program:
         page = open_page(program.url)
         expect(page.locator(".count")).to_contain_text(re.compile(r"1\d,\d{3} events"))
+        expect(page.locator(".where")).to_have_text(re.compile(r"^6\d:\d\d\.\d\d$"))
+        page.get_by_role("button", name="Show everything").click()
         if scrolling:
             page.evaluate(SCROLL)
         page.wait_for_timeout(1000)
