@@ -110,7 +110,7 @@ RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 TEST, LINT, BENCH, DOCS = (
     nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs")
 )
-EXTRAS = ".[cli,proxy,llm,yaml,prices]"
+EXTRAS = ".[cli,proxy,llm,web,yaml,prices]"
 """What everybody can install."""
 OPTIONAL = ("voice-light", "devices", "vad")
 """What comes on top of it where there are wheels: a part of it is compiled."""
