@@ -111,14 +111,17 @@ TEST, LINT, BENCH, DOCS, BROWSER = (
     nox.project.dependency_groups(PYPROJECT, group)
     for group in ("test", "lint", "bench", "docs", "browser")
 )
-EXTRAS = ".[cli,proxy,llm,yaml]"
-"""What everybody can install; ears and voices come on top of it."""
+EXTRAS = ".[cli,proxy,llm,yaml,prices]"
+"""What everybody can install."""
+OPTIONAL = ("voice-light", "devices", "vad")
+"""What comes on top of it where there are wheels: a part of it is compiled."""
 CODE = [
     "realtime_trio",
     "tests",
     "interop",
     "benchmarks",
     "examples",
+    "docs/barge_in_picture.py",
     "docs/floors.py",
     "noxfile.py",
 ]
@@ -133,6 +136,8 @@ SIMULATED = [
     "tests/test_reference_client.py",
     "tests/test_testing.py",
 ]
+PARALLEL = ["--numprocesses=auto", "--maxprocesses=4"]
+"""As many tests at once as there are cores, up to four; `-- -n0` runs them one by one."""
 VOICED = [
     "tests/simulator/test_simulator_voice.py",
     "tests/simulator/test_simulator_voice_natural.py",
@@ -149,31 +154,46 @@ NPM_INSTALL = [
     *("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=3000"),
 ]
 TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
+STARTABLE = (
+    "serve_websocket",
+    "serve_simulator",
+    "serve_reception",
+    "serve_console",
+    "serve_relay",
+    "_cancel_on_interrupt",
+    "browse",
+)
+"""Functions that are started by `nursery.start`, in any file."""
 
 
-def install_voice(session: nox.Session, *extras: str) -> None:
-    """Install the first of these extras that needs no compiler here.
+def install_wheels(session: nox.Session, extras: str) -> bool:
+    """Install extras, unless that takes a compiler; returns whether it was done."""
+    try:
+        # Wheels alone: a compiler that is not there would be noticed after minutes.
+        session.install("--only-binary=:all:", f".[{extras}]")
+    except CommandFailed:
+        session.warn(f"no wheels of {extras} for this Python here, or they cannot be fetched")
+        return False
+    return True
 
-    Without any of them the rest still works: tests that hear or speak are skipped, and the demo
-    speaks with the simulator's own voice.
+
+def install_optional(session: nox.Session) -> None:
+    """Install what hears, speaks and plays, as far as that is possible here.
+
+    Without it the rest still works; tests of what is missing are skipped.
     """
-    for extra in extras:
-        try:
-            # Wheels alone: a compiler that is not there would be noticed after minutes.
-            session.install("--only-binary=:all:", f".[{extra}]")
-        except CommandFailed:
-            session.warn(f"the extra {extra} has no wheels for this Python or cannot be fetched")
-        else:
-            return
+    if not install_wheels(session, ",".join(OPTIONAL)):
+        for extra in OPTIONAL:
+            install_wheels(session, extra)
 
 
 # The running interpreter is always found, so at least one of these is never skipped.
 @nox.session(python=SUPPORTED if RUNNING in SUPPORTED else [*SUPPORTED, RUNNING])
 def tests(session: nox.Session) -> None:
     """Run the tests on the installed package: `nox -s tests -- -k barge_in`."""
-    install_voice(session, "voice-light")
+    install_optional(session)
     session.install(EXTRAS, *TEST)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session(default=False)
@@ -192,7 +212,7 @@ def lint(session: nox.Session) -> None:
     session.run(
         "flake8",
         "--select=ASYNC",
-        "--startable-in-context-manager=serve_websocket,serve_simulator,_cancel_on_interrupt",
+        f"--startable-in-context-manager={','.join(STARTABLE)}",
         *TRIO_CODE,
     )
     session.run("mypy", "--strict", *CODE)
@@ -224,7 +244,7 @@ def install_page_tools(session: nox.Session) -> bool:
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Demand 95 % branch coverage overall, and 100 % of every pure module by its own test file."""
-    install_voice(session, "voice-light")
+    install_optional(session)
     session.install("-e", EXTRAS, *TEST)
     session.run("python", "tests/maxi_cov.py")
 
@@ -232,7 +252,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Try whether the tests notice small faults: `nox -s mutants -- _runtime.hub --sample 40`."""
-    install_voice(session, "voice-light")
+    install_optional(session)
     session.install("-e", EXTRAS, *TEST)
     session.run("python", "tests/mutants.py", *session.posargs)
 
@@ -241,7 +261,8 @@ def mutants(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """Have a spoken conversation without a service: `nox -s demo -- FOLDER` to keep it there."""
     session.install(".")
-    install_voice(session, "voice", "voice-light")
+    # Without ears and a voice the demo speaks with the simulator's own.
+    install_wheels(session, "voice") or install_wheels(session, "voice-light")
     session.run(
         "python",
         "examples/spoken_conversation.py",
@@ -303,14 +324,16 @@ def conformance(session: nox.Session) -> None:
     session.install(EXTRAS, *TEST)
     session.run("python", "tests/conformance.py", str(schema))
     session.env["REALTIME_SCHEMA"] = str(schema)
-    session.run("pytest", "-q", *SIMULATED)
+    session.run("pytest", "-q", *PARALLEL, *SIMULATED)
 
 
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
-    """Build the documentation as a site; broken links are errors."""
-    session.install(*DOCS)
+    """Build the documentation as a site; broken links, or a picture that fails, are errors."""
+    session.install(".", *DOCS)
     folder = Path(session.create_tmp())
+    # Measured anew every time, so it is not the picture that is in the repository.
+    session.run("python", "docs/barge_in_picture.py", str(folder / "barge-in.svg"))
     pages = folder / "pages"
     shutil.rmtree(pages, ignore_errors=True)
     for linked in ("docs", "examples"):
@@ -338,6 +361,7 @@ def minimums(session: nox.Session) -> None:
         *project["dependencies"],
         *project["optional-dependencies"]["cli"],
         *project["optional-dependencies"]["proxy"],
+        *project["optional-dependencies"]["prices"],
     ]
     pins = [
         f"{required.name}=={bound.version}"
@@ -348,4 +372,4 @@ def minimums(session: nox.Session) -> None:
     constraints = Path(session.create_tmp()) / "minimums.txt"
     constraints.write_text("\n".join(pins) + "\n")
     session.install("--constraint", str(constraints), EXTRAS, *TEST)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)

@@ -7,6 +7,7 @@ programs.  All others have one place each, and asking here for one of them says 
 - `realtime_trio.audio`: audio data, formats, resampling, WAV files
 - `realtime_trio.tools`: what `tool` makes, and the errors of arguments and results
 - `realtime_trio.playback`: what of the model's speech was heard
+- `realtime_trio.money`: what it costs, and how much may be spent
 - `realtime_trio.connection`, `realtime_trio.recording`: what is below a session, and what is kept
 - `realtime_trio.testing`: what tests need
 - `realtime_trio.simulator`: the server to develop against
@@ -48,12 +49,12 @@ if _typing.TYPE_CHECKING:
     )
     from realtime_trio._session.voice import Session as Session
     from realtime_trio._state.captions import Caption as Caption
-    from realtime_trio._state.conversation.history import Omission as Omission
     from realtime_trio._state.conversation.item import (
         ConversationItem as ConversationItem,
         TranscriptSegment as TranscriptSegment,
     )
     from realtime_trio._state.conversation.reducer import Conversation as Conversation
+    from realtime_trio._state.conversation.restoring import Omission as Omission
     from realtime_trio._state.costs import Usage as Usage
     from realtime_trio._state.utility_events import (
         ArgumentsDelta as ArgumentsDelta,
@@ -167,7 +168,7 @@ else:
             "_session.translation": "TranslationSettings Translator open_translation_session",
             "_session.voice": "Session",
             "_state.captions": "Caption",
-            "_state.conversation.history": "Omission",
+            "_state.conversation.restoring": "Omission",
             "_state.conversation.item": "ConversationItem TranscriptSegment",
             "_state.conversation.reducer": "Conversation",
             "_state.costs": "Usage",

@@ -12,7 +12,6 @@ import logging
 import os
 import ssl
 import warnings
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import NoneType
@@ -23,6 +22,7 @@ from attrs import evolve, fields
 
 from realtime_trio._legible import legible
 from realtime_trio._misuse import check_choice, check_keywords, check_kind
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.codec import Codec as Codec, Role as Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint, Headers
@@ -152,6 +152,22 @@ def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> End
     return endpoint
 
 
+def model_asked_for(
+    url: str | Endpoint | None, kind: SessionKind, model: str | None
+) -> ChosenModel:
+    """Which model a session will ask for, before anything is opened.
+
+    Args:
+        url: As for `resolve_endpoint`.
+        kind: Kind of session.
+        model: The model that was given beside it.
+    """
+    check_kind("url", url, str, Endpoint, NoneType, allowed="a str, an Endpoint or None")
+    if not isinstance(url, Endpoint):
+        url = Endpoint(url=url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
+    return url.chosen_model(kind, model)
+
+
 def _check_exposure(
     endpoint: Endpoint, policy: Literal["warn", "allow", "forbid"], *, is_borrowed: bool
 ) -> None:
@@ -274,7 +290,8 @@ class Connection:
     def __init__(self, transport: Transport, codec: Codec) -> None:
         self._transport = transport
         self._codec = codec
-        self._arrived: deque[str | bytes] = deque()
+        self._arrived: list[str | bytes] = []
+        """What has come together and was not handed out, the oldest last."""
         self._left = 0
         """How many of them are handed out until others have to have a turn."""
 
@@ -344,7 +361,7 @@ class Connection:
             await trio.lowlevel.checkpoint()
             self._left = MESSAGES_IN_A_ROW - 1
         else:
-            arrived.extend(await self._transport.receive())
+            arrived.extend(reversed(await self._transport.receive()))
             self._left = MESSAGES_IN_A_ROW - 1
         if not arrived:
             # A transport delivers nothing only after its end, and then it knows how it ended.
@@ -353,7 +370,7 @@ class Connection:
             if close.is_clean:
                 raise StopAsyncIteration
             raise ConnectionLost(close.code, close.reason)
-        return decode(self._codec, arrived.popleft())
+        return decode(self._codec, arrived.pop())
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection with this code and reason; leaving the block does it with 1000.
@@ -402,7 +419,7 @@ async def open_connection(
     Args:
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
             and then OpenAI's own.
-        model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
+        model: Model to talk to; `gpt-realtime-2.1` when neither this nor the endpoint names one.
         kind: Kind of session; it decides on the address and on the event classes.
         **options: See `ConnectOptions`.
 

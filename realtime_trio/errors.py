@@ -11,6 +11,7 @@ The tree::
     │   └─ RemoteProtocolError the server sent something undecodable
     ├─ ServerError             an `error` event answered your request
     ├─ RequestTimeout          the server did not answer it in time; the session lives
+    ├─ BudgetExceeded          the budget is spent: no response is asked for  (.limit)
     ├─ SlowConsumer            this stream overflowed; the others are fine
     ├─ ToolDefinitionError     this annotation has no JSON schema
     ├─ ToolError               raised by your tools, with words for the model
@@ -137,6 +138,20 @@ class RequestTimeout(RealtimeError, TimeoutError):  # noqa: N818
 
     What was asked for may still happen.
     """
+
+
+class BudgetExceeded(RealtimeError):  # noqa: N818
+    """A response was not asked for, because the budget of the session does not allow it.
+
+    Nothing was sent.  Everything that costs no response goes on.
+    """
+
+    limit: str
+    """Which limit it is: `usd`, `tokens` or `seconds`."""
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class SlowConsumer(RealtimeError):  # noqa: N818

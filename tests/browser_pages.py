@@ -41,7 +41,7 @@ def find_chromium() -> str | None:
 
 def expect(shown: Locator) -> LocatorAssertions:
     """Say what is to be seen, and wait until it is."""
-    from playwright.sync_api import expect as playwright_expect  # noqa: PLC0415 - may be missing
+    from playwright.sync_api import expect as playwright_expect
 
     return playwright_expect(shown)
 

@@ -85,6 +85,7 @@ class Page:
     async def receive(self) -> dict[str, Any] | None:
         """The next message, None at the end."""
         with trio.fail_after(10):
+            await trio.lowlevel.checkpoint()
             while not self._waiting:
                 batch = await self.transport.receive()
                 if not batch:
@@ -96,6 +97,7 @@ class Page:
 
     async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The next message of which this is true."""
+        await trio.lowlevel.checkpoint()
         while (message := await self.receive()) is not None:
             if condition(message):
                 return message
@@ -103,6 +105,7 @@ class Page:
 
     async def had(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The same, or one that has come already."""
+        await trio.lowlevel.checkpoint()
         for message in self.got:
             if condition(message):
                 return message

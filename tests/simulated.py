@@ -15,7 +15,9 @@ from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.audio import DEFAULT_RETENTION, Retention
+from realtime_trio._state.conversation.size import NO_LIMIT, HistoryLimit
 from realtime_trio.events import Event, JsonObject
+from realtime_trio.history import ConversationStore
 from realtime_trio.playback import Playback
 from realtime_trio.recording import WireRecord
 from realtime_trio.simulator import (
@@ -41,6 +43,8 @@ async def open_simulated(
     transcripts: Iterable[str | None] = (),
     pacing: Pacing = INSTANT,
     history: Iterable[JsonObject] = (),
+    history_limit: HistoryLimit = NO_LIMIT,
+    store: ConversationStore | None = None,
     retention: Retention = DEFAULT_RETENTION,
     playback: Playback | None = None,
     tools: Iterable[AnyTool] | None = None,
@@ -55,6 +59,8 @@ async def open_simulated(
             open_session(
                 transport=transport,
                 history=history,
+                history_limit=history_limit,
+                store=store,
                 retention=retention,
                 playback=playback,
                 tools=tools,

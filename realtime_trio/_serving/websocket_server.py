@@ -78,15 +78,22 @@ class Reject:
 
 
 @attrs.frozen
-class Announcement:
-    """A task status that hands the address on, so that a server can tell a URL of it."""
+class UrlStatus:
+    """A task status that is told the address, and tells another one the URL."""
 
-    _announce: Callable[[tuple[str, int]], None]
+    _status: trio.TaskStatus[str]
+    _path: str
+    is_secure: bool = attrs.field(kw_only=True)
+    """Whether TLS is spoken there."""
 
     def started(self, value: tuple[str, int] | None = None) -> None:
-        """Hand it on."""
-        assert value is not None
-        self._announce(value)
+        """Tell that the server listens."""
+        assert value is not None, "serve_websocket says where it listens"
+        host, port = value
+        scheme = "wss" if self.is_secure else "ws"
+        self._status.started(
+            f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{self._path}"
+        )
 
 
 Admit = Callable[[HandshakeRequest], Accept | Reject | Awaitable[Accept | Reject]]

@@ -104,6 +104,8 @@ class Link:
                     await trio.lowlevel.checkpoint()
                 for message in batch[start : start + MESSAGES_IN_A_ROW]:
                     understand(decode(self.codec, message), message)
+            # Let go of it: the next may be a long time coming.
+            del batch, message
 
     def send_nowait(self, event: Event, text: str) -> bool:
         """Write at once what nothing else has to be written before, if the network takes it.

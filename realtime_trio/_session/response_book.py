@@ -7,7 +7,7 @@ When a response may be asked for, and which response answers which request, is d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,11 +18,12 @@ from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.responses import LiveResponse
 from realtime_trio._state.recent import Recent
 from realtime_trio._state.turns.actions import (
-    Actions,
+    Action,
     Concluded,
     Failed,
     Finished,
     GiveUpCalls,
+    NotAsked,
     ResponseRequest,
     Send,
     Started,
@@ -36,6 +37,7 @@ from realtime_trio.events import (
     ErrorDetail,
     Event,
     Response,
+    ResponseCancel,
 )
 
 _BENIGN: Final = frozenset(
@@ -62,6 +64,7 @@ class ResponseBook:
         turns: Decides.
         post: Queues an event at once.
         give_up_calls: Stops the tools of a turn for which nobody waits any more.
+        silence: Lets nothing more be heard of a response that was cancelled.
     """
 
     def __init__(
@@ -69,10 +72,12 @@ class ResponseBook:
         turns: Turns,
         post: Callable[[ClientEvent], None],
         give_up_calls: Callable[[frozenset[str]], None],
+        silence: Callable[[str], None],
     ) -> None:
         self._turns = turns
         self._post = post
         self._give_up_calls = give_up_calls
+        self._silence = silence
         self._reflexes = Recent(_REFLEXES)
         self._live: dict[ResponseRequest, LiveResponse] = {}
         self._waiters: dict[ResponseRequest, _Waiter] = {}
@@ -84,9 +89,19 @@ class ResponseBook:
         return error.code in _BENIGN and error.event_id in self._reflexes
 
     def ask_for(self, request: ResponseRequest) -> None:
-        """Ask for a response, when it is its turn."""
+        """Ask for a response, when it is its turn.
+
+        Raises:
+            BudgetExceeded: It is its turn, and it is not admitted; nothing was sent.
+        """
         self._messages.update((create.event_id, request) for create in request.about)
-        self.act(self._turns.want_response(request))
+        actions = self._turns.want_response(request)
+        refused = [each for each in actions if isinstance(each, NotAsked)]
+        self.act([each for each in actions if each not in refused])
+        for each in refused:
+            # It is this one: whatever waited before it would have had its turn before.
+            self._forget_messages(request)
+            raise each.error
 
     def message_settled(self, event: ConversationItemCreate, error: Exception | None) -> None:
         """Take note that the server has taken an item, or refused it.
@@ -135,7 +150,7 @@ class ResponseBook:
         assert waiter.response is not None
         return waiter.response
 
-    def act(self, actions: Actions) -> None:
+    def act(self, actions: Iterable[Action]) -> None:
         """Do what the turns say, in their order."""
         for action in actions:
             match action:
@@ -143,6 +158,8 @@ class ResponseBook:
                     assert event.event_id is not None
                     self._reflexes.add(event.event_id)
                     self._post(event)
+                    if isinstance(event, ResponseCancel) and event.response_id is not None:
+                        self._silence(event.response_id)
                 # From here on `_id` and `_end` are this room's to set: a LiveResponse is what users
                 # hold, and they should not find these among its methods.
                 case Started(request=request, response_id=response_id):
@@ -157,6 +174,13 @@ class ResponseBook:
                         waiter.done.set()
                 case Failed(request=request, error=error):
                     self._fail(request, error)
+                case NotAsked(request=request, error=error) if self._is_awaited(request):
+                    self._fail(request, error)
+                case NotAsked(request=request, unsaid=unsaid):
+                    # Its sender has gone on, and counts on the message.
+                    self._forget_messages(request)
+                    for create in unsaid:
+                        self._post(create)
                 case Withdrawn(request=request) if self._is_awaited(request):
                     why = "the response was cancelled before it began"
                     self._fail(request, ServerError(why, event_id=request.event.event_id))

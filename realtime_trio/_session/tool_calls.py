@@ -12,7 +12,6 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
@@ -52,7 +51,7 @@ _NOT_A_FAULT: Final = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorE
 `sys.exit` is meant for the program, wherever it is called, and ends it as Ctrl-C does."""
 DEFAULT_OUTPUT_LIMIT: Final = 32_768
 """Characters of the longest output of a tool.  At about four characters a token it is a quarter of
-the 32k tokens that gpt-realtime reads at once, instructions and all turns included."""
+the 32k tokens that the smaller models read at once, instructions and all turns included."""
 _MOST_ABANDONED: Final = 32
 """Threads that may hang on after their time is over without keeping a later tool from running."""
 
@@ -149,7 +148,7 @@ class ToolWorkers:
         self._make_context = make_context
         # Not trio's default limiter: tools that block would starve the application's own threads.
         self._threads = trio.CapacityLimiter(limits.concurrency + _MOST_ABANDONED)
-        self._queue: deque[OpenCall] = deque()
+        self._queue: list[OpenCall] = []
         self._workers = 0
         self._running: dict[OpenCall, trio.CancelScope] = {}
         self._clocks: dict[OpenCall, trio.CancelScope] = {}
@@ -185,7 +184,7 @@ class ToolWorkers:
     async def _work(self) -> None:  # noqa: ASYNC910 - it begins with a call to work on
         try:
             while self._queue:
-                await self._process(self._queue.popleft())
+                await self._process(self._queue.pop(0))
         finally:
             # No checkpoint since the queue was empty: a call that comes now starts a new worker.
             self._workers -= 1

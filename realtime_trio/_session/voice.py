@@ -2,7 +2,8 @@
 
 Owns the meaning of a voice session's events, its configuration, and which tools the model has.  How
 events travel is in `base`, how the user's audio gets to the server in `input_audio`, how responses
-are asked for in `responding`, and how tools are run in `tool_calls`.
+are asked for in `responding`, what they may cost in `limited`, and how tools are run in
+`tool_calls`.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from realtime_trio._misuse import check_kind, kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.base import Room
+from realtime_trio._session.compacting import CompactingSession
+from realtime_trio._session.limits import Limits
 from realtime_trio._session.link import Link, Phase
-from realtime_trio._session.responding import RespondingSession
 from realtime_trio._session.tool_calls import MakeContext, ToolLimits, ToolWorkers
 from realtime_trio._session.tool_changes import ToolChanges
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import Retention
-from realtime_trio._state.conversation.history import Omission
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
-from realtime_trio._state.costs import Costs
+from realtime_trio._state.conversation.restoring import Omission
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
 from realtime_trio._state.open_calls import ForSession, OpenCalls, PostOutput, Publish, TellModel
@@ -70,7 +71,7 @@ from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry, sever
 from realtime_trio.tools.results import ToolOutput
 
 
-class Session(RespondingSession):
+class Session(CompactingSession):
     """A conversation with the service.  Made by `open_session`; usable from any number of tasks."""
 
     def __init__(
@@ -85,7 +86,7 @@ class Session(RespondingSession):
         tools: ToolRegistry,
         limits: ToolLimits,
         make_context: Callable[[Session], MakeContext],
-        omissions: tuple[Omission, ...] = (),
+        bounds: Limits,
     ) -> None:
         super().__init__(
             link,
@@ -94,6 +95,7 @@ class Session(RespondingSession):
             new_id=new_id,
             retention=retention,
             playback=playback,
+            bounds=bounds,
         )
         self._mcp = McpActivity()
         self._offered = OfferedTools(tools)
@@ -110,7 +112,7 @@ class Session(RespondingSession):
         self._approvals = HostedApprovals(
             services, limits.approval_timeout, partial(self._expire, limits.nobody_approved)
         )
-        self._omissions = omissions
+        self._omissions: tuple[Omission, ...] = ()
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -131,7 +133,7 @@ class Session(RespondingSession):
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
-        """What of the `history` given to `open_session` could not be replayed."""
+        """What of the `history` given to `open_session` is not in this one, or not as it was."""
         return self._omissions
 
     # --- configuring ------------------------------------------------------------------------------
@@ -388,7 +390,7 @@ class Session(RespondingSession):
             (self._reactions, self._take_note),
             (Conversation.reactions, (self._playing or self._conversation).apply),
             (McpActivity.reactions, self._mcp.apply),
-            (Costs.reactions, self._costs.apply),
+            *self._limit_rooms(),
             # Last: what the turns ask for is sent with what the conversation knows by now.
             (Turns.reactions, self._take_turns),
         )
@@ -397,7 +399,11 @@ class Session(RespondingSession):
         if react := self._reactions[type(event)]:
             react(self, event)
 
+    def _is_busy(self) -> bool:
+        return super()._is_busy() or bool(self._calls.calls)
+
     def _react(self, event: Event) -> None:
+        super()._react(event)
         if reflex := self._reflexes[type(event)]:
             reflex(self, event)
 
@@ -455,20 +461,32 @@ class Session(RespondingSession):
 
     def _note_sent(self, event: Event) -> None:
         super()._note_sent(event)
-        match event:
-            case ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output)):
+        if note := self._notes[type(event)]:
+            note(self, event)
+
+    def _note_item(self, event: ConversationItemCreate) -> None:
+        match event.item:
+            case FunctionCallOutput(call_id=call_id, output=output):
                 now = trio.current_time()
                 self._workers.act(self._calls.output_given_elsewhere(call_id, output, now))
                 # An application that answers with its own events asks for the response, too.
                 if self._turns.awaits(call_id):
                     self._act(self._turns.call_answered(call_id, respond=False))
-            case ConversationItemCreate(item=FunctionCall(call_id=str(call_id))):
+            case FunctionCall(call_id=str(call_id)):
                 with suppress(LocalProtocolError):
                     self._turns.call_added(call_id)
-            case ConversationItemCreate(item=McpApprovalResponse(approval_request_id=request_id)):
+            case McpApprovalResponse(approval_request_id=request_id):
                 self._approvals.decided_elsewhere(request_id)
-            case ResponseCreate(response=ResponseConfig(tools=tuple() as tools)):
+
+    def _note_create(self, event: ResponseCreate) -> None:
+        match event.response:
+            case ResponseConfig(tools=tuple() as tools):
                 self._offered.lend(tools)
+
+    _notes: ClassVar[Reactions[Session, None]] = Reactions(
+        {ConversationItemCreate: _note_item, ResponseCreate: _note_create}
+    )
+    """What the session takes note of, of what is sent: not of audio, of which there is most."""
 
     def _take_floor(self) -> ConversationItem | None:
         silenced = super()._take_floor()

@@ -8,17 +8,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Unpack
+from urllib.parse import urlsplit
 
 import click
 import trio
 from attrs import field, frozen
 
+from realtime_trio._protocol.exposure import is_openai
+from realtime_trio._protocol.kinds import DEFAULT_MODEL
+from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
 from realtime_trio.cli.simulated import cast_of, described
 from realtime_trio.cli.terminal import remark
+from realtime_trio.cli.wire_printing import print_wire
 from realtime_trio.events import SessionSettings
 from realtime_trio.playback import Playback
+from realtime_trio.recording import WireRecord
 from realtime_trio.simulator import serve_simulator
 
 
@@ -36,6 +42,17 @@ class Service:
     """System instructions."""
     voice: str | None
     """Voice."""
+    record: Path | None = None
+    """File to record the session in."""
+    debug: bool = False
+    """Whether everything on the wire is printed."""
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether it is OpenAI's own, whose prices may be known; others cost something else."""
+        if self.url is None:
+            return self.api_key is not None
+        return is_openai(urlsplit(self.url).hostname or "")
 
 
 def takes_service(command: Callable[..., None]) -> Callable[..., None]:
@@ -53,9 +70,19 @@ def takes_service(command: Callable[..., None]) -> Callable[..., None]:
         show_envvar=True,
         help="Key; safer in the environment, where other users of the machine cannot see it",
     )
-    @click.option("--model", help="Model  [default: gpt-realtime]")
+    @click.option("--model", help=f"Model  [default: {DEFAULT_MODEL}]")
     @click.option("--instructions", help="How the model should behave")
     @click.option("--voice", help="Voice of the answers")
+    @click.option(
+        "--record",
+        type=click.Path(dir_okay=False, writable=True, path_type=Path),
+        help="File to record the session in, as it goes over the wire",
+    )
+    @click.option(
+        "--debug",
+        is_flag=True,
+        help="Print everything that goes over the wire, but for audio and keys",
+    )
     # click reads the command's name and its help from the function, so they have to be copied.
     @functools.wraps(command)
     def with_service(
@@ -65,10 +92,20 @@ def takes_service(command: Callable[..., None]) -> Callable[..., None]:
         model: str | None,
         instructions: str | None,
         voice: str | None,
+        record: Path | None,
+        debug: bool,
         **rest: object,
     ) -> None:
         command(
-            Service(url=url, api_key=api_key, model=model, instructions=instructions, voice=voice),
+            Service(
+                url=url,
+                api_key=api_key,
+                model=model,
+                instructions=instructions,
+                voice=voice,
+                record=record,
+                debug=debug,
+            ),
             **rest,
         )
 
@@ -80,7 +117,6 @@ async def opened(
     service: Service,
     *,
     playback: Playback | None = None,
-    record: Path | None = None,
     **settings: Unpack[SessionSettings],
 ) -> AsyncIterator[Session]:
     """Open a session with the chosen service, or with a built-in simulator if none was chosen."""
@@ -88,6 +124,7 @@ async def opened(
         settings["instructions"] = service.instructions
     if service.voice is not None:
         settings["voice"] = service.voice
+    is_printed = trio.Event()
     async with trio.open_nursery() as nursery:
         url = service.url
         # A key alone chooses OpenAI's service, an address alone one that may need no key.
@@ -104,8 +141,19 @@ async def opened(
             if given[name] == os.environ.get(variable):
                 del given[name]
         async with open_session(
-            service.model, playback=playback, record=record, **given, **settings
+            service.model, playback=playback, record=service.record, **given, **settings
         ) as session:
+            if service.debug:
+                nursery.start_soon(_print, session.wire(), is_printed)
+            else:
+                is_printed.set()
             yield session
+        # What was said last is printed after the session has ended.
+        await is_printed.wait()
         # The simulator, if there is one, would serve forever.
         nursery.cancel_scope.cancel()
+
+
+async def _print(wire: EventStream[WireRecord], is_printed: trio.Event) -> None:
+    await print_wire(wire)
+    is_printed.set()

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import trio
 from attrs import frozen
@@ -35,37 +36,6 @@ class Port:
     """Certificate, if it is for wss and https."""
     hosts: tuple[str, ...]
     """Other names of it."""
-
-    async def serve(
-        self, reception: Reception, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Serve the simulator alone; starts with its URL."""
-        await serve_reception(
-            reception,
-            self.host,
-            self.port,
-            ssl_context=self.ssl_context,
-            max_connections=self.max_connections,
-            task_status=task_status,
-        )
-
-    async def serve_with_console(
-        self,
-        reception: Reception,
-        *,
-        task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        """Serve the simulator and a console; starts with its address."""
-        await serve_console(
-            source_of(reception),
-            self.host,
-            self.port,
-            hosts=self.hosts,
-            beside=reception,
-            ssl_context=self.ssl_context,
-            max_connections=self.max_connections,
-            task_status=task_status,
-        )
 
 
 async def serve_until_cancelled(
@@ -98,12 +68,25 @@ async def serve_until_cancelled(
             # With JSON the rest is for people, and so is this.
             say = remark if isinstance(printer, JsonPrinter) else report
             if shows_console:
-                address: Address = await nursery.start(port.serve_with_console, reception)
+                source = source_of(reception)
+                served = partial(
+                    serve_console,
+                    hosts=port.hosts,
+                    beside=reception,
+                    ssl_context=port.ssl_context,
+                    max_connections=port.max_connections,
+                )
+                address: Address = await nursery.start(served, source, port.host, port.port)
                 url = f"{address.base.replace('http', 'ws', 1)}/v1/realtime"
                 say(f"the simulator listens at {url} until Ctrl-C; {what}")
                 say(f"the console is at {address.url}")
             else:
-                url = await nursery.start(port.serve, reception)
+                alone = partial(
+                    serve_reception,
+                    ssl_context=port.ssl_context,
+                    max_connections=port.max_connections,
+                )
+                url = await nursery.start(alone, reception, port.host, port.port)
                 say(f"the simulator listens at {url} until Ctrl-C; {what}")
 
 

@@ -114,7 +114,7 @@ async def open_inspector(
         addresses.append(address)
         is_up.set()
 
-    async def serve() -> None:
+    async def serve() -> None:  # noqa: ASYNC910 - it serves until it is cancelled
         # Translated here: an OSError that leaves a task would be called a bug of ours.
         try:
             await serve_console(source, host, port, hosts=names, task_status=Announced(announce))
@@ -144,6 +144,7 @@ async def open_inspector(
 async def _follow_wire(
     wire: EventStream[WireRecord], shown: ShownSession, session: BaseSession
 ) -> None:
+    await trio.lowlevel.checkpoint()
     while True:
         try:
             _note(await wire.receive(), shown)
@@ -165,6 +166,7 @@ def _note(record: WireRecord, shown: ShownSession) -> None:
 
 
 async def _follow_approvals(stream: EventStream[Event], shown: ShownSession) -> None:
+    await trio.lowlevel.checkpoint()
     while True:
         try:
             match await stream.receive():

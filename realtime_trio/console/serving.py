@@ -21,7 +21,6 @@ from realtime_trio._serving.requests import SUBPROTOCOL, path_of
 from realtime_trio._serving.visitors import Visitors
 from realtime_trio._serving.websocket_server import (
     Accept,
-    Announcement,
     HandshakeRequest,
     Reject,
     serve_websocket,
@@ -184,6 +183,21 @@ class Announced:
         self._take(value)
 
 
+@frozen
+class _AddressStatus:
+    """A task status that is told where the server listens, and tells another one the address."""
+
+    _status: trio.TaskStatus[Address]
+    _scheme: str
+    _token: Token
+
+    def started(self, value: tuple[str, int] | None = None) -> None:
+        assert value is not None, "serve_websocket says where it listens"
+        host, port = value
+        name = f"[{host}]" if ":" in host else host
+        self._status.started(Address(f"{self._scheme}://{name}:{port}", self._token))
+
+
 async def serve_console(
     source: Source,
     host: str = "127.0.0.1",
@@ -222,10 +236,6 @@ async def serve_console(
     site = Site(source, token, visitors, files, beside)
     scheme = "http" if ssl_context is None else "https"
 
-    def announce(bound: tuple[str, int]) -> None:
-        name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        task_status.started(Address(f"{scheme}://{name}:{bound[1]}", token))
-
     await serve_websocket(
         site.serve_client,
         host,
@@ -235,5 +245,5 @@ async def serve_console(
         gate=site.look,
         max_clients=max_connections,
         ssl_context=ssl_context,
-        task_status=Announcement(announce),
+        task_status=_AddressStatus(task_status, scheme, token),
     )

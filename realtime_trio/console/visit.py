@@ -50,6 +50,7 @@ async def serve_visit(
     Cancellation: the connection is over if a message was half sent.
     """
     visit = _Visit(transport, subject)
+    await trio.lowlevel.checkpoint()
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(visit.tell, told)
@@ -76,6 +77,7 @@ class _Visit:
 
     async def tell(self, told: Callable[[], None]) -> None:
         """Send what there is to see."""
+        await trio.lowlevel.checkpoint()
         look: Look = self._subject.look()
         with look.stream as stream:
             for text in look.past:
@@ -101,8 +103,8 @@ class _Visit:
                 await self._send(said)
 
     async def _obey(self, ask: Ask) -> str:
+        await trio.lowlevel.checkpoint()
         if ask.kind == "script":
-            await trio.lowlevel.checkpoint()
             return answer(ask, None, text=self._subject.script())
         try:
             problem = await self._do(ask)

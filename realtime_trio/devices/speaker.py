@@ -6,6 +6,7 @@ the sound card asks that for samples and does nothing else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -14,9 +15,11 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
+from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio.audio import Resampler
 from realtime_trio.devices.backend import Backend, Device, find_device
-from realtime_trio.devices.errors import DeviceLost
+from realtime_trio.devices.errors import DeviceLost, stalled
+from realtime_trio.devices.far import FarQueue
 from realtime_trio.devices.portaudio import PortAudio
 from realtime_trio.devices.ring import SampleRing
 from realtime_trio.devices.sink import PlaybackSink
@@ -26,8 +29,9 @@ _BLOCKS_PER_S: Final = 100
 _FADE: Final = 0.02
 """Seconds in which an interrupted sound fades out: short enough to be at once, and long enough not
 to click."""
-_LAG: Final = 0.1
-"""Seconds that what was played may be behind what is recorded."""
+_LAG: Final = 0.02
+"""Seconds that what was played may be told late all the time: as much as the calls of two devices
+are apart, and less than an echo takes."""
 _CLOSING: Final = 5.0
 """Seconds that a device may take to close; it is the driver's affair after that."""
 
@@ -44,12 +48,11 @@ class Speaker:
         """How often the device had nothing to play, because this process was too slow."""
         self._sink = PlaybackSink(playback, latency=0, fade=round(_FADE * playback.rate))
         self._played = SampleRing(playback.rate // 2)
-        self._resampler: Resampler | None = None
-        self._resampled = np.empty(0, np.int16)
+        self._far: FarQueue | None = None
+        self._resampler: Resampler
         self._token = trio.lowlevel.current_trio_token()
-        self._scope = trio.CancelScope()
-        self._is_lost = False
-        self._is_closing = False
+        self._services: ServiceNursery | None = None
+        """Of the block, as long as the end of the device is a loss."""
 
     @property
     def gaps(self) -> int:
@@ -71,13 +74,11 @@ class Speaker:
         Returns:
             Shape (count,), int16; silence where nothing was played.
         """
-        if self._resampler is None:
+        if self._far is None:
             self._resampler = Resampler(self.playback.rate, rate)
-        fresh = self._resampler.process(self._played.take(self._played.count))
-        # Clocks of two devices drift, and a microphone may begin late: the newest is what counts.
-        self._resampled = np.concatenate((self._resampled, fresh))[-count - round(rate * _LAG) :]
-        taken, self._resampled = self._resampled[:count], self._resampled[count:]
-        return np.concatenate((taken, np.zeros(count - len(taken), np.int16)))
+            self._far = FarQueue(round(_LAG * rate), rate)
+        self._far.put(self._resampler.process(self._played.take(self._played.count)))
+        return self._far.take(count)
 
     # On the thread of the sound card.
 
@@ -97,16 +98,15 @@ class Speaker:
     # In trio again.
 
     def _lose(self) -> None:
-        # What ends because it is closed was not lost.
-        if not self._is_closing:
-            self._is_lost = True
-            self._scope.cancel()
+        if self._services is not None:
+            self._services.fail(DeviceLost(self.device.name))
 
     @asynccontextmanager
     async def playing(self, backend: Backend, channels: int) -> AsyncIterator[None]:
         """Play while the block runs.  For `open_speaker`."""
         rate = self.playback.rate
-        with self._scope:
+        async with open_service_nursery() as services:
+            self._services = services
             stream = await backend.open_stream(
                 "output",
                 self.device,
@@ -117,14 +117,24 @@ class Speaker:
                 on_end=self.on_end,
             )
             self._sink.latency = round(stream.latency * rate)
+            if stream.longest_pause < math.inf:
+                services.start_soon(self._watch_loop, stream.longest_pause)
             try:
                 yield
             finally:
-                self._is_closing = True
+                self._services = None  # what ends because it is closed was not lost
                 with trio.move_on_after(_CLOSING, shield=True):
                     await stream.aclose()
-        if self._is_lost and self._scope.cancelled_caught:
-            raise DeviceLost(self.device.name)
+
+    async def _watch_loop(self, longest_pause: float) -> None:
+        """Notice that the device has stopped without saying so."""
+        # Twice: this process may have been stopped itself, and the device with it.
+        looks, still = 2, 0
+        while still < looks:
+            before = self._sink.position
+            await trio.sleep(longest_pause / looks)
+            still = 0 if self._sink.position > before else still + 1
+        raise DeviceLost(self.device.name, stalled(longest_pause))
 
 
 @asynccontextmanager
@@ -156,7 +166,7 @@ async def open_speaker(
 
     Raises:
         DeviceError: There is no such device, it refused, or there is no PortAudio.
-        DeviceLost: The device went away, so the block was cancelled.
+        DeviceLost: The device went away, or takes nothing any more, so the block was cancelled.
         LocalProtocolError: The playback does not go by reports.
     """
     if playback is not None:

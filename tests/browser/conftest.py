@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _missing() -> str | None:
     """What is not there of all that these tests need."""
     try:
-        import playwright.sync_api  # noqa: F401, PLC0415
+        import playwright.sync_api  # noqa: F401
     except ImportError:
         return "Playwright is not installed: nox -s browser has it"
     if find_chromium() is None:
@@ -39,7 +39,7 @@ def _missing() -> str | None:
 
 @pytest.fixture(scope="session")
 def playwright_driver() -> Iterator[Playwright]:
-    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - may be missing
+    from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as driver:

@@ -8,11 +8,12 @@ import subprocess
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
-from commands import interrupt, run, run_beside, started
+from commands import KEY, interrupt, run, run_beside, started
 from console_visits import get, opened, serving, setup
 from recordings import client, created, saved, server
 
@@ -21,7 +22,8 @@ from realtime_trio.console.access import Token
 from realtime_trio.console.recorded import RecordedSource
 from realtime_trio.console.serving import Address
 from realtime_trio.events import ResponseCreate
-from realtime_trio.recording import Recording
+from realtime_trio.recording import Recording, read_recording
+from realtime_trio.simulator import Reply, Script, serve_simulator
 
 pytestmark = [pytest.mark.socket, pytest.mark.usefixtures("no_service_in_environment")]
 
@@ -108,7 +110,7 @@ def test_a_file_that_is_no_recording_is_named(
 def test_a_recording_has_no_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = saved(tmp_path / "call.jsonl", RECORDING)
     assert run("console", "--open", str(path), "--script", str(path)) == 2
-    assert "--script is for a session" in capsys.readouterr().err
+    assert "--open is for one that is over" in capsys.readouterr().err
 
 
 async def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,3 +184,39 @@ def test_nobody_reads_what_the_console_says() -> None:
         raise
     finally:
         process.communicate()
+
+
+async def test_a_service_is_reached_through_a_relay_that_keeps_the_key(tmp_path: Path) -> None:
+    script = Script([Reply.text("It is noon.")])
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(partial(serve_simulator, script, api_key=KEY))
+        options = ("--url", url, "--api-key", KEY, "--model", "gpt-realtime-2")
+        async with running(*options, "--record", str(tmp_path / "calls")) as address:
+            told = await setup(address)
+            assert not told["simulator"]
+            assert told["models"][0] == "gpt-realtime-2"
+            assert KEY not in json.dumps(told)
+            async with (
+                opened(address, told["inspect_url"]) as seen,
+                opened(address, told["realtime_url"]) as page,
+            ):
+                created_ = await page.until_type("session.created")
+                assert created_["session"]["model"] == "gpt-realtime-2"
+                await page.say({"type": "session.update", "session": TEXT | {"instructions": "x"}})
+                updated = await page.until_type("session.updated")
+                # Nothing is hidden from the one whose key it is.
+                assert updated["session"]["instructions"] == "x"
+                await page.say({"type": "response.create", "response": {"metadata": {"a": "b"}}})
+                assert "It is noon." in json.dumps(await page.until_type("response.done"))
+                assert "no simulator" in (await seen.ask("fault", fault="drop"))["problem"]
+                assert not any(message["kind"] == "marks" for message in seen.got)
+        nursery.cancel_scope.cancel()
+    (recording,) = (tmp_path / "calls").iterdir()
+    assert read_recording(recording).records[0].event.type == "session.created"
+    assert KEY not in recording.read_text("utf-8")
+
+
+def test_a_service_has_no_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path / "call.jsonl", RECORDING)
+    assert run("console", "--url", "ws://127.0.0.1:1", "--script", str(path)) == 2
+    assert "it is not there" in capsys.readouterr().err

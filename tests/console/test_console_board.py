@@ -20,7 +20,7 @@ async def test_whoever_looks_gets_past_and_rest_without_a_seam() -> None:
         assert [*look.past, await stream.receive()] == ["state", "one", "two"]
 
 
-async def test_a_state_is_told_once_and_not_kept() -> None:
+def test_a_state_is_told_once_and_not_kept() -> None:
     board = Board("first")
     with board.look().stream as stream:
         board.tell_state("first")
@@ -53,7 +53,7 @@ def test_the_ring_is_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (json.loads(dropped)["count"], rest) == (1, ["1", "2"])
 
 
-async def test_a_browser_that_falls_behind_is_told_how_much_it_missed() -> None:
+def test_a_browser_that_falls_behind_is_told_how_much_it_missed() -> None:
     board = Board("state")
     with board.look().stream as slow, board.look().stream as quick:
         for number in range(4100):

@@ -105,13 +105,13 @@ async def test_what_the_program_says_last_is_seen_and_then_the_end() -> None:
                 pass
             seen.extend(page.got)
 
-    async with (
-        trio.open_nursery() as nursery,
-        open_simulated(Reply.text("Bye.")) as session,
-        open_inspector(session, prints=False) as inspector,
-    ):
-        await nursery.start(browse, address_of(inspector.url))
-        await session.ask("Bye?")
+    # The page stays when the inspector has gone.
+    async with trio.open_nursery() as nursery, open_simulated(Reply.text("Bye.")) as session:
+        inspecting = open_inspector(session, prints=False)
+        async with inspecting as inspector:
+            address = address_of(inspector.url)
+            await nursery.start(browse, address)  # noqa: ASYNC111 - it is there to outlive it
+            await session.ask("Bye?")
     end = seen[-1]
     assert (end["kind"], end["code"]) == ("end", None)
     assert end["reason"] == "the program does not show the session any more"

@@ -7,7 +7,6 @@ time.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from attrs import define
@@ -36,7 +35,7 @@ class Audible:
     """The estimate for one conversation."""
 
     def __init__(self) -> None:
-        self._stretches: deque[_Stretch] = deque(maxlen=_REMEMBERED)
+        self._stretches: list[_Stretch] = []
         self.latest: ConversationItem | None = None
         """The item whose audio arrives."""
 
@@ -48,6 +47,7 @@ class Audible:
             now: The time, in seconds of any clock that does not go back.
         """
         self.latest = item
+        del self._stretches[: 1 - _REMEMBERED]
         self._stretches.append(_Stretch(item, now, now))
 
     def end(self, now: float) -> None:
@@ -69,6 +69,15 @@ class Audible:
             if stretch.item._is_growing or now < end:
                 return stretch.item
         return self._stretches[-1].item if self._stretches and now < end + PLAYER_LAG_S else None
+
+    @property
+    def until(self) -> float | None:
+        """When a player without a lag will have played all of it, None if there is nothing."""
+        end: float | None = None
+        for stretch in self._stretches:
+            start = stretch.start if end is None else max(stretch.start, end)
+            end = max(start + stretch.item.audio_ms / 1000, stretch.until)
+        return end
 
     def silence(self) -> None:
         """Note that whatever was being played is not played any more."""

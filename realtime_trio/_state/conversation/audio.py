@@ -6,7 +6,6 @@ Owns the window of audio that is kept.  The samples themselves are in the tracks
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from attrs import define
@@ -14,8 +13,9 @@ from attrs import define
 from realtime_trio._misuse import check_number
 from realtime_trio._state.conversation.item import ConversationItem, GrowingPart
 from realtime_trio.audio.data import AudioData
+from realtime_trio.audio.g711 import alaw_encode, mulaw_encode
 from realtime_trio.audio.pcm import G711_RATE, PCM_RATE
-from realtime_trio.audio.track import PCM, AudioTrack, is_g711
+from realtime_trio.audio.track import PCM, PCMA, PCMU, AudioTrack, is_g711
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import AudioFormat
 
@@ -104,8 +104,8 @@ class _Window:
     def __init__(self, us: int) -> None:
         self._us = us
         self._fine_us = max(_SHORT_US, us // _NOTES)
-        self._stretches: deque[_Stretch] = deque()
-        """What is kept, the oldest first."""
+        self._stretches: list[_Stretch] = []
+        """What is kept, the oldest first: little more than `_NOTES` of them at the most."""
         self._kept_us = 0
 
     def slide(self, track: AudioTrack, count: int) -> None:
@@ -117,24 +117,18 @@ class _Window:
                 last.count += count
                 last.room -= count
                 return
-            self._count(last, _us(last.track, last.count))
+            us = last.count * 1_000_000 // last.track.rate
+            self._kept_us += us - last.us
+            last.us = us
+        us = count * 1_000_000 // track.rate
         fine = self._fine_us * track.rate // 1_000_000
-        new = _Stretch(track, count, room=fine - count, us=0)
-        stretches.append(new)
-        self._count(new, _us(track, count))
+        stretches.append(_Stretch(track, count, fine - count, us))
+        self._kept_us += us
         # Only whole chunks are let go, never a part of one, so a little more may be kept.
         while stretches and self._kept_us - stretches[0].us >= self._us:
-            oldest = stretches.popleft()
+            oldest = stretches.pop(0)
             oldest.track.forget(oldest.count)
             self._kept_us -= oldest.us
-
-    def _count(self, stretch: _Stretch, us: int) -> None:
-        self._kept_us += us - stretch.us
-        stretch.us = us
-
-
-def _us(track: AudioTrack, count: int) -> int:
-    return count * 1_000_000 // track.rate
 
 
 class Shelf:
@@ -178,6 +172,17 @@ class Shelf:
     def append_output(self, track: AudioTrack, audio: AudioData) -> AudioData | None:
         """Append what the model says; return the whole samples that this adds, None if none."""
         return _append(track, audio, self._output_window)
+
+
+def audio_of(track: AudioTrack) -> AudioData | None:
+    """The audio of a track as it can be sent again, None if there is none or some is gone."""
+    if not track.received or track.kept < track.received:
+        return None
+    if track.encoding == PCMU:
+        return AudioData(mulaw_encode(track.samples))
+    if track.encoding == PCMA:
+        return AudioData(alaw_encode(track.samples))
+    return AudioData(track.samples)
 
 
 def _append(track: AudioTrack, audio: AudioData, window: _Window | None) -> AudioData | None:

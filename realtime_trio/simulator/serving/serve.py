@@ -21,7 +21,7 @@ from realtime_trio._misuse import check_kind, check_number, kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._serving.visitors import Visitors
-from realtime_trio._serving.websocket_server import Announcement, serve_websocket
+from realtime_trio._serving.websocket_server import UrlStatus, serve_websocket
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio.errors import LocalProtocolError
@@ -135,7 +135,7 @@ async def make_reception(
     )
 
 
-async def serve_simulator(
+async def serve_simulator(  # noqa: ASYNC128 - `serve_reception` calls it
     script: Script | Callable[[], Script] = _NO_SCRIPT,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -242,7 +242,7 @@ async def serve_simulator(
     )
 
 
-async def serve_reception(
+async def serve_reception(  # noqa: ASYNC128 - UrlStatus does it
     reception: Reception,
     host: str,
     port: int,
@@ -252,12 +252,6 @@ async def serve_reception(
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve a simulator until cancelled; the arguments are those of `serve_simulator`."""
-
-    def announce(address: tuple[str, int]) -> None:
-        name, bound = address
-        scheme = "ws" if ssl_context is None else "wss"
-        task_status.started(f"{scheme}://{f'[{name}]' if ':' in name else name}:{bound}{_PATH}")
-
     await serve_websocket(
         reception.serve_client,
         host,
@@ -267,5 +261,5 @@ async def serve_reception(
         gate=reception.look,
         max_clients=max_connections,
         ssl_context=ssl_context,
-        task_status=Announcement(announce),
+        task_status=UrlStatus(task_status, _PATH, is_secure=ssl_context is not None),
     )
