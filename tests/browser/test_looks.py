@@ -56,6 +56,7 @@ def talk(page: Page) -> None:
     page.get_by_role("button", name="Connect and say hello").click()
     story = item(page, "model").filter(has_text="Once upon a time")
     expect(story).to_contain_text("interrupted")
+    expect(item(page, "model").filter(has_text="What would you like to hear?")).to_be_visible()
     choose_mode(page, "Push to talk")
     write_message(page, "Remember that I like stars, and show me Reykjavik.")
     expect(item(page, "model").filter(has_text="The sky is dark there.")).to_be_visible()
