@@ -629,7 +629,7 @@ async def run_session(
         session = make(link, services)
         if transport is None and KINDS[kind].has_model_in_url and endpoint.call_id is None:
             session._chosen_model = endpoint.chosen_model(kind, model)
-        recording = nullcontext() if record is None else open_recording(session.wire(), record)
+        recording = _recorded(session, record)
         async with recording:
             # In the nursery before anything is awaited: from here on the end is always noticed.
             services.start_soon(session._receive_loop)
@@ -648,6 +648,13 @@ async def run_session(
                     await session._drain()
             finally:
                 session._close()
+
+
+def _recorded(
+    session: BaseSession, path: str | os.PathLike[str] | None
+) -> AbstractAsyncContextManager[None]:
+    """Record a session, if that is wanted, and leave its beginning to the application."""
+    return nullcontext() if path is None else open_recording(session._overhear_wire(), path)
 
 
 @asynccontextmanager

@@ -169,7 +169,7 @@ def _everything(model: str | None) -> Grant:
 
 def _models(first: str | None) -> tuple[str, ...]:
     """The models to choose from."""
-    return _TALKING if first is None else tuple(dict.fromkeys((first, *_TALKING)))
+    return tuple(dict.fromkeys((first or DEFAULT_MODEL, *_TALKING)))
 
 
 async def _simulated(

@@ -58,6 +58,14 @@ def setup_of(recording: Recording, title: str) -> JsonObject:
     }
 
 
+def script_of(recording: Recording) -> str:
+    """What the server said in a recording, as the text of a script file."""
+    material = ScriptMaterial()
+    for record in recording.records:
+        material.add(record)
+    return material.write()
+
+
 class RecordedSubject(OnlyShown):
     """A recording as the subject of a page."""
 
@@ -75,10 +83,7 @@ class RecordedSubject(OnlyShown):
 
     def script(self) -> str:
         """What the server said in it, as the text of a script file."""
-        material = ScriptMaterial()
-        for record in self._recording.records:
-            material.add(record)
-        return material.write()
+        return script_of(self._recording)
 
 
 class RecordedSource(Silent):

@@ -16,7 +16,7 @@ from typing import Final
 from realtime_trio._protocol.json_text import write_json
 from realtime_trio.console.linking import link
 from realtime_trio.console.page_files import INDEX, PageFile, page_files
-from realtime_trio.console.recorded import setup_of, told_of
+from realtime_trio.console.recorded import script_of, setup_of, told_of
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.recording import Recording
 
@@ -73,7 +73,7 @@ def report_of(
     page = _HEAD.sub(lambda head: f"{head[0]}\n{policy}", page, count=1)
     # Behind everything else, so that a browser has laid out the page before it reads the recording.
     data = (
-        _data("setup", write_json(setup_of(recording, title)))
+        _data("setup", write_json({**setup_of(recording, title), "script": script_of(recording)}))
         + _data("messages", _list_of(told_of(recording)))
         + f'<script type="module">{script}</script>\n'
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,6 @@ from browser_pages import OpenPage, find_chromium, silence, write_microphone
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright, ViewportSize
 
-PICTURES = Path(__file__).parents[2] / "docs" / "console"
 _HERE = Path(__file__).parent
 _PATIENCE = 30_000.0
 """Milliseconds for what the page is to show; a machine may be busy."""
@@ -63,6 +62,7 @@ def open_page(playwright_driver: Playwright, tmp_path: Path) -> Iterator[OpenPag
         touch: bool = False,
         still: bool = False,
         forgives: str = "\n",
+        tools: Iterable[Path] = (),
     ) -> Page:
         browser = playwright_driver.chromium.launch(
             executable_path=find_chromium(),
@@ -88,7 +88,8 @@ def open_page(playwright_driver: Playwright, tmp_path: Path) -> Iterator[OpenPag
         page = context.new_page()
         page.on("console", lambda said: forgives in said.text or complaints.append(said.text))
         page.on("pageerror", lambda error: complaints.append(f"{error.message}\n{error.stack}"))
-        page.add_init_script(path=_HERE / "ear.js")
+        for script in (_HERE / "ear.js", *tools):
+            page.add_init_script(path=script)
         page.goto(url)
         return page
 

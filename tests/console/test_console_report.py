@@ -90,6 +90,7 @@ def test_a_report_has_the_recording_and_says_that_it_has_no_server() -> None:
     page = Elements(report_of(recorded(), "a.jsonl", files=given()))
     setup, messages = page.data("setup"), page.data("messages")
     assert (setup["source"], setup["inspect_url"], setup["title"]) == ("recording", None, "a.jsonl")
+    assert setup["script"] == "{}"
     kinds = [message["kind"] for message in messages]
     assert kinds == ["state", "record", "record", "record", "end"]
     assert messages[3]["event"]["delta"].startswith("</script><script>alert(1)")

@@ -21,6 +21,7 @@ import { Track } from "./track.js";
  * @property {string} label
  */
 
+const LONGEST_LABEL = 200; // characters
 const ALL_THE_TIME = 0.25; // seconds: audio that comes later than this did not follow on from itself
 
 export class Timeline {
@@ -61,6 +62,9 @@ export class Timeline {
       case "response.audio.delta":
       case "session.output_audio.delta":
         if (samples !== null) this._speak(samples, at, String(event.item_id ?? ""));
+        break;
+      case "session.updated":
+        this._endSpeech(at); // nobody listens for its end where turns are no longer detected
         break;
       case "input_audio_buffer.speech_started":
         this._startSpeech(event, at);
@@ -142,9 +146,14 @@ export class Timeline {
    */
   _stopSpeech(event, at) {
     const sample = (Number(event.audio_end_ms) * RATE) / 1000;
+    this._endSpeech(this.you.samples > 0 ? this.you.timeOf(sample) : at);
+  }
+
+  /** @param {number} end */
+  _endSpeech(end) {
     const open = this.speech.findLast((span) => span.end === null);
     if (open === undefined) return;
-    open.end = Math.max(open.start, this.you.samples > 0 ? this.you.timeOf(sample) : at);
+    open.end = Math.max(open.start, end);
     open.state = "completed";
   }
 
@@ -170,7 +179,7 @@ export class Timeline {
     if (span === undefined) return;
     span.end = at;
     span.state = String(response?.status ?? "completed");
-    if (response?.status_details?.reason === "turn_detected") span.label = "response, interrupted";
+    span.label = wordsOf(response) || span.label;
   }
 
   /**
@@ -196,4 +205,17 @@ export class Timeline {
     span.end = at;
     span.state = state;
   }
+}
+
+/**
+ * What a response says and calls.
+ * @param {any} response
+ */
+function wordsOf(response) {
+  const output = Array.isArray(response?.output) ? response.output : [];
+  return output
+    .flatMap((/** @type {any} */ item) => (item?.type === "message" ? (item.content ?? []).map((/** @type {any} */ part) => part?.transcript ?? part?.text) : [item?.name]))
+    .filter(Boolean)
+    .join(" ")
+    .slice(0, LONGEST_LABEL);
 }

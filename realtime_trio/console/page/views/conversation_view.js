@@ -38,11 +38,26 @@ export class ConversationView {
     this._list = h("ol", { class: "items" });
     this._approvals = h("div", { class: "approvals" });
     this._scroller = h("div", { class: "conversation-scroller", tabindex: "0", "aria-label": "What was said" }, this.start, this._list, this._approvals);
-    this._scroller.addEventListener("scroll", () => {
-      const { scrollTop, scrollHeight, clientHeight } = this._scroller;
-      this._follows = scrollHeight - scrollTop - clientHeight < AT_END;
-    }, { passive: true });
+    this._top = 0;
+    this._scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
+    // Items get their height when they are laid out, which is after they were drawn.
+    const follow = new ResizeObserver(() => this._follow());
+    follow.observe(this._list);
+    follow.observe(this._scroller);
     root.append(h("div", { class: "section-head" }, h("h2", {}, "Conversation")), this._scroller);
+  }
+
+  /** Stay at the end, unless somebody has scrolled up. */
+  _scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this._scroller;
+    if (scrollHeight - scrollTop - clientHeight < AT_END) this._follows = true;
+    else if (scrollTop < this._top) this._follows = false;
+    this._top = scrollTop;
+  }
+
+  _follow() {
+    // As far down as it goes; to ask how far that is would lay out everything at once.
+    if (this._follows) this._scroller.scrollTop = 1e9;
   }
 
   render() {
@@ -73,8 +88,7 @@ export class ConversationView {
       this._cards.get(id)?.element.remove();
       this._cards.delete(id);
     }
-    // As far down as it goes; to ask how far that is would lay out everything at once.
-    if (this._follows) this._scroller.scrollTop = 1e9;
+    this._follow();
   }
 
   /**
@@ -94,7 +108,7 @@ export class ConversationView {
         ),
       ),
     );
-    if (this._follows) this._scroller.scrollTop = this._scroller.scrollHeight;
+    this._follow();
   }
 }
 

@@ -31,7 +31,7 @@ export class HeaderView {
     const file = h("input", { type: "file", accept: ".jsonl,.json,application/json", hidden: true, onchange: () => file.files?.[0] && acts.open(file.files[0]) });
     this._open = h("button", { type: "button", class: "toggle", title: "Open a recording", onclick: () => file.click() }, icon(ICONS.open), h("span", { class: "wide-only" }, "Open"));
     this._save = h("button", { type: "button", class: "toggle", title: "Save what was recorded, as JSON lines", onclick: () => acts.save() }, icon(ICONS.save), h("span", { class: "wide-only" }, "Save"));
-    this._script = h("button", { type: "button", class: "toggle", title: "Copy as a script for the simulator", onclick: () => acts.copyScript() }, icon(ICONS.script), h("span", { class: "wide-only" }, "Copy as script"));
+    this._script = h("button", { type: "button", class: "toggle script", title: "Copy as a script for the simulator", onclick: () => acts.copyScript() }, icon(ICONS.script), h("span", { class: "wide-only" }, "Copy as script"));
     root.append(
       h("h1", {}, h("span", { class: "logo", "aria-hidden": "true" }, h("i", {}), h("i", {}), h("i", {})), h("span", {}, "Realtime Console")),
       this._source,

@@ -164,17 +164,25 @@ function drawSpan(context, span, now, place, x, sight, colors) {
   context.roundRect(left + 0.5, place.top + 0.5, width, place.height, 3);
   context.fill();
   context.stroke();
-  const room = Math.min(left + width, sight.width) - Math.max(left, 0);
-  const words = span.state === "in_progress" || span.state === "completed" ? span.label : `${span.label} · ${span.state}`;
-  if (room < 30 || place.height < 10) return;
-  context.save();
-  context.beginPath();
-  context.rect(Math.max(left, 0), place.top, room, place.height);
-  context.clip();
+  const from = Math.max(left, 0) + 6;
+  const room = Math.min(left + width, sight.width) - 4 - from;
+  const words = span.state === "in_progress" || span.state === "completed" ? span.label : `${span.state} · ${span.label}`;
   context.fillStyle = colors.ink;
   context.textAlign = "left";
-  context.fillText(words, Math.max(left, 0) + 6, place.top + place.height / 2 + 0.5);
-  context.restore();
+  if (place.height >= 10) context.fillText(fitted(context, words, room), from, place.top + place.height / 2 + 0.5);
+}
+
+/**
+ * As much of a text as there is room for; nothing if that is next to nothing.
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} words
+ * @param {number} room  in pixels
+ */
+function fitted(context, words, room) {
+  const width = context.measureText(words).width;
+  if (width <= room) return words;
+  const count = Math.floor((words.length * room) / width) - 2;
+  return count < 4 ? "" : `${words.slice(0, count).trimEnd()}…`;
 }
 
 /**
