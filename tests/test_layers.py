@@ -34,6 +34,7 @@ FLOORS = (
     ("connection", "recording"),
     ("recorded_audio",),
     ("_session.*",),
+    ("lasting",),
     ("",),
     ("simulator.speech", "simulator.script.*"),
     ("simulator.roles",),

@@ -6,14 +6,18 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from types import NoneType
 from typing import Any, Unpack
 
 import attrs
 
+from realtime_trio._misuse import check_kind
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import check_arguments, generate_id, run_session, with_id
+from realtime_trio._session.lasting.policy import Reconnect
+from realtime_trio._session.lasting.upkeep import Upkeep
 from realtime_trio._session.link import Link
 from realtime_trio._session.playing import check_playback
 from realtime_trio._session.tool_calls import DEFAULT_OUTPUT_LIMIT, MakeContext, ToolLimits
@@ -26,7 +30,7 @@ from realtime_trio._state.conversation.audio import (
 )
 from realtime_trio._state.conversation.history import history_events
 from realtime_trio._transport.contract import Transport
-from realtime_trio.connection import ConnectOptions, check_options
+from realtime_trio.connection import ConnectOptions, OpenTransport, check_options
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError
 from realtime_trio.events import (
     UNSET,
@@ -49,7 +53,8 @@ async def open_session(
     model: str | None = None,
     *,
     url: str | Endpoint | None = None,
-    transport: Transport | None = None,
+    transport: Transport | OpenTransport | None = None,
+    reconnect: Reconnect | None = None,
     record: str | os.PathLike[str] | None = None,
     tools: Iterable[AnyTool] | None = None,
     tool_concurrency: int = 8,
@@ -71,7 +76,10 @@ async def open_session(
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
             and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the
-            block closes it.
+            block closes it.  Or an async context manager function that opens one, and another one
+            every time it is called.
+        reconnect: Goes on over another connection when this one is lost or about to expire, with
+            everything the session knows; see `Reconnect`.  None ends the session then.
         record: A file to record the session in as it goes over the wire, but for keys; see
             `open_recording`.
         tools: What the model may call: functions, which the session runs and answers for;
@@ -117,6 +125,7 @@ async def open_session(
     check_arguments(transport=transport, capacity=capacity, new_id=new_id)
     check_retention(retention)
     check_playback(playback)
+    check_kind("reconnect", reconnect, Reconnect, NoneType, allowed="a Reconnect or None")
     settings: Any = {
         name: value for name, value in options.items() if name in SessionSettings.__annotations__
     }
@@ -170,6 +179,10 @@ async def open_session(
                     f"the service refused the history: {error}", code=error.code
                 ) from error
 
+    def keep_up(session: Session, dial: OpenTransport, connect_timeout: float) -> Upkeep:
+        assert reconnect is not None
+        return session._keep_up(reconnect, dial, connect_timeout)
+
     async with run_session(
         make,
         SessionKind.REALTIME,
@@ -182,5 +195,6 @@ async def open_session(
         record=record,
         options=connecting,
         prepare=prepare,
+        keep_up=None if reconnect is None else keep_up,
     ) as session:
         yield session

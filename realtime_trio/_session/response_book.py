@@ -24,6 +24,7 @@ from realtime_trio._state.turns.actions import (
     Finished,
     GiveUpCalls,
     ResponseRequest,
+    Restarted,
     Send,
     Started,
     Withdrawn,
@@ -148,6 +149,9 @@ class ResponseBook:
                 case Started(request=request, response_id=response_id):
                     if request in self._live:
                         self._live[request]._id = response_id
+                case Restarted(request=request):
+                    if request in self._live:
+                        self._live[request]._begin_anew()
                 case Finished(request=request, response=response):
                     if live := self._live.pop(request, None):
                         live._end(response)

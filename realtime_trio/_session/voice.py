@@ -19,29 +19,34 @@ from realtime_trio._misuse import check_kind, kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.base import Room
+from realtime_trio._session.lasting.continuity import Continuity
+from realtime_trio._session.lasting.policy import Reconnect
+from realtime_trio._session.lasting.upkeep import Upkeep
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._session.responding import RespondingSession
 from realtime_trio._session.tool_calls import MakeContext, ToolLimits, ToolWorkers
 from realtime_trio._session.tool_changes import ToolChanges
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Pending
-from realtime_trio._state.conversation.audio import Retention
+from realtime_trio._state.conversation.audio import DEFAULT_ENCODING, Encoding, Retention
 from realtime_trio._state.conversation.history import Omission
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.costs import Costs
+from realtime_trio._state.losses import Loss
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
 from realtime_trio._state.open_calls import ForSession, OpenCalls, PostOutput, Publish, TellModel
 from realtime_trio._state.reactions import Reactions
 from realtime_trio._state.turns.actions import Send
 from realtime_trio._state.turns.machine import Turns
+from realtime_trio._state.unconfirmed import Unconfirmed
 from realtime_trio._state.utility_events import (
     Interrupted,
     ToolApprovalRequested,
     ToolCallRequested,
 )
-from realtime_trio.connection import check_options
+from realtime_trio.connection import OpenTransport, check_options
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
     UNSET,
@@ -111,6 +116,7 @@ class Session(RespondingSession):
             services, limits.approval_timeout, partial(self._expire, limits.nobody_approved)
         )
         self._omissions = omissions
+        self._continuity: Continuity | None = None
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -380,6 +386,69 @@ class Session(RespondingSession):
             self._enqueue(create, text)
         self._act(actions)
 
+    # --- lasting ----------------------------------------------------------------------------------
+
+    async def restart(self) -> Loss:
+        """Go on over another connection now, with the conversation and everything else as it is.
+
+        The other one is opened and configured first.  A response that is being given is cut, as by
+        a loss of the connection.
+
+        Returns:
+            What could not be brought along.
+
+        Raises:
+            LocalProtocolError: The session was opened without `reconnect`.
+            ConnectionFailed: There is no other connection; the session goes on with this one.
+            SessionClosed: The session has ended.
+
+        Cancellation: it may still be restarted.
+        """
+        await trio.lowlevel.checkpoint()
+        if self._upkeep is None:
+            raise LocalProtocolError(
+                "restart() needs open_session(reconnect=Reconnect()), which keeps what another "
+                "connection has to be told"
+            )
+        self._check_open()
+        return await self._upkeep.restart()
+
+    def _keep_up(self, policy: Reconnect, dial: OpenTransport, connect_timeout: float) -> Upkeep:
+        continuity = self._continuity = Continuity(
+            policy=policy,
+            codec=self._codec,
+            new_id=self._new_id,
+            outbox=self._outbox,
+            acknowledgements=self._acknowledgements,
+            conversation=self._conversation,
+            turns=self._turns,
+            items=self._items,
+            approvals=self._approvals,
+            understand=(self._playing or self._conversation).apply,
+            publish=self._hub.publish,
+            act=self._act,
+            settled=self._settled,
+            configured=self._configured,
+            is_playing=lambda: self._playing is not None and self._playing.is_playing,
+        )
+        self._log = continuity.log
+        return Upkeep(
+            policy=policy,
+            continuity=continuity,
+            services=self._services,
+            outbox=self._outbox,
+            hub=self._hub,
+            dial=dial,
+            codec=self._codec,
+            link=self._link,
+            connect_timeout=connect_timeout,
+            dispatch=self._dispatch,
+            record=self._record,
+            put_in_place=self._put_in_place,
+            is_entered=lambda: self._is_entered,
+            ended=self._ended,
+        )
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _rooms(self) -> tuple[Room, ...]:
@@ -389,8 +458,19 @@ class Session(RespondingSession):
             (Conversation.reactions, (self._playing or self._conversation).apply),
             (McpActivity.reactions, self._mcp.apply),
             (Costs.reactions, self._costs.apply),
-            # Last: what the turns ask for is sent with what the conversation knows by now.
+            # Late: what the turns ask for is sent with what the conversation knows by now.
             (Turns.reactions, self._take_turns),
+            *self._lasting_rooms,
+        )
+
+    @property
+    def _lasting_rooms(self) -> tuple[Room, ...]:
+        if self._log is None or self._upkeep is None:
+            return ()
+        # After the turns, which know best what a response answers.
+        return (
+            (Unconfirmed.reactions, self._log.apply),
+            (Upkeep.reactions, self._upkeep.apply),
         )
 
     def _take_note(self, event: ServerEvent) -> None:
@@ -447,11 +527,16 @@ class Session(RespondingSession):
     def _configured(self, config: RealtimeSession) -> None:
         self._config = config
         detection = self._input.turn_detection if self._is_detecting_turns else None
+        if self._log is not None:
+            encoding = Encoding.of(self._input_format) or DEFAULT_ENCODING
+            self._log.configure(encoding, is_detecting=detection is not None)
         self._act(self._turns.configure(detection))
 
     def _settled(self, pending: Pending) -> None:
         super()._settled(pending)
         self._changes.settled(pending)
+        if self._continuity is not None:
+            self._continuity.note_settled(pending)
 
     def _note_sent(self, event: Event) -> None:
         super()._note_sent(event)

@@ -23,6 +23,10 @@ METADATA_PAIRS: Final = 16
 """How many pairs the protocol allows.  A request that needs them all is recognised by all."""
 
 
+CUT: Final = "connection_lost"
+"""Why a response is over that went with its connection.  No server says this."""
+
+
 @define(eq=False)
 class Asked:
     """A create under way."""
@@ -91,6 +95,15 @@ def is_interrupted(response: Response) -> bool:
         ):
             return True
     return False
+
+
+def cut(response_id: str) -> Response:
+    """A response that went with its connection, as the server would have told of its end."""
+    return Response(
+        id=response_id,
+        status="cancelled",
+        status_details=ResponseStatusDetails(type="cancelled", reason=CUT),
+    )
 
 
 def salvage(raw: object) -> Response:

@@ -1,0 +1,273 @@
+"""What goes on of a session from one link to the next, and what does not.
+
+Owns the moments in which a session breaks off and goes on, and the list of what was lost between
+them.  Each moment is one step without a checkpoint, so that nobody sees half of it.  How long it
+takes from one to the other, and how often it is tried, is for `upkeep`.
+
+Theory of operation.  What the server has confirmed is in the conversation and in the configuration;
+everything else that was sent is in the log (`_state.unconfirmed`).  When the link breaks, what the
+server was doing ends: responses as if they were cancelled, calls on MCP servers for good.  The next
+server is told the configuration and the conversation, and then gets the log, in its order, as if
+the network had only been slow.  So those who wait for an answer go on waiting and get one, and
+nothing is on the new server twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import attrs
+from attrs import define, field
+
+from realtime_trio._protocol.codec import Codec
+from realtime_trio._runtime.outbox import Outbox
+from realtime_trio._session.approvals import HostedApprovals
+from realtime_trio._session.lasting.policy import Reconnect
+from realtime_trio._session.tool_items import ToolItems
+from realtime_trio._state.acknowledgements import Acknowledgements, Pending
+from realtime_trio._state.conversation.audio import Encoding
+from realtime_trio._state.conversation.history import Omission
+from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio._state.introduction import Introduction
+from realtime_trio._state.losses import Loss
+from realtime_trio._state.retelling import Retelling, retell
+from realtime_trio._state.turns.actions import Actions
+from realtime_trio._state.turns.machine import Turns
+from realtime_trio._state.turns.run import cut
+from realtime_trio._state.unconfirmed import Unconfirmed, Unsure
+from realtime_trio.errors import RequestLost
+from realtime_trio.events import (
+    ClientEvent,
+    ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemDeleted,
+    ConversationItemRetrieve,
+    ConversationItemTruncate,
+    ConversationItemTruncated,
+    Event,
+    FunctionCallOutput,
+    InputAudioBufferAppend,
+    InputAudioBufferClear,
+    InputAudioBufferCommit,
+    McpApprovalResponse,
+    RealtimeSession,
+    ResponseDone,
+    ServerEvent,
+    SessionConfig,
+    SessionUpdate,
+    UnknownEvent,
+)
+
+_Audio = InputAudioBufferAppend | InputAudioBufferCommit | InputAudioBufferClear
+
+
+@define(eq=False, kw_only=True)
+class Continuity:
+    """What of one session goes on."""
+
+    policy: Reconnect
+    """What is wanted."""
+    codec: Codec
+    """Writes what is sent again."""
+    new_id: Callable[[str], str]
+    """Makes ids."""
+    outbox: Outbox[tuple[Event, str]]
+    """What waits to be written."""
+    acknowledgements: Acknowledgements
+    """What waits to be answered."""
+    conversation: Conversation
+    """The items."""
+    turns: Turns
+    """Who has the turn."""
+    items: ToolItems
+    """How the model is told of outputs."""
+    approvals: HostedApprovals
+    """What somebody has to decide."""
+    understand: Callable[[Event], Iterable[Event]]
+    """Lets the conversation, and what plays it, take note of an event; returns what follows."""
+    publish: Callable[[Event], None]
+    """Tells the application."""
+    act: Callable[[Actions], None]
+    """Does what the turns say."""
+    settled: Callable[[Pending], None]
+    """Tells those who wait."""
+    configured: Callable[[RealtimeSession], None]
+    """Puts a configuration in force that the server reports."""
+    is_playing: Callable[[], bool]
+    """Whether the user may still hear the model."""
+    log: Unconfirmed = field(init=False)
+    """What was sent and is not known to have arrived."""
+    _confirmed: SessionConfig = field(factory=SessionConfig, init=False)
+    """What the server has taken of the configuration."""
+    _lost: Loss = field(factory=Loss, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.log = Unconfirmed(lambda: self.turns.under_way)
+
+    # --- while the link holds ---------------------------------------------------------------------
+
+    def note_settled(self, pending: Pending) -> None:
+        """Take note that a client event was answered."""
+        event = pending.event
+        self.log.settled(event, is_refused=pending.error is not None)
+        is_taken = pending.acknowledgement is not None
+        match event:
+            case SessionUpdate(session=SessionConfig() as change) if is_taken:
+                self._confirmed = self._confirmed.updated_by(change)
+
+    def configure_log(self, encoding: Encoding, *, is_detecting: bool) -> None:
+        """Take note of the audio settings in force."""
+        self.log.configure(encoding, is_detecting=is_detecting)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody would notice a change of the link now."""
+        return self.turns.is_idle and self.log.is_quiet and not self.is_playing()
+
+    # --- breaking off -----------------------------------------------------------------------------
+
+    def break_off(self, now: float) -> None:
+        """The link is gone: end what its server was doing, and let everybody else wait.
+
+        Args:
+            now: The time, in seconds.
+        """
+        self.outbox.pause()
+        self.log.down(now)
+        cut_short, hosted = self.turns.running, self.turns.hosted_calls
+        told: list[Event] = []
+        for response_id in cut_short:
+            ended = ResponseDone(event_id=self.new_id("event_"), response=cut(response_id))
+            told += [ended, *self.understand(ended)]
+        told += self.conversation.end()
+        self.act(self.turns.restart(ask=self.policy.resume == "ask"))
+        # Published when everybody knows, like the events of a server.
+        for event in told:
+            self.publish(event)
+        self.approvals.forget()
+        self._lost += Loss(responses=tuple(filter(None, cut_short)), calls=hosted)
+
+    # --- what the next server is told -------------------------------------------------------------
+
+    @property
+    def configuration(self) -> SessionUpdate | None:
+        """What the last server has taken of the configuration; None if it was given none."""
+        if self._confirmed == SessionConfig():
+            return None
+        return SessionUpdate(event_id=self.new_id("evt_"), session=self._confirmed)
+
+    def tell(self) -> Retelling:
+        """The conversation, as it can be told to the next server.
+
+        What was asked of items of the last one, and not answered, is done here instead: the next
+        server gets them as they should be.
+        """
+        for entry in self.log:
+            self._carry_out(entry)
+        # Outputs that nobody has confirmed are in the log, and their calls must be there first.
+        under_way = {
+            entry.event.item.call_id
+            for entry in self.log
+            if isinstance(entry.event, ConversationItemCreate)
+            and isinstance(entry.event.item, FunctionCallOutput)
+        }
+        return retell(self.conversation.items, {*self.turns.awaited, *under_way}, self.new_id)
+
+    def _carry_out(self, entry: Unsure) -> None:
+        event_id = self.new_id("event_")
+        match entry.event:
+            case ConversationItemDelete(item_id=item_id) if self._has(item_id):
+                self._answer(entry, ConversationItemDeleted(event_id=event_id, item_id=item_id))
+            case ConversationItemTruncate(item_id=item_id) as asked if self._has(item_id):
+                truncated = ConversationItemTruncated(
+                    event_id=event_id,
+                    item_id=item_id,
+                    content_index=asked.content_index,
+                    audio_end_ms=asked.audio_end_ms,
+                )
+                self._answer(entry, truncated)
+            case ConversationItemRetrieve():
+                self._fail(entry, "what the server kept of the item went with the connection")
+            case ConversationItemCreate(item=McpApprovalResponse()):
+                self._fail(entry, "the call that was to be approved went with the connection")
+
+    def _has(self, item_id: str) -> bool:
+        return any(item.id == item_id for item in self.conversation.items)
+
+    def _answer(self, entry: Unsure, answer: ServerEvent) -> None:
+        told = [*self.understand(answer)]
+        self._settle(entry, answer)
+        for event in told:
+            self.publish(event)
+
+    def _fail(self, entry: Unsure, why: str) -> None:
+        assert isinstance(entry.event, ClientEvent | UnknownEvent)
+        self._lost += Loss(requests=(entry.event,))
+        self._settle(entry, RequestLost(why))
+
+    def _settle(self, entry: Unsure, outcome: ServerEvent | Exception) -> None:
+        pending = self.acknowledgements.withdraw(entry.event, outcome)
+        if pending is not None:
+            self.settled(pending)
+        self.log.settled(entry.event, is_refused=True)
+
+    # --- going on ---------------------------------------------------------------------------------
+
+    def go_on(self, introduction: Introduction, retold: Retelling, now: float) -> Loss:
+        """Go on with a server that was told everything: it gets what nobody has confirmed.
+
+        Returns:
+            What was lost since the last time.
+        """
+        assert introduction.created is not None, "a server that has not greeted is told nothing"
+        told = [*self.understand(introduction.created)]
+        if introduction.updated is not None:
+            told += self.understand(introduction.updated)
+        if introduction.session is not None:
+            self.configured(introduction.session)
+        for event in told:
+            self.publish(event)
+        self.items.orphan(retold.orphans)
+        rest = self.log.rest(now, self.policy.stale_audio)
+        present = {"root", *introduction.taken}
+        entries: list[tuple[Event, str]] = []
+        for entry in rest.entries:
+            event, text = self._fitted(entry, present)
+            entries.append((event, text))
+            if isinstance(event, _Audio):
+                # It begins to count anew, with what this server has.
+                self.conversation.sent(event)
+        self.outbox.refill(entries)
+        self.outbox.resume()
+        lost = self._lost + Loss(
+            omissions=(*retold.omissions, *_refused(introduction, self.conversation.items)),
+            audio_ms=rest.audio_ms,
+            calls=retold.orphans,
+        )
+        self._lost = Loss()
+        return lost
+
+    def _fitted(self, entry: Unsure, present: set[str]) -> tuple[Event, str]:
+        """An event as it can be sent to another server."""
+        event = entry.event
+        if not isinstance(event, ConversationItemCreate):
+            return event, entry.text or self.codec.encode(event)
+        fitted = event
+        previous = event.previous_item_id
+        if previous is not None and previous not in present:
+            fitted = attrs.evolve(fitted, previous_item_id=None)
+        if isinstance(event.item, FunctionCallOutput):
+            fitted = attrs.evolve(fitted, item=self.items.fitted(event.item))
+        present.add(str(event.item.id))
+        if fitted == event:
+            return event, entry.text
+        return fitted, self.codec.encode(fitted)
+
+
+def _refused(introduction: Introduction, items: Iterable[ConversationItem]) -> Iterator[Omission]:
+    """What the server did not take of what it was told."""
+    places = {item.id: place for place, item in enumerate(items)}
+    for item_id, why in introduction.refused:
+        # One that got another id than it has here is not at any place.
+        yield Omission(index=places.get(item_id, -1), item_id=item_id, reason=why)
