@@ -48,12 +48,12 @@ if _typing.TYPE_CHECKING:
     )
     from realtime_trio._session.voice import Session as Session
     from realtime_trio._state.captions import Caption as Caption
-    from realtime_trio._state.conversation.history import Omission as Omission
     from realtime_trio._state.conversation.item import (
         ConversationItem as ConversationItem,
         TranscriptSegment as TranscriptSegment,
     )
     from realtime_trio._state.conversation.reducer import Conversation as Conversation
+    from realtime_trio._state.conversation.restoring import Omission as Omission
     from realtime_trio._state.costs import Usage as Usage
     from realtime_trio._state.utility_events import (
         ArgumentsDelta as ArgumentsDelta,
@@ -167,7 +167,7 @@ else:
             "_session.translation": "TranslationSettings Translator open_translation_session",
             "_session.voice": "Session",
             "_state.captions": "Caption",
-            "_state.conversation.history": "Omission",
+            "_state.conversation.restoring": "Omission",
             "_state.conversation.item": "ConversationItem TranscriptSegment",
             "_state.conversation.reducer": "Conversation",
             "_state.costs": "Usage",

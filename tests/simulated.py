@@ -15,6 +15,7 @@ from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.audio import DEFAULT_RETENTION, Retention
+from realtime_trio._state.conversation.size import NO_LIMIT, HistoryLimit
 from realtime_trio.events import Event, JsonObject
 from realtime_trio.playback import Playback
 from realtime_trio.recording import WireRecord
@@ -41,6 +42,7 @@ async def open_simulated(
     transcripts: Iterable[str | None] = (),
     pacing: Pacing = INSTANT,
     history: Iterable[JsonObject] = (),
+    history_limit: HistoryLimit = NO_LIMIT,
     retention: Retention = DEFAULT_RETENTION,
     playback: Playback | None = None,
     tools: Iterable[AnyTool] | None = None,
@@ -55,6 +57,7 @@ async def open_simulated(
             open_session(
                 transport=transport,
                 history=history,
+                history_limit=history_limit,
                 retention=retention,
                 playback=playback,
                 tools=tools,

@@ -31,7 +31,7 @@ FLOORS = (
     ("_runtime.*",),
     ("_transport.*",),
     ("devices.*",),
-    ("connection", "recording"),
+    ("connection", "history", "recording"),
     ("recorded_audio",),
     ("_session.*",),
     ("lasting",),

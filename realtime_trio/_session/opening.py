@@ -9,13 +9,11 @@ from functools import partial
 from types import NoneType
 from typing import Any, Unpack
 
-import attrs
-
 from realtime_trio._misuse import check_kind
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import check_arguments, generate_id, run_session, with_id
+from realtime_trio._session.base import check_arguments, generate_id, run_session
 from realtime_trio._session.lasting.policy import Reconnect
 from realtime_trio._session.lasting.upkeep import Upkeep
 from realtime_trio._session.link import Link
@@ -28,7 +26,9 @@ from realtime_trio._state.conversation.audio import (
     Retention,
     check_retention,
 )
-from realtime_trio._state.conversation.history import history_events
+from realtime_trio._state.conversation.history import read_history
+from realtime_trio._state.conversation.restoring import restore
+from realtime_trio._state.conversation.size import NO_LIMIT, HistoryLimit
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import ConnectOptions, OpenTransport, check_options
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError
@@ -63,6 +63,7 @@ async def open_session(
     tool_errors: ToolErrors = "type",
     tool_output_limit: int | None = DEFAULT_OUTPUT_LIMIT,
     history: Iterable[JsonObject] = (),
+    history_limit: HistoryLimit = NO_LIMIT,
     retention: Retention = DEFAULT_RETENTION,
     playback: Playback | None = None,
     capacity: int | None = None,
@@ -96,7 +97,8 @@ async def open_session(
         tool_output_limit: Characters of the longest output of a function; a longer one is cut off,
             with a note for the model.  None lets any pass.
         history: An earlier conversation, as `session.conversation.export()` wrote it.
-            `session.omissions` says what could not be replayed.
+            `session.omissions` says what is not in this one, or not as it was.
+        history_limit: How much of the history to tell, and what becomes of the rest.
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds of
             each side.  The default, ten minutes, is 58 MB at most; `all` grows by 2.9 MB for every
             minute that is said.
@@ -142,7 +144,8 @@ async def open_session(
     )
     # UNSET leaves the server's tools alone; an empty list clears them.
     config = SessionConfig.of(tools=UNSET if tools is None else registry.definitions, **settings)
-    replay = history_events(history)
+    check_kind("history_limit", history_limit, HistoryLimit, allowed="a HistoryLimit")
+    entries = read_history(history)
 
     def make_context(session: Session) -> MakeContext:
         return partial(ToolContext, session=session)
@@ -158,7 +161,6 @@ async def open_session(
             tools=registry,
             limits=limits,
             make_context=make_context,
-            omissions=replay.omitted,
         )
 
     # Without a history there is nothing to wait for.
@@ -166,11 +168,18 @@ async def open_session(
         if tools is None:  # what the server gives the model by itself stays when one more is added
             with suppress(LocalProtocolError):
                 session._offered.begin_with(ToolRegistry.known(session.config.tools or ()))
-        creates = [
-            attrs.evolve(create, item=with_id(create.item, new_id)) for create in replay.events
-        ]
+        restored = restore(
+            entries,
+            new_id=new_id,
+            encoding=session.conversation.input_encoding,
+            limit=history_limit,
+        )
+        if restored.older and history_limit.summarize is not None:
+            summary = await history_limit.summarize(restored.older)
+            restored = restored.summarized(summary, new_id("item_"))
+        session._omissions = restored.omitted
         # All are sent before the first is awaited: one round trip for a history of any length.
-        replayed = [await session._send_request(create) for create in creates]
+        replayed = [await session._send_request(create) for create in restored.events]
         for pending in replayed:
             try:
                 await session._wait_for_ack(pending)
@@ -181,7 +190,7 @@ async def open_session(
 
     def keep_up(session: Session, dial: OpenTransport, connect_timeout: float) -> Upkeep:
         assert reconnect is not None
-        return session._keep_up(reconnect, dial, connect_timeout)
+        return session._keep_up(reconnect, history_limit, dial, connect_timeout)
 
     async with run_session(
         make,

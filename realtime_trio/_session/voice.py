@@ -29,9 +29,10 @@ from realtime_trio._session.tool_changes import ToolChanges
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import DEFAULT_ENCODING, Encoding, Retention
-from realtime_trio._state.conversation.history import Omission
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio._state.conversation.restoring import Omission
+from realtime_trio._state.conversation.size import HistoryLimit
 from realtime_trio._state.costs import Costs
 from realtime_trio._state.losses import Loss
 from realtime_trio._state.mcp import McpActivity
@@ -90,7 +91,6 @@ class Session(RespondingSession):
         tools: ToolRegistry,
         limits: ToolLimits,
         make_context: Callable[[Session], MakeContext],
-        omissions: tuple[Omission, ...] = (),
     ) -> None:
         super().__init__(
             link,
@@ -115,7 +115,7 @@ class Session(RespondingSession):
         self._approvals = HostedApprovals(
             services, limits.approval_timeout, partial(self._expire, limits.nobody_approved)
         )
-        self._omissions = omissions
+        self._omissions: tuple[Omission, ...] = ()
         self._continuity: Continuity | None = None
 
     # --- looking ----------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class Session(RespondingSession):
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
-        """What of the `history` given to `open_session` could not be replayed."""
+        """What of the `history` given to `open_session` is not in this one, or not as it was."""
         return self._omissions
 
     # --- configuring ------------------------------------------------------------------------------
@@ -413,9 +413,16 @@ class Session(RespondingSession):
         self._check_open()
         return await self._upkeep.restart()
 
-    def _keep_up(self, policy: Reconnect, dial: OpenTransport, connect_timeout: float) -> Upkeep:
+    def _keep_up(
+        self,
+        policy: Reconnect,
+        limit: HistoryLimit,
+        dial: OpenTransport,
+        connect_timeout: float,
+    ) -> Upkeep:
         continuity = self._continuity = Continuity(
             policy=policy,
+            limit=limit,
             codec=self._codec,
             new_id=self._new_id,
             outbox=self._outbox,

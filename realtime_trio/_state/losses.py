@@ -7,7 +7,7 @@ a link is given up, in `_session.lasting`.
 from __future__ import annotations
 
 from realtime_trio._frozen import frozen
-from realtime_trio._state.conversation.history import Omission
+from realtime_trio._state.conversation.restoring import Omission
 from realtime_trio._state.utility_events import UtilityEvent
 from realtime_trio.events._base import ClientEvent, UnknownEvent
 

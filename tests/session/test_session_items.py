@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 from realtime_trio._session.items import ItemOrId, id_of
 from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.conversation.size import HistoryLimit
 from realtime_trio._state.utility_events import (
     ItemCompleted,
     ItemDeleted,
@@ -43,6 +44,7 @@ from realtime_trio.events import (
     Event,
     FunctionTool,
     InputText,
+    Item,
     JsonObject,
     OutputAudio,
     ResponseCreated,
@@ -543,7 +545,11 @@ async def test_a_conversation_can_be_continued_in_another_session(
         assert [item.id for item in session.conversation.items][: len(history)] == [
             entry["id"] for entry in history
         ]
-        assert session.omissions == ()
+        assert [(omission.index, omission.what) for omission in session.omissions] == [
+            (0, "audio"),
+            (1, "audio"),
+            (5, "audio"),
+        ]
 
 
 async def test_what_of_a_history_cannot_be_replayed_is_said(autojump_clock: MockClock) -> None:
@@ -565,6 +571,48 @@ async def test_what_of_a_history_cannot_be_replayed_is_said(autojump_clock: Mock
         ]
         await session.ask()
         assert [item.text or item.role for item in session.conversation.items][:1] == ["Hello!"]
+
+
+async def test_of_a_history_that_is_too_long_the_oldest_part_is_summarized(
+    autojump_clock: MockClock,
+) -> None:
+    history: list[JsonObject] = [
+        {
+            "type": "message",
+            "role": "user",
+            "id": f"item_{number}",
+            "content": [{"type": "input_text", "text": str(number)}],
+        }
+        for number in range(5)
+    ]
+
+    async def summarize(items: Sequence[Item]) -> str:
+        await trio.sleep(1)
+        return f"The first {len(items)} numbers were said."
+
+    limit = HistoryLimit(items=3, summarize=summarize)
+    async with open_simulated(history=history, history_limit=limit) as session:
+        assert [(item.role, item.text) for item in session.conversation.items] == [
+            ("system", "The first 3 numbers were said."),
+            ("user", "3"),
+            ("user", "4"),
+        ]
+        assert [(omission.index, omission.what) for omission in session.omissions] == [
+            (index, "item") for index in range(3)
+        ]
+
+
+async def test_a_summary_that_fails_is_the_callers_affair(autojump_clock: MockClock) -> None:
+    async def fail(items: Sequence[Item]) -> str:
+        raise ZeroDivisionError
+
+    limit = HistoryLimit(items=0, summarize=fail)
+    history: list[JsonObject] = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello!"}]}
+    ]
+    with pytest.raises(ZeroDivisionError):
+        async with open_simulated(history=history, history_limit=limit):
+            pytest.fail("not reached")
 
 
 # Costs

@@ -14,11 +14,12 @@ nothing is on the new server twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
 from attrs import define, field
 
+from realtime_trio._frozen import frozen
 from realtime_trio._protocol.codec import Codec
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.approvals import HostedApprovals
@@ -26,12 +27,12 @@ from realtime_trio._session.lasting.policy import Reconnect
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Acknowledgements, Pending
 from realtime_trio._state.conversation.audio import Encoding
-from realtime_trio._state.conversation.history import Omission
-from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.conversation.history import entries_of
 from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio._state.conversation.restoring import Omission, restore
+from realtime_trio._state.conversation.size import HistoryLimit
 from realtime_trio._state.introduction import Introduction
 from realtime_trio._state.losses import Loss
-from realtime_trio._state.retelling import Retelling, retell
 from realtime_trio._state.turns.actions import Actions
 from realtime_trio._state.turns.machine import Turns
 from realtime_trio._state.turns.run import cut
@@ -46,6 +47,7 @@ from realtime_trio.events import (
     ConversationItemTruncate,
     ConversationItemTruncated,
     Event,
+    FunctionCall,
     FunctionCallOutput,
     InputAudioBufferAppend,
     InputAudioBufferClear,
@@ -62,12 +64,34 @@ from realtime_trio.events import (
 _Audio = InputAudioBufferAppend | InputAudioBufferCommit | InputAudioBufferClear
 
 
+@frozen(kw_only=True)
+class Retold:
+    """What another server is told of the conversation."""
+
+    events: tuple[ConversationItemCreate, ...]
+    """To be sent in this order."""
+    omissions: tuple[Omission, ...]
+    """What of it is not in them, or not as it was."""
+    orphans: tuple[str, ...]
+    """Calls that wait for their outputs and are not in them."""
+    places: Mapping[str, int]
+    """Where each item stands."""
+
+    def refused(self, introduction: Introduction) -> Iterator[Omission]:
+        """What the server did not take of it."""
+        for item_id, why in introduction.refused:
+            # One that has another id here is not at any place.
+            yield Omission(index=self.places.get(item_id, -1), item_id=item_id, reason=why)
+
+
 @define(eq=False, kw_only=True)
 class Continuity:
     """What of one session goes on."""
 
     policy: Reconnect
     """What is wanted."""
+    limit: HistoryLimit
+    """How much of the conversation another server is told."""
     codec: Codec
     """Writes what is sent again."""
     new_id: Callable[[str], str]
@@ -157,7 +181,7 @@ class Continuity:
             return None
         return SessionUpdate(event_id=self.new_id("evt_"), session=self._confirmed)
 
-    def tell(self) -> Retelling:
+    async def tell(self) -> Retold:
         """The conversation, as it can be told to the next server.
 
         What was asked of items of the last one, and not answered, is done here instead: the next
@@ -172,7 +196,28 @@ class Continuity:
             if isinstance(entry.event, ConversationItemCreate)
             and isinstance(entry.event.item, FunctionCallOutput)
         }
-        return retell(self.conversation.items, {*self.turns.awaited, *under_way}, self.new_id)
+        items = tuple(self.conversation.items)
+        open_calls = {*self.turns.awaited, *under_way}
+        restored = restore(
+            entries_of(items),
+            new_id=self.new_id,
+            encoding=self.conversation.input_encoding,
+            limit=self.limit,
+            open_calls=open_calls,
+        )
+        if restored.older and self.limit.summarize is not None:
+            summary = await self.limit.summarize(restored.older)
+            restored = restored.summarized(summary, self.new_id("item_"))
+        events = tuple(
+            attrs.evolve(create, event_id=self.new_id("evt_")) for create in restored.events
+        )
+        told = {each.item.call_id for each in events if isinstance(each.item, FunctionCall)}
+        return Retold(
+            events=events,
+            omissions=restored.omitted,
+            orphans=tuple(sorted(open_calls - told)),
+            places={item.id: place for place, item in enumerate(items)},
+        )
 
     def _carry_out(self, entry: Unsure) -> None:
         event_id = self.new_id("event_")
@@ -214,7 +259,7 @@ class Continuity:
 
     # --- going on ---------------------------------------------------------------------------------
 
-    def go_on(self, introduction: Introduction, retold: Retelling, now: float) -> Loss:
+    def go_on(self, introduction: Introduction, retold: Retold, now: float) -> Loss:
         """Go on with a server that was told everything: it gets what nobody has confirmed.
 
         Returns:
@@ -241,7 +286,7 @@ class Continuity:
         self.outbox.refill(entries)
         self.outbox.resume()
         lost = self._lost + Loss(
-            omissions=(*retold.omissions, *_refused(introduction, self.conversation.items)),
+            omissions=(*retold.omissions, *retold.refused(introduction)),
             audio_ms=rest.audio_ms,
             calls=retold.orphans,
         )
@@ -263,11 +308,3 @@ class Continuity:
         if fitted == event:
             return event, entry.text
         return fitted, self.codec.encode(fitted)
-
-
-def _refused(introduction: Introduction, items: Iterable[ConversationItem]) -> Iterator[Omission]:
-    """What the server did not take of what it was told."""
-    places = {item.id: place for place, item in enumerate(items)}
-    for item_id, why in introduction.refused:
-        # One that got another id than it has here is not at any place.
-        yield Omission(index=places.get(item_id, -1), item_id=item_id, reason=why)

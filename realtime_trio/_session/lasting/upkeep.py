@@ -292,7 +292,7 @@ class Upkeep:
             ConnectionFailed: It did not take it in this time.
         """
         with trio.move_on_after(seconds):
-            retold = self.continuity.tell()
+            retold = await self.continuity.tell()
             await successor.tell(retold.events)
             introduction = successor.introduction
             return self._take_over(

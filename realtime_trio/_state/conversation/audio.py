@@ -14,8 +14,9 @@ from attrs import define
 from realtime_trio._misuse import check_number
 from realtime_trio._state.conversation.item import ConversationItem, GrowingPart
 from realtime_trio.audio.data import AudioData
+from realtime_trio.audio.g711 import alaw_encode, mulaw_encode
 from realtime_trio.audio.pcm import G711_RATE, PCM_RATE
-from realtime_trio.audio.track import PCM, AudioTrack, is_g711
+from realtime_trio.audio.track import PCM, PCMA, PCMU, AudioTrack, is_g711
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import AudioFormat
 
@@ -178,6 +179,17 @@ class Shelf:
     def append_output(self, track: AudioTrack, audio: AudioData) -> AudioData | None:
         """Append what the model says; return the whole samples that this adds, None if none."""
         return _append(track, audio, self._output_window)
+
+
+def audio_of(track: AudioTrack) -> AudioData | None:
+    """The audio of a track as it can be sent again, None if there is none or some is gone."""
+    if not track.received or track.kept < track.received:
+        return None
+    if track.encoding == PCMU:
+        return AudioData(mulaw_encode(track.samples))
+    if track.encoding == PCMA:
+        return AudioData(alaw_encode(track.samples))
+    return AudioData(track.samples)
 
 
 def _append(track: AudioTrack, audio: AudioData, window: _Window | None) -> AudioData | None:

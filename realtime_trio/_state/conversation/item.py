@@ -13,6 +13,7 @@ from attrs import define, field
 
 from realtime_trio import _elsewhere
 from realtime_trio._frozen import frozen
+from realtime_trio._state.conversation.heard import words_heard
 from realtime_trio.audio.pcm import PCM_RATE
 from realtime_trio.audio.track import AudioTrack
 from realtime_trio.events._base import UnknownObject
@@ -138,8 +139,42 @@ class GrowingPart:
     """The part itself, of those that do not grow."""
     is_cut: bool = False
     """Whether it was truncated: what comes after that was not heard."""
+    said: str = ""
+    """Its words when it was truncated, of which not all were heard."""
+    said_samples: int = 0
+    """How much audio these words took."""
     is_wordless: bool = False
     """Whether its transcription is complete and empty."""
+
+    @property
+    def heard(self) -> str:
+        """What of its transcript was heard: all of it, unless it was truncated.
+
+        What the server says of a truncated part goes before the estimate.
+        """
+        stated = self.transcript.read()
+        if stated or not self.is_cut:
+            return stated
+        received = 0 if self.track is None else self.track.received
+        return words_heard(self.said, received, self.said_samples)
+
+    def cut(self, audio_end_ms: int, dropped_us: int) -> None:
+        """Keep so much of its audio, and none of its words, as the server does.
+
+        Args:
+            audio_end_ms: Where the audio ends now.
+            dropped_us: Microseconds of audio that the server has of it and the track has not.
+        """
+        if self.track is not None:
+            if not self.is_cut:
+                # A whole transcript is that of all audio; one in pieces came with what was kept.
+                dropped = dropped_us * self.track.rate // 1_000_000
+                self.said = self.transcript.read()
+                self.said_samples = self.track.received + dropped * self.transcript.is_final
+            self.track.truncate(audio_end_ms * self.track.rate // 1000)
+        self.is_cut = True
+        self.transcript.clear()
+        self.is_wordless = False
 
     @property
     def value(self) -> Part:
@@ -318,6 +353,15 @@ class ConversationItem:
     def heard_ms(self) -> int | None:
         """Milliseconds of audio that the user heard, once it was truncated; None before."""
         return self._heard_ms
+
+    @property
+    def heard_transcript(self) -> str:
+        """What of its transcript was heard; the same as `transcript` until it is truncated.
+
+        After that it is an estimate, in whole words, by how much of the audio was kept: the server
+        takes the transcript back and does not say which words are left.
+        """
+        return "".join(part.heard for part in self._ordered)
 
     @property
     def dropped_ms(self) -> int:

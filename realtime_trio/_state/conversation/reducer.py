@@ -182,9 +182,22 @@ class Conversation:
         """Milliseconds of input audio that were sent and neither committed nor cleared."""
         return self._input.pending_ms
 
-    def export(self) -> list[JsonObject]:
-        """The items as JSON-ready objects, without audio: what `history_events` takes."""
-        return export_items(self.items)
+    @property
+    def input_encoding(self) -> Encoding:
+        """How the session's input is encoded."""
+        return self._shelf.input
+
+    def export(self, *, audio: bool = False) -> list[JsonObject]:
+        """The items as JSON-ready objects: what `open_session` takes as a `history`.
+
+        They are written as the protocol writes them, with texts and transcripts.  A message that
+        was truncated has what was heard of it as its transcript, and `heard_ms` beside that.
+
+        Args:
+            audio: Whether to write the user's audio, too, as base64 and with its `format`, where
+                all of it was kept.  Then a turn that was not transcribed can be told again.
+        """
+        return export_items(self.items, audio=audio)
 
     # --- what the client does ---------------------------------------------------------------------
 
@@ -454,11 +467,7 @@ class Conversation:
             return ()
         part = item._parts.get(event.content_index)
         if part is not None:
-            part.is_cut = True
-            part.transcript.clear()
-            part.is_wordless = False
-            if part.track is not None:
-                part.track.truncate(event.audio_end_ms * part.track.rate // 1000)
+            part.cut(event.audio_end_ms, item._dropped_us)
         item._dropped_us = 0
         item._heard_ms = max(0, min(event.audio_end_ms, item.audio_ms))
         item._is_interrupted = True
