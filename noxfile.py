@@ -110,8 +110,10 @@ RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 TEST, LINT, BENCH, DOCS = (
     nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs")
 )
-EXTRAS = ".[cli,proxy,llm,yaml]"
-"""What everybody can install; ears and voices come on top of it."""
+EXTRAS = ".[cli,proxy,llm,yaml,prices]"
+"""What everybody can install."""
+OPTIONAL = ("voice-light", "devices", "vad")
+"""What comes on top of it where there are wheels: a part of it is compiled."""
 CODE = [
     "realtime_trio",
     "tests",
@@ -132,6 +134,8 @@ SIMULATED = [
     "tests/test_reference_client.py",
     "tests/test_testing.py",
 ]
+PARALLEL = ["--numprocesses=auto", "--maxprocesses=4"]
+"""As many tests at once as there are cores, up to four; `-- -n0` runs them one by one."""
 VOICED = [
     "tests/simulator/test_simulator_voice.py",
     "tests/simulator/test_simulator_voice_natural.py",
@@ -142,29 +146,34 @@ VOICED = [
 TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
 
 
-def install_voice(session: nox.Session, *extras: str) -> None:
-    """Install the first of these extras that needs no compiler here.
+def install_wheels(session: nox.Session, extras: str) -> bool:
+    """Install extras, unless that takes a compiler; returns whether it was done."""
+    try:
+        # Wheels alone: a compiler that is not there would be noticed after minutes.
+        session.install("--only-binary=:all:", f".[{extras}]")
+    except CommandFailed:
+        session.warn(f"no wheels of {extras} for this Python here, or they cannot be fetched")
+        return False
+    return True
 
-    Without any of them the rest still works: tests that hear or speak are skipped, and the demo
-    speaks with the simulator's own voice.
+
+def install_optional(session: nox.Session) -> None:
+    """Install what hears, speaks and plays, as far as that is possible here.
+
+    Without it the rest still works; tests of what is missing are skipped.
     """
-    for extra in extras:
-        try:
-            # Wheels alone: a compiler that is not there would be noticed after minutes.
-            session.install("--only-binary=:all:", f".[{extra}]")
-        except CommandFailed:
-            session.warn(f"the extra {extra} has no wheels for this Python or cannot be fetched")
-        else:
-            return
+    if not install_wheels(session, ",".join(OPTIONAL)):
+        for extra in OPTIONAL:
+            install_wheels(session, extra)
 
 
 # The running interpreter is always found, so at least one of these is never skipped.
 @nox.session(python=SUPPORTED if RUNNING in SUPPORTED else [*SUPPORTED, RUNNING])
 def tests(session: nox.Session) -> None:
     """Run the tests on the installed package: `nox -s tests -- -k barge_in`."""
-    install_voice(session, "voice-light")
+    install_optional(session)
     session.install(EXTRAS, *TEST)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session(default=False)
@@ -194,7 +203,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Demand 95 % branch coverage overall, and 100 % of every pure module by its own test file."""
-    install_voice(session, "voice-light")
+    install_optional(session)
     session.install("-e", EXTRAS, *TEST)
     session.run("python", "tests/maxi_cov.py")
 
@@ -202,7 +211,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Try whether the tests notice small faults: `nox -s mutants -- _runtime.hub --sample 40`."""
-    install_voice(session, "voice-light")
+    install_optional(session)
     session.install("-e", EXTRAS, *TEST)
     session.run("python", "tests/mutants.py", *session.posargs)
 
@@ -211,7 +220,8 @@ def mutants(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """Have a spoken conversation without a service: `nox -s demo -- FOLDER` to keep it there."""
     session.install(".")
-    install_voice(session, "voice", "voice-light")
+    # Without ears and a voice the demo speaks with the simulator's own.
+    install_wheels(session, "voice") or install_wheels(session, "voice-light")
     session.run(
         "python",
         "examples/spoken_conversation.py",
@@ -266,7 +276,7 @@ def conformance(session: nox.Session) -> None:
     session.install(EXTRAS, *TEST)
     session.run("python", "tests/conformance.py", str(schema))
     session.env["REALTIME_SCHEMA"] = str(schema)
-    session.run("pytest", "-q", *SIMULATED)
+    session.run("pytest", "-q", *PARALLEL, *SIMULATED)
 
 
 @nox.session(default=False)
@@ -301,6 +311,7 @@ def minimums(session: nox.Session) -> None:
         *project["dependencies"],
         *project["optional-dependencies"]["cli"],
         *project["optional-dependencies"]["proxy"],
+        *project["optional-dependencies"]["prices"],
     ]
     pins = [
         f"{required.name}=={bound.version}"
@@ -311,4 +322,4 @@ def minimums(session: nox.Session) -> None:
     constraints = Path(session.create_tmp()) / "minimums.txt"
     constraints.write_text("\n".join(pins) + "\n")
     session.install("--constraint", str(constraints), EXTRAS, *TEST)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)

@@ -8,8 +8,8 @@ answer has begun.  With a sound card, the loudspeaker is its callback, on whatev
                              callback=lambda out, *_: playback.fill(out[:, 0]))
 
 With a key:     OPENAI_API_KEY=... python examples/barge_in.py examples/question.wav
-Without one:  realtime-trio serve python examples/barge_in.py examples/question.wav
-                ws://127.0.0.1:8765/v1/realtime
+Without one:    realtime-trio serve
+                python examples/barge_in.py examples/question.wav ws://127.0.0.1:8765/v1/realtime
 """
 
 import sys

@@ -1,8 +1,9 @@
-"""Captions of recordings: each file is a line, and every line grows while it is transcribed.
+r"""Captions of recordings: each file is a line, and every line grows while it is transcribed.
 
 With a key:     OPENAI_API_KEY=... python examples/captions.py examples/question.wav ...
-Without one:  realtime-trio serve OPENAI_BASE_URL=ws://127.0.0.1:8765/v1/realtime python
-                examples/captions.py examples/question.wav ...
+Without one:    realtime-trio serve
+                OPENAI_BASE_URL=ws://127.0.0.1:8765/v1/realtime \
+                python examples/captions.py examples/question.wav ...
 """
 
 import sys

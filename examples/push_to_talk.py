@@ -1,14 +1,13 @@
 """Push to talk: hold the button and speak, let go and listen; press it again to interrupt.
 
-The button is played here: a recording stands for the microphone, and the first answer is
-interrupted after a second.
+The button, the microphone and the loudspeaker are played here, in real time: a recording is what is
+said, twice, the second time a second after the first answer has begun.
 
 With a key:     OPENAI_API_KEY=... python examples/push_to_talk.py examples/question.wav
-Without one:  realtime-trio serve python examples/push_to_talk.py examples/question.wav
-                ws://127.0.0.1:8765/v1/realtime
+Without one:    realtime-trio serve
+                python examples/push_to_talk.py examples/question.wav ws://127.0.0.1:8765/v1/realtime
 """
 
-import math
 import sys
 from functools import partial
 
@@ -16,59 +15,78 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
-from realtime_trio import AudioDelta, Session, TranscriptDelta, open_session
+from realtime_trio import (
+    EventStream,
+    ItemCompleted,
+    ItemTruncated,
+    ItemUpdated,
+    ResponseDone,
+    Session,
+    TranscriptDelta,
+    open_session,
+)
 from realtime_trio.audio import PCM_RATE, read_wav
+from realtime_trio.events import ResponseOutputAudioDelta
+from realtime_trio.playback import Playback
 
-CHUNK = PCM_RATE // 10  # 100 ms
+CHUNK = PCM_RATE // 50  # 20 ms
 
 
-async def speak(session: Session, recording: NDArray[np.int16]) -> None:
-    """Hold the button.
+async def hold_button(session: Session, recording: NDArray[np.int16]) -> None:
+    """Say something while the button is held.
 
-    Leaving the block commits what was appended, and discards it if something goes wrong.
+    Pressing it interrupts: what is playing is silent at once, and the model knows how far it was
+    heard.  Letting it go commits what was said, and asks for the answer.
     """
-    async with session.user_turn(respond=False):
+    async with session.user_turn():
         for start in range(0, len(recording), CHUNK):
-            await session.append_audio(
-                recording[start : start + CHUNK]
-            )  # as a microphone delivers it
+            await trio.sleep(CHUNK / PCM_RATE)  # a microphone takes its time
+            await session.append_audio(recording[start : start + CHUNK])
 
 
-async def listen(session: Session, patience: float = math.inf) -> None:
-    """Play the answer, for so many seconds at most."""
-    heard = 0
-    async with session.open_response() as response:  # leaving it early cancels the response
-        async for delta in response:
-            match delta:
-                case TranscriptDelta(text):
-                    print(text, end="", flush=True)
-                case AudioDelta(samples):
-                    heard += len(samples)
-                    await trio.sleep(len(samples) / PCM_RATE)  # a loudspeaker takes its time
-            if heard / PCM_RATE >= patience:
-                break
-        else:
-            print()
-            return
-    # The model believes that it has said all that it sent, which is more than was played.
-    spoken = next(
-        item
-        for item in session.conversation.items
-        if item.response_id == response.id and item.audio_ms
-    )
-    await session.cancel_response(spoken.id, sample_count=heard)
-    print(f"... [interrupted after {heard / PCM_RATE:.1f} s]")
+async def play(playback: Playback) -> None:
+    """Take 20 ms every 20 ms, silence where there is nothing to be heard."""
+    buffer, due = np.empty(CHUNK, np.int16), trio.current_time()
+    while True:
+        await trio.sleep_until(due)
+        playback.fill(buffer)
+        due += CHUNK / PCM_RATE
+
+
+async def show(events: EventStream[ItemUpdated | ItemCompleted | ItemTruncated]) -> None:
+    """Print what the model says, as soon as it is known, and where it was cut off."""
+    async for event in events:
+        match event:
+            case ItemUpdated(delta=TranscriptDelta(text)):
+                print(text, end="", flush=True)
+            case ItemCompleted(item=item) if item.role == "assistant":
+                print()
+            case ItemTruncated(audio_end_ms=heard_ms):
+                print(f"[interrupted after {heard_ms / 1000:.1f} s]")
+            case _:
+                pass
 
 
 async def main(file: str | None = None, url: str | None = None) -> None:
-    """Ask twice, by a recording or a second of silence; only the second answer finishes."""
+    """Ask twice, by a recording or a second of silence; only the second answer is heard out."""
     silence = np.zeros(PCM_RATE, np.int16)
     recording = silence if file is None else await trio.to_thread.run_sync(read_wav, file)
-    async with open_session(url=url, turn_detection=None) as session:  # we say when a turn ends
-        await speak(session, recording)
-        await listen(session, patience=1)
-        await speak(session, recording)
-        await listen(session)
+    playback = Playback()
+    async with (
+        # Without turn detection: we say when a turn ends.
+        open_session(url=url, turn_detection=None, playback=playback) as session,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(play, playback)
+        nursery.start_soon(show, session.events(ItemUpdated, ItemCompleted, ItemTruncated))
+        with session.events(ResponseOutputAudioDelta) as sounds:
+            await hold_button(session, recording)
+            await sounds.receive()
+            await trio.sleep(1)
+        await hold_button(session, recording)
+        await session.wait_for(ResponseDone)
+        await trio.sleep(playback.unheard / playback.rate)
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":

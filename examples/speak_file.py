@@ -1,7 +1,8 @@
-"""Ask with a recording and get a recording back, which is written while it streams.
+r"""Ask with a recording and get a recording back, which is written while it streams.
 
 With a key:     OPENAI_API_KEY=... python examples/speak_file.py examples/question.wav answer.wav
-Without one:  realtime-trio serve python examples/speak_file.py examples/question.wav answer.wav
+Without one:    realtime-trio serve
+                python examples/speak_file.py examples/question.wav answer.wav \
                 ws://127.0.0.1:8765/v1/realtime
 """
 

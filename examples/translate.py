@@ -1,8 +1,9 @@
-"""Translate a recording: the translation is printed and written to a file as it is spoken.
+r"""Translate a recording: the translation is printed and written to a file as it is spoken.
 
 With a key:  OPENAI_API_KEY=... python examples/translate.py examples/question.wav es translated.wav
-Without one:  realtime-trio serve python examples/translate.py examples/question.wav es
-                translated.wav ws://127.0.0.1:8765/v1/realtime
+Without one:    realtime-trio serve
+                python examples/translate.py examples/question.wav es translated.wav \
+                ws://127.0.0.1:8765/v1/realtime
 """
 
 import sys

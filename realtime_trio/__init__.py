@@ -7,6 +7,7 @@ programs.  All others have one place each, and asking here for one of them says 
 - `realtime_trio.audio`: audio data, formats, resampling, WAV files
 - `realtime_trio.tools`: what `tool` makes, and the errors of arguments and results
 - `realtime_trio.playback`: what of the model's speech was heard
+- `realtime_trio.money`: what it costs, and how much may be spent
 - `realtime_trio.connection`, `realtime_trio.recording`: what is below a session, and what is kept
 - `realtime_trio.testing`: what tests need
 - `realtime_trio.simulator`: the server to develop against

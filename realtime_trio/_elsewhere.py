@@ -62,8 +62,15 @@ DERIVED: Final = (
 """Names that one looks for among the events.  They never travel, so the front door has them."""
 
 OF_MODULES: Final = {
+    "Budget": "realtime_trio.money",
+    "BudgetExceeded": "realtime_trio.money",
+    "BudgetMeter": "realtime_trio.money",
+    "BudgetSpent": "realtime_trio.money",
+    "BudgetWarning": "realtime_trio.money",
     "Codec": "realtime_trio.connection",
+    "Cost": "realtime_trio.money",
     "Interruption": "realtime_trio.playback",
+    "ModelPrices": "realtime_trio.money",
     "Playback": "realtime_trio.playback",
     "PlayedPart": "realtime_trio.playback",
     "Recording": "realtime_trio.recording",
@@ -71,6 +78,7 @@ OF_MODULES: Final = {
     "SessionKind": "realtime_trio.connection",
     "WebSocketSettings": "realtime_trio.connection",
     "WireRecord": "realtime_trio.recording",
+    "known_prices": "realtime_trio.money",
     "recording_to_wav": "realtime_trio.recorded_audio",
 }
 """Public names of single modules that the front door does not pass on, and their modules."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
-from typing import SupportsFloat
+from typing import SupportsFloat, TypeVar
 
 from realtime_trio.errors import LocalProtocolError
+
+_T = TypeVar("_T")
 
 
 def check_keywords(given: Iterable[str], allowed: Iterable[str]) -> None:
@@ -69,6 +71,14 @@ def check_number(name: str, value: object, fits: Callable[[float], bool], *, all
         raise TypeError(f"{name} must be {allowed}, not {kind_of(value)}")
     if not fits(float(value)):
         raise LocalProtocolError(f"{name} must be {allowed}, not {value}")
+
+
+def to_tuple(name: str, values: Iterable[_T]) -> tuple[_T, ...]:
+    """The values, unless they are a text, which would come apart into its letters."""
+    given: object = values
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"{name} must be a sequence, not {kind_of(given)}")
+    return tuple(values)
 
 
 def kind_of(value: object) -> str:

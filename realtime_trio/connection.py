@@ -12,7 +12,6 @@ import logging
 import os
 import ssl
 import warnings
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import NoneType
@@ -278,7 +277,8 @@ class Connection:
     def __init__(self, transport: Transport, codec: Codec) -> None:
         self._transport = transport
         self._codec = codec
-        self._arrived: deque[str | bytes] = deque()
+        self._arrived: list[str | bytes] = []
+        """What has come together and was not handed out, the oldest last."""
         self._left = 0
         """How many of them are handed out until others have to have a turn."""
 
@@ -348,7 +348,7 @@ class Connection:
             await trio.lowlevel.checkpoint()
             self._left = MESSAGES_IN_A_ROW - 1
         else:
-            arrived.extend(await self._transport.receive())
+            arrived.extend(reversed(await self._transport.receive()))
             self._left = MESSAGES_IN_A_ROW - 1
         if not arrived:
             # A transport delivers nothing only after its end, and then it knows how it ended.
@@ -357,7 +357,7 @@ class Connection:
             if close.is_clean:
                 raise StopAsyncIteration
             raise ConnectionLost(close.code, close.reason)
-        return decode(self._codec, arrived.popleft())
+        return decode(self._codec, arrived.pop())
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection with this code and reason; leaving the block does it with 1000.

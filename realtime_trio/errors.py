@@ -12,6 +12,7 @@ The tree::
     ├─ ServerError             an `error` event answered your request
     ├─ RequestTimeout          the server did not answer it in time; the session lives
     ├─ RequestLost             it went with a connection that broke; the session lives
+    ├─ BudgetExceeded          the budget is spent: no response is asked for  (.limit)
     ├─ SlowConsumer            this stream overflowed; the others are fine
     ├─ ToolDefinitionError     this annotation has no JSON schema
     ├─ ToolError               raised by your tools, with words for the model
@@ -146,6 +147,20 @@ class RequestLost(RealtimeError):  # noqa: N818
     Only sessions that reconnect raise it, and they live on.  What was asked for may have happened
     on the server that is gone, which makes no difference any more.
     """
+
+
+class BudgetExceeded(RealtimeError):  # noqa: N818
+    """A response was not asked for, because the budget of the session does not allow it.
+
+    Nothing was sent.  Everything that costs no response goes on.
+    """
+
+    limit: str
+    """Which limit it is: `usd`, `tokens` or `seconds`."""
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class SlowConsumer(RealtimeError):  # noqa: N818

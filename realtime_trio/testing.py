@@ -43,6 +43,7 @@ from realtime_trio._protocol.codec import Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.json_text import parse_json
 from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
+from realtime_trio._serving.wiretap import Wiretap, wire_codecs
 from realtime_trio._session.input_audio import InputAudioSession
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
@@ -66,7 +67,6 @@ from realtime_trio.simulator.script.script import Reply as Reply, Script as Scri
 from realtime_trio.simulator.service.server import SimulatedServer
 from realtime_trio.simulator.serving.attended import Cast as Cast
 from realtime_trio.simulator.serving.serve import Faults, Simulation, open_simulator_transport
-from realtime_trio.simulator.serving.wiretap import Wiretap, wire_codecs
 from realtime_trio.tools.failures import ToolErrors
 from realtime_trio.tools.registry import AnyTool
 

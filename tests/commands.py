@@ -16,6 +16,7 @@ import trio
 
 from realtime_trio import cli
 from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._serving.websocket_server import HandshakeRequest, serve_websocket
 from realtime_trio._transport.contract import Transport
 from realtime_trio.events import (
     Event,
@@ -28,7 +29,6 @@ from realtime_trio.events import (
     SessionUpdate,
     SessionUpdated,
 )
-from realtime_trio.simulator.serving.websocket_server import HandshakeRequest, serve_websocket
 
 QUESTION = str(Path(__file__).parent.parent / "examples" / "question.wav")
 

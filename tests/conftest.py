@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 import trio
@@ -47,6 +47,26 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--log-wire"):
         logging.getLogger("realtime_trio").setLevel(logging.DEBUG)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, object, object]:
+    # Between the processes of pytest-xdist goes UTF-8, and some of the tests log half a surrogate.
+    return _in_utf8((yield))
+
+
+def _in_utf8(value: object) -> object:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {key: _in_utf8(entry) for key, entry in value.items()}
+        case list():
+            return [_in_utf8(entry) for entry in value]
+        case tuple():
+            return tuple(_in_utf8(entry) for entry in value)
+        case _:
+            return value
 
 
 @pytest.fixture

@@ -49,6 +49,9 @@ ALSO_TESTED_BY = {
     "": "test_elsewhere",
     "__main__": "cli/*",
     "_pytest_plugin": "test_testing",
+    "_serving.requests": "simulator/*_admission",
+    "_serving.websocket_server": "simulator/*_serve simulator/*_serve_*",
+    "_serving.wiretap": "simulator/*_serve simulator/*_serve_*",
     "audio.wav_format": "audio/*_wav",
     "devices.simulated": "devices/*_microphone devices/*_speaker",
     "simulator": "test_loading",
@@ -78,9 +81,7 @@ ALSO_TESTED_BY = {
     "simulator.service.transcription": "simulator/*_attended*",
     "simulator.service.turn_detection": "simulator/*_vad*",
     "simulator.service.understanding": "simulator/*_attended*",
-    "simulator.serving.rest": "simulator/*_visitors",
-    "simulator.serving.websocket_server": "simulator/*_serve simulator/*_serve_*",
-    "simulator.serving.wiretap": "simulator/*_serve simulator/*_serve_*",
+    "simulator.serving.rest": "serving/*_visitors",
 }
 """Tests that have another name than the module that they are of."""
 SHARED = "trio hypothesis.strategies hypothesis.stateful numpy cattrs orjson h11 jsonschema trustme"

@@ -23,6 +23,12 @@ from trio.testing import wait_all_tasks_blocked
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.hub import EventStream
+from realtime_trio._serving.websocket_server import (
+    Accept,
+    HandshakeRequest,
+    Reject,
+    serve_websocket,
+)
 from realtime_trio._session.base import OUTBOX_CAPACITY
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
@@ -42,12 +48,6 @@ from realtime_trio.events import (
     SessionCreated,
     SessionUpdate,
     SessionUpdated,
-)
-from realtime_trio.simulator.serving.websocket_server import (
-    Accept,
-    HandshakeRequest,
-    Reject,
-    serve_websocket,
 )
 
 E = TypeVar("E", bound=Event)

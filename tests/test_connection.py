@@ -27,6 +27,7 @@ from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import OPENAI_URL, Endpoint, azure
 from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._serving.websocket_server import Accept, HandshakeRequest, Reject
 from realtime_trio._session.opening import open_session
 from realtime_trio._transport.contract import Close
 from realtime_trio.connection import (
@@ -53,7 +54,6 @@ from realtime_trio.events import (
     SessionCreated,
     UnknownEvent,
 )
-from realtime_trio.simulator.serving.websocket_server import Accept, HandshakeRequest, Reject
 
 pytestmark = pytest.mark.usefixtures("no_service_in_environment")
 

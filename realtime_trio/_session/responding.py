@@ -84,7 +84,7 @@ class RespondingSession(ItemSession):
             else SessionPlayback(playback, self._conversation, self._post_reflex)
         )
         self._turns = Turns(new_id)
-        self._book = ResponseBook(self._turns, self._post, self._give_up_calls)
+        self._book = ResponseBook(self._turns, self._post, self._give_up_calls, self._silence)
         self._patience = Patience(
             self._turns, services, lambda: self._book.act(self._turns.stop_waiting_for_user())
         )
@@ -256,7 +256,8 @@ class RespondingSession(ItemSession):
         """Ask for a response and follow it while it is being given.
 
         Iterate what the block is given: `async for delta in response`.  Leaving the block before
-        the end cancels the response, or withdraws the request if it has not been its turn yet.
+        the end cancels the response, or withdraws the request if it has not been its turn yet.  A
+        `playback` is then silent at once, and the item is cut to what was heard.
 
         Args:
             config: As for `respond`.
@@ -283,7 +284,8 @@ class RespondingSession(ItemSession):
             LocalProtocolError: As for `send_message`.
             SessionClosed: The session ended first.
 
-        Cancellation: cancels the response; before its turn nothing was sent.
+        Cancellation: cancels the response, as leaving `open_response` does; before its turn nothing
+            was sent.
         """
         about = () if content is None else self._message(content, None)
         request = self._request_for(None, settings, about)
@@ -352,8 +354,16 @@ class RespondingSession(ItemSession):
         Returns:
             What was audible, as far as there is a playback that knows.
         """
+        silenced = None if self._playing is None else self._playing.item
         self._book.act(self._turns.cancel())
-        return None if self._playing is None else self._playing.interrupt()
+        if self._playing is not None:
+            self._playing.interrupt()
+        return silenced
+
+    def _silence(self, response_id: str) -> None:
+        """Let nothing more be heard of a response that was cancelled."""
+        if self._playing is not None:
+            self._playing.interrupt(response_id)
 
     def _post_reflex(self, event: ClientEvent) -> str:
         named = self._named(event)

@@ -37,6 +37,7 @@ from realtime_trio.events import (
     ErrorDetail,
     Event,
     Response,
+    ResponseCancel,
 )
 
 _BENIGN: Final = frozenset(
@@ -63,6 +64,7 @@ class ResponseBook:
         turns: Decides.
         post: Queues an event at once.
         give_up_calls: Stops the tools of a turn for which nobody waits any more.
+        silence: Lets nothing more be heard of a response that was cancelled.
     """
 
     def __init__(
@@ -70,10 +72,12 @@ class ResponseBook:
         turns: Turns,
         post: Callable[[ClientEvent], None],
         give_up_calls: Callable[[frozenset[str]], None],
+        silence: Callable[[str], None],
     ) -> None:
         self._turns = turns
         self._post = post
         self._give_up_calls = give_up_calls
+        self._silence = silence
         self._reflexes = Recent(_REFLEXES)
         self._live: dict[ResponseRequest, LiveResponse] = {}
         self._waiters: dict[ResponseRequest, _Waiter] = {}
@@ -144,6 +148,8 @@ class ResponseBook:
                     assert event.event_id is not None
                     self._reflexes.add(event.event_id)
                     self._post(event)
+                    if isinstance(event, ResponseCancel) and event.response_id is not None:
+                        self._silence(event.response_id)
                 # From here on `_id` and `_end` are this room's to set: a LiveResponse is what users
                 # hold, and they should not find these among its methods.
                 case Started(request=request, response_id=response_id):

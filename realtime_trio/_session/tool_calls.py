@@ -12,7 +12,6 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
@@ -149,7 +148,7 @@ class ToolWorkers:
         self._make_context = make_context
         # Not trio's default limiter: tools that block would starve the application's own threads.
         self._threads = trio.CapacityLimiter(limits.concurrency + _MOST_ABANDONED)
-        self._queue: deque[OpenCall] = deque()
+        self._queue: list[OpenCall] = []
         self._workers = 0
         self._running: dict[OpenCall, trio.CancelScope] = {}
         self._clocks: dict[OpenCall, trio.CancelScope] = {}
@@ -185,7 +184,7 @@ class ToolWorkers:
     async def _work(self) -> None:  # noqa: ASYNC910 - it begins with a call to work on
         try:
             while self._queue:
-                await self._process(self._queue.popleft())
+                await self._process(self._queue.pop(0))
         finally:
             # No checkpoint since the queue was empty: a call that comes now starts a new worker.
             self._workers -= 1

@@ -13,7 +13,6 @@ that cannot be read is one all the same: those who wait for it are told so.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any, ClassVar, Final
 
@@ -159,7 +158,7 @@ class Acknowledgements:
 
     def __init__(self, client_events: Collection[type[ClientEvent]] = CLIENT_EVENTS) -> None:
         self._by_type = {row.sent.type: row for row in ACKNOWLEDGED if row.sent in client_events}
-        self._waiting: dict[_Key, deque[Pending]] = {}
+        self._waiting: dict[_Key, list[Pending]] = {}
 
     def expect(self, event: Event) -> Pending | None:
         """Note that `event` is about to be sent; None if its acknowledgement could not be told.
@@ -184,7 +183,7 @@ class Acknowledgements:
         if row.is_last and not event.event_id:
             return None
         pending = Pending(event)
-        self._waiting.setdefault((row.sent, key), deque()).append(pending)
+        self._waiting.setdefault((row.sent, key), []).append(pending)
         return pending
 
     def awaits(self, kind: type[ClientEvent]) -> bool:

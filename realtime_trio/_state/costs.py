@@ -1,7 +1,7 @@
-"""What a session has cost so far, and what it may still cost.
+"""What a session has taken so far, model by model, and what it may still take.
 
 Owns the sums.  Pure: it is told every server event and keeps the few numbers in them that are
-money.  It refuses to know prices.
+money.  It refuses to know prices, which are in `prices`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ from realtime_trio.events import (
     OutputTokenDetails,
     RateLimit,
     RateLimitsUpdated,
+    RealtimeSession,
     ResponseDone,
     ResponseUsage,
+    SessionCreated,
+    SessionUpdated,
     TokenTranscriptionUsage,
+    TranscriptionSession,
     TranscriptionTokenDetails,
     TranscriptionUsage,
 )
@@ -83,6 +87,10 @@ class Usage:
     """Tokens they wrote."""
     transcription_seconds: float = 0.0
     """Audio of those that are billed by duration, in seconds."""
+    untold_tokens: int = 0
+    """Tokens of responses and transcriptions of which the server did not say the modality."""
+    unreported: int = 0
+    """Responses that ended without any word about what they took."""
 
     @property
     def cached_share(self) -> float:
@@ -103,15 +111,27 @@ class Usage:
 
 
 _NUMBERS: Final = tuple(Usage.__annotations__)
+_NOTHING: Final = Usage()
+_FINISHED: Final = ("completed", "incomplete")
 
 
 class Costs:
-    """The sums of one session."""
+    """The sums of one session.
 
-    def __init__(self) -> None:
+    Args:
+        asked: The model that was asked for; the server may report another name for it.
+    """
+
+    def __init__(self, asked: str | None = None) -> None:
+        self._asked = asked
+        self._model = asked
+        self._transcriber: str | None = None
         self._usage = Usage()
-        self._responses: dict[str, ResponseUsage] = {}
-        self._transcriptions: dict[tuple[str, int | None], TranscriptionUsage] = {}
+        self._by_model: dict[str | None, Usage] = {}
+        self._responses: dict[str, tuple[str | None, ResponseUsage]] = {}
+        self._transcriptions: dict[
+            tuple[str, int | None], tuple[str | None, TranscriptionUsage]
+        ] = {}
         self._rate_limits: dict[str | None, RateLimit] = {}
 
     @property
@@ -119,12 +139,35 @@ class Costs:
         """The sums so far."""
         return self._usage
 
+    @property
+    def by_model(self) -> Mapping[str | None, Usage]:
+        """The same by the model that took it; None is a model that the server has not named."""
+        return MappingProxyType(self._by_model)
+
+    @property
+    def model(self) -> str | None:
+        """The model that responds, as the server says it, or else as it was asked for."""
+        return self._model
+
+    @property
+    def transcriber(self) -> str | None:
+        """The model that writes down what the user says, None if none does."""
+        return self._transcriber
+
+    def alias_of(self, model: str | None) -> str | None:
+        """Another name of a model: the one by which it was asked for, None if there is none."""
+        return self._asked if model == self._model else None
+
     def of_response(self, response_id: str) -> ResponseUsage | None:
-        """What one response cost.
+        """What one response took.
 
         None if it is not done, was not billed, or was thousands of responses ago.
         """
-        return self._responses.get(response_id)
+        return self._responses.get(response_id, (None, None))[1]
+
+    def model_of(self, response_id: str) -> str | None:
+        """The model that gave a response, None if that is not known."""
+        return self._responses.get(response_id, (None, None))[0]
 
     @property
     def rate_limits(self) -> Mapping[str | None, RateLimit]:
@@ -143,16 +186,38 @@ class Costs:
     def _on_response(self, event: ResponseDone) -> None:
         usage, response_id = event.response.usage, event.response.id
         if usage is None:
+            # One that was cancelled before it began to speak need not be billed.
+            if event.response.status in _FINISHED and response_id not in self._responses:
+                self._add(self._model, Usage(unreported=1))
             return
         # One without an id cannot be recognised when it is reported again.
-        before = _replace(self._responses, response_id, usage if response_id else None)
-        self._usage += _of_response(usage) - (Usage() if before is None else _of_response(before))
+        told = (self._model, usage) if response_id else None
+        before = _replace(self._responses, response_id, told)
+        if before is not None:
+            self._add(before[0], Usage() - usage_of(before[1]))
+        self._add(self._model, usage_of(usage))
 
     def _on_transcription(self, event: ConversationItemInputAudioTranscriptionCompleted) -> None:
-        before = _replace(self._transcriptions, (event.item_id, event.content_index), event.usage)
-        self._usage += _of_transcription(event.usage) - (
-            Usage() if before is None else _of_transcription(before)
-        )
+        told = (self._transcriber, event.usage)
+        before = _replace(self._transcriptions, (event.item_id, event.content_index), told)
+        if before is not None:
+            self._add(before[0], Usage() - _of_transcription(before[1]))
+        self._add(self._transcriber, _of_transcription(event.usage))
+
+    def _on_session(self, event: SessionCreated | SessionUpdated) -> None:
+        match event.session:
+            case RealtimeSession(model=model, audio=audio):
+                self._model = model or self._model
+            case TranscriptionSession(audio=audio):
+                pass
+        heard = None if audio is None else audio.input
+        if heard is not None:
+            self._transcriber = heard.transcription.model if heard.transcription else None
+
+    def _add(self, model: str | None, usage: Usage) -> None:
+        if usage != _NOTHING:
+            self._usage += usage
+            self._by_model[model] = self._by_model.get(model, _NOTHING) + usage
 
     def _on_rate_limits(self, event: RateLimitsUpdated) -> None:
         self._rate_limits.update((limit.name, limit) for limit in event.rate_limits)
@@ -162,6 +227,8 @@ class Costs:
             ConversationItemInputAudioTranscriptionCompleted: _on_transcription,
             RateLimitsUpdated: _on_rate_limits,
             ResponseDone: _on_response,
+            SessionCreated: _on_session,
+            SessionUpdated: _on_session,
         }
     )
     """What costs something, or says what may be spent."""
@@ -180,10 +247,14 @@ def _replace(table: dict[_K, _V], key: _K, value: _V | None) -> _V | None:
     return before
 
 
-def _of_response(usage: ResponseUsage) -> Usage:
+def usage_of(usage: ResponseUsage) -> Usage:
+    """What one response took, as a usage of its own."""
     read = usage.input_token_details or InputTokenDetails()
-    cached = read.cached_tokens_details or CachedTokenDetails()
+    cached = _cached(read)
     written = usage.output_token_details or OutputTokenDetails()
+    told = read.text_tokens + read.audio_tokens + read.image_tokens
+    told_written = written.text_tokens + written.audio_tokens
+    untold_cached = read.cached_tokens if cached == CachedTokenDetails() else 0
     return Usage(
         responses=1,
         total_tokens=usage.total_tokens,
@@ -198,7 +269,24 @@ def _of_response(usage: ResponseUsage) -> Usage:
         output_tokens=usage.output_tokens,
         output_text_tokens=written.text_tokens,
         output_audio_tokens=written.audio_tokens,
+        untold_tokens=max(0, usage.input_tokens - told)
+        + max(0, usage.output_tokens - told_written)
+        + untold_cached,
     )
+
+
+def _cached(read: InputTokenDetails) -> CachedTokenDetails:
+    """The cached tokens by modality: as the server says, or where there is only one modality."""
+    if read.cached_tokens_details is not None:
+        return read.cached_tokens_details
+    match (read.text_tokens > 0, read.audio_tokens > 0, read.image_tokens > 0):
+        case (True, False, False):
+            return CachedTokenDetails(text_tokens=read.cached_tokens)
+        case (False, True, False):
+            return CachedTokenDetails(audio_tokens=read.cached_tokens)
+        case (False, False, True):
+            return CachedTokenDetails(image_tokens=read.cached_tokens)
+    return CachedTokenDetails()
 
 
 def _of_transcription(usage: TranscriptionUsage) -> Usage:
@@ -212,6 +300,7 @@ def _of_transcription(usage: TranscriptionUsage) -> Usage:
                 transcription_input_text_tokens=read.text_tokens,
                 transcription_input_audio_tokens=read.audio_tokens,
                 transcription_output_tokens=usage.output_tokens,
+                untold_tokens=max(0, usage.input_tokens - read.text_tokens - read.audio_tokens),
             )
         case DurationTranscriptionUsage():
             return Usage(transcriptions=1, transcription_seconds=usage.seconds)

@@ -2,7 +2,7 @@
 
 Owns the promises of `Transport` over a network: who reads the line and who writes it, the
 keep-alive, the way a connection ends, and the wording of failed handshakes.  How a server accepts
-connections is in `simulator.serving.websocket_server`; no other module imports trio_websocket.
+connections is in `_serving.websocket_server`; no other module imports trio_websocket.
 permessage-deflate is neither offered nor accepted: speech in base64 does not shrink enough to pay
 for it.
 

@@ -39,6 +39,10 @@ SMALL: Final = 128
 room as they do.  Services send 20 to 200 ms at a time, which is 160 samples or more."""
 
 
+_NOTHING: Final[deque[AudioData]] = deque(maxlen=0)
+"""Where nothing is kept: an empty deque of its own would take 760 bytes of every track."""
+
+
 def is_g711(encoding: str) -> bool:
     """Whether a sample takes one byte and not two."""
     return encoding in (PCMU, PCMA)
@@ -103,7 +107,7 @@ class AudioTrack:
         self._keep = keep
         self._odd = 0 if is_g711(encoding) else 1
         self._carry = b""
-        self._waiting: deque[AudioData] = deque()
+        self._waiting: deque[AudioData] = deque() if keep else _NOTHING
         self._waiting_count = 0
         # None while it is empty: most tracks are never read, and then numpy is not needed.
         self._buffer: NDArray[np.int16] | None = None
@@ -192,7 +196,8 @@ class AudioTrack:
         Appending is still possible.  Nothing is joined, so that it takes next to no time for audio
         that was decoded already, for example to be played.
         """
-        self._waiting = deque(_without_base64(audio) for audio in self._waiting)
+        if self._keep:
+            self._waiting = deque(_without_base64(audio) for audio in self._waiting)
         if self._room > self._end - self._start:
             self._settle(self._joined())
 

@@ -212,7 +212,8 @@ def _tls(cert: Path, key: Path | None) -> ssl.SSLContext:
 
 
 async def _serve(server: Callable[..., Awaitable[None]], cast: Cast) -> None:
-    logger, printer = logging.getLogger("realtime_trio.simulator"), _LogPrinter()
+    printer = _LogPrinter()
+    loggers = [logging.getLogger(f"realtime_trio.{name}") for name in ("simulator", "serving")]
     # A full collection would hold up every client for a tenth of a second, and what is there by now
     # stays anyway.  All of this is undone at the end, for programs that call the command as part of
     # something longer.
@@ -220,9 +221,10 @@ async def _serve(server: Callable[..., Awaitable[None]], cast: Cast) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
-    level_before = logger.level
-    logger.setLevel(logging.DEBUG)
-    logger.addHandler(printer)
+    levels_before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(printer)
     try:
         async with trio.open_nursery() as nursery:
             try:
@@ -234,8 +236,9 @@ async def _serve(server: Callable[..., Awaitable[None]], cast: Cast) -> None:
                 raise OSError(error.strerror) from error
             report(f"the simulator listens at {url} until Ctrl-C; {described(cast)}")
     finally:
-        logger.removeHandler(printer)
-        logger.setLevel(level_before)
+        for logger, level in zip(loggers, levels_before, strict=True):
+            logger.removeHandler(printer)
+            logger.setLevel(level)
         gc.set_threshold(*thresholds_before)
         gc.unfreeze()
 

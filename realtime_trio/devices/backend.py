@@ -60,6 +60,13 @@ class DeviceStream(Protocol):
     def latency(self) -> float:
         """Seconds between a block and the sound that it is of."""
 
+    @property
+    def longest_pause(self) -> float:
+        """Seconds without a block after which the device is lost; infinity for ever.
+
+        Some systems do not say when one is unplugged.
+        """
+
     async def aclose(self) -> None:
         """Stop at once.  When it returns, no callback runs any more, nor will."""
 

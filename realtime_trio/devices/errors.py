@@ -22,3 +22,8 @@ class DeviceLost(DeviceError):  # noqa: N818 - as ConnectionLost: it says what h
     def __init__(self, name: str, why: str = "it went away while it was in use") -> None:
         super().__init__(f"lost the sound device {name!r}: {why}")
         self.name = name
+
+
+def stalled(seconds: float) -> str:
+    """Why a device is lost that has not called for so many seconds, without having said why."""
+    return f"it has been still for {seconds:.0f} s"

@@ -6,6 +6,7 @@ block into a ring and tells trio so; it never waits, and touches nothing else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Literal, Self
@@ -18,7 +19,7 @@ from realtime_trio._misuse import check_number
 from realtime_trio.audio import PCM_RATE, Resampler, to_mono
 from realtime_trio.devices.backend import Backend, Device, find_device
 from realtime_trio.devices.echo import EchoControl, EchoGate, is_headphones
-from realtime_trio.devices.errors import DeviceLost
+from realtime_trio.devices.errors import DeviceLost, stalled
 from realtime_trio.devices.level import SILENCE_DB, level_db
 from realtime_trio.devices.portaudio import PortAudio
 from realtime_trio.devices.ring import SampleRing
@@ -26,9 +27,6 @@ from realtime_trio.devices.speaker import Speaker
 
 BLOCKS_PER_S: Final = 100
 """Blocks that a sound card is asked for in a second: 10 ms each."""
-_STALL: Final = 2.0
-"""Seconds after which a microphone that delivers nothing is lost.  Some systems do not say so when
-a device is unplugged; no device that works pauses for longer than a few blocks."""
 _CLOSING: Final = 5.0
 """Seconds that a device may take to close; it is the driver's affair after that."""
 
@@ -68,6 +66,8 @@ class Microphone:
         self._pending = np.empty(0, np.int16)
         self._lost: str | None = None
         self._is_closed = False
+        self.longest_pause: float = math.inf
+        """Seconds without a block after which the device is lost.  For `open_microphone`."""
 
     @property
     def dropped(self) -> int:
@@ -83,8 +83,8 @@ class Microphone:
         Cancel-safe: nothing that was recorded is lost.
 
         Raises:
-            DeviceLost: The device went away, or has delivered nothing for two seconds; everything
-                before was returned.
+            DeviceLost: The device went away, or delivers nothing any more; everything before was
+                returned.
         """
         await trio.lowlevel.checkpoint()
         while (chunk := self._take()) is None:
@@ -92,10 +92,10 @@ class Microphone:
                 raise StopAsyncIteration
             if self._lost is not None:
                 raise DeviceLost(self.device.name, self._lost)
-            with trio.move_on_after(_STALL) as patience:
+            with trio.move_on_after(self.longest_pause) as patience:
                 await self._lot.park()
             if patience.cancelled_caught and not self._ring.count:
-                self._lost = f"it has delivered nothing for {_STALL:.0f} s"
+                self._lost = stalled(self.longest_pause)
         self.level = level_db(chunk)
         # Also of what is not heard, so that it goes on learning.
         chunk = self._clean(chunk)
@@ -212,6 +212,7 @@ async def open_microphone(
         on_block=microphone.on_block,
         on_end=microphone.on_end,
     )
+    microphone.longest_pause = stream.longest_pause
     try:
         yield microphone
     finally:

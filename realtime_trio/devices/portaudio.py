@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from types import ModuleType
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import trio
@@ -51,7 +51,13 @@ class _Stream(Protocol):
     def close(self) -> None: ...
 
 
+_LONGEST_PAUSE: Final = 2.0
+"""Seconds.  No device that works pauses for longer than a few blocks."""
+
+
 class _PortAudioStream:
+    longest_pause: Final = _LONGEST_PAUSE
+
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
         self.latency = stream.latency

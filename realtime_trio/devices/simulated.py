@@ -5,6 +5,7 @@ Owns their time: by hand, block by block as a test wants it, or as it passes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -50,6 +51,11 @@ class SimulatedStream:
         """Seconds: what `SimulatedDevices` was told."""
         return self._owner.latency
 
+    @property
+    def longest_pause(self) -> float:
+        """Seconds: what `SimulatedDevices` was told."""
+        return self._owner.longest_pause
+
     async def aclose(self) -> None:
         """Stop."""
         await trio.lowlevel.checkpoint()
@@ -71,9 +77,13 @@ class SimulatedDevices:
         devices: Those that there are; with none there is a microphone and a loudspeaker, numbers 0
             and 1, mono, at 24 kHz.
         latency: Seconds between a block and its sound.
+        longest_pause: Seconds without a block after which a device is lost; infinity for those that
+            are driven by hand.
     """
 
-    def __init__(self, *devices: Device, latency: float = 0.0) -> None:
+    def __init__(
+        self, *devices: Device, latency: float = 0.0, longest_pause: float = math.inf
+    ) -> None:
         self._devices = list(
             devices
             or (
@@ -97,6 +107,8 @@ class SimulatedDevices:
         )
         self.latency = latency
         """Seconds between a block and its sound."""
+        self.longest_pause = longest_pause
+        """Seconds without a block after which a device is lost."""
         self._streams: list[SimulatedStream] = []
 
     async def devices(self) -> tuple[Device, ...]:
@@ -196,7 +208,8 @@ class SimulatedDevices:
         """Let time pass for the devices, as it passes for trio, until this is cancelled.
 
         Args:
-            said: What the microphone records, then silence: shape (n,), int16, at 24 kHz.
+            said: What the microphone records from when one is open, then silence: (n,), int16,
+                at 24 kHz.
             heard: Called with everything that the loudspeaker plays, silence as well: shape (n,),
                 int16, at 24 kHz.
             step: Seconds between two blocks.
@@ -209,8 +222,9 @@ class SimulatedDevices:
             end = round((trio.current_time() - start + step) * PCM_RATE)
             await trio.sleep_until(start + end / PCM_RATE)
             count, position = end - position, end
-            spoken, rest = rest[:count], rest[count:]
-            self.speak(np.concatenate((spoken, np.zeros(count - len(spoken), np.int16))))
+            if self._of("input"):
+                spoken, rest = rest[:count], rest[count:]
+                self.speak(np.concatenate((spoken, np.zeros(count - len(spoken), np.int16))))
             played = self.listen(count)
             if heard is not None:
                 heard(played)

@@ -57,7 +57,7 @@ class PlaybackSink:
         """What the card was given and was not reported."""
         self._due = 0
         """How many samples were taken and not reported."""
-        self._position = 0
+        self.position: int = 0
         """How many samples the card has asked for."""
         self._is_flowing = False
         self.gaps: int = 0
@@ -79,7 +79,7 @@ class PlaybackSink:
             self._held = np.concatenate((self._held, taken))
             self._due += len(taken)
         self._write(out)
-        self._position += len(out)
+        self.position += len(out)
         self.level = level_db(out)
 
     def _notice_cut(self) -> None:
@@ -105,7 +105,7 @@ class PlaybackSink:
 
     def _report(self) -> None:
         heard = 0
-        until = self._position - self.latency
+        until = self.position - self.latency
         while self._spans and (span := self._spans[0]).start < until:
             count = min(span.count, until - span.start)
             span.start += count
@@ -127,7 +127,7 @@ class PlaybackSink:
         out[len(fading) : end] = played
         out[end:] = 0
         if len(played):
-            self._spans.append(_Span(self._position + len(fading), len(played)))
+            self._spans.append(_Span(self.position + len(fading), len(played)))
         was_flowing, self._is_flowing = self._is_flowing, end == len(out)
         if was_flowing and not self._is_flowing and not len(fading):
             playing = self._playback.playing

@@ -6,6 +6,7 @@ the sound card asks that for samples and does nothing else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -14,9 +15,10 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
+from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio.audio import Resampler
 from realtime_trio.devices.backend import Backend, Device, find_device
-from realtime_trio.devices.errors import DeviceLost
+from realtime_trio.devices.errors import DeviceLost, stalled
 from realtime_trio.devices.portaudio import PortAudio
 from realtime_trio.devices.ring import SampleRing
 from realtime_trio.devices.sink import PlaybackSink
@@ -47,9 +49,8 @@ class Speaker:
         self._resampler: Resampler | None = None
         self._resampled = np.empty(0, np.int16)
         self._token = trio.lowlevel.current_trio_token()
-        self._scope = trio.CancelScope()
-        self._is_lost = False
-        self._is_closing = False
+        self._services: ServiceNursery | None = None
+        """Of the block, as long as the end of the device is a loss."""
 
     @property
     def gaps(self) -> int:
@@ -97,16 +98,15 @@ class Speaker:
     # In trio again.
 
     def _lose(self) -> None:
-        # What ends because it is closed was not lost.
-        if not self._is_closing:
-            self._is_lost = True
-            self._scope.cancel()
+        if self._services is not None:
+            self._services.fail(DeviceLost(self.device.name))
 
     @asynccontextmanager
     async def playing(self, backend: Backend, channels: int) -> AsyncIterator[None]:
         """Play while the block runs.  For `open_speaker`."""
         rate = self.playback.rate
-        with self._scope:
+        async with open_service_nursery() as services:
+            self._services = services
             stream = await backend.open_stream(
                 "output",
                 self.device,
@@ -117,14 +117,24 @@ class Speaker:
                 on_end=self.on_end,
             )
             self._sink.latency = round(stream.latency * rate)
+            if stream.longest_pause < math.inf:
+                services.start_soon(self._watch_loop, stream.longest_pause)
             try:
                 yield
             finally:
-                self._is_closing = True
+                self._services = None  # what ends because it is closed was not lost
                 with trio.move_on_after(_CLOSING, shield=True):
                     await stream.aclose()
-        if self._is_lost and self._scope.cancelled_caught:
-            raise DeviceLost(self.device.name)
+
+    async def _watch_loop(self, longest_pause: float) -> None:
+        """Notice that the device has stopped without saying so."""
+        # Twice: this process may have been stopped itself, and the device with it.
+        looks, still = 2, 0
+        while still < looks:
+            before = self._sink.position
+            await trio.sleep(longest_pause / looks)
+            still = 0 if self._sink.position > before else still + 1
+        raise DeviceLost(self.device.name, stalled(longest_pause))
 
 
 @asynccontextmanager
@@ -156,7 +166,7 @@ async def open_speaker(
 
     Raises:
         DeviceError: There is no such device, it refused, or there is no PortAudio.
-        DeviceLost: The device went away, so the block was cancelled.
+        DeviceLost: The device went away, or takes nothing any more, so the block was cancelled.
         LocalProtocolError: The playback does not go by reports.
     """
     if playback is not None:

@@ -113,15 +113,15 @@ class Part:
     @property
     def heard_ms(self) -> int:
         """Milliseconds that were heard, rounded down; never more than have arrived."""
-        if self.is_finished and self.heard == self.produced:
+        return self.heard_ms_with(0)
+
+    def heard_ms_with(self, more: int) -> int:
+        """Milliseconds that will have been heard when so many samples more are."""
+        heard = self.heard + more
+        if self.is_finished and heard == self.produced:
             # Not by division: rates need not divide each other, and all of it is all of it.
             return self.track.ms
-        return min(self.heard * 1000 // self.sink_rate, self.track.ms)
-
-    @property
-    def is_heard_whole(self) -> bool:
-        """Whether no millisecond of it was missed, nor will be."""
-        return self.is_final and self.heard_ms == self.track.ms
+        return min(heard * 1000 // self.sink_rate, self.track.ms)
 
     @property
     def value(self) -> PlayedPart:

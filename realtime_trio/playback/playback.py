@@ -22,8 +22,8 @@ and converting, is done before.
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, Literal, SupportsIndex
 
 from attrs import evolve, frozen
@@ -197,7 +197,8 @@ class Playback:
         """What is being heard, or comes next, or is still coming; None if it is all over."""
         with self._lock:
             self._look()
-            return self._playing()
+            playing = self._playing()
+            return None if playing is None else playing.value
 
     @property
     def parts(self) -> tuple[PlayedPart, ...]:
@@ -296,7 +297,7 @@ class Playback:
         """
         self._stopped.add(item_id)
         with self._lock:
-            self._queue.drop(item_id)
+            self._queue.drop(lambda part: part.item_id == item_id)
             for part in self._parts.values():
                 part.is_silenced = part.is_silenced or part.item_id == item_id
 
@@ -380,17 +381,23 @@ class Playback:
 
     # --- interrupting -----------------------------------------------------------------------------
 
-    def interrupt(self) -> Interruption:
+    def interrupt(self, response_id: str | None = None) -> Interruption:
         """Be silent at once: the queue is emptied, and what still arrives of it is refused.
 
         A sink with a queue of its own has to clear that: what it has taken and not played counts as
         unheard.  A session that has this playback does it all at `cancel_response()`.
 
+        Args:
+            response_id: Silence this response alone; others are heard to their end.  Where the sink
+                has taken some of both it is not to be cleared, and all that it has taken counts as
+                heard.  None silences everything.
+
         Returns:
             What the server is to be told.  A second call has nothing to add.
         """
-        cancel = None if self._active is None else ResponseCancel(response_id=self._active)
-        return evolve(self._interrupt(), cancel=cancel)
+        is_active = self._active is not None and response_id in (None, self._active)
+        cancel = ResponseCancel(response_id=self._active) if is_active else None
+        return evolve(self._interrupt(response_id), cancel=cancel)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -518,46 +525,64 @@ class Playback:
             if not run.count:
                 self._due.popleft()
 
-    def _playing(self) -> PlayedPart | None:
+    def _playing(self) -> Part | None:
         part = self._due[0].part if self._due else self._queue.head
         if part is None and self._last is not None and not self._last.is_over:
             part = self._last
-        return None if part is None else part.value
+        return part
 
-    def _interrupt(self) -> Interruption:
+    def _interrupt(self, response_id: str | None = None) -> Interruption:
+        def is_meant(part: Part) -> bool:
+            return response_id in (None, part.response_id)
+
         with self._lock:
             self._look()
             playing = self._playing()
-            self._queue.clear()
-            self._due.clear()
-            self._due_count = 0
-            self._tracker.silence()
-            self._position = self._tracker.position()
-            cuts = tuple(self._cuts())
-        if self._active is not None:
-            self._stopped.add(self._active)
+            if playing is not None and not is_meant(playing):
+                playing = None
+            stopped_at = None if playing is None else playing.value
+            self._queue.drop(is_meant)
+            if all(is_meant(run.part) for run in self._due):
+                self._silence_sink()
+            cuts = tuple(self._cuts([part for part in self._parts.values() if is_meant(part)]))
+        stopped = self._active if response_id is None else response_id
+        if stopped is not None:
+            self._stopped.add(stopped)
+        if stopped == self._active:
             self._active = None
-        return Interruption(playing=playing, cancel=None, cuts=cuts)
+        return Interruption(playing=stopped_at, cancel=None, cuts=cuts)
 
-    def _cuts(self) -> Iterator[Cut]:
-        """Silence what was not heard to its end, and cut it to what was."""
+    def _silence_sink(self) -> None:
+        """Count what was taken and not heard as never heard."""
+        self._due.clear()
+        self._due_count = 0
+        self._tracker.silence()
+        self._position = self._tracker.position()
+
+    def _cuts(self, parts: Iterable[Part]) -> Iterator[Cut]:
+        """Silence what of these was not heard to its end, and cut it to what was."""
+        coming = Counter[Part]()
+        for run in self._due:
+            coming[run.part] += run.count
         unheard: dict[str | None, list[Part]] = {}
-        for part in self._parts.values():
-            if not part.is_silenced and not part.is_heard_whole:
+        heard_ms = {part: part.heard_ms_with(coming[part]) for part in self._parts.values()}
+        for part in parts:
+            is_whole = part.is_final and heard_ms[part] == part.track.ms
+            if not part.is_silenced and not is_whole:
                 part.is_silenced = True
                 unheard.setdefault(part.item_id, []).append(part)
-        for item_id, parts in unheard.items():
+        for item_id, missed in unheard.items():
             if item_id is None:
                 continue
             self._stopped.add(item_id)
-            for part in parts:
+            for part in missed:
                 if part.response_id is not None and not part.is_final:
                     self._stopped.add(part.response_id)
             every = [part for part in self._parts.values() if part.item_id == item_id]
             # What is written in it was read, so the item stays.
-            if any(part.heard_ms or (part.item and part.item.text) for part in every):
-                for part in parts:
-                    yield _truncate(item_id, part.content_index, part.heard_ms)
+            if any(heard_ms[part] or (part.item and part.item.text) for part in every):
+                for part in missed:
+                    yield _truncate(item_id, part.content_index, heard_ms[part])
             elif any(part.track.received for part in every):
                 yield ConversationItemDelete(item_id=item_id)
 

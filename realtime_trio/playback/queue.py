@@ -6,6 +6,7 @@ Owns the order and the copying.  What was played, and of what it is, is for othe
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define
@@ -100,12 +101,7 @@ class SampleQueue:
         self.count -= filled
         return runs
 
-    def drop(self, item_id: str) -> None:
-        """Take out everything that is of an item."""
-        self._chunks = deque(chunk for chunk in self._chunks if chunk.part.item_id != item_id)
+    def drop(self, is_unwanted: Callable[[Part], bool]) -> None:
+        """Take out everything that is of some parts."""
+        self._chunks = deque(chunk for chunk in self._chunks if not is_unwanted(chunk.part))
         self.count = sum(len(chunk.samples) for chunk in self._chunks)
-
-    def clear(self) -> None:
-        """Take out everything."""
-        self._chunks.clear()
-        self.count = 0

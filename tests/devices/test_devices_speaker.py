@@ -9,7 +9,7 @@ import pytest
 import trio
 from numpy.typing import NDArray
 from simulated import open_simulated
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio import ItemTruncated, ItemUpdated, LocalProtocolError
 from realtime_trio.devices import (
@@ -118,6 +118,30 @@ async def test_unplugged_it_ends_the_block_with_an_error_of_its_own() -> None:
             nursery.start_soon(trio.sleep_forever)
             devices.unplug(1)
     assert devices.open_streams == ()
+
+
+async def test_one_that_takes_nothing_any_more_is_lost(autojump_clock: MockClock) -> None:
+    devices = SimulatedDevices(longest_pause=2.0)
+    with trio.fail_after(60), pytest.raises(DeviceLost, match="it has been still for 2 s"):  # noqa: PT012 - the block is what ends
+        async with open_speaker(backend=devices):
+            with trio.move_on_after(10):
+                await devices.run()  # for longer than a pause
+            stopped = trio.current_time()
+            await trio.sleep_forever()
+    assert 2.0 <= trio.current_time() - stopped <= 3.0
+    assert devices.open_streams == ()
+
+
+async def test_who_was_stopped_together_with_its_device_has_not_lost_it(
+    autojump_clock: MockClock,
+) -> None:
+    """As a machine that was suspended, or a program that computed for seconds."""
+    devices = SimulatedDevices(longest_pause=2.0)
+    async with open_speaker(backend=devices):
+        autojump_clock.jump(3600)
+        await wait_all_tasks_blocked()
+        devices.listen(240)
+        await trio.sleep(1.5)
 
 
 async def test_what_was_raised_before_it_was_lost_is_what_is_raised() -> None:
@@ -229,3 +253,16 @@ async def test_both_run_as_time_passes(autojump_clock: MockClock) -> None:
     sound = np.concatenate(heard)
     assert sound[:1200].tolist() == SPEECH[:1200].tolist()
     assert not sound[1200:].any()
+
+
+async def test_nothing_of_what_is_said_is_lost_before_there_is_a_microphone(
+    autojump_clock: MockClock,
+) -> None:
+    devices = SimulatedDevices()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(devices.run, SPEECH[:2400])
+        await trio.sleep(1)
+        async with open_microphone(backend=devices) as microphone:
+            said = np.concatenate([await anext(microphone) for _ in range(5)])
+        nursery.cancel_scope.cancel()
+    assert said.tolist() == SPEECH[:2400].tolist()

@@ -30,6 +30,7 @@ from peers import Leaves, Server, committed, created, failure, open_server
 from trio.testing import wait_all_tasks_blocked
 from websocket_peers import BINARY, CLOSE, TEXT, Reader, frame, open_tcp_server, reset
 
+from realtime_trio._serving.websocket_server import Reject
 from realtime_trio._session.opening import open_session
 from realtime_trio._transport.contract import Close
 from realtime_trio.audio.data import AudioData
@@ -42,7 +43,6 @@ from realtime_trio.events import (
     ResponseOutputAudioDelta,
     UnknownEvent,
 )
-from realtime_trio.simulator.serving.websocket_server import Reject
 
 pytestmark = [
     pytest.mark.socket,

@@ -387,3 +387,63 @@ def test_our_own_cut_that_is_acknowledged_changes_nothing() -> None:
     talk.hear(truncated(50), ended(status="cancelled"))
     assert talk.playback.parts == (PlayedPart("item_1", 0, 50, 100, is_final=True),)
     assert talk.interrupt() == NOTHING
+
+
+# --- one response of several ---------------------------------------------------------------------
+
+
+def two_answers(talk: PlayedTalk) -> None:
+    """100 ms of an answer that has ended, and 100 ms of the next one, which goes on."""
+    talk.begin()
+    talk.hear(speech(sound(100)))
+    whole(talk)
+    talk.hear(ended())
+    talk.begin("item_2", "resp_2")
+    talk.hear(speech(sound(100), "item_2", "resp_2"))
+
+
+def test_a_response_is_silenced_and_the_one_before_it_is_heard_to_its_end() -> None:
+    talk = PlayedTalk()
+    two_answers(talk)
+    talk.playback.take(50 * 24)
+    interruption = talk.playback.interrupt("resp_2")
+    assert interruption == Interruption(
+        playing=None, cancel=cancel("resp_2"), cuts=(gone("item_2"),)
+    )
+    assert (len(talk.playback.take(9999)), talk.playback.heard_ms("item_1")) == (50 * 24, 100)
+    assert talk.hear(speech(sound(100), "item_2", "resp_2")) == []
+    assert not talk.playback.is_audible
+    assert talk.playback.interrupt("resp_2") == NOTHING
+
+
+def test_the_one_that_is_being_heard_is_silenced_in_the_sink_too() -> None:
+    talk = PlayedTalk(tracking="reported")
+    two_answers(talk)
+    talk.playback.take(150 * 24)
+    talk.playback.played(100 * 24)
+    interruption = talk.playback.interrupt("resp_2")
+    assert interruption.playing == PlayedPart("item_2", 0, 0, 100, is_final=False)
+    assert interruption.cuts == (gone("item_2"),)
+    assert not talk.playback.is_audible
+
+
+def test_what_the_sink_has_taken_of_both_is_heard() -> None:
+    talk = PlayedTalk(tracking="reported")
+    two_answers(talk)
+    talk.playback.take(150 * 24)
+    assert talk.playback.interrupt("resp_2").cuts == (cut(50, "item_2"),)
+    assert (talk.playback.queued, talk.playback.unheard) == (0, 150 * 24)
+    talk.playback.played(150 * 24)
+    assert [part.heard_ms for part in talk.playback.parts] == [100, 50]
+    assert not talk.playback.is_audible
+
+
+def test_an_earlier_response_is_silenced_and_the_one_after_it_goes_on() -> None:
+    talk = PlayedTalk()
+    two_answers(talk)
+    talk.playback.take(50 * 24)
+    interruption = talk.playback.interrupt("resp_1")
+    assert interruption.events == (cut(50),)  # which is over, so there is nothing to cancel
+    assert len(talk.playback.take(9999)) == 100 * 24
+    assert talk.hear(speech(sound(10), "item_2", "resp_2")) == []
+    assert len(talk.playback.take(9999)) == 10 * 24

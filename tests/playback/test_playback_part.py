@@ -57,15 +57,24 @@ def test_what_was_heard_is_rounded_down() -> None:
     assert playing.heard_ms == 1
 
 
-def test_a_part_is_heard_whole_once_it_is_final_and_no_millisecond_was_missed() -> None:
+def test_a_part_is_settled_when_its_last_sample_was_heard() -> None:
     playing = part()
     playing.receive(AudioData(ramp(50)))
-    playing.heard = 49
-    assert not playing.is_heard_whole
     playing.finish()
-    assert (playing.is_heard_whole, playing.is_settled, playing.is_over) == (True, False, True)
-    playing.heard = 47
-    assert not playing.is_heard_whole
+    playing.heard = 49
+    assert (playing.heard_ms, playing.is_settled, playing.is_over) == (2, False, True)
+    playing.heard = 50
+    assert playing.is_settled
+
+
+def test_what_will_be_heard_is_counted_as_what_was() -> None:
+    playing = part(24_000, 11_025)
+    playing.receive(AudioData(ramp(24_000)))
+    playing.heard = 100
+    assert playing.heard_ms_with(0) == playing.heard_ms == 9
+    assert playing.heard_ms_with(11_025 - 100) == 1000 * 11_025 // 11_025
+    playing.finish()
+    assert playing.heard_ms_with(playing.produced - 100) == 1000
 
 
 def test_a_part_of_which_more_comes_after_all_is_not_final() -> None:
@@ -108,7 +117,6 @@ def test_all_of_it_is_all_of_it_at_any_rate(count: int, rate: int, sink_rate: in
     playing.finish()
     playing.heard = playing.produced
     assert playing.heard_ms == playing.track.ms == count * 1000 // rate
-    assert playing.is_heard_whole
 
 
 @pytest.mark.parametrize("rate", [1, 7999, 192_001])

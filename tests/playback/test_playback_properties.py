@@ -165,17 +165,18 @@ class PlaybackMachine(RuleBasedStateMachine):
 
     # --- interrupting -----------------------------------------------------------------------------
 
-    @rule(by_server=st.booleans())
-    def somebody_interrupts(self, by_server: bool) -> None:
+    def cut(self, meant: str | None) -> list[ClientEvent]:
+        """Silence a response, or everything; returns what the server is to be told."""
+
+        def is_meant(key: Key) -> bool:
+            return meant is None or key[0].startswith(f"item_{meant.removeprefix('resp_')}_")
+
+        is_sink_silenced = all(is_meant(key) for (key, _), _ in self.due)
+        heard = self.heard + Counter(key for (key, _), _ in self.due if not is_sink_silenced)
         expected: list[ClientEvent] = []
-        if self.active is not None and not by_server:
-            expected.append(ResponseCancel(response_id=self.active))
-        if self.active is not None:
-            self.cancelled.add(self.active)
-        self.active = None
-        for item_id in dict.fromkeys(item_id for item_id, _ in self.order):
+        for item_id in dict.fromkeys(key[0] for key in self.order if is_meant(key)):
             keys = [key for key in self.order if key[0] == item_id]
-            ms = {key: self.heard[key] // 24 for key in keys}
+            ms = {key: heard[key] // 24 for key in keys}
             missed = [
                 key for key in keys if key not in self.final or ms[key] < self.received[key] // 24
             ]
@@ -193,13 +194,38 @@ class PlaybackMachine(RuleBasedStateMachine):
                 ]
             elif any(self.received[key] for key in keys):
                 expected.append(ConversationItemDelete(item_id=item_id))
+        self.queue = [sample for sample in self.queue if not is_meant(sample[0])]
+        if is_sink_silenced:
+            self.due = []
+            self.marks = [(name, -1) for name, _ in self.marks]
+        return expected
+
+    @rule(by_server=st.booleans())
+    def somebody_interrupts(self, by_server: bool) -> None:
+        expected = self.cut(None)
+        if self.active is not None:
+            self.cancelled.add(self.active)
+            if not by_server:
+                expected.insert(0, ResponseCancel(response_id=self.active))
+        self.active = None
         if by_server:
             events = self.playback.apply(Interrupted(item=None, audio_start_ms=0))
         else:
             events = self.playback.interrupt().events
         assert list(events) == expected
-        self.queue, self.due = [], []
-        self.marks = [(name, -1) for name, _ in self.marks]
+
+    @rule(ago=st.integers(0, 2))
+    def one_response_is_interrupted(self, ago: int) -> None:
+        response_id = f"resp_{self.round - ago}"
+        expected = self.cut(response_id)
+        self.cancelled.add(response_id)
+        if self.active == response_id:
+            self.active = None
+            expected.insert(0, ResponseCancel(response_id=response_id))
+        interruption = self.playback.interrupt(response_id)
+        assert list(interruption.events) == expected
+        if interruption.playing is not None:
+            assert str(interruption.playing.item_id).startswith(f"item_{self.round - ago}_")
 
     # --- looking ----------------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ def test_an_item_can_be_taken_out_of_the_middle() -> None:
     queue.append(A, ramp(3))
     queue.append(B, ramp(3, 10))
     queue.append(A, ramp(3, 20))
-    queue.drop("item_b")
+    queue.drop(lambda part: part.item_id == "item_b")
     assert queue.count == 6
     assert taken(queue, 6)[0] == [0, 1, 2, 20, 21, 22]
 
@@ -97,7 +97,7 @@ def test_the_first_item_can_be_measured() -> None:
 def test_everything_can_be_taken_out() -> None:
     queue = SampleQueue()
     queue.append(A, ramp(3))
-    queue.clear()
+    queue.drop(lambda _: True)
     assert (queue.count, queue.head) == (0, None)
     out = np.zeros(3, np.int16)
     assert queue.take_into(out) == []

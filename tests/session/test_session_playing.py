@@ -225,6 +225,75 @@ async def test_what_is_not_a_playback_is_refused() -> None:
             pass
 
 
+# --- leaving early --------------------------------------------------------------------------------
+
+
+async def test_a_response_that_is_left_early_is_silent_and_cut_to_what_was_heard(
+    autojump_clock: MockClock,
+) -> None:
+    playback = Playback()
+    async with open_simulated(
+        Reply.speech(STORY, speech(5000), pacing=SLOW), playback=playback
+    ) as session:
+        wire, done = session.wire(), session.events(ResponseDone)
+        async with session.open_response() as response:
+            while playback.queued < 24 * 500:
+                await anext(response)
+            playback.take(24 * 250 + 7)
+        assert not playback.is_audible
+        assert (await done.receive()).response.status == "cancelled"
+        await wait_all_tasks_blocked()
+        cancel, cut = cuts(sent(wire))
+        assert isinstance(cancel, ResponseCancel)
+        assert isinstance(cut, ConversationItemTruncate)
+        assert cut.audio_end_ms == playback.heard_ms(cut.item_id) == 250
+        assert not playback.is_audible  # stragglers are not heard, either
+
+
+async def test_who_stops_waiting_for_an_answer_does_not_hear_it(autojump_clock: MockClock) -> None:
+    playback = Playback()
+    async with open_simulated(
+        Reply.speech(STORY, speech(5000), pacing=SLOW), playback=playback
+    ) as session:
+        wire = session.wire()
+        with trio.move_on_after(3):
+            await session.ask("Tell me a story.")
+        await wait_all_tasks_blocked()
+        assert not playback.is_audible
+        cancel, deletion = cuts(sent(wire))
+        assert isinstance(cancel, ResponseCancel)
+        assert isinstance(deletion, ConversationItemDelete)
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_what_is_left_early_does_not_silence_the_answer_before_it(
+    has_begun: bool, autojump_clock: MockClock
+) -> None:
+    playback = Playback()
+    first, second = speech(1000, level=1), speech(1000, level=2)
+    async with open_simulated(
+        Reply.speech(STORY, first),
+        Reply.speech("And so on.", second, pacing=SLOW),
+        playback=playback,
+    ) as session:
+        await told(session)
+        playback.take(24 * 100)
+        async with session.open_response() as response:
+            if has_begun:
+                await anext(response)
+        await wait_all_tasks_blocked()
+        assert playback.take(99_999).tolist() == [1] * 24 * 900
+
+
+async def test_a_response_that_is_left_at_its_end_is_heard(autojump_clock: MockClock) -> None:
+    playback = Playback()
+    async with open_simulated(Reply.speech(STORY, speech(1000)), playback=playback) as session:
+        wire = session.wire()
+        async with session.open_response() as response:
+            await response.wait()
+        assert (playback.queued, cuts(sent(wire))) == (24_000, [])
+
+
 # --- streams of samples ---------------------------------------------------------------------------
 
 

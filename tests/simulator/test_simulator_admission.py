@@ -10,6 +10,7 @@ import pytest
 
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._serving.websocket_server import HandshakeRequest
 from realtime_trio._transport.contract import Close
 from realtime_trio.events import SessionConfig, SessionUpdate
 from realtime_trio.simulator.service.refusal import Refusal
@@ -21,7 +22,6 @@ from realtime_trio.simulator.serving.admission import (
     admit,
     is_served,
 )
-from realtime_trio.simulator.serving.websocket_server import HandshakeRequest
 
 NOW = 1_800_000_000.0
 BETA_HEADER = {"headers": (("openai-beta", "realtime=v1"),)}

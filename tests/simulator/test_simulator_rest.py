@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._serving.http import HttpRequest
 from realtime_trio.events import SessionUpdate, TranslationSessionUpdate
 from realtime_trio.simulator import sequential_ids
 from realtime_trio.simulator.serving.admission import KeyRing
-from realtime_trio.simulator.serving.http import HttpRequest
 from realtime_trio.simulator.serving.rest import MODELS, RestApi
 
 NOW = 1_800_000_000.5

@@ -98,7 +98,9 @@ def test_a_cancelled_response_counts_when_it_was_billed() -> None:
 def test_usage_without_details_counts_in_the_totals() -> None:
     costs = Costs()
     costs.apply(done("resp_1", ResponseUsage(total_tokens=3, input_tokens=1, output_tokens=2)))
-    assert costs.usage == Usage(responses=1, total_tokens=3, input_tokens=1, output_tokens=2)
+    assert costs.usage == Usage(
+        responses=1, total_tokens=3, input_tokens=1, output_tokens=2, untold_tokens=3
+    )
 
 
 def test_a_response_reported_twice_counts_once_and_as_it_was_last() -> None:
@@ -141,6 +143,7 @@ def test_transcriptions_are_apart_by_tokens_and_by_seconds() -> None:
         transcription_input_audio_tokens=16,
         transcription_output_tokens=6,
         transcription_seconds=2.5,
+        untold_tokens=1,
     )
 
 

@@ -12,12 +12,12 @@ import trio
 import trio.testing
 from websocket_peers import limited_nursery, receive_all
 
+from realtime_trio._serving.websocket_server import HandshakeRequest, serve_websocket
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio._transport.websocket import open_websocket
 from realtime_trio.errors import ConnectionLost, LocalProtocolError
-from realtime_trio.simulator.serving.websocket_server import HandshakeRequest, serve_websocket
 
 KINDS = [
     "memory",

@@ -26,15 +26,15 @@ from websocket_peers import (
     reset,
 )
 
-from realtime_trio._transport.contract import Close, Transport
-from realtime_trio._transport.settings import WebSocketSettings
-from realtime_trio._transport.websocket import open_websocket
-from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
-from realtime_trio.simulator.serving.websocket_server import (
+from realtime_trio._serving.websocket_server import (
     HandshakeRequest,
     Reject,
     serve_websocket,
 )
+from realtime_trio._transport.contract import Close, Transport
+from realtime_trio._transport.settings import WebSocketSettings
+from realtime_trio._transport.websocket import open_websocket
+from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
 
 pytestmark = pytest.mark.socket
 

@@ -25,13 +25,13 @@ from websocket_peers import (
     reset,
 )
 
+from realtime_trio._serving.websocket_server import HandshakeRequest, serve_websocket
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.line import Line
 from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio._transport.tap import Tap
 from realtime_trio._transport.websocket import open_websocket
 from realtime_trio.errors import ConnectionLost
-from realtime_trio.simulator.serving.websocket_server import HandshakeRequest, serve_websocket
 
 pytestmark = pytest.mark.socket
 

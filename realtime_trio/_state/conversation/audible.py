@@ -7,7 +7,6 @@ time.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from attrs import define
@@ -36,7 +35,7 @@ class Audible:
     """The estimate for one conversation."""
 
     def __init__(self) -> None:
-        self._stretches: deque[_Stretch] = deque(maxlen=_REMEMBERED)
+        self._stretches: list[_Stretch] = []
         self.latest: ConversationItem | None = None
         """The item whose audio arrives."""
 
@@ -48,6 +47,7 @@ class Audible:
             now: The time, in seconds of any clock that does not go back.
         """
         self.latest = item
+        del self._stretches[: 1 - _REMEMBERED]
         self._stretches.append(_Stretch(item, now, now))
 
     def end(self, now: float) -> None:

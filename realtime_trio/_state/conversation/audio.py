@@ -6,7 +6,6 @@ Owns the window of audio that is kept.  The samples themselves are in the tracks
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from attrs import define
@@ -105,8 +104,8 @@ class _Window:
     def __init__(self, us: int) -> None:
         self._us = us
         self._fine_us = max(_SHORT_US, us // _NOTES)
-        self._stretches: deque[_Stretch] = deque()
-        """What is kept, the oldest first."""
+        self._stretches: list[_Stretch] = []
+        """What is kept, the oldest first: little more than `_NOTES` of them at the most."""
         self._kept_us = 0
 
     def slide(self, track: AudioTrack, count: int) -> None:
@@ -125,7 +124,7 @@ class _Window:
         self._count(new, _us(track, count))
         # Only whole chunks are let go, never a part of one, so a little more may be kept.
         while stretches and self._kept_us - stretches[0].us >= self._us:
-            oldest = stretches.popleft()
+            oldest = stretches.pop(0)
             oldest.track.forget(oldest.count)
             self._kept_us -= oldest.us
 

@@ -71,7 +71,7 @@ class InputBuffer:
         self._capacity_ms = capacity_ms
         self._encoding = DEFAULT_ENCODING
         self._speeches: dict[str, _Speech] = {}
-        self._marks: deque[_Mark] = deque()
+        self._marks: list[_Mark] = []
         self._chunks: deque[bytes] = deque()
         self.reset()
 

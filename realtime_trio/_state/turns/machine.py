@@ -41,7 +41,6 @@ whether a reply is owed, is in `_state.turns.rounds`.
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Callable
 from typing import ClassVar, Final
 
@@ -128,7 +127,7 @@ class Turns:
     def __init__(self, new_id: Callable[[str], str]) -> None:
         self._new_id = new_id
         self._is_closed = False
-        self._queue: deque[ResponseRequest] = deque()
+        self._queue: list[ResponseRequest] = []
         # Those in the queue that were sent once, so that what they are about is there already.
         self._refused_before: set[ResponseRequest] = set()
         # Creates without an answer: at most one for the conversation, any number out of band.
@@ -352,6 +351,7 @@ class Turns:
         """
         if self._is_closed:
             return ()
+<<<<<<< HEAD
         is_owed = self._user is _User.DUE
         is_interrupted = self._user in (_User.SPEAKING, _User.STOPPED)
         self._user = _User.SILENT
@@ -380,6 +380,23 @@ class Turns:
         is_answered = self._asked is not None or self._queue or self._rounds.owe_reply
         if ask and is_owed and not is_interrupted and not is_answered:
             self._queue.append(ResponseRequest(ResponseCreate(event_id=self._new_id("evt_"))))
+=======
+        own = [asked for asked in self._under_way if not asked.request.is_follow_up]
+        withdrawn = [asked.request for asked in own if asked.is_abandoned]
+        again = [asked.request for asked in own if not asked.is_abandoned]
+        kept = {*withdrawn, *again, *self._queue}
+        lost = [request for request in self._unsettled() if request not in kept]
+        self._forget()
+        actions: Actions = (
+            *(Withdrawn(request) for request in withdrawn),
+            *(Failed(request, error) for request in lost),
+        )
+        for request in again:
+            if request.is_out_of_band:
+                actions += self._hand_out(request)
+            else:
+                self._queue.insert(0, request)  # there is at most one
+>>>>>>> main
         return (*actions, *self._advance())
 
     def _ask_again(self, request: ResponseRequest) -> Actions:
@@ -412,7 +429,7 @@ class Turns:
                 ResponseCreate(event_id=self._new_id("evt_")), is_follow_up=True
             )
         elif self._queue:
-            request = self._queue.popleft()
+            request = self._queue.pop(0)
         else:
             return ()
         return self._hand_out(request)
@@ -581,7 +598,7 @@ class Turns:
         if asked.is_abandoned and not request.is_follow_up:
             return (Withdrawn(request),)
         if not request.is_follow_up:
-            self._queue.appendleft(request)
+            self._queue.insert(0, request)
             self._refused_before.add(request)
         return ()
 

@@ -10,12 +10,12 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import attrs
 from attrs import field, frozen
 
-from realtime_trio._misuse import check_kind, check_number, kind_of
+from realtime_trio._misuse import check_kind, check_number, kind_of, to_tuple
 from realtime_trio._protocol.json_text import write_json
 from realtime_trio.audio import AudioData, AudioLike
 from realtime_trio.errors import LocalProtocolError
@@ -33,8 +33,6 @@ from realtime_trio.events import (
     ToolChoice,
     UserMessage,
 )
-
-_T = TypeVar("_T")
 
 
 def check_delay(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -69,14 +67,6 @@ def each_of_kind(*kinds: type, allowed: str) -> _Validator:
             check_kind(attribute.name, value, *kinds, allowed=allowed)
 
     return check
-
-
-def to_tuple(name: str, values: Iterable[_T]) -> tuple[_T, ...]:
-    """The values, unless they are a text, which would come apart into its letters."""
-    given: object = values
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise TypeError(f"{name} must be a sequence, not {kind_of(given)}")
-    return tuple(values)
 
 
 _IS_TEXT: Final = of_kind(str, allowed="a str")

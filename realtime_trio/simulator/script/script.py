@@ -14,7 +14,7 @@ from types import NoneType
 
 from attrs import define, field, frozen
 
-from realtime_trio._misuse import check_kind
+from realtime_trio._misuse import check_kind, to_tuple
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import McpListedTool
 from realtime_trio.recording import Recording
@@ -34,7 +34,6 @@ from realtime_trio.simulator.script.reply import (
     check_delay,
     each_of_kind,
     of_kind,
-    to_tuple,
 )
 
 

@@ -11,20 +11,17 @@ import hmac
 import secrets
 from collections.abc import Collection, Mapping
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
 
 from attrs import frozen
 
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_at
+from realtime_trio._serving.requests import key_of, path_of, query_of
+from realtime_trio._serving.websocket_server import HandshakeRequest
 from realtime_trio._transport.contract import Close
 from realtime_trio.events import ClientEvent, ErrorDetail
 from realtime_trio.simulator.service.refusal import Refusal
-from realtime_trio.simulator.serving.http import RequestHead
-from realtime_trio.simulator.serving.websocket_server import HandshakeRequest
 
-SUBPROTOCOL: Final = "realtime"
-_KEY_PREFIX: Final = "openai-insecure-api-key."
 _BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
 # Close codes, as the service was seen to use them.
 _BAD_KEY: Final = 3000
@@ -183,8 +180,7 @@ def admit(
         models: The models that exist; None takes any name.
         beta: Whether the beta protocol is spoken.
     """
-    # Of a parameter that stands twice the last value counts.
-    query = {name: values[-1] for name, values in parse_qs(urlsplit(request.path).query).items()}
+    query = query_of(request)
     # Other paths are not served, and were turned away before their WebSocket was accepted.
     kind = kind_at(path_of(request), query.get("intent")) or SessionKind.REALTIME
     try:
@@ -250,28 +246,6 @@ def check_model(model: str, models: Collection[str] | None, param: str | None = 
         raise Refusal(
             f'Model "{model}" is not supported in realtime mode.', code="invalid_model", param=param
         )
-
-
-def key_of(request: RequestHead) -> str | None:
-    """The key of a client, wherever it stands: in the headers or in a subprotocol; or None."""
-    scheme, _, key = (request.header("authorization") or "").partition(" ")
-    if scheme.lower() == "bearer" and key:
-        return key.strip()
-    # Browsers cannot set headers on a WebSocket, so the service takes the key there, too.
-    subprotocols = (
-        request.subprotocols
-        if isinstance(request, HandshakeRequest)
-        else map(str.strip, (request.header("sec-websocket-protocol") or "").split(","))
-    )
-    offered = (
-        name.removeprefix(_KEY_PREFIX) for name in subprotocols if name.startswith(_KEY_PREFIX)
-    )
-    return request.header("api-key") or next(offered, None)
-
-
-def path_of(request: RequestHead) -> str:
-    """The path, without the query and without slashes at the end."""
-    return urlsplit(request.path).path.rstrip("/")
 
 
 def is_served(request: HandshakeRequest) -> bool:

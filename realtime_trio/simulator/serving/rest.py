@@ -17,6 +17,8 @@ import attrs
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.json_text import parse_json, write_json
 from realtime_trio._protocol.kinds import KINDS, SessionKind
+from realtime_trio._serving.http import HttpRequest, HttpResponse, RequestHead
+from realtime_trio._serving.requests import key_of, path_of
 from realtime_trio.events import (
     ClientEvent,
     ErrorDetail,
@@ -39,14 +41,7 @@ from realtime_trio.simulator.service.refusal import (
 from realtime_trio.simulator.service.server import SimulatedServer
 from realtime_trio.simulator.service.strictness import read_message
 from realtime_trio.simulator.service.translator import SimulatedTranslator
-from realtime_trio.simulator.serving.admission import (
-    ClientSecret,
-    KeyRing,
-    check_model,
-    key_of,
-    path_of,
-)
-from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse, RequestHead
+from realtime_trio.simulator.serving.admission import ClientSecret, KeyRing, check_model
 from realtime_trio.simulator.serving.simulation import Configured, Simulation
 
 MODELS: Final = (

@@ -25,42 +25,34 @@ import trio
 from attrs import frozen
 
 from realtime_trio._legible import legible
-from realtime_trio._misuse import check_kind, check_number, kind_of
+from realtime_trio._misuse import check_kind, check_number, kind_of, to_tuple
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import open_service_nursery
-from realtime_trio._transport.contract import Transport
-from realtime_trio._transport.memory import memory_transport_pair
-from realtime_trio.errors import LocalProtocolError
-from realtime_trio.events import ConversationCreated, ConversationInfo, ErrorEvent
-from realtime_trio.simulator.script.fault import Fault
-from realtime_trio.simulator.script.reply import to_tuple
-from realtime_trio.simulator.script.script import LIFELIKE, Script
-from realtime_trio.simulator.service.server import MAX_INPUT_AUDIO, SimulatedServer
-from realtime_trio.simulator.service.translator import SimulatedTranslator
-from realtime_trio.simulator.serving.admission import (
-    SUBPROTOCOL,
-    KeyRing,
-    TurnedAway,
-    admit,
-    is_served,
-    key_of,
-    path_of,
-)
-from realtime_trio.simulator.serving.attended import Cast, run_server as run_server
-from realtime_trio.simulator.serving.faults import FaultyTransport
-from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse, RequestHead
-from realtime_trio.simulator.serving.rest import RestApi, forbidden, not_found
-from realtime_trio.simulator.serving.simulation import Configured, InBeta, Simulation as Simulation
-from realtime_trio.simulator.serving.visitors import Visitors
-from realtime_trio.simulator.serving.websocket_server import (
+from realtime_trio._serving.http import HttpRequest, HttpResponse, RequestHead
+from realtime_trio._serving.requests import SUBPROTOCOL, key_of, path_of
+from realtime_trio._serving.visitors import Visitors
+from realtime_trio._serving.websocket_server import (
     Accept,
     HandshakeRequest,
     Reject,
     serve_websocket,
 )
-from realtime_trio.simulator.serving.wiretap import open_wiretap
+from realtime_trio._serving.wiretap import open_wiretap
+from realtime_trio._transport.contract import Transport
+from realtime_trio._transport.memory import memory_transport_pair
+from realtime_trio.errors import LocalProtocolError
+from realtime_trio.events import ConversationCreated, ConversationInfo, ErrorEvent
+from realtime_trio.simulator.script.fault import Fault
+from realtime_trio.simulator.script.script import LIFELIKE, Script
+from realtime_trio.simulator.service.server import MAX_INPUT_AUDIO, SimulatedServer
+from realtime_trio.simulator.service.translator import SimulatedTranslator
+from realtime_trio.simulator.serving.admission import KeyRing, TurnedAway, admit, is_served
+from realtime_trio.simulator.serving.attended import Cast, run_server as run_server
+from realtime_trio.simulator.serving.faults import FaultyTransport
+from realtime_trio.simulator.serving.rest import RestApi, forbidden, not_found
+from realtime_trio.simulator.serving.simulation import Configured, InBeta, Simulation as Simulation
 
 _PATH = "/v1/realtime"
 # 256 is not a multiple of 62, so some letters are likelier; ids need not be unpredictable.

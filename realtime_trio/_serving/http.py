@@ -23,7 +23,7 @@ MAX_BODY_SIZE: Final = 2**20
 """Bytes in the body of a request; a session's instructions and tools fit many times over."""
 
 
-_logger = logging.getLogger("realtime_trio.simulator")
+_logger = logging.getLogger("realtime_trio.serving")
 
 
 def _path_without_query(path: str) -> str:

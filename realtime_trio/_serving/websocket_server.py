@@ -6,6 +6,7 @@ business of `_transport.websocket`.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import ssl
@@ -16,14 +17,7 @@ import attrs
 import trio
 from trio_websocket import WebSocketConnection, wrap_server_stream
 
-from realtime_trio._transport.contract import Transport
-from realtime_trio._transport.headers import encode_headers
-from realtime_trio._transport.line import Line
-from realtime_trio._transport.settings import WebSocketSettings
-from realtime_trio._transport.tap import Tap
-from realtime_trio._transport.websocket import AnsweredError, WebSocketTransport, run_websocket
-from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
-from realtime_trio.simulator.serving.http import (
+from realtime_trio._serving.http import (
     Gate,
     HttpHandler,
     HttpResponse,
@@ -31,11 +25,18 @@ from realtime_trio.simulator.serving.http import (
     answer_request,
     pass_all,
 )
+from realtime_trio._transport.contract import Transport
+from realtime_trio._transport.headers import encode_headers
+from realtime_trio._transport.line import Line
+from realtime_trio._transport.settings import WebSocketSettings
+from realtime_trio._transport.tap import Tap
+from realtime_trio._transport.websocket import AnsweredError, WebSocketTransport, run_websocket
+from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
 
 _DEFAULTS: Final = WebSocketSettings()
 _INTERNAL_ERROR = 1011
 _BUSY = 503
-_server_logger = logging.getLogger("realtime_trio.simulator")
+_server_logger = logging.getLogger("realtime_trio.serving")
 
 
 @attrs.frozen(kw_only=True)
@@ -58,6 +59,11 @@ class Accept:
     """One of those offered, or None."""
     headers: tuple[tuple[str, str], ...] = ()
     """More headers for the response."""
+    serve: Callable[[Transport], Awaitable[None]] | None = None
+    """Serves this client in place of the handler, and knows what was found out about it."""
+    leave: Callable[[], None] | None = None
+    """Called once, when the connection is over, even if its handshake did not come to an end: for
+    what is counted from the admission on."""
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +75,10 @@ class Reject:
     headers: tuple[tuple[str, str], ...] = ()
     """More headers for the response; content-length is added."""
     body: bytes = b""
+
+
+Admit = Callable[[HandshakeRequest], Accept | Reject | Awaitable[Accept | Reject]]
+"""Decides about a client before its WebSocket is accepted; may be async."""
 
 
 def _turn_away(_request: RequestHead) -> HttpResponse | None:
@@ -84,7 +94,7 @@ async def serve_websocket(
     host: str,
     port: int,
     *,
-    admit: Callable[[HandshakeRequest], Accept | Reject] = _admit_everybody,
+    admit: Admit = _admit_everybody,
     http: HttpHandler | None = None,
     gate: Gate = pass_all,
     max_clients: float = math.inf,
@@ -107,8 +117,8 @@ async def serve_websocket(
         host: Address to bind; a name that stands for several addresses binds them all, and the
             first is returned.
         port: Port to bind, 0 for any free one.
-        admit: Looks at the request before it is answered.  If it raises, that is logged and the
-            client gets an HTTP 500.
+        admit: Looks at the request before it is answered, within the client's `connect_timeout`.
+            If it raises, that is logged and the client gets an HTTP 500.
         http: Answers the clients whose first request is not for a WebSocket, once each; see
             `answer_request`.  Without it they get a 400.
         gate: With `http`: looks at every request first, those for a WebSocket included.
@@ -147,6 +157,7 @@ async def serve_websocket(
             stream.socket.close()
             return
         requests: list[HandshakeRequest] = []
+        answers: list[Accept | Reject] = []
 
         async def handshake(nursery: trio.Nursery, tap: Tap) -> WebSocketConnection:
             if ssl_context is not None:
@@ -176,7 +187,8 @@ async def serve_websocket(
                 peer=peer,
             )
             requests.append(request)
-            answer = _decide(admit, request) if is_welcome else Reject(status=_BUSY)
+            answer = await _decide(admit, request) if is_welcome else Reject(status=_BUSY)
+            answers.append(answer)
             extra_headers = encode_headers(answer.headers)
             if isinstance(answer, Reject):
                 await proposal.reject(answer.status, extra_headers=extra_headers, body=answer.body)
@@ -191,9 +203,12 @@ async def serve_websocket(
             async with run_websocket(
                 transport, handshake, trio.current_time(), f"client {peer[0]}:{peer[1]}"
             ):
-                await _handle(handler, transport, requests[0])
+                await _handle(handler, transport, requests[0], answers[0])
         except ConnectionFailed as error:
             _server_logger.debug("%s", error)
+        finally:
+            for answer in answers:
+                _leave(answer)
 
     try:
         listeners = await trio.open_tcp_listeners(port, host=host)
@@ -212,11 +227,12 @@ async def serve_websocket(
             raise interrupt
 
 
-def _decide(
-    admit: Callable[[HandshakeRequest], Accept | Reject], request: HandshakeRequest
-) -> Accept | Reject:
+async def _decide(admit: Admit, request: HandshakeRequest) -> Accept | Reject:
+    await trio.lowlevel.checkpoint()
+    answer: Accept | Reject | None = None
     try:
-        answer = admit(request)
+        decision = admit(request)
+        answer = await decision if inspect.isawaitable(decision) else decision
         # Both checks are for mistakes of `admit`, which the client is not to blame for.
         if (
             isinstance(answer, Accept)
@@ -229,17 +245,28 @@ def _decide(
         _server_logger.exception(
             "refusing a client because it could not be decided whether to admit it"
         )
+        _leave(answer)
         return Reject(status=500)
     return answer
+
+
+def _leave(answer: Accept | Reject | None) -> None:
+    if isinstance(answer, Accept) and answer.leave is not None:
+        answer.leave()
 
 
 async def _handle(
     handler: Callable[[Transport, HandshakeRequest], Awaitable[None]],
     transport: WebSocketTransport,
     request: HandshakeRequest,
+    answer: Accept | Reject,
 ) -> None:
+    assert isinstance(answer, Accept), "who was rejected has no transport"
     try:
-        await handler(transport, request)
+        if answer.serve is not None:
+            await answer.serve(transport)
+        else:
+            await handler(transport, request)
     except Exception as error:
         # If another connection was lost, such as that of a relay, the handler has failed.
         if isinstance(error, ConnectionLost) and transport.closed is not None:

@@ -8,12 +8,12 @@ import pytest
 import trio
 from simulator_clients import ask, receive_until, serving
 
+from realtime_trio._serving.http import RequestHead
+from realtime_trio._serving.visitors import Visitors
 from realtime_trio._transport.websocket import open_websocket
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError
 from realtime_trio.events import SessionCreated
 from realtime_trio.simulator import serve_simulator
-from realtime_trio.simulator.serving.http import RequestHead
-from realtime_trio.simulator.serving.visitors import Visitors
 
 EVIL = "http://evil.example"
 DEV = "http://localhost:5173"

@@ -13,6 +13,7 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._serving.wiretap import Wiretap, open_wiretap
 from realtime_trio._transport.contract import Close
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio.errors import ConnectionLost
@@ -24,7 +25,6 @@ from realtime_trio.events import (
     SessionUpdate,
 )
 from realtime_trio.recording import Source, read_recording
-from realtime_trio.simulator.serving.wiretap import Wiretap, open_wiretap
 
 CREATED = SessionCreated(event_id="event_1", session=RealtimeSession(id="sess_1"))
 
@@ -72,14 +72,15 @@ async def test_a_message_is_noted_before_it_is_sent_even_if_it_never_is() -> Non
     assert noted == ["a", "b", "c"]
 
 
-async def test_nothing_is_sent_without_waiting_so_nothing_is_noted() -> None:
+async def test_what_goes_without_waiting_is_noted_and_nothing_else() -> None:
     noted: list[str | bytes] = []
-    near, far = memory_transport_pair()
+    near, far = memory_transport_pair(capacity=1)
     tap = Wiretap(near, Role.SERVER, lambda _source, message: noted.append(message))
-    assert tap.send_nowait("a") is False
+    assert tap.send_nowait("a")
+    assert not tap.send_nowait("b")
     await tap.aclose()
-    assert await far.receive() == ()
-    assert noted == []
+    assert await far.receive() == ("a",)
+    assert noted == ["a"]
 
 
 async def test_a_connection_is_recorded_until_the_block_ends(

@@ -1,4 +1,4 @@
-"""Transports that report what they carry, and recordings made at a server's end of the wire.
+"""Transports that report what they carry, and recordings made of that.
 
 Owns the tap alone; the file format is in `realtime_trio.recording`.
 """
@@ -64,8 +64,12 @@ class Wiretap:
         await self._transport.send(message)
 
     def send_nowait(self, message: str | bytes) -> bool:
-        """As `Transport.send_nowait`, but never taken: what is not sent must not be noted."""
-        return False
+        """As `Transport.send_nowait`."""
+        # Afterwards, since only what is sent is noted; nothing can come in between.
+        if not self._transport.send_nowait(message):
+            return False
+        self._note(self._ours, message)
+        return True
 
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """As `Transport.aclose`."""
@@ -87,14 +91,16 @@ async def open_wiretap(
     *,
     kind: SessionKind,
     dialect: Dialect = Dialect.GA,
+    role: Role = Role.SERVER,
 ) -> AsyncIterator[Transport]:
-    """Record a connection at the server's end, while the block runs.
+    """Record a connection while the block runs.
 
     Args:
-        transport: The server's.
+        transport: The end that is used.
         path: The file, which is made, and never replaced.
         kind: What the session is for.
         dialect: What is spoken.
+        role: The side that this end is on.
 
     Yields:
         The transport to use instead.
@@ -121,6 +127,6 @@ async def open_wiretap(
     with hub.subscribe() as wire:
         async with open_recording(wire, path):
             try:
-                yield Wiretap(transport, Role.SERVER, note)
+                yield Wiretap(transport, role, note)
             finally:
                 hub.close()

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from realtime_trio._legible import legible
+from realtime_trio._misuse import to_tuple
+from realtime_trio._serving.http import RequestHead
 from realtime_trio.errors import LocalProtocolError
-from realtime_trio.simulator.script.reply import to_tuple
-from realtime_trio.simulator.serving.http import RequestHead
 
 ANY: Final = "*"
 """Allows all origins or hosts."""

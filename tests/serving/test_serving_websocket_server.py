@@ -15,17 +15,17 @@ from certificates import tls_contexts
 from peers import tasks
 from websocket_peers import close_frame, echo, limited_nursery, read_to_the_end, receive_all, reset
 
-from realtime_trio._transport.contract import Close, Transport
-from realtime_trio._transport.settings import WebSocketSettings
-from realtime_trio._transport.websocket import WebSocketTransport, open_websocket
-from realtime_trio.errors import ConnectionFailed, ConnectionLost
-from realtime_trio.simulator.serving.http import HttpRequest, HttpResponse
-from realtime_trio.simulator.serving.websocket_server import (
+from realtime_trio._serving.http import HttpRequest, HttpResponse
+from realtime_trio._serving.websocket_server import (
     Accept,
     HandshakeRequest,
     Reject,
     serve_websocket,
 )
+from realtime_trio._transport.contract import Close, Transport
+from realtime_trio._transport.settings import WebSocketSettings
+from realtime_trio._transport.websocket import WebSocketTransport, open_websocket
+from realtime_trio.errors import ConnectionFailed, ConnectionLost
 
 pytestmark = pytest.mark.socket
 
@@ -84,7 +84,7 @@ async def test_an_exception_in_a_handler_is_logged_and_closes_that_connection_on
             await good.send("still there?")
             assert await good.receive() == ("still there?",)
     [record] = caplog.records
-    assert record.name == "realtime_trio.simulator"
+    assert record.name == "realtime_trio.serving"
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], ValueError)
 
@@ -384,3 +384,59 @@ async def test_an_aborted_connection_leaves_what_was_received_and_releases_who_w
                 transport.reset()
             assert transport.closed == Close(1006, "connection reset")
     assert len(tasks()) == before
+
+
+async def test_a_client_may_be_served_by_what_its_admission_found_out() -> None:
+    served: list[str] = []
+    left = trio.Event()
+
+    async def nobody(_transport: Transport, _request: HandshakeRequest) -> None:
+        raise AssertionError("the admission says who serves")
+
+    async def admit(request: HandshakeRequest) -> Accept:
+        await trio.lowlevel.checkpoint()
+
+        async def serve(transport: Transport) -> None:
+            served.append(request.path)
+            await transport.aclose(4000)
+
+        return Accept(serve=serve, leave=left.set)
+
+    async with limited_nursery() as nursery:
+        serve = partial(serve_websocket, nobody, "127.0.0.1", 0, admit=admit)
+        host, port = await nursery.start(serve)
+        async with open_websocket(f"ws://{host}:{port}/here") as transport:
+            assert await transport.receive() == ()
+            assert transport.closed == Close(4000)
+        await left.wait()
+    assert served == ["/here"]
+
+
+@pytest.mark.parametrize("headers", [(), (("x", "not a header\n"),)])
+async def test_whoever_was_accepted_has_left_even_if_nothing_came_of_it(
+    headers: tuple[tuple[str, str], ...],
+) -> None:
+    left: list[str] = []
+    is_over = trio.Event()
+
+    async def handler(transport: Transport, _request: HandshakeRequest) -> None:
+        await transport.receive()
+
+    def leave() -> None:
+        left.append("left")
+        is_over.set()
+
+    def admit(_request: HandshakeRequest) -> Accept:
+        stream.socket.close()
+        return Accept(leave=leave, headers=headers)
+
+    async with limited_nursery() as nursery:
+        serve = partial(serve_websocket, handler, "127.0.0.1", 0, admit=admit)
+        host, port = await nursery.start(serve)
+        stream = await trio.open_tcp_stream(host, port)
+        await stream.send_all(
+            b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            b"sec-websocket-version: 13\r\nsec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+        )
+        await is_over.wait()
+    assert left == ["left"]

@@ -9,9 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
-from realtime_trio._transport.headers import encode_headers
-from realtime_trio.errors import ConnectionFailed, LocalProtocolError
-from realtime_trio.simulator.serving.http import (
+from realtime_trio._serving.http import (
     MAX_BODY_SIZE,
     HttpHandler,
     HttpRequest,
@@ -19,6 +17,8 @@ from realtime_trio.simulator.serving.http import (
     RequestHead,
     answer_request,
 )
+from realtime_trio._transport.headers import encode_headers
+from realtime_trio.errors import ConnectionFailed, LocalProtocolError
 
 PEER = ("192.0.2.1", 4711)
 UPGRADE = (
@@ -225,7 +225,7 @@ async def test_a_failing_handler_is_logged_and_is_a_500(
     _, answer = await exchange(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", handler=handler)
     assert parsed(answer)[0] == 500
     assert [(record.name, record.levelno) for record in caplog.records] == [
-        ("realtime_trio.simulator", logging.ERROR)
+        ("realtime_trio.serving", logging.ERROR)
     ]
 
 
