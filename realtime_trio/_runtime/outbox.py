@@ -14,11 +14,7 @@ any order; and while somebody waits, there is no room for anybody else.
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections import deque
 from collections.abc import Iterable
-=======
->>>>>>> main
 from typing import Generic, TypeVar
 
 import trio
@@ -147,7 +143,7 @@ class Outbox(Generic[T]):
         For whoever has kept what was enqueued, and knows better what is to be written now.  What is
         in hand stays with its taker.
         """
-        self._entries = deque(entries)
+        self._entries = [*entries]
         self._promise()
         self._taker.unpark()
 

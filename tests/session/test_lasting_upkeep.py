@@ -60,8 +60,10 @@ async def test_a_session_goes_on_over_another_connection(autojump_clock: MockClo
             attempt=1, why="connection lost: 1006 the connection dropped"
         )
         assert isinstance(reconnected, Reconnected)
-        assert reconnected.lost == NOTHING
-        assert not reconnected.lost
+        (omission,) = reconnected.lost.omissions
+        assert omission.item_id == session.conversation.items[1].id
+        assert omission.reason == "the model's speech is told as its transcript"
+        assert reconnected.lost == Loss(omissions=(omission,))
         assert 125 <= reconnected.gap_ms <= 250
 
 
@@ -427,7 +429,8 @@ async def test_a_session_can_be_restarted_by_hand(autojump_clock: MockClock) -> 
     async with open_lasting(service, Reconnect(attempts=0)) as session:
         await session.ask("A?")
         old = service.server
-        assert await session.restart() == NOTHING
+        lost = await session.restart()
+        assert [omission.what for omission in lost.omissions] == ["audio"]
         assert service.server is not old
         assert (await session.ask("B?")).text == "Two."
         assert server_lines(service.server) == client_lines(session)

@@ -351,7 +351,6 @@ class Turns:
         """
         if self._is_closed:
             return ()
-<<<<<<< HEAD
         is_owed = self._user is _User.DUE
         is_interrupted = self._user in (_User.SPEAKING, _User.STOPPED)
         self._user = _User.SILENT
@@ -380,30 +379,13 @@ class Turns:
         is_answered = self._asked is not None or self._queue or self._rounds.owe_reply
         if ask and is_owed and not is_interrupted and not is_answered:
             self._queue.append(ResponseRequest(ResponseCreate(event_id=self._new_id("evt_"))))
-=======
-        own = [asked for asked in self._under_way if not asked.request.is_follow_up]
-        withdrawn = [asked.request for asked in own if asked.is_abandoned]
-        again = [asked.request for asked in own if not asked.is_abandoned]
-        kept = {*withdrawn, *again, *self._queue}
-        lost = [request for request in self._unsettled() if request not in kept]
-        self._forget()
-        actions: Actions = (
-            *(Withdrawn(request) for request in withdrawn),
-            *(Failed(request, error) for request in lost),
-        )
-        for request in again:
-            if request.is_out_of_band:
-                actions += self._hand_out(request)
-            else:
-                self._queue.insert(0, request)  # there is at most one
->>>>>>> main
         return (*actions, *self._advance())
 
     def _ask_again(self, request: ResponseRequest) -> Actions:
         self._refused_before.add(request)
         if request.is_out_of_band:
             return (Restarted(request), *self._hand_out(request))
-        self._queue.appendleft(request)
+        self._queue.insert(0, request)
         return (Restarted(request),)
 
     def apply(self, event: ServerEvent) -> Actions:
