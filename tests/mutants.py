@@ -53,6 +53,8 @@ ALSO_TESTED_BY = {
     "_serving.websocket_server": "simulator/*_serve simulator/*_serve_*",
     "_serving.wiretap": "simulator/*_serve simulator/*_serve_*",
     "audio.wav_format": "audio/*_wav",
+    "_session.lasting.continuity": "session/*_lasting_upkeep session/*_lasting_machine",
+    "_session.lasting.successor": "session/*_lasting_upkeep",
     "devices.simulated": "devices/*_microphone devices/*_speaker",
     "simulator": "test_loading",
     "simulator.chat.request": "simulator/*_chat_completions*",
@@ -81,6 +83,7 @@ ALSO_TESTED_BY = {
     "simulator.service.transcription": "simulator/*_attended*",
     "simulator.service.turn_detection": "simulator/*_vad*",
     "simulator.service.understanding": "simulator/*_attended*",
+    "simulator.serving.again": "session/*_lasting_upkeep",
     "simulator.serving.rest": "serving/*_visitors",
 }
 """Tests that have another name than the module that they are of."""

@@ -9,7 +9,7 @@ items in the same order, nothing twice, and whatever differs is in the last loss
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -33,6 +33,7 @@ from realtime_trio.events import (
     AssistantMessage,
     Event,
     Item,
+    RealtimeSession,
     ResponseCreated,
     ResponseDone,
     UserMessage,
@@ -218,7 +219,7 @@ def said(item: Item) -> str:
     return lines_of([item])[0][1]
 
 
-def ids(items: list[Item]) -> list[str | None]:
+def ids(items: Sequence[Item]) -> list[str | None]:
     return [item.id for item in items]
 
 
@@ -252,10 +253,11 @@ async def run(steps: list[Step], faults: list[int]) -> None:
             # Everybody who waits gets an answer.
             nursery.cancel_scope.deadline = trio.current_time() + 2000
         assert not nursery.cancel_scope.cancel_called
-        # Until there is a connection, and nothing more follows on it.
-        while session.closed is not None:  # noqa: ASYNC110 - nobody tells of an end that nobody saw
+        # Until there is a connection that holds, and nothing more follows on it.
+        quiet_s = 0
+        while quiet_s < 20:  # noqa: ASYNC110 - nobody tells that nothing more will happen
             await trio.sleep(1)
-        await trio.sleep(20)
+            quiet_s = quiet_s + 1 if session.closed is None else 0
         await wait_all_tasks_blocked()
         for each in [told.receive_nowait() for _ in range(told.pending)]:
             match each:
@@ -266,7 +268,9 @@ async def run(steps: list[Step], faults: list[int]) -> None:
                 case Reconnected(lost=what) | SessionRenewed(lost=what):
                     lost = what
         assert sorted(begun) == sorted(ended)
-        assert session.config.instructions == service.server._session.instructions
+        theirs = service.server._session
+        assert isinstance(theirs, RealtimeSession)
+        assert session.config.instructions == theirs.instructions
         check_same(session, service, lost)
         for words, answer in talk.answers.items():
             # Of whatever was said last when the response began.

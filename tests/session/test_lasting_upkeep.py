@@ -246,6 +246,7 @@ async def test_a_call_goes_on_and_is_answered_over_another_connection(
     @tool
     async def look(where: str) -> str:
         """Look somewhere."""
+        await trio.sleep(1)
         service.drop()
         await trio.sleep(5)
         return f"nothing {where}"
