@@ -436,6 +436,7 @@ class Session(RespondingSession):
             act=self._act,
             settled=self._settled,
             configured=self._configured,
+            is_transcribing=lambda: self._input.transcription is not None,
             is_playing=lambda: self._playing is not None and self._playing.is_playing,
         )
         self._log = continuity.log

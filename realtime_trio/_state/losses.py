@@ -22,6 +22,8 @@ class Loss:
     audio_ms: int = 0
     """Milliseconds of the user's audio that no server got, or that was not kept to be said again.
     Audio of items is among the omissions instead."""
+    transcripts: tuple[str, ...] = ()
+    """Ids of the user's messages whose transcripts were still to come, and will not."""
     responses: tuple[str, ...] = ()
     """Ids of the responses that were cut."""
     calls: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ class Loss:
         return Loss(
             omissions=self.omissions + other.omissions,
             audio_ms=self.audio_ms + other.audio_ms,
+            transcripts=self.transcripts + other.transcripts,
             responses=self.responses + other.responses,
             calls=self.calls + other.calls,
             requests=self.requests + other.requests,

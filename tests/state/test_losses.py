@@ -17,6 +17,7 @@ UPDATE = SessionUpdate(session=SessionConfig())
     [
         Loss(omissions=(OMISSION,)),
         Loss(audio_ms=1),
+        Loss(transcripts=("i",)),
         Loss(responses=("r",)),
         Loss(calls=("c",)),
         Loss(requests=(UPDATE,)),

@@ -118,6 +118,8 @@ class Continuity:
     """Tells those who wait."""
     configured: Callable[[RealtimeSession], None]
     """Puts a configuration in force that the server reports."""
+    is_transcribing: Callable[[], bool]
+    """Whether the server transcribes what the user says."""
     is_playing: Callable[[], bool]
     """Whether the user may still hear the model."""
     log: Unconfirmed = field(init=False)
@@ -125,6 +127,8 @@ class Continuity:
     _confirmed: SessionConfig = field(factory=SessionConfig, init=False)
     """What the server has taken of the configuration."""
     _lost: Loss = field(factory=Loss, init=False)
+    _wordless: set[str] = field(factory=set, init=False)
+    """Messages of which it was said that their transcripts will not come."""
 
     def __attrs_post_init__(self) -> None:
         self.log = Unconfirmed(lambda: self.turns.under_way)
@@ -160,7 +164,7 @@ class Continuity:
         self.outbox.pause()
         self.log.down(now)
         cut_short, hosted = self.turns.running, self.turns.hosted_calls
-        told: list[Event] = []
+        told: list[Event] = [*self.conversation.show_committed()]
         for response_id in cut_short:
             ended = ResponseDone(event_id=self.new_id("event_"), response=cut(response_id))
             told += [ended, *self.understand(ended)]
@@ -170,7 +174,19 @@ class Continuity:
         for event in told:
             self.publish(event)
         self.approvals.forget()
-        self._lost += Loss(responses=tuple(filter(None, cut_short)), calls=hosted)
+        self._lost += Loss(
+            transcripts=tuple(self._transcripts_to_come()),
+            responses=tuple(filter(None, cut_short)),
+            calls=hosted,
+        )
+
+    def _transcripts_to_come(self) -> Iterator[str]:
+        """The messages that are not transcribed, and that no other server will transcribe."""
+        if self.is_transcribing():
+            for item in self.conversation.items:
+                if item.is_awaiting_words and item.id not in self._wordless:
+                    self._wordless.add(item.id)
+                    yield item.id
 
     # --- what the next server is told -------------------------------------------------------------
 

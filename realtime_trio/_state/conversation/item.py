@@ -387,6 +387,11 @@ class ConversationItem:
         return self._transcription_error
 
     @property
+    def is_awaiting_words(self) -> bool:
+        """Whether it is the user's speech, without a transcript or the reason why there is none."""
+        return self._is_committed and not self.transcript and self._transcription_error is None
+
+    @property
     def name(self) -> str | None:
         """The function or MCP tool that is called."""
         return self._name

@@ -208,6 +208,14 @@ class KnownItems:
                 events += self.tell(item, self.become(item, "incomplete"))
         return events
 
+    def show_committed(self) -> list[UtilityEvent]:
+        """Put messages in that were made of the input buffer and not announced yet."""
+        events: list[UtilityEvent] = []
+        for item in self.by_id.values():
+            if item._is_committed and not item._is_shown:
+                events += self.tell(item, self.become(item, "completed"), reveal=True)
+        return events
+
     def _response(self, response_id: str) -> GrowingResponse:
         return self._running.setdefault(response_id, GrowingResponse(response_id))
 

@@ -236,6 +236,14 @@ class Conversation:
         """
         return _in_order(self._items.end_all())
 
+    def show_committed(self) -> tuple[UtilityEvent, ...]:
+        """Note that what was committed is in the conversation, if the server did not get to say so.
+
+        Returns:
+            What that means, as `apply` does.
+        """
+        return _in_order(self._items.show_committed())
+
     # --- what the server says ---------------------------------------------------------------------
 
     def apply(self, event: Event) -> tuple[UtilityEvent, ...]:
