@@ -25,7 +25,7 @@ class Loss:
     transcripts: tuple[str, ...] = ()
     """Ids of the user's messages whose transcripts were still to come, and will not."""
     responses: tuple[str, ...] = ()
-    """Ids of the responses that were cut."""
+    """Ids of the responses that were cut, or that nobody heard the end of."""
     calls: tuple[str, ...] = ()
     """Ids of the calls that are not in the conversation any more.  Those of functions go on, and
     the model is told of their outputs in messages; those that the service was making on MCP servers

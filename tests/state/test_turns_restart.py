@@ -13,6 +13,7 @@ from turn_events import (
     done,
     feed,
     open_turns,
+    refusal,
     request,
     sent,
     state_of,
@@ -118,6 +119,12 @@ def test_a_reply_to_tools_that_was_cut_is_the_last_one_if_it_is_dropped() -> Non
 def test_the_users_turn_that_nobody_answered_is_answered_on_another_connection() -> None:
     turns = open_turns(ServerVad())
     feed(turns, [SPEECH_STARTED, SPEECH_STOPPED, COMMITTED])
+    assert len(sent(*turns.restart(ask=True))) == 1
+
+
+def test_the_end_of_the_session_is_not_why_nobody_answers_the_user() -> None:
+    turns = open_turns(ServerVad())
+    feed(turns, [SPEECH_STARTED, SPEECH_STOPPED, COMMITTED, refusal(None, "session_expired")])
     assert len(sent(*turns.restart(ask=True))) == 1
 
 

@@ -54,6 +54,7 @@ from realtime_trio.events import (
     InputAudioBufferCommit,
     McpApprovalResponse,
     RealtimeSession,
+    Response,
     ResponseDone,
     ServerEvent,
     SessionConfig,
@@ -165,11 +166,12 @@ class Continuity:
         self.log.down(now)
         cut_short, hosted = self.turns.running, self.turns.hosted_calls
         told: list[Event] = [*self.conversation.show_committed()]
-        for response_id in cut_short:
-            ended = ResponseDone(event_id=self.new_id("event_"), response=cut(response_id))
+        ends = {response_id: self._end_of(response_id) for response_id in cut_short}
+        for response in ends.values():
+            ended = ResponseDone(event_id=self.new_id("event_"), response=response)
             told += [ended, *self.understand(ended)]
         told += self.conversation.end()
-        self.act(self.turns.restart(ask=self.policy.resume == "ask"))
+        self.act(self.turns.restart(ask=self.policy.resume == "ask", ends=ends))
         # Published when everybody knows, like the events of a server.
         for event in told:
             self.publish(event)
@@ -179,6 +181,17 @@ class Continuity:
             responses=tuple(filter(None, cut_short)),
             calls=hosted,
         )
+
+    def _end_of(self, response_id: str) -> Response:
+        """How a response ends that nobody heard the end of.
+
+        Services say that a response is done right after its last item is.  So one whose message is
+        whole is taken to be over: asking again would say everything twice.
+        """
+        items = self.conversation.made_by(response_id)
+        shown = tuple(item.snapshot for item in items)
+        is_whole = bool(items) and all(item.is_complete for item in items)
+        return cut(response_id, shown, is_whole=is_whole and items[-1].type == "message")
 
     def _transcripts_to_come(self) -> Iterator[str]:
         """The messages that are not transcribed, and that no other server will transcribe."""
@@ -290,6 +303,10 @@ class Continuity:
         for event in told:
             self.publish(event)
         self.items.orphan(retold.orphans)
+        told_ids = introduction.taken
+        self.conversation.leave_behind(
+            {item.id for item in self.conversation.items if item.id not in told_ids}
+        )
         rest = self.log.rest(now, self.policy.stale_audio)
         present = {"root", *introduction.taken}
         entries: list[tuple[Event, str]] = []

@@ -262,6 +262,8 @@ class ConversationItem:
     """Whether the server has said where in the conversation it stands."""
     _is_committed: bool = False
     """Whether it was made of the input buffer."""
+    _is_left_behind: bool = False
+    """Whether the server does not have it: it went with another one."""
 
     @property
     def id(self) -> str:

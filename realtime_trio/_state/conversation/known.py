@@ -62,6 +62,11 @@ class KnownItems:
         """The item of this id, shown or not; None if there is none."""
         return None if item_id is None else self.by_id.get(item_id)
 
+    def made_by(self, response_id: str) -> tuple[ConversationItem, ...]:
+        """What a running response has made."""
+        growing = self._running.get(response_id)
+        return () if growing is None else tuple(growing.items)
+
     # --- items ------------------------------------------------------------------------------------
 
     def described(self, wire: Item, *, is_new: bool = True) -> ConversationItem | None:

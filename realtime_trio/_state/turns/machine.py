@@ -41,7 +41,8 @@ whether a reply is owed, is in `_state.turns.rounds`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 from realtime_trio._state.reactions import Reactions
@@ -94,6 +95,8 @@ from realtime_trio.events import (
 )
 
 _ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
+_NO_ENDS: Final[Mapping[str, Response]] = MappingProxyType({})
+_EXPIRED: Final = "session_expired"
 _REMEMBERED: Final = 64
 """Ended responses whose stragglers we know; they trail by a round trip, not by minutes."""
 
@@ -336,7 +339,7 @@ class Turns:
         self._forget()
         return failed
 
-    def restart(self, *, ask: bool) -> Actions:
+    def restart(self, *, ask: bool, ends: Mapping[str, Response] = _NO_ENDS) -> Actions:
         """Go on with another connection, whose server is told what the last one knew.
 
         The responses that were running went with the old connection.  One that had made calls ends
@@ -348,6 +351,8 @@ class Turns:
 
         Args:
             ask: Whether to ask again for responses that were cut.
+            ends: How responses have ended, by their ids, as far as that is known.  What has
+                completed is not asked for again.
         """
         if self._is_closed:
             return ()
@@ -359,8 +364,10 @@ class Turns:
         self._ended = Recent(_REMEMBERED)
         actions: Actions = ()
         for run in running:
-            if not ask or not _is_wanted(run) or (is_interrupted and not run.is_aside):
-                actions += self._finish(run, cut(run.id))
+            end = ends.get(run.id) or cut(run.id)
+            is_over = end.status == "completed" or (is_interrupted and not run.is_aside)
+            if not ask or is_over or not _is_wanted(run):
+                actions += self._finish(run, end)
                 continue
             self._rounds.forget(run)
             # A follow-up is owed again by itself, since what it was to read is still unread.
@@ -558,8 +565,10 @@ class Turns:
     def _refuse(self, detail: ErrorDetail) -> Actions:
         asked = self._refused(detail.event_id)
         if asked is None:
-            # Not ours; the response that turn detection owes may be what could not be created.
-            if detail.event_id is None and self._user is _User.DUE:
+            # Not ours; the response that turn detection owes may be what could not be created.  But
+            # one that ends the whole session is about no response, which is still owed on the next.
+            is_about_it = detail.event_id is None and detail.code != _EXPIRED
+            if is_about_it and self._user is _User.DUE:
                 self._hear(_User.SILENT)
             return ()
         request = asked.request
