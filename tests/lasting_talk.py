@@ -24,6 +24,7 @@ from realtime_trio.events import (
     UserMessage,
 )
 from realtime_trio.lasting import Reconnect
+from realtime_trio.playback import Playback
 from realtime_trio.simulator import Reply, Script, SimulatedServer, SimulatedService
 from realtime_trio.simulator.script.script import Pacing
 from realtime_trio.tools.registry import AnyTool
@@ -44,12 +45,17 @@ async def open_lasting(
     policy: Reconnect | None = None,
     *,
     tools: Iterable[AnyTool] | None = None,
+    playback: Playback | None = None,
     **options: Unpack[SessionOptions],
 ) -> AsyncIterator[Session]:
     """A session that reconnects; what does not fit the protocol is an error."""
     options.setdefault("strict", True)
     async with open_session(
-        transport=service.open, reconnect=policy or Reconnect(), tools=tools, **options
+        transport=service.open,
+        reconnect=policy or Reconnect(),
+        tools=tools,
+        playback=playback,
+        **options,
     ) as session:
         yield session
 

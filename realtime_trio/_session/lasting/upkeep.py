@@ -198,6 +198,7 @@ class Upkeep:
         # A clock that is wrong by more than a session is long says nothing.
         self._ends_at = trio.current_time() + (left if 0 < left <= longest else longest)
         self._warned = False
+        self._bell.set()
 
     def _on_error(self, event: ErrorEvent) -> None:
         if event.error.event_id is None:
@@ -450,7 +451,7 @@ class Upkeep:
 
     @property
     def _renewal_at(self) -> float:
-        if self.policy.renew_before is None or self.link.phase is not Phase.READY:
+        if self.policy.renew_before is None or self.link.phase >= Phase.LEAVING:
             return math.inf
         return self._ends_at - self.policy.renew_before
 

@@ -58,10 +58,11 @@ class SimulatedService:
         self._expires_after = expires_after
         self._latency = latency
         self._new_id = sequential_ids()
-        self._line: object = None
         self._refusals: list[Exception] = []
         self.servers: list[SimulatedServer] = []
         """The server of every connection so far, the present one last."""
+        self.lines: list[Transport] = []
+        """The client's end of every connection so far; `closed` says how it ended."""
 
     @property
     def server(self) -> SimulatedServer:
@@ -70,8 +71,9 @@ class SimulatedService:
 
     def drop(self) -> None:
         """Drop the present connection as a network failure would; nothing happens without one."""
-        if isinstance(self._line, Breakable):
-            self._line.abort("the connection dropped")
+        line: object = self.lines[-1] if self.lines else None
+        if isinstance(line, Breakable):
+            line.abort("the connection dropped")
 
     def refuse(self, *errors: Exception | None) -> None:
         """Let the next attempts to connect fail, one for each of these.
@@ -103,5 +105,5 @@ class SimulatedService:
         faults = tuple(self._faults(len(self.servers) + 1))
         async with open_simulator_transport(server, cast=self._cast, faults=faults) as line:
             self.servers.append(server)
-            self._line = line
+            self.lines.append(line)
             yield line
