@@ -26,7 +26,7 @@ from realtime_trio.lasting import (
     SessionRenewed,
 )
 from realtime_trio.playback import Playback
-from realtime_trio.simulator import Fault, Reply, Script, SimulatedService
+from realtime_trio.simulator import Fault, Pacing, Reply, Script, SimulatedService
 from realtime_trio.tools import tool
 
 
@@ -120,9 +120,9 @@ async def test_at_the_latest_it_is_renewed_when_a_tenth_of_the_margin_is_left(
 async def test_a_response_in_the_way_is_cut_only_when_there_is_no_time_left(
     autojump_clock: MockClock,
 ) -> None:
-    long = " ".join(map(str, range(1500)))
-    service = service_of(Reply.text(long, pacing=SLOW), Reply.text("Enough."))
-    async with open_lasting(service) as session:
+    endless = Reply.text("One two three four five six.", pacing=Pacing(tokens_per_second=0.01))
+    service = service_of(endless, Reply.text("Enough."))
+    async with open_lasting(service, output_modalities="text") as session:
         renewed = session.events(SessionRenewed)
         await trio.sleep(3290)
         assert (await session.ask("Count!")).text == "Enough."
