@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from trio.testing import MockClock
 
 import realtime_trio
+import realtime_trio.lasting
 import realtime_trio.testing
 from realtime_trio import (
     Close,
@@ -633,6 +634,7 @@ def test_what_a_page_calls_by_a_name_of_ours_exists(page: Path) -> None:
         *dir(realtime_trio.events),
         *dir(realtime_trio.tools),
         *dir(realtime_trio.connection),
+        *dir(realtime_trio.lasting),
         *dir(realtime_trio.recording),
         *dir(realtime_trio.simulator),
         *dir(realtime_trio.testing),
