@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import trio
 from attrs import define, field, frozen
 from hypothesis import HealthCheck, event, given, note, settings, strategies as st
 from lasting_talk import lines_of
+from numpy.typing import NDArray
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio import tool
@@ -32,6 +34,7 @@ from realtime_trio.errors import (
 from realtime_trio.events import (
     AssistantMessage,
     Event,
+    InputAudio,
     Item,
     RealtimeSession,
     ResponseCreated,
@@ -44,6 +47,8 @@ from realtime_trio.simulator.roles import Piece, Say
 
 CHUNK = np.arange(2400, dtype=np.int16)
 """100 ms."""
+LOUD = np.tile(np.array([4000, -4000], np.int16), 1200)
+SILENT = np.zeros(2400, np.int16)
 
 
 class Agent:
@@ -60,6 +65,14 @@ class Agent:
         for word in words.split():
             await trio.sleep(0.25)
             yield Say(f"{word} ")
+
+
+class Ears:
+    """Hears how long it is."""
+
+    async def transcribe(self, samples: NDArray[np.int16]) -> str | None:
+        await trio.sleep(0.2)
+        return f"sound {len(samples)}"
 
 
 @tool
@@ -81,7 +94,9 @@ class Step:
 
 
 STEPS = st.one_of(
-    st.builds(Step, st.sampled_from(["say", "ask", "ask tool", "respond", "commit", "append"])),
+    st.builds(
+        Step, st.sampled_from(["say", "ask", "ask tool", "respond", "commit", "append", "speak"])
+    ),
     st.builds(Step, st.just("wait"), st.integers(1, 12)),
     st.builds(Step, st.sampled_from(["insert", "delete", "truncate"]), st.integers(0, 9)),
     st.builds(Step, st.sampled_from(["drop", "drop", "restart", "cancel", "configure"])),
@@ -119,6 +134,10 @@ class Talk:
                 await session.respond()
             case "append":
                 await session.append_audio(CHUNK)
+            case "speak":
+                for piece in [LOUD] * 4 + [SILENT] * 8:
+                    await session.append_audio(piece)
+                    await trio.sleep(0.1)
             case "commit":
                 self.nursery.start_soon(self._commit)
             case "wait":
@@ -223,10 +242,25 @@ def ids(items: Sequence[Item]) -> list[str | None]:
     return [item.id for item in items]
 
 
-async def run(steps: list[Step], faults: list[int]) -> None:
+def check_audio(session: Session, service: SimulatedService) -> None:
+    """What the user said is the same on both sides, where the server has the sound of it."""
+    for theirs in service.server.items:
+        ours = session.conversation.get(str(theirs.id))
+        if not isinstance(theirs, UserMessage) or ours is None:
+            continue
+        sounds = [
+            part.audio.samples
+            for part in theirs.content
+            if isinstance(part, InputAudio) and part.audio is not None
+        ]
+        if sounds:
+            assert np.array_equal(np.concatenate(sounds), ours.audio)
+
+
+async def run(steps: list[Step], faults: list[int], *, detects: bool) -> None:
     service = SimulatedService(
         Script(),
-        cast=Cast(Agent()),
+        cast=Cast(Agent(), ears=Ears()),
         faults=lambda number: (
             [Fault.drop(nth=3 + faults[number - 1])] if number <= len(faults) else []
         ),
@@ -238,7 +272,7 @@ async def run(steps: list[Step], faults: list[int]) -> None:
         transport=service.open,
         reconnect=policy,
         tools=[look],
-        turn_detection=None,
+        turn_detection="server_vad" if detects else None,
         transcription="whisper",
         strict=True,
     ) as session:
@@ -272,6 +306,7 @@ async def run(steps: list[Step], faults: list[int]) -> None:
         assert isinstance(theirs, RealtimeSession)
         assert session.config.instructions == theirs.instructions
         check_same(session, service, lost)
+        check_audio(session, service)
         for words, answer in talk.answers.items():
             # Of whatever was said last when the response began.
             assert answer.startswith(("You said", "It says nothing at look")), words
@@ -279,8 +314,9 @@ async def run(steps: list[Step], faults: list[int]) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(STEPS, max_size=14), FAULTS)
+@given(st.lists(STEPS, max_size=14), FAULTS, st.booleans())
 def test_both_sides_have_the_same_but_for_what_is_told(
-    steps: list[Step], faults: list[int]
+    steps: list[Step], faults: list[int], detects: bool
 ) -> None:
-    trio.run(run, steps, faults, clock=MockClock(autojump_threshold=0))
+    clock = MockClock(autojump_threshold=0)
+    trio.run(partial(run, steps, faults, detects=detects), clock=clock)
