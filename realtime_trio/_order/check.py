@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Final, Literal, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from realtime_trio._order import items, older, outputs, responses, session, speech
 from realtime_trio._order.wire_log import Complaints, WireLog
 from realtime_trio.events import (
     ClientEvent,
     Event,
+    SessionCreated,
 )
 
 Rule = Callable[[WireLog, Event], Complaints]
@@ -95,7 +97,8 @@ def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
 
     Args:
         records: Everything that went over the wire, in order: wire records, or events.  The
-            server's events alone are enough.
+            server's events alone are enough.  Of a session that went on over other connections
+            each one is judged by itself, from its `session.created` on.
 
     Returns:
         Every violation, in order; none if the messages keep the rules.  One mistake may break
@@ -103,7 +106,29 @@ def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
         in the older protocol, with `session.created` and `conversation.created`, is held to the
         same rules as far as its events say the same.
     """
+    violations: list[Violation] = []
     sides = [_side(record) for record in records]
+    beginnings = _beginnings(sides)
+    for start, end in pairwise([*beginnings, len(sides)]):
+        violations += (
+            evolve(found, index=found.index + start) for found in _check(sides[start:end])
+        )
+    return violations
+
+
+def _beginnings(sides: list[tuple[str, Event]]) -> list[int]:
+    """Where the connections begin: with a session that has another id than the one before."""
+    beginnings, present = [0], ""
+    for index, (_, event) in enumerate(sides):
+        if isinstance(event, SessionCreated):
+            if present and event.session.id not in ("", present):
+                beginnings.append(index)
+            present = event.session.id
+    return beginnings
+
+
+def _check(sides: list[tuple[str, Event]]) -> list[Violation]:
+    """The violations on one connection."""
     # Without the client's side it is unknown what was asked for, and rules about that say nothing.
     so_far = WireLog(has_client=any(source == "client" for source, _ in sides))
     violations: list[Violation] = []

@@ -51,6 +51,11 @@ class Outbox(Generic[T]):
         return self._is_closed
 
     @property
+    def waits(self) -> bool:
+        """Whether something waits to be written."""
+        return bool(self._entries)
+
+    @property
     def is_idle(self) -> bool:
         """Whether an entry that comes now would be the next one to be dealt with.
 

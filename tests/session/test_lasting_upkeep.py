@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -35,7 +36,9 @@ from realtime_trio.events import (
     UserMessage,
 )
 from realtime_trio.lasting import Loss, Reconnect, Reconnected, Reconnecting
+from realtime_trio.recording import read_recording
 from realtime_trio.simulator import Fault, Reply, Script, SimulatedService
+from realtime_trio.testing import assert_order
 from realtime_trio.tools import tool
 
 NOTHING: Final = Loss()
@@ -491,3 +494,54 @@ async def test_what_the_new_server_says_of_the_old_items_is_told_to_nobody(
             await trio.sleep(10)
             seen: list[Event] = taken(events)
         assert [type(event) for event in seen] == [Reconnecting, Reconnected]
+
+
+async def test_a_recording_goes_on_and_every_connection_in_it_is_in_order(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    service = service_of(Reply.text("One."), Reply.text("Two."))
+    path = tmp_path / "talk.jsonl"
+    async with open_session(
+        transport=service.open, reconnect=Reconnect(), record=path, strict=True
+    ) as session:
+        await session.ask("A?")
+        service.drop()
+        await session.ask("B?")
+    recording = read_recording(path)
+    begun = [each for each in recording.records if isinstance(each.event, SessionCreated)]
+    assert len(begun) == 2
+    assert_order(recording.records)
+
+
+async def test_a_usage_is_that_of_all_connections(autojump_clock: MockClock) -> None:
+    service = service_of(Reply.text("One."), Reply.text("Two."))
+    async with open_lasting(service) as session:
+        await session.ask("A?")
+        service.drop()
+        await session.ask("B?")
+        assert session.usage.responses == 2
+
+
+async def test_leaving_without_a_connection_in_time_is_a_loss(autojump_clock: MockClock) -> None:
+    service = service_of()
+
+    async def talk() -> None:
+        async with open_lasting(service, close_timeout=2.0) as session:
+            service.refuse(*[None] * 99)
+            service.drop()
+            await session.wait_for(Reconnecting)
+            await session.send_message("Goodbye.", respond=False)
+
+    with pytest.raises(ConnectionLost, match="dropped"):
+        await talk()
+
+
+async def test_nobody_waits_for_a_connection_who_has_nothing_to_say(
+    autojump_clock: MockClock,
+) -> None:
+    service = service_of()
+    async with open_lasting(service, close_timeout=2.0) as session:
+        service.refuse(*[None] * 99)
+        service.drop()
+        await session.wait_for(Reconnecting)
+    assert trio.current_time() < 1

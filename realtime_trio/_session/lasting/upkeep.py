@@ -160,6 +160,9 @@ class Upkeep:
                 elif trio.current_time() >= self._renewal_at:
                     await self._renew()
         finally:
+            # Who leaves the block in the normal way is told if not all was written.
+            if self._lost is not None and self.link.phase >= Phase.LEAVING and self.outbox.waits:
+                self.services.fail(self._lost)
             self.outbox.discard()
 
     async def restart(self) -> Loss:
