@@ -26,6 +26,7 @@ from realtime_trio.errors import (
     ConnectionLost,
     LocalProtocolError,
     RequestLost,
+    ServerError,
     SessionClosed,
 )
 from realtime_trio.events import (
@@ -545,3 +546,36 @@ async def test_nobody_waits_for_a_connection_who_has_nothing_to_say(
         service.drop()
         await session.wait_for(Reconnecting)
     assert trio.current_time() < 1
+
+
+async def test_a_cut_that_nobody_confirmed_is_made_before_the_item_is_told_again(
+    autojump_clock: MockClock,
+) -> None:
+    def faults(number: int) -> list[Fault]:
+        return [Fault.drop("conversation.item.truncated")] if number == 1 else []
+
+    service = SimulatedService(Script([Reply.text("One two three four.")]), faults=faults)
+    async with open_lasting(service) as session:
+        reconnected = session.events(Reconnected)
+        await session.ask("Count!")
+        spoken = session.conversation.items[-1]
+        item = await session.truncate(spoken, spoken.audio_ms / 2)
+        assert item is spoken
+        assert item.is_interrupted
+        assert server_lines(service.server)[-1][1] in ("One two", "One two three", "One")
+        (event,) = taken(reconnected)
+        assert {each.what for each in event.lost.omissions} == {"audio", "words"}
+
+
+async def test_a_cut_that_every_server_refuses_is_refused(autojump_clock: MockClock) -> None:
+    def faults(number: int) -> list[Fault]:
+        return [Fault.drop("error")] if number == 1 else []
+
+    service = SimulatedService(faults=faults)
+    async with open_lasting(service, turn_detection=None) as session:
+        await session.append_audio(np.zeros(24_000, np.int16))
+        item_id = await session.commit_audio()
+        assert item_id is not None
+        with pytest.raises(ServerError):
+            await session.truncate(item_id, 100)
+        assert session.conversation.items[0].audio_ms == 1000

@@ -28,6 +28,7 @@ from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Acknowledgements, Pending
 from realtime_trio._state.conversation.audio import Encoding
 from realtime_trio._state.conversation.history import entries_of
+from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.conversation.restoring import Omission, restore
 from realtime_trio._state.conversation.size import HistoryLimit
@@ -251,9 +252,9 @@ class Continuity:
     def _carry_out(self, entry: Unsure) -> None:
         event_id = self.new_id("event_")
         match entry.event:
-            case ConversationItemDelete(item_id=item_id) if self._has(item_id):
+            case ConversationItemDelete(item_id=item_id) if self._shown(item_id) is not None:
                 self._answer(entry, ConversationItemDeleted(event_id=event_id, item_id=item_id))
-            case ConversationItemTruncate(item_id=item_id) as asked if self._has(item_id):
+            case ConversationItemTruncate(item_id=item_id) as asked if self._can_cut(asked):
                 truncated = ConversationItemTruncated(
                     event_id=event_id,
                     item_id=item_id,
@@ -266,8 +267,15 @@ class Continuity:
             case ConversationItemCreate(item=McpApprovalResponse()):
                 self._fail(entry, "the call that was to be approved went with the connection")
 
-    def _has(self, item_id: str) -> bool:
-        return any(item.id == item_id for item in self.conversation.items)
+    def _shown(self, item_id: str) -> ConversationItem | None:
+        return next((item for item in self.conversation.items if item.id == item_id), None)
+
+    def _can_cut(self, asked: ConversationItemTruncate) -> bool:
+        """Whether a server would have done so; what it would have refused the next one refuses."""
+        item = self._shown(asked.item_id)
+        if item is None or item.role != "assistant":
+            return False
+        return 0 <= asked.audio_end_ms <= item.audio_ms
 
     def _answer(self, entry: Unsure, answer: ServerEvent) -> None:
         told = [*self.understand(answer)]
