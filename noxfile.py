@@ -120,6 +120,7 @@ CODE = [
     "interop",
     "benchmarks",
     "examples",
+    "docs/barge_in_picture.py",
     "docs/floors.py",
     "noxfile.py",
 ]
@@ -192,7 +193,8 @@ def lint(session: nox.Session) -> None:
     session.run(
         "flake8",
         "--select=ASYNC",
-        "--startable-in-context-manager=serve_websocket,serve_simulator,_cancel_on_interrupt",
+        "--startable-in-context-manager="
+        "serve_websocket,serve_simulator,serve_relay,_cancel_on_interrupt",
         *TRIO_CODE,
     )
     session.run("mypy", "--strict", *CODE)
@@ -281,9 +283,11 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
-    """Build the documentation as a site; broken links are errors."""
-    session.install(*DOCS)
+    """Build the documentation as a site; broken links, or a picture that fails, are errors."""
+    session.install(".", *DOCS)
     folder = Path(session.create_tmp())
+    # Measured anew every time, so it is not the picture that is in the repository.
+    session.run("python", "docs/barge_in_picture.py", str(folder / "barge-in.svg"))
     pages = folder / "pages"
     shutil.rmtree(pages, ignore_errors=True)
     for linked in ("docs", "examples"):

@@ -8,7 +8,7 @@ from realtime_trio import ItemUpdated, ResponseDone, TextDelta, TranscriptDelta,
 async def main() -> None:
     """Ask one question of the service that OPENAI_API_KEY, or OPENAI_BASE_URL, stands for."""
     async with open_session(
-        "gpt-realtime", instructions="You are a great, upbeat friend."
+        "gpt-realtime-2.1", instructions="You are a great, upbeat friend."
     ) as session:
         await session.send_message("How are you?")
         async for event in session.events():

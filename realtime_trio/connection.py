@@ -22,6 +22,7 @@ from attrs import evolve, fields
 
 from realtime_trio._legible import legible
 from realtime_trio._misuse import check_choice, check_keywords, check_kind
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.codec import Codec as Codec, Role as Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint, Headers
@@ -153,6 +154,22 @@ def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> End
     # OPENAI_BASE_URL and OPENAI_API_KEY are a pair: whoever has set both has said where it goes.
     _check_exposure(endpoint, policy, is_borrowed=is_borrowed and url is not None)
     return endpoint
+
+
+def model_asked_for(
+    url: str | Endpoint | None, kind: SessionKind, model: str | None
+) -> ChosenModel:
+    """Which model a session will ask for, before anything is opened.
+
+    Args:
+        url: As for `resolve_endpoint`.
+        kind: Kind of session.
+        model: The model that was given beside it.
+    """
+    check_kind("url", url, str, Endpoint, NoneType, allowed="a str, an Endpoint or None")
+    if not isinstance(url, Endpoint):
+        url = Endpoint(url=url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
+    return url.chosen_model(kind, model)
 
 
 def _check_exposure(
@@ -406,7 +423,7 @@ async def open_connection(
     Args:
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
             and then OpenAI's own.
-        model: Model to talk to; `gpt-realtime` when neither this nor the endpoint names one.
+        model: Model to talk to; `gpt-realtime-2.1` when neither this nor the endpoint names one.
         kind: Kind of session; it decides on the address and on the event classes.
         **options: See `ConnectOptions`.
 

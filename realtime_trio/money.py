@@ -1,4 +1,4 @@
-"""Money: what a session costs, what models cost, and how much may be spent.
+"""Money: what a session costs, what models cost, how much may be spent, and when to hang up.
 
 Here are the names that programs need for it, and the one price list that can be had without asking
 anybody: that of the package genai-prices, of the extra `prices`.  It is a table inside the package,
@@ -13,7 +13,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from types import ModuleType
+from functools import cache
+from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from realtime_trio._misuse import without_extra
@@ -24,6 +25,7 @@ from realtime_trio._state.budget import (
     BudgetWarning as BudgetWarning,
     Spent as Spent,
 )
+from realtime_trio._state.costs import Usage as Usage
 from realtime_trio._state.prices import (
     Cost as Cost,
     ModelPrices as ModelPrices,
@@ -31,6 +33,7 @@ from realtime_trio._state.prices import (
     Unpriced as Unpriced,
     cost_of as cost_of,
 )
+from realtime_trio._state.utility_events import HangingUp as HangingUp
 from realtime_trio.errors import BudgetExceeded as BudgetExceeded, LocalProtocolError
 
 _PROVIDER: Final = "openai"
@@ -61,6 +64,15 @@ def known_prices(provider: str = _PROVIDER) -> Prices:
         LocalProtocolError: The extra `prices` is not installed, or it does not know the provider.
     """
     return _KnownPrices(provider)
+
+
+@cache
+def default_prices() -> Prices:
+    """The list that sessions go by which were given none: `known_prices()`, or an empty one."""
+    try:
+        return known_prices()
+    except LocalProtocolError:
+        return MappingProxyType({})
 
 
 class _KnownPrices(Mapping[str, ModelPrices]):

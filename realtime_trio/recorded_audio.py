@@ -26,6 +26,7 @@ from realtime_trio.audio.pcm import G711_RATE, PCM_RATE
 from realtime_trio.audio.resample import Resampler
 from realtime_trio.audio.track import PCM, AudioTrack, is_g711, samples_of
 from realtime_trio.audio.wav import WavFile, WavWriter
+from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     ConversationItemCreate,
     ConversationItemDelete,
@@ -46,6 +47,10 @@ _JITTER: Final = 0.25
 and schedulers delay some."""
 _BLOCK: Final = PCM_RATE
 """Frames that are written at once, a second."""
+
+_LONGEST: Final = 12 * 3600
+"""Seconds: 4 GB, which is what a WAV file can hold.  A session takes an hour at most, so times
+beyond are those of a file that is damaged, or of a clock that was."""
 
 _MOST: Final = 1 << 62
 """Samples, of a part that was heard to its end."""
@@ -70,16 +75,33 @@ def recording_to_wav(recording: Recording, file: WavFile) -> float:
         How long the file is, in seconds.
 
     Raises:
+        LocalProtocolError: The recording is longer than 12 hours, or has a time that is none;
+            nothing was written.
         OSError: The file cannot be written.
     """
+    _check_times(recording.records)
     user, model = _lay_down(recording.records)
     frames = max(user.end, model.end)
+    if frames > _LONGEST * PCM_RATE:
+        raise LocalProtocolError(
+            f"the recording sounds for {frames / PCM_RATE:.0f} s; a WAV file of both sides holds "
+            f"{_LONGEST} s at most"
+        )
     with WavWriter(file, PCM_RATE, channels=2) as writer:
         tapes = [_Tape(side.runs) for side in (user, model)]
         for start in range(0, frames, _BLOCK):
             end = min(start + _BLOCK, frames)
             writer.append(np.stack([tape.read(start, end) for tape in tapes], axis=1))
     return frames / PCM_RATE
+
+
+def _check_times(records: Iterable[WireRecord]) -> None:
+    for number, record in enumerate(records, start=1):
+        if not 0 <= record.time <= _LONGEST:  # nor is it a number that is none
+            raise LocalProtocolError(
+                f"record {number} of the recording is at {record.time:.6g} s; a WAV file of it "
+                f"takes times of 0 to {_LONGEST} s"
+            )
 
 
 @define

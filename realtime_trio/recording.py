@@ -33,6 +33,7 @@ from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.json_text import parse_json, write_json
 from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_opened_by
 from realtime_trio._protocol.scrubbing import scrub, without_keys
+from realtime_trio._runtime.disk import in_thread, write_all
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio.audio.data import AudioData
@@ -447,12 +448,12 @@ async def open_recording(
     """
     scribe = _Scribe(scrub_audio=scrub_audio, scrub_secrets=scrub_secrets)
     limiter = trio.CapacityLimiter(1)  # its own, so that it never waits for the threads of others
-    file = await _in_thread(limiter, partial(_create, path))
+    file = await in_thread(limiter, partial(_create, path))
 
     async def write(text: str) -> None:
         # Bounded by the disk alone, since what was taken off the stream is to be written.
         with trio.CancelScope(shield=True):
-            failure = await _in_thread(limiter, partial(_append, file, text))
+            failure = await in_thread(limiter, lambda: write_all(file, text.encode()))
         # Not raised: an OSError that leaves a task would be called a bug of ours, an InternalError.
         if failure is not None:
             services.fail(failure)
@@ -505,30 +506,6 @@ def _create(path: str | os.PathLike[str]) -> io.FileIO:
     # either.  Unbuffered: what waits in a buffer of Python's would be lost in a crash.
     mode = "w" if os.path.exists(path) and not os.path.isfile(path) else "x"
     return io.FileIO(path, mode, opener=partial(os.open, mode=0o600))
-
-
-async def _in_thread(limiter: trio.CapacityLimiter, work: Callable[[], _T]) -> _T:
-    # While a thread works, all tasks may be waiting, and an autojump clock would take that for the
-    # moment to jump: every deadline around us would be over at once.
-    if math.isinf(getattr(trio.lowlevel.current_clock(), "autojump_threshold", math.inf)):
-        return await trio.to_thread.run_sync(work, limiter=limiter)
-    await trio.lowlevel.checkpoint()
-    return work()
-
-
-def _append(file: io.FileIO, text: str) -> OSError | None:
-    """Hand text to the system, which keeps it even if this program crashes.
-
-    Returns the error if there was one, so that a thread does not have to raise it.
-    """
-    # A raw file may take less than it is given, on a pipe or when a signal comes in between.
-    rest = memoryview(text.encode())
-    try:
-        while rest:
-            rest = rest[file.write(rest) :]
-    except OSError as error:
-        return error
-    return None
 
 
 async def _next(wire: EventStream[WireRecord], scribe: _Scribe) -> str:

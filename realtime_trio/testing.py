@@ -50,9 +50,12 @@ from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
+from realtime_trio._state.conversation.size import HistoryLimit
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import check_runs_in_trio
 from realtime_trio.events import Event, JsonObject
+from realtime_trio.history import ConversationStore
+from realtime_trio.money import Budget, Prices
 from realtime_trio.playback import Playback
 from realtime_trio.recording import (
     Recording as Recording,
@@ -85,8 +88,13 @@ class SimulationOptions(SessionOptions, total=False):
     tool_output_limit: int | None
     record: str | os.PathLike[str] | None
     history: Iterable[JsonObject]
+    history_limit: HistoryLimit
+    store: ConversationStore | None
     retention: Retention
     playback: Playback | None
+    prices: Prices | None
+    budget: Budget | None
+    idle_timeout: float | None
     capacity: int | None
     new_id: Callable[[str], str]
 

@@ -17,6 +17,7 @@ from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.audio import DEFAULT_RETENTION, Retention
 from realtime_trio._state.conversation.size import NO_LIMIT, HistoryLimit
 from realtime_trio.events import Event, JsonObject
+from realtime_trio.history import ConversationStore
 from realtime_trio.playback import Playback
 from realtime_trio.recording import WireRecord
 from realtime_trio.simulator import (
@@ -43,6 +44,7 @@ async def open_simulated(
     pacing: Pacing = INSTANT,
     history: Iterable[JsonObject] = (),
     history_limit: HistoryLimit = NO_LIMIT,
+    store: ConversationStore | None = None,
     retention: Retention = DEFAULT_RETENTION,
     playback: Playback | None = None,
     tools: Iterable[AnyTool] | None = None,
@@ -58,6 +60,7 @@ async def open_simulated(
                 transport=transport,
                 history=history,
                 history_limit=history_limit,
+                store=store,
                 retention=retention,
                 playback=playback,
                 tools=tools,

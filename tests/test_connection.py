@@ -26,7 +26,7 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import OPENAI_URL, Endpoint, azure
-from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
 from realtime_trio._serving.websocket_server import Accept, HandshakeRequest, Reject
 from realtime_trio._session.opening import open_session
 from realtime_trio._transport.contract import Close
@@ -264,7 +264,7 @@ async def test_the_address_may_come_from_the_environment(monkeypatch: pytest.Mon
         monkeypatch.setenv("OPENAI_BASE_URL", url.replace("ws://", "http://") + "/v1")
         async with open_connection():
             pass
-    assert [request.path for request in requests] == ["/v1/realtime?model=gpt-realtime"]
+    assert [request.path for request in requests] == [f"/v1/realtime?model={DEFAULT_MODEL}"]
 
 
 @socket

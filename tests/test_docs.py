@@ -98,6 +98,7 @@ EXTRAS = {
     "best_ears": ("faster_whisper" if find_spec("faster_whisper") else "pocketsphinx",),
     "best_voice": ("hibari" if find_spec("hibari") else "espeakng_loader",),
     "simulator.chat_completions": ("httpx2",),
+    "known_prices()": ("genai_prices",),
 }
 """Packages that not everybody has, by what uses them."""
 

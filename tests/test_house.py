@@ -15,7 +15,18 @@ from floors import MODULES, PACKAGE, PICTURE, SOURCE, draw, imports_of, room_of
 ROOT = Path(__file__).parent.parent
 MAP = ROOT / "docs" / "architecture.md"
 PAGES = (MAP, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md")
-PUBLIC = ("", "audio", "devices", "events", "playback", "simulator", "testing", "tools")
+PUBLIC = (
+    "",
+    "audio",
+    "devices",
+    "events",
+    "history",
+    "playback",
+    "relay",
+    "simulator",
+    "testing",
+    "tools",
+)
 """Modules whose names users know; what they mean is explained where users look."""
 
 

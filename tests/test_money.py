@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from realtime_trio import money
 from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio._state.costs import Usage
 from realtime_trio.errors import LocalProtocolError
-from realtime_trio.money import ModelPrices, cost_of, known_prices
+from realtime_trio.money import ModelPrices, cost_of, default_prices, known_prices
 
 
 @pytest.fixture
@@ -113,3 +114,19 @@ def test_a_price_in_tiers_is_none(library: Any, monkeypatch: pytest.MonkeyPatch)
     calculated = type("Calculated", (), {"model_price": tiered})
     monkeypatch.setattr(library, "calc_price", lambda *_, **__: calculated)
     assert known_prices()["whatever"] == ModelPrices(text_output=3)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_sessions_go_by_it_if_it_is_there(is_there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def known() -> dict[str, ModelPrices]:
+        if not is_there:
+            raise LocalProtocolError("not installed")
+        return {"parrot-1": ModelPrices()}
+
+    monkeypatch.setattr(money, "known_prices", known)
+    default_prices.cache_clear()
+    try:
+        assert len(default_prices()) == is_there
+        assert default_prices() is default_prices()
+    finally:
+        default_prices.cache_clear()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recordings import created, saved
 
 from realtime_trio.audio import AudioData, mulaw_encode
+from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     AudioFormat,
     ConversationItemCreate,
@@ -301,3 +302,24 @@ def test_audio_that_was_left_out_of_a_recording_is_silence(tmp_path: Path) -> No
     assert len(user) == len(model) == round(2.25 * RATE)
     assert not user.any()
     assert not model.any()
+
+
+@pytest.mark.parametrize(
+    "time", [-0.001, 43_200.001, 1e12, float("inf"), float("nan")], ids=lambda time: f"{time:g}"
+)
+def test_a_time_that_cannot_be_is_refused_before_anything_is_written(
+    time: float, tmp_path: Path
+) -> None:
+    out = tmp_path / "talk.wav"
+    with pytest.raises(
+        LocalProtocolError, match=r"record 3 of the recording is at .* 0 to 43200 s"
+    ):
+        recording_to_wav(recorded(says(1.0, 0.5, 7), speech(time, 0.25, 9)), out)
+    assert not out.exists()
+
+
+def test_what_sounds_longer_than_a_file_can_be_is_refused_as_well(tmp_path: Path) -> None:
+    out = tmp_path / "talk.wav"
+    with pytest.raises(LocalProtocolError, match=r"sounds for 43201 s; .* holds 43200 s at most"):
+        recording_to_wav(recorded(speech(43_200.0, 1.0, 9)), out)
+    assert not out.exists()

@@ -15,7 +15,7 @@ from peers import Leaves, memory_server
 from recordings import created, lines_of, server
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from realtime_trio import recording
+from realtime_trio._runtime.disk import write_all
 from realtime_trio._runtime.hub import EventHub
 from realtime_trio._session.opening import open_session
 from realtime_trio.recording import WireRecord, open_recording, read_recording
@@ -111,13 +111,13 @@ async def test_it_may_be_a_pipe(path: Path) -> None:
 async def test_time_stands_still_while_an_autojump_clock_records(
     path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    append = recording._append
+    append = write_all
 
-    def slowly(file: io.FileIO, text: str) -> OSError | None:
+    def slowly(file: io.FileIO, data: bytes) -> OSError | None:
         time.sleep(0.05)
-        return append(file, text)
+        return append(file, data)
 
-    monkeypatch.setattr(recording, "_append", slowly)
+    monkeypatch.setattr("realtime_trio.recording.write_all", slowly)
     script = Script([Reply.text("Hi.")])
     with trio.fail_after(1):
         async with open_simulated_session(script, record=path, output_modalities=["text"]) as (

@@ -21,6 +21,7 @@ from trio.testing import MockClock
 from realtime_trio import _pytest_plugin
 from realtime_trio._protocol.codec import Role
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._transport.contract import Close
@@ -224,7 +225,7 @@ async def test_a_transport_remembers_both_directions(autojump_clock: MockClock) 
     assert transport.received[0].type == "session.created"
     assert all(isinstance(message, str) for message in transport.messages)
     assert check_order(transport.records) == []
-    assert Recording.of(transport.records).model == "gpt-realtime"
+    assert Recording.of(transport.records).model == DEFAULT_MODEL
 
 
 async def test_the_server_s_end_can_be_watched_as_well() -> None:

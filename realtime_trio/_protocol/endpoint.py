@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from attrs import Attribute, field, frozen
 
 from realtime_trio._misuse import check_choice, check_kind
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import KINDS, SessionKind
 from realtime_trio.errors import LocalProtocolError
@@ -152,8 +153,31 @@ class Endpoint:
             if row.intent is not None and "intent" not in given:
                 query.append(("intent", row.intent))
             if row.has_model_in_url and self.model_parameter not in given:
-                query.append((self.model_parameter, self.model or model or row.default_model))
+                query.append((self.model_parameter, self.chosen_model(kind, model).name))
         return urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
+
+    def chosen_model(self, kind: SessionKind, model: str | None) -> ChosenModel:
+        """The model that the address asks for, and who has chosen it.
+
+        Args:
+            kind: Kind of session.
+            model: The model given to the function that connects, if any.
+        """
+        query = dict(parse_qsl(self.url.partition("?")[2], keep_blank_values=True))
+        if self.model_parameter in query:
+            return ChosenModel(
+                query[self.model_parameter],
+                f"the parameter {self.model_parameter!r} of the service's URL (url=, or "
+                "OPENAI_BASE_URL)",
+            )
+        if self.model:
+            return ChosenModel(self.model, "the endpoint: Endpoint(model=...), or azure(...)")
+        if model:
+            return ChosenModel(model, "the argument model=")
+        return ChosenModel(
+            KINDS[kind].default_model,
+            "nobody, so it is the default of this version: name another one with model=",
+        )
 
     def credentials(self, key: str | None) -> tuple[list[tuple[str, str]], list[str]]:
         """The headers and the subprotocols to offer.

@@ -29,8 +29,8 @@ from realtime_trio.events import (
     TranslationSessionCreated,
 )
 
-DEFAULT_MODEL: Final = "gpt-realtime"
-"""The model of a voice session that names none."""
+DEFAULT_MODEL: Final = "gpt-realtime-2.1"
+"""The model of a voice session that names none.  A test finds other names in the documentation."""
 DEFAULT_TRANSCRIPTION_MODEL: Final = "gpt-4o-transcribe"
 """The model of a transcription session that names none."""
 DEFAULT_TRANSLATION_MODEL: Final = "gpt-realtime-translate"

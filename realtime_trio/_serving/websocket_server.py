@@ -77,6 +77,25 @@ class Reject:
     body: bytes = b""
 
 
+@attrs.frozen
+class UrlStatus:
+    """A task status that is told the address, and tells another one the URL."""
+
+    _status: trio.TaskStatus[str]
+    _path: str
+    is_secure: bool = attrs.field(kw_only=True)
+    """Whether TLS is spoken there."""
+
+    def started(self, value: tuple[str, int] | None = None) -> None:
+        """Tell that the server listens."""
+        assert value is not None, "serve_websocket says where it listens"
+        host, port = value
+        scheme = "wss" if self.is_secure else "ws"
+        self._status.started(
+            f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{self._path}"
+        )
+
+
 Admit = Callable[[HandshakeRequest], Accept | Reject | Awaitable[Accept | Reject]]
 """Decides about a client before its WebSocket is accepted; may be async."""
 

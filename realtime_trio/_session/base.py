@@ -32,6 +32,7 @@ from attrs import evolve
 
 from realtime_trio._legible import legible
 from realtime_trio._misuse import kind_of
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.codec import Codec, Role, check_event
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_opened_by
@@ -159,8 +160,6 @@ class BaseSession(ABC):
         new_id: Callable[[str], str],
     ) -> None:
         self._link = link
-        # What is sent unchecked is read as a server would, to be shown among what was sent.
-        self._echo_codec = Codec(Role.SERVER, link.codec.dialect, kind=link.codec.kind)
         self._services = services
         self._new_id = new_id
         self._hub: EventHub[Event] = EventHub() if capacity is None else EventHub(capacity=capacity)
@@ -168,6 +167,8 @@ class BaseSession(ABC):
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
         self._sent_in_a_row = 0
+        self._told: tuple[Room, ...] = ()
+        """What `_rooms` says, asked when the first event comes."""
         self._concerned: dict[type[Event], tuple[TakeNote, ...]] = {}
         """Class of events -> those of the rooms that it concerns."""
         self._acknowledgements = Acknowledgements(KINDS[link.codec.kind].client_events)
@@ -176,6 +177,8 @@ class BaseSession(ABC):
         self._request_timeout = math.inf
         """Seconds to wait for the answer to a request."""
         self._admission_error: ErrorEvent | None = None
+        self._chosen_model: ChosenModel | None = None
+        """The model in the address, where it was made here."""
         self._is_entered = False
         # Only of a session that has another link when this one is lost; most have none.
         self._log: Unconfirmed | None = None
@@ -306,7 +309,9 @@ class BaseSession(ABC):
             SessionClosed: The session has ended; nothing was sent.
         """
         text = self._codec.encode_raw(payload)
-        await self._queue(self._echo_codec.decode(text), text)
+        # Read as a server would, to be shown among what was sent.
+        codec = Codec(Role.SERVER, self._codec.dialect, kind=self._codec.kind)
+        await self._queue(codec.decode(text), text)
 
     async def _request(self, event: ClientEvent) -> ServerEvent:
         """Send an event and wait for what acknowledges it."""
@@ -339,7 +344,11 @@ class BaseSession(ABC):
 
     async def _queue(self, event: Event, text: str) -> Pending | None:
         """Send an event, and note that it will be acknowledged, whether anybody waits or not."""
-        await self._outbox.wait_for_room()
+        if self._outbox.is_idle:
+            # There is nothing to wait for; and audio is sent often enough for that to be asked.
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await self._outbox.wait_for_room()
         pending = self._enqueue(event, text)
         # An event need not cost a round of the scheduler.  But a task that sends one after another
         # has to let others run, also the one that writes what waits in the outbox.
@@ -397,7 +406,7 @@ class BaseSession(ABC):
 
     @abstractmethod
     def _rooms(self) -> tuple[Room, ...]:
-        """Who takes note of server events, in this order; asked once for each class of events.
+        """Who takes note of server events, in this order; asked once.
 
         Somebody tells the link when the session begins, and when the server has taken a
         configuration.
@@ -454,8 +463,9 @@ class BaseSession(ABC):
         kind = type(event)
         rooms = self._concerned.get(kind)
         if rooms is None:
+            self._told = self._told or self._rooms()
             rooms = self._concerned[kind] = tuple(
-                take_note for table, take_note in self._rooms() if table[kind] is not None
+                take_note for table, take_note in self._told if table[kind] is not None
             )
         derived: tuple[Event, ...] = ()
         for take_note in rooms:
@@ -518,9 +528,10 @@ class BaseSession(ABC):
         """Why there is no session, in the service's own words if it said something."""
         if self._admission_error is None:
             return ConnectionFailed(otherwise)
-        error = self._admission_error.error
+        error, chosen = self._admission_error.error, self._chosen_model
+        advice = "" if chosen is None else chosen.advice(error.code, error.message)
         return ConnectionFailed(
-            f"the service refused the session: {legible(error.message)}",
+            f"the service refused the session: {legible(error.message)}{advice}",
             code=error.code or error.type,
         )
 
@@ -647,6 +658,8 @@ async def run_session(
     async with dial() as connected, open_service_nursery() as services:
         link = Link(connected, codec, configures=configure is not None)
         session = make(link, services)
+        if transport is None and KINDS[kind].has_model_in_url:
+            session._chosen_model = endpoint.chosen_model(kind, model)
         recording = nullcontext() if record is None else open_recording(session.wire(), record)
         async with recording:
             # In the nursery before anything is awaited: from here on the end is always noticed.

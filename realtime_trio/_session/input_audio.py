@@ -21,6 +21,7 @@ from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.input_buffer import COMMIT_EMPTY
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.costs import Costs, Usage
+from realtime_trio._state.prices import Cost, Prices, session_cost
 from realtime_trio.audio import PCM_RATE, AudioData, AudioLike, alaw_encode, mulaw_encode
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
@@ -39,6 +40,7 @@ from realtime_trio.events import (
     TranscriptionSession,
     UserMessage,
 )
+from realtime_trio.money import default_prices
 
 S = TypeVar("S", bound=RealtimeSession | TranscriptionSession)
 
@@ -47,6 +49,7 @@ MIN_COMMIT_MS: Final = 100
 MAX_APPEND_BYTES: Final = 2**20
 """Longest piece of audio in one event.  The protocol allows 15 MiB, but masking and encoding that
 would hold up everybody else."""
+_PCM: Final = AudioFormat.pcm()
 _G711: Final = {"audio/pcmu": mulaw_encode, "audio/pcma": alaw_encode}
 
 
@@ -61,7 +64,7 @@ def in_format(audio: AudioData, audio_format: AudioFormat) -> AudioData:
 
 def split_audio(
     audio: AudioLike, audio_format: AudioFormat, chunk_ms: int | None
-) -> Iterator[bytes]:
+) -> Iterator[AudioData]:
     """Encode audio and cut it into pieces for one event each; there is none if there is no audio.
 
     Args:
@@ -78,11 +81,15 @@ def split_audio(
         check_kind("chunk_ms", chunk_ms, SupportsIndex, allowed="a whole number of milliseconds")
         if chunk_ms < 1:
             raise LocalProtocolError(f"chunk_ms must be at least 1 millisecond, not {chunk_ms}")
-    data = in_format(AudioData.of(audio), audio_format).data
-    bytes_per_ms = _bytes_per_ms(audio_format)
-    size = MAX_APPEND_BYTES if chunk_ms is None else chunk_ms * bytes_per_ms
+    encoded = in_format(AudioData.of(audio), audio_format)
+    data = encoded.data
+    size = MAX_APPEND_BYTES if chunk_ms is None else chunk_ms * _bytes_per_ms(audio_format)
+    if 0 < len(data) <= size:
+        # What a microphone gives is one piece as it is.
+        yield encoded
+        return
     for start in range(0, len(data), size):
-        yield data[start : start + size]
+        yield AudioData(data[start : start + size])
 
 
 class InputAudioSession(BaseSession, Generic[S]):
@@ -97,6 +104,8 @@ class InputAudioSession(BaseSession, Generic[S]):
         new_id: Callable[[str], str],
         retention: Retention,
         has_listener: bool = False,
+        costs: Costs | None = None,
+        prices: Prices | None = None,
     ) -> None:
         super().__init__(link, services, capacity=capacity, new_id=new_id)
         self._config: S | None = None
@@ -105,7 +114,8 @@ class InputAudioSession(BaseSession, Generic[S]):
             clock=trio.current_time,
             wants=(lambda _: True) if has_listener else self._hub.wants,
         )
-        self._costs = Costs()
+        self._costs = Costs() if costs is None else costs
+        self._prices = prices
 
     @property
     def config(self) -> S:
@@ -122,6 +132,21 @@ class InputAudioSession(BaseSession, Generic[S]):
     def usage(self) -> Usage:
         """What the session has taken so far: tokens by modality, and seconds of transcription."""
         return self._costs.usage
+
+    @property
+    def cost(self) -> Cost:
+        """What that has cost so far, by the prices that the session was given.
+
+        Exact, by modality, with the cached part and the transcriptions apart; `cost.total` is None
+        if something has no price, and `cost.unpriced` says what.  Without `prices=` the first call
+        loads the list of the extra `prices`, which takes a third of a second; without the extra
+        nothing has a price.
+        """
+        return session_cost(self._costs, self._price_list)
+
+    @property
+    def _price_list(self) -> Prices:
+        return default_prices() if self._prices is None else self._prices
 
     async def append_audio(  # noqa: ASYNC910 - every way through has a checkpoint
         self, audio: AudioLike, *, chunk_ms: int | None = None
@@ -145,7 +170,7 @@ class InputAudioSession(BaseSession, Generic[S]):
         piece = None
         for piece in split_audio(audio, self._input_format, chunk_ms):
             # As `send` does, without a look at what is known: what it is, and in which format.
-            event = InputAudioBufferAppend(audio=AudioData(piece), event_id=self._new_id("evt_"))
+            event = InputAudioBufferAppend(audio=piece, event_id=self._new_id("evt_"))
             await self._queue(event, self._codec.encode(event))
         if piece is None:
             # There was no audio, and so no checkpoint.
@@ -240,7 +265,7 @@ class InputAudioSession(BaseSession, Generic[S]):
 
     @property
     def _input_format(self) -> AudioFormat:
-        return self._input.format or AudioFormat.pcm()
+        return self._input.format or _PCM
 
 
 def _bytes_per_ms(audio_format: AudioFormat) -> int:

@@ -8,18 +8,12 @@ word never lets it hear the end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import trio
 
 from realtime_trio._runtime.nursery import ServiceNursery
+from realtime_trio._state.idleness import LONGEST_SPEECH_S, SILENT_MICROPHONE_S
 from realtime_trio._state.turns.machine import Turns
-
-SILENT_MICROPHONE_S: Final = 5.0
-"""Without any audio for so long nobody speaks: live audio comes every 20 to 100 ms, silence
-included, and a network that is late by more is not worth talking over."""
-LONGEST_SPEECH_S: Final = 120.0
-"""Longer than people speak at a stretch; the reply then interrupts whoever does."""
 
 
 class Patience:
@@ -55,6 +49,7 @@ class Patience:
         await trio.lowlevel.checkpoint()
         try:
             while self._turns.is_withholding:
+                # After that the reply interrupts whoever speaks.
                 deadline = limit
                 # Where the audio reaches the service on another way, nobody here sees it stop.
                 if self._last_audio is not None:

@@ -26,6 +26,8 @@ from realtime_trio._session.responses import FOLLOWED, Answer, LiveResponse
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.costs import Costs
+from realtime_trio._state.prices import Prices
 from realtime_trio._state.turns.actions import Actions, ResponseRequest
 from realtime_trio._state.turns.machine import Turns
 from realtime_trio.connection import check_options
@@ -68,6 +70,8 @@ class RespondingSession(ItemSession):
         new_id: Callable[[str], str],
         retention: Retention,
         playback: Playback | None,
+        costs: Costs,
+        prices: Prices | None,
     ) -> None:
         super().__init__(
             link,
@@ -76,6 +80,8 @@ class RespondingSession(ItemSession):
             new_id=new_id,
             retention=retention,
             has_listener=playback is not None,
+            costs=costs,
+            prices=prices,
         )
         self._is_in_turn = False
         self._playing = (
@@ -83,7 +89,7 @@ class RespondingSession(ItemSession):
             if playback is None
             else SessionPlayback(playback, self._conversation, self._post_reflex)
         )
-        self._turns = Turns(new_id)
+        self._turns = Turns(new_id, self._admit)
         self._book = ResponseBook(self._turns, self._post, self._give_up_calls, self._silence)
         self._patience = Patience(
             self._turns, services, lambda: self._book.act(self._turns.stop_waiting_for_user())
@@ -121,6 +127,9 @@ class RespondingSession(ItemSession):
                 "a user_turn() is open already: its audio and that of another one would be one "
                 "message; leave it first"
             )
+        if respond:
+            # Rather now than when somebody has talked for nothing.
+            self._check_budget()
         self._is_in_turn = True
         if interrupt:
             # Before the first audio: the model stops when somebody begins to talk.
@@ -181,6 +190,8 @@ class RespondingSession(ItemSession):
         about = self._message(content, previous_item_id)
         request = self._request_for(None, settings, about) if respond else None
         await self._wait_to_speak()
+        if request is not None:
+            self._check_budget()
         self._commit_pending()
         if request is not None:
             self._want(request)
@@ -211,6 +222,7 @@ class RespondingSession(ItemSession):
         """
         request = self._request_for(config, settings)
         await trio.lowlevel.checkpoint()
+        self._check_budget()
         if not request.is_out_of_band:
             self._commit_pending()
         self._want(request)
@@ -265,6 +277,7 @@ class RespondingSession(ItemSession):
         """
         request = self._request_for(config, settings)
         await trio.lowlevel.checkpoint()
+        self._check_budget()
         if not request.is_out_of_band:
             self._commit_pending()
         with self._follow(request) as live:
@@ -290,6 +303,7 @@ class RespondingSession(ItemSession):
         about = () if content is None else self._message(content, None)
         request = self._request_for(None, settings, about)
         await self._wait_to_speak()
+        self._check_budget()
         if about or not request.is_out_of_band:
             self._commit_pending()
         if request.is_out_of_band:  # its speech is nowhere but in its events
@@ -337,6 +351,23 @@ class RespondingSession(ItemSession):
         if cut is not None:
             self._post(self._named(cut))
         return item or silenced
+
+    # --- what a kind of session adds --------------------------------------------------------------
+
+    def _check_budget(self) -> None:
+        """Refuse to ask for a response, before anything is sent that is about it.
+
+        Raises:
+            BudgetExceeded: Nothing is left.
+        """
+
+    def _admit(self, create: ResponseCreate) -> ResponseCreate:
+        """Let a response be asked for, or say what to send in its place.
+
+        Raises:
+            BudgetExceeded: It must not be sent.
+        """
+        return create
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ When a response may be asked for, and which response answers which request, is d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,11 +18,12 @@ from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.responses import LiveResponse
 from realtime_trio._state.recent import Recent
 from realtime_trio._state.turns.actions import (
-    Actions,
+    Action,
     Concluded,
     Failed,
     Finished,
     GiveUpCalls,
+    NotAsked,
     ResponseRequest,
     Restarted,
     Send,
@@ -89,9 +90,19 @@ class ResponseBook:
         return error.code in _BENIGN and error.event_id in self._reflexes
 
     def ask_for(self, request: ResponseRequest) -> None:
-        """Ask for a response, when it is its turn."""
+        """Ask for a response, when it is its turn.
+
+        Raises:
+            BudgetExceeded: It is its turn, and it is not admitted; nothing was sent.
+        """
         self._messages.update((create.event_id, request) for create in request.about)
-        self.act(self._turns.want_response(request))
+        actions = self._turns.want_response(request)
+        refused = [each for each in actions if isinstance(each, NotAsked)]
+        self.act([each for each in actions if each not in refused])
+        for each in refused:
+            # It is this one: whatever waited before it would have had its turn before.
+            self._forget_messages(request)
+            raise each.error
 
     def message_settled(self, event: ConversationItemCreate, error: Exception | None) -> None:
         """Take note that the server has taken an item, or refused it.
@@ -140,7 +151,7 @@ class ResponseBook:
         assert waiter.response is not None
         return waiter.response
 
-    def act(self, actions: Actions) -> None:
+    def act(self, actions: Iterable[Action]) -> None:
         """Do what the turns say, in their order."""
         for action in actions:
             match action:
@@ -167,6 +178,13 @@ class ResponseBook:
                         waiter.done.set()
                 case Failed(request=request, error=error):
                     self._fail(request, error)
+                case NotAsked(request=request, error=error) if self._is_awaited(request):
+                    self._fail(request, error)
+                case NotAsked(request=request, unsaid=unsaid):
+                    # Its sender has gone on, and counts on the message.
+                    self._forget_messages(request)
+                    for create in unsaid:
+                        self._post(create)
                 case Withdrawn(request=request) if self._is_awaited(request):
                     why = "the response was cancelled before it began"
                     self._fail(request, ServerError(why, event_id=request.event.event_id))

@@ -51,7 +51,7 @@ _NOT_A_FAULT: Final = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorE
 `sys.exit` is meant for the program, wherever it is called, and ends it as Ctrl-C does."""
 DEFAULT_OUTPUT_LIMIT: Final = 32_768
 """Characters of the longest output of a tool.  At about four characters a token it is a quarter of
-the 32k tokens that gpt-realtime reads at once, instructions and all turns included."""
+the 32k tokens that the smaller models read at once, instructions and all turns included."""
 _MOST_ABANDONED: Final = 32
 """Threads that may hang on after their time is over without keeping a later tool from running."""
 

@@ -18,11 +18,13 @@ from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import Room, check_arguments, generate_id, run_session
 from realtime_trio._session.input_audio import InputAudioSession
+from realtime_trio._session.limits import check_prices
 from realtime_trio._session.link import Link
 from realtime_trio._state.captions import Caption, Captions
 from realtime_trio._state.conversation.audio import Retention, check_retention
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.costs import Costs
+from realtime_trio._state.prices import Prices
 from realtime_trio._state.reactions import Reactions
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import ConnectOptions, OpenTransport, check_options
@@ -72,8 +74,16 @@ class Transcriber(InputAudioSession[TranscriptionSession]):
         capacity: int | None,
         new_id: Callable[[str], str],
         retention: Retention,
+        prices: Prices | None = None,
     ) -> None:
-        super().__init__(link, services, capacity=capacity, new_id=new_id, retention=retention)
+        super().__init__(
+            link,
+            services,
+            capacity=capacity,
+            new_id=new_id,
+            retention=retention,
+            prices=prices,
+        )
         self._captions = Captions()
 
     def captions(self, *, capacity: int | None = None) -> EventStream[Caption]:
@@ -169,6 +179,7 @@ async def open_transcription_session(
     transport: Transport | OpenTransport | None = None,
     record: str | os.PathLike[str] | None = None,
     retention: Retention = "none",
+    prices: Prices | None = None,
     capacity: int | None = None,
     new_id: Callable[[str], str] = generate_id,
     **options: Unpack[TranscriptionOptions],
@@ -189,6 +200,8 @@ async def open_transcription_session(
             `open_recording`.
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds
             that were said.
+        prices: What models cost, by name, for `session.cost`; None for the list of the extra
+            `prices`, if it is installed.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.
         new_id: Makes the ids of client events: called with a prefix.
         **options: How to connect, see `ConnectOptions`, and the settings of the session, see
@@ -206,6 +219,7 @@ async def open_transcription_session(
     check_options(options, TranscriptionOptions, function=open_transcription_session)
     check_arguments(transport=transport, capacity=capacity, new_id=new_id)
     check_retention(retention)
+    check_prices(prices)
     settings: Any = {
         name: value
         for name, value in options.items()
@@ -222,7 +236,14 @@ async def open_transcription_session(
     settings.setdefault("transcription", Transcription(model=model or DEFAULT_TRANSCRIPTION_MODEL))
 
     def make(link: Link, services: ServiceNursery) -> Transcriber:
-        return Transcriber(link, services, capacity=capacity, new_id=new_id, retention=retention)
+        return Transcriber(
+            link,
+            services,
+            capacity=capacity,
+            new_id=new_id,
+            retention=retention,
+            prices=prices,
+        )
 
     async with run_session(
         make,

@@ -2,12 +2,13 @@
 
 Owns the meaning of a voice session's events, its configuration, and which tools the model has.  How
 events travel is in `base`, how the user's audio gets to the server in `input_audio`, how responses
-are asked for in `responding`, and how tools are run in `tool_calls`.
+are asked for in `responding`, what they may cost in `limited`, and how tools are run in
+`tool_calls`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import ClassVar, Unpack
@@ -19,11 +20,12 @@ from realtime_trio._misuse import check_kind, kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.base import Room
+from realtime_trio._session.compacting import CompactingSession
 from realtime_trio._session.lasting.continuity import Continuity
 from realtime_trio._session.lasting.policy import Reconnect
 from realtime_trio._session.lasting.upkeep import Upkeep
+from realtime_trio._session.limits import Limits
 from realtime_trio._session.link import Link, Phase
-from realtime_trio._session.responding import RespondingSession
 from realtime_trio._session.tool_calls import MakeContext, ToolLimits, ToolWorkers
 from realtime_trio._session.tool_changes import ToolChanges
 from realtime_trio._session.tool_items import ToolItems
@@ -33,7 +35,6 @@ from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.conversation.restoring import Omission
 from realtime_trio._state.conversation.size import HistoryLimit
-from realtime_trio._state.costs import Costs
 from realtime_trio._state.losses import Loss
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
@@ -76,7 +77,7 @@ from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry, sever
 from realtime_trio.tools.results import ToolOutput
 
 
-class Session(RespondingSession):
+class Session(CompactingSession):
     """A conversation with the service.  Made by `open_session`; usable from any number of tasks."""
 
     def __init__(
@@ -91,6 +92,7 @@ class Session(RespondingSession):
         tools: ToolRegistry,
         limits: ToolLimits,
         make_context: Callable[[Session], MakeContext],
+        bounds: Limits,
     ) -> None:
         super().__init__(
             link,
@@ -99,6 +101,7 @@ class Session(RespondingSession):
             new_id=new_id,
             retention=retention,
             playback=playback,
+            bounds=bounds,
         )
         self._mcp = McpActivity()
         self._offered = OfferedTools(tools)
@@ -432,6 +435,7 @@ class Session(RespondingSession):
             items=self._items,
             approvals=self._approvals,
             understand=(self._playing or self._conversation).apply,
+            account=self._account,
             publish=self._hub.publish,
             act=self._act,
             settled=self._settled,
@@ -457,6 +461,12 @@ class Session(RespondingSession):
             ended=self._ended,
         )
 
+    def _account(self, event: ServerEvent) -> Iterator[Event]:
+        """Let the sums and the limits take note of an event that no server has said."""
+        for table, take_note in self._limit_rooms():
+            if table[type(event)] is not None:
+                yield from take_note(event) or ()
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _rooms(self) -> tuple[Room, ...]:
@@ -465,7 +475,7 @@ class Session(RespondingSession):
             (self._reactions, self._take_note),
             (Conversation.reactions, (self._playing or self._conversation).apply),
             (McpActivity.reactions, self._mcp.apply),
-            (Costs.reactions, self._costs.apply),
+            *self._limit_rooms(),
             # Late: what the turns ask for is sent with what the conversation knows by now.
             (Turns.reactions, self._take_turns),
             *self._lasting_rooms,
@@ -485,7 +495,11 @@ class Session(RespondingSession):
         if react := self._reactions[type(event)]:
             react(self, event)
 
+    def _is_busy(self) -> bool:
+        return super()._is_busy() or bool(self._calls.calls)
+
     def _react(self, event: Event) -> None:
+        super()._react(event)
         if reflex := self._reflexes[type(event)]:
             reflex(self, event)
 
@@ -548,20 +562,32 @@ class Session(RespondingSession):
 
     def _note_sent(self, event: Event) -> None:
         super()._note_sent(event)
-        match event:
-            case ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output)):
+        if note := self._notes[type(event)]:
+            note(self, event)
+
+    def _note_item(self, event: ConversationItemCreate) -> None:
+        match event.item:
+            case FunctionCallOutput(call_id=call_id, output=output):
                 now = trio.current_time()
                 self._workers.act(self._calls.output_given_elsewhere(call_id, output, now))
                 # An application that answers with its own events asks for the response, too.
                 if self._turns.awaits(call_id):
                     self._act(self._turns.call_answered(call_id, respond=False))
-            case ConversationItemCreate(item=FunctionCall(call_id=str(call_id))):
+            case FunctionCall(call_id=str(call_id)):
                 with suppress(LocalProtocolError):
                     self._turns.call_added(call_id)
-            case ConversationItemCreate(item=McpApprovalResponse(approval_request_id=request_id)):
+            case McpApprovalResponse(approval_request_id=request_id):
                 self._approvals.decided_elsewhere(request_id)
-            case ResponseCreate(response=ResponseConfig(tools=tuple() as tools)):
+
+    def _note_create(self, event: ResponseCreate) -> None:
+        match event.response:
+            case ResponseConfig(tools=tuple() as tools):
                 self._offered.lend(tools)
+
+    _notes: ClassVar[Reactions[Session, None]] = Reactions(
+        {ConversationItemCreate: _note_item, ResponseCreate: _note_create}
+    )
+    """What the session takes note of, of what is sent: not of audio, of which there is most."""
 
     def _take_floor(self) -> ConversationItem | None:
         silenced = super()._take_floor()

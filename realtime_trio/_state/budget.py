@@ -12,7 +12,8 @@ client and a server can keep a budget with it.
 # while something is left, and is told to say no more than that: a budget is exceeded by what the
 # last response reads, and never by what it says.  Between `admit` and its end a response has a
 # promise of the tokens it may say, so that several at once, beside the conversation, cannot spend
-# the same rest.
+# the same rest.  Responses that the server starts by itself, as turn detection does, are not
+# admitted by anybody; they count when they are done.
 #
 # A promise is kept under the id of the create.  A response tells which create it answers by its
 # metadata, where the server repeats them; else it is the oldest that was admitted.  Promises must
@@ -47,7 +48,7 @@ from realtime_trio._state.prices import (
     session_cost,
 )
 from realtime_trio._state.reactions import Reactions
-from realtime_trio._state.turns.run import is_answered_by
+from realtime_trio._state.turns.run import is_answered_by, is_marked
 from realtime_trio._state.utility_events import UtilityEvent
 from realtime_trio.errors import BudgetExceeded, LocalProtocolError
 from realtime_trio.events import (
@@ -69,8 +70,10 @@ Limit: TypeAlias = Literal["usd", "tokens", "seconds"]
 """What can run out."""
 
 LONGEST_OUTPUT: Final = 4096
-"""The most that `max_output_tokens` may say, by the protocol: three minutes of speech.  While more
-than that is left, nothing is clamped."""
+"""The most that `max_output_tokens` may say, by the protocol: three minutes of speech."""
+UNLIMITED_OUTPUT: Final = 32_768
+"""What a response may say that is given no limit, by the model that may say most.  While that much
+is left, nothing is clamped."""
 GOODBYE_TOKENS: Final = 400
 """What a goodbye may say: some 15 seconds of speech, with their transcript."""
 GOODBYE: Final = "Tell the user, in one short sentence, that you have to end now, and say goodbye."
@@ -196,6 +199,8 @@ class BudgetMeter:
         self._warned: set[Limit] = set()
         self._spent_limit: Limit | None = None
         self._goodbye_id: str | None = None
+        self._echoes = False
+        """Whether the server repeats metadata, as far as was seen."""
         self._last_read: tuple[int, Decimal] = (0, ZERO)
         """Tokens and dollars of what the last response in the conversation has read."""
         if budget.usd is not None and model is not None and self._price_of_output is None:
@@ -235,12 +240,12 @@ class BudgetMeter:
         )
 
     def check(self, now: float) -> None:
-        """Say whether a response would be admitted.
+        """Say whether anything is left, as far as is known before the responses under way are done.
 
         Raises:
-            BudgetExceeded: It would not.
+            BudgetExceeded: There is not.
         """
-        self._admissible(now)
+        self._check(self.spent(now))
 
     # --- what is about to be sent -----------------------------------------------------------------
 
@@ -265,20 +270,25 @@ class BudgetMeter:
             self._promises = {key: each for key, each in self._promises.items() if each.is_aside}
         left = GOODBYE_TOKENS if is_goodbye else self._admissible(now)
         asked = self._asked_output(config)
-        allowed = min(left, LONGEST_OUTPUT, LONGEST_OUTPUT if asked is None else asked)
-        if allowed < LONGEST_OUTPUT and allowed != asked:
+        if asked is not None:
+            allowed = min(asked, left)
+        else:
+            allowed = UNLIMITED_OUTPUT if left >= UNLIMITED_OUTPUT else min(left, LONGEST_OUTPUT)
+        if allowed not in (asked, UNLIMITED_OUTPUT):
             create = attrs.evolve(create, response=attrs.evolve(config, max_output_tokens=allowed))
         self._promises[create.event_id or ""] = _Promise(create, allowed, is_aside)
-        if is_goodbye:
-            self._goodbye_id = None
         return create
 
     def has_admitted(self, event_id: str | None) -> bool:
         """Whether a create of this id was admitted, and its response is not done."""
         return event_id in self._promises
 
+    def is_under_way(self, response_id: str) -> bool:
+        """Whether a response was admitted and is not done, as far as one can tell."""
+        return any(each.response_id == response_id for each in self._promises.values())
+
     def expect_goodbye(self, event_id: str) -> None:
-        """Admit one create of this id, although nothing is left."""
+        """Admit the create of this id, although nothing is left, until its response is done."""
         self._goodbye_id = event_id
 
     def forget_promises(self) -> None:
@@ -336,15 +346,11 @@ class BudgetMeter:
     def _admissible(self, now: float) -> int:
         """Tokens that one more response may say."""
         spent = self.spent(now)
-        reached = self._spent_limit or self._reached(spent)
-        if reached is not None:
-            raise BudgetExceeded(
-                f"no response is asked for: {_words(self.budget, spent, reached)}", limit=reached
-            )
+        self._check(spent)
         promised = sum(each.tokens for each in self._promises.values())
         left = self._left(spent)
         if not left:
-            return LONGEST_OUTPUT
+            return UNLIMITED_OUTPUT
         limit = min(left, key=left.__getitem__)
         if left[limit] - promised < 1:
             raise BudgetExceeded(
@@ -353,6 +359,13 @@ class BudgetMeter:
                 limit=limit,
             )
         return left[limit] - promised
+
+    def _check(self, spent: Spent) -> None:
+        reached = self._spent_limit or self._reached(spent)
+        if reached is not None:
+            raise BudgetExceeded(
+                f"no response is asked for: {_words(self.budget, spent, reached)}", limit=reached
+            )
 
     def _left(self, spent: Spent) -> dict[Limit, int]:
         """Tokens of output that the limits leave, but for the goodbye."""
@@ -373,7 +386,7 @@ class BudgetMeter:
         if price is None or rest <= 0:
             return 0
         if not price:
-            return LONGEST_OUTPUT  # saying something is free, reading is not
+            return UNLIMITED_OUTPUT  # saying something is free, reading is not
         return int(EXACT.divide(rest, price).to_integral_value(ROUND_FLOOR, context=EXACT))
 
     @property
@@ -397,6 +410,8 @@ class BudgetMeter:
         promise = self._find(event)
         if promise is not None:
             self._drop(promise)
+            if promise.create.event_id == self._goodbye_id:
+                self._goodbye_id = None
         usage = event.response.usage
         if usage is None:
             return
@@ -416,8 +431,13 @@ class BudgetMeter:
             if each.response_id is not None and each.response_id == response.id:
                 return each
         waiting = [each for each in promises if each.response_id is None]
-        named = (each for each in waiting if is_answered_by(each.create, response.metadata))
-        return next(named, waiting[0] if waiting else None)
+        for each in waiting:
+            if is_answered_by(each.create, response.metadata):
+                self._echoes = True
+                return each
+        # One that has a name would be told by it.
+        nameless = (each for each in waiting if not (self._echoes and is_marked(each.create)))
+        return next(nameless, None)
 
     def _drop(self, promise: _Promise) -> None:
         self._promises = {key: each for key, each in self._promises.items() if each is not promise}

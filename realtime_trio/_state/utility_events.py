@@ -186,6 +186,17 @@ class Interrupted(UtilityEvent):
 
 
 @frozen(kw_only=True)
+class HangingUp(UtilityEvent):
+    """The session is about to end by itself: what was sent is written, and then it is closed.
+
+    Streams deliver what they have and then end, as after a clean close by the server.
+    """
+
+    reason: Literal["budget", "idle"]
+    """Its budget is spent, or nothing has happened for `idle_timeout` seconds."""
+
+
+@frozen(kw_only=True)
 class DeltaDropped(UtilityEvent):
     """A straggler: something arrived for an item that does not grow any more.
 

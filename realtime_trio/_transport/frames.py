@@ -33,6 +33,8 @@ _LONG_LENGTH: Final = 126
 _LONGER_LENGTH: Final = 127
 """In the place of a length: it follows in 8 bytes."""
 _MAX_CONTROL_LENGTH: Final = 125
+_LONGEST_HEAD: Final = 14
+"""Bytes before a payload: two, the longest length, and the mask."""
 _MASK_BY_ARRAY: Final = 700
 """Bytes from which numpy is faster at masking than one long integer (measured).  It is not loaded
 for that: a program that has no other use of it would wait for it when it first sends audio."""
@@ -56,6 +58,9 @@ class FrameLane:
         self._limit = limit
         self._data: bytes | bytearray = b""
         self._at = 0
+        self._behind = b""
+        self._behind_at = 0
+        """What comes behind `_data`, which is one whole frame then, and where it begins there."""
         self._needed = 2
         """Bytes that must be there for the next step; joining less would only cost time."""
         self._is_in_fragments = False
@@ -71,11 +76,18 @@ class FrameLane:
 
     def feed(self, data: bytes) -> None:
         """Take what has come from the peer."""
-        if self._at < len(self._data):
-            self._data += data
-        else:
+        if self._at == len(self._data):
             self._data = data
             self._at = 0
+            return
+        missing = self._at + self._needed - len(self._data)
+        if self._needed > _LONGEST_HEAD and 0 < missing < len(data):
+            # A frame gets its end.  What is behind that need not be copied together with it.
+            self._data += data[:missing]
+            self._behind, self._behind_at = data, missing
+        else:
+            self._join()
+            self._data += data
 
     def lift(self, messages: list[str | bytes]) -> bytes:
         """Append the messages that are complete to `messages`, up to something to pass on.
@@ -83,11 +95,13 @@ class FrameLane:
         Returns:
             What is to be passed on; nothing if more data is needed or a message is owed.
         """
+        if self.owes:
+            return b""
+        if self._passing or self.is_down:
+            return self._pass_on()
         data, end = self._data, len(self._data)
-        while not (self.owes or self._passing or self.is_down):
-            at = self._at
-            if end - at < self._needed:
-                return self._wait_for(self._needed)
+        at, needed = self._at, self._needed
+        while end - at >= needed:
             first, second = data[at], data[at + 1]
             length = second ^ self._masks
             start = at + 2
@@ -108,7 +122,7 @@ class FrameLane:
                 if not self._passes(first, length):
                     return self._go_down()
                 self._passing = start + length - at
-                break
+                return self._pass_on()
             stop = start + length
             if end < stop:
                 return self._wait_for(stop - at)
@@ -117,18 +131,21 @@ class FrameLane:
                 payload = masked(payload, data[start - 4 : start])
             if first == _WHOLE_TEXT:
                 try:
-                    messages.append(str(payload, "utf-8"))
+                    messages.append(payload.decode())
                 except UnicodeDecodeError:
                     return self._go_down()
             else:
                 messages.append(bytes(payload))
-            self._at = stop
-            self._needed = 2
+            self._at = at = stop
+            self._needed = needed = 2
             if stop == end:
                 # Let go of it: the next message may be a long time coming.
-                self._data, self._at = b"", 0
-                return b""
-        return b"" if self.owes else self._pass_on()
+                data, at = self._data, self._at = self._behind, self._behind_at
+                self._behind, self._behind_at = b"", 0
+                if not data:
+                    return b""
+                end = len(data)
+        return self._wait_for(needed)
 
     def _wait_for(self, needed: int) -> bytes:
         """Keep what has come of the next frame, and no more than that."""
@@ -157,7 +174,13 @@ class FrameLane:
         self.is_down = True
         return self._pass_on()
 
+    def _join(self) -> None:
+        if self._behind:
+            self._data += self._behind[self._behind_at :]
+            self._behind, self._behind_at = b"", 0
+
     def _pass_on(self) -> bytes:
+        self._join()
         rest = len(self._data) - self._at
         size = rest if self.is_down else min(self._passing, rest)
         passed = bytes(self._data[self._at : self._at + size])
@@ -205,6 +228,6 @@ def masked(payload: bytes | bytearray, mask: bytes | bytearray) -> bytes:
     if length < _MASK_BY_ARRAY or "numpy" not in sys.modules:
         key = int.from_bytes((mask * (length // 4 + 1))[:length])
         return (int.from_bytes(payload) ^ key).to_bytes(length)
-    words = np.frombuffer(payload, np.uint32, length // 4) ^ np.frombuffer(mask, np.uint32)
-    rest = length & ~3
-    return words.tobytes() + bytes(a ^ b for a, b in zip(payload[rest:], mask, strict=False))
+    # In whole words: what fills up the last one is cut off again.
+    words = np.frombuffer(payload + bytes(-length % 8), np.uint64)
+    return (words ^ np.frombuffer(mask + mask, np.uint64)).tobytes()[:length]

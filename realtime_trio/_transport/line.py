@@ -143,14 +143,16 @@ class Line:
             if self._tls is not None:
                 data = self._tls.encrypt(data)
             if not self._rest:
-                data = memoryview(data)[self._socket.send(data) :]
+                sent = self._socket.send(data)
+                if sent == len(data):
+                    return True
+                data = memoryview(data)[sent:]
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:
             self._fail_writing(error)
-        if data:
-            self._keep(data)
-        return not self._rest
+        self._keep(data)
+        return False
 
     async def drain(self) -> None:
         """Wait until everything that was written has gone.  Any number of tasks.

@@ -118,7 +118,8 @@ class WebSocketTransport:
         self._closed: Close | None = None
         self._farewell: Close | None = None
         self._handshake_error: Exception | None = None
-        self._scope = trio.CancelScope()
+        # Shielded from its user: only `drop` ends the service task early.
+        self._scope = trio.CancelScope(shield=True)
         self._drainers: trio.Nursery | None = None
         self._opened = trio.Event()
         self._ending = trio.Event()
@@ -415,9 +416,8 @@ class WebSocketTransport:
 
         Nothing that the peer does makes it raise.
         """
-        # Shielded from its user: only `drop`, by way of the scope inside, ends it early.
         try:
-            with trio.CancelScope(shield=True), self._scope:  # noqa: ASYNC912 - `_serve` is one
+            with self._scope:  # noqa: ASYNC912 - `_serve` is one
                 try:
                     await self._serve(handshake)
                 except ExceptionGroup as group:

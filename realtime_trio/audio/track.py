@@ -178,7 +178,7 @@ class AudioTrack:
         self._start += joined
         count -= joined
         while count > 0 and self._waiting:
-            size = sample_count(self._waiting[0], self.encoding)
+            size = self._waiting[0].nbytes >> self._odd
             if size > count:
                 self._join()
                 self._start += count

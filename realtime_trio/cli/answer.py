@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from realtime_trio._runtime.hub import EventStream
+from realtime_trio._session.voice import Session
+from realtime_trio._state.costs import Usage
 from realtime_trio._state.utility_events import AudioDelta, ItemUpdated, TextDelta, TranscriptDelta
-from realtime_trio.audio import PCM_RATE, WavWriter
+from realtime_trio.audio import PCM_RATE
 from realtime_trio.cli.terminal import complain, remark, stream
 from realtime_trio.errors import ServerError, SessionClosed
-from realtime_trio.events import ErrorEvent, Response, ResponseCreated, ResponseDone, ResponseUsage
+from realtime_trio.events import ErrorDetail, ErrorEvent, Response, ResponseCreated, ResponseDone
 
 AnswerEvent = ItemUpdated | ResponseCreated | ResponseDone | ErrorEvent
 ANSWERING: Final = (ItemUpdated, ResponseCreated, ResponseDone, ErrorEvent)
@@ -21,13 +28,17 @@ between the words before it and the words after it.
 
 
 async def print_answer(
-    events: EventStream[AnswerEvent], recording: WavWriter | None = None
+    events: EventStream[AnswerEvent],
+    record: Callable[[NDArray[np.int16]], None] | None = None,
+    *,
+    aside: bool = False,
 ) -> tuple[Response, float]:
     """Print the next answer while it streams.
 
     Args:
         events: A stream of the events `ANSWERING`.
-        recording: A file to append the speech to.
+        record: Called with its speech, piece by piece: shape (n,), int16.
+        aside: Print it on standard error.
 
     Returns:
         The finished response, and the duration of its speech in seconds.
@@ -44,19 +55,13 @@ async def print_answer(
                     has_begun = True
                 case ItemUpdated(delta=TextDelta(text) | TranscriptDelta(text)):
                     has_text = True
-                    stream(text)
+                    stream(text, aside=aside)
                 case ItemUpdated(delta=AudioDelta() as piece):
                     samples += len(piece.samples)
-                    if recording is not None:
-                        recording.append(piece.samples)
+                    if record is not None:
+                        record(piece.samples)
                 case ErrorEvent(error=error):
-                    failure = ServerError(
-                        error.message,
-                        type=error.type,
-                        code=error.code,
-                        param=error.param,
-                        event_id=error.event_id,
-                    )
+                    failure = failure_of(error)
                     # Before the answer has begun, an error means that it never will.  Services do
                     # not always say which request an error is about, so that is not looked at.
                     if not has_begun:
@@ -69,8 +74,19 @@ async def print_answer(
     finally:
         # Also where the answer breaks off: the next remark should begin on a line of its own.
         if has_text:
-            stream("\n")
+            stream("\n", aside=aside)
     raise SessionClosed("the service closed the session before the answer was finished")
+
+
+def failure_of(error: ErrorDetail) -> ServerError:
+    """What a service has reported, as an exception."""
+    return ServerError(
+        error.message,
+        type=error.type,
+        code=error.code,
+        param=error.param,
+        event_id=error.event_id,
+    )
 
 
 def went_well(response: Response) -> bool:
@@ -95,7 +111,25 @@ def went_well(response: Response) -> bool:
     return True
 
 
-def summary(usage: ResponseUsage) -> str:
-    """What a response cost, in one line."""
-    cached = usage.input_token_details.cached_tokens if usage.input_token_details is not None else 0
-    return f"{usage.input_tokens} tokens in ({cached} cached), {usage.output_tokens} tokens out"
+def print_usage(session: Session, *, is_paid: bool) -> None:
+    """Say in one line what a session took and cost, if anything.
+
+    Args:
+        session: It may have ended.
+        is_paid: Whether the service is the one whose prices are known.
+    """
+    if session.usage.responses:
+        remark(f"usage: {summary(session.usage, session.cost.total if is_paid else None)}")
+
+
+def summary(usage: Usage, dollars: Decimal | None) -> str:
+    """What a session took and cost, in one line; None if its price is not known."""
+    taken = (
+        f"{usage.input_tokens} tokens in ({usage.cached_tokens} cached), "
+        f"{usage.output_tokens} tokens out"
+    )
+    if usage.transcription_tokens:
+        taken += f", {usage.transcription_tokens} for transcripts"
+    if usage.transcription_seconds:
+        taken += f", {usage.transcription_seconds:.1f} s for transcripts"
+    return taken if dollars is None else f"{taken}, ${dollars:.4f}"

@@ -6,7 +6,7 @@ import functools
 
 import click
 
-from realtime_trio.cli.answer import ANSWERING, print_answer, went_well
+from realtime_trio.cli.answer import ANSWERING, print_answer, print_usage, went_well
 from realtime_trio.cli.running import run
 from realtime_trio.cli.service import Service, opened, takes_service
 from realtime_trio.cli.terminal import Lines
@@ -43,4 +43,5 @@ async def _chat(service: Service, modality: Modality) -> bool:
                 response, _ = await print_answer(events)
                 # A failure does not end the conversation, and is remembered for the exit code.
                 is_answered &= went_well(response)
+    print_usage(session, is_paid=service.is_priced)
     return is_answered

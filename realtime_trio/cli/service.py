@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Unpack
+from urllib.parse import urlsplit
 
 import click
 import trio
 from attrs import field, frozen
 
+from realtime_trio._protocol.exposure import is_openai
+from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
 from realtime_trio.cli.simulated import cast_of, described
@@ -37,6 +40,13 @@ class Service:
     voice: str | None
     """Voice."""
 
+    @property
+    def is_priced(self) -> bool:
+        """Whether it is OpenAI's own, whose prices may be known; others cost something else."""
+        if self.url is None:
+            return self.api_key is not None
+        return is_openai(urlsplit(self.url).hostname or "")
+
 
 def takes_service(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that choose the service, and pass them as one `Service`."""
@@ -53,7 +63,7 @@ def takes_service(command: Callable[..., None]) -> Callable[..., None]:
         show_envvar=True,
         help="Key; safer in the environment, where other users of the machine cannot see it",
     )
-    @click.option("--model", help="Model  [default: gpt-realtime]")
+    @click.option("--model", help=f"Model  [default: {DEFAULT_MODEL}]")
     @click.option("--instructions", help="How the model should behave")
     @click.option("--voice", help="Voice of the answers")
     # click reads the command's name and its help from the function, so they have to be copied.

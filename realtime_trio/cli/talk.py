@@ -7,7 +7,7 @@ loudspeaker or a file.
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, Literal
@@ -19,14 +19,16 @@ from attrs import frozen
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.voice import Session
 from realtime_trio.audio import WavWriter, read_wav
-from realtime_trio.cli.answer import went_well
+from realtime_trio.cli.answer import print_usage, went_well
 from realtime_trio.cli.keys import open_keys
 from realtime_trio.cli.running import run
 from realtime_trio.cli.service import Service, opened, takes_service
+from realtime_trio.cli.speaking import Speaking, Turns
 from realtime_trio.cli.terminal import StatusLine, complain, remark, report
-from realtime_trio.cli.transcript import TRANSCRIBED, Transcript, meter
+from realtime_trio.cli.transcript import TRANSCRIBED, Silence, Transcript, meter
 from realtime_trio.devices import (
     Backend,
+    DeviceError,
     EchoControl,
     EchoGate,
     LiveKitEchoControl,
@@ -34,12 +36,17 @@ from realtime_trio.devices import (
     PortAudio,
     SimulatedDevices,
     Speaker,
-    VoiceActivity,
     open_microphone,
     open_speaker,
     speech_model,
 )
-from realtime_trio.events import ErrorEvent, Event, ResponseCreated, ResponseDone
+from realtime_trio.events import (
+    ErrorEvent,
+    Event,
+    ResponseCreated,
+    ResponseDone,
+    SessionSettings,
+)
 
 _REFRESH: Final = 0.1
 """Seconds between two looks at the meters."""
@@ -62,6 +69,8 @@ class Sound:
     """A file instead of a loudspeaker."""
     echo: str
     """What is done about the echo: auto, gate, cancel, none."""
+    turns: Turns
+    """Who finds the turns of the user."""
     is_quick: bool
     """Whether speech that is heard here interrupts."""
 
@@ -93,6 +102,14 @@ class Sound:
     "is a gate, and nothing with headphones",
 )
 @click.option(
+    "--turns",
+    type=click.Choice(["service", "here", "key"]),
+    default="service",
+    show_default=True,
+    help="Who knows when you speak: the service, this machine, which sends no silence, or the "
+    "space bar, which begins and ends what you say",
+)
+@click.option(
     "--quick",
     is_flag=True,
     help="Interrupt as soon as this machine hears speech, without waiting for the service",
@@ -106,11 +123,13 @@ def talk(
     wav_out: Path | None,
     record: Path | None,
     echo: str,
+    turns: Turns,
     quick: bool,
 ) -> None:
     """Hold a spoken conversation.  Ctrl-C ends it.
 
-    Keys: m mutes the microphone, the space bar interrupts, q ends the talk.
+    Keys: m mutes the microphone, q ends the talk, and the space bar, or Enter, interrupts; with
+    --turns key it begins and ends what you say.
     """
     sound = Sound(
         microphone=microphone,
@@ -118,6 +137,7 @@ def talk(
         wav_in=wav_in,
         wav_out=wav_out,
         echo=echo,
+        turns=turns,
         is_quick=quick,
     )
     run(functools.partial(_talk, service, sound, record))
@@ -128,6 +148,13 @@ async def _talk(service: Service, sound: Sound, record: Path | None) -> bool:
     files = SimulatedDevices()
     has_card = said is None or sound.wav_out is None
     card: Backend = PortAudio() if has_card else files
+    if not await card.devices():
+        raise DeviceError(
+            "this machine has no sound device; --wav-in FILE and --wav-out FILE do without one"
+        )
+    settings: SessionSettings = {"transcription": "gpt-4o-mini-transcribe"}
+    if sound.turns != "service":
+        settings["turn_detection"] = None
     async with (
         open_speaker(
             device=_device(sound.speaker) if sound.wav_out is None else None,
@@ -137,7 +164,7 @@ async def _talk(service: Service, sound: Sound, record: Path | None) -> bool:
             service,
             playback=speaker.playback,
             record=record,
-            transcription="gpt-4o-mini-transcribe",
+            **settings,
         ) as session,
         # Not before there is somebody to listen to it.
         open_microphone(
@@ -154,11 +181,11 @@ async def _talk(service: Service, sound: Sound, record: Path | None) -> bool:
             nullcontext() if sound.wav_out is None else WavWriter(sound.wav_out) as written,
             session.events(*TRANSCRIBED, ResponseCreated, ErrorEvent) as events,
         ):
-            conversation = Talk(session, microphone, speaker)
+            conversation = Talk(session, microphone, speaker, sound)
             if said is not None or sound.wav_out is not None:
                 heard = None if written is None else written.append
                 nursery.start_soon(files.run, said, heard)
-            nursery.start_soon(conversation.listen, sound.is_quick)
+            nursery.start_soon(conversation.listen)
             nursery.start_soon(conversation.obey, key, nursery.cancel_scope)
             if said is not None:
                 duration = len(said) / microphone.rate
@@ -167,6 +194,7 @@ async def _talk(service: Service, sound: Sound, record: Path | None) -> bool:
             await conversation.follow(events)
             nursery.cancel_scope.cancel()
     conversation.sum_up()
+    print_usage(session, is_paid=service.is_priced)
     return conversation.is_well
 
 
@@ -189,10 +217,20 @@ def _echo(chosen: str) -> EchoControl | Literal["auto"] | None:
 class Talk:
     """A conversation while it lasts: what its tasks share."""
 
-    def __init__(self, session: Session, microphone: Microphone, speaker: Speaker) -> None:
-        self._session = session
+    def __init__(
+        self, session: Session, microphone: Microphone, speaker: Speaker, sound: Sound
+    ) -> None:
         self._microphone = microphone
         self._speaker = speaker
+        self._speaking = Speaking(
+            session,
+            microphone.rate,
+            speaker.playback,
+            speech_model(),
+            sound.turns,
+            is_quick=sound.is_quick,
+        )
+        self._silence = Silence(trio.current_time())
         self._transcript = Transcript()
         self._status = StatusLine()
         self._active = 0
@@ -200,22 +238,16 @@ class Talk:
         self.is_well = True
         """Whether no response has failed."""
 
-    async def listen(self, is_quick: bool) -> None:
-        """Send what the microphone hears."""
-        activity = VoiceActivity(speech_model(), self._microphone.rate) if is_quick else None
+    async def listen(self) -> None:
+        """Send what the microphone hears, as far as it is the user's turn."""
         async for chunk in self._microphone:
-            is_speech = activity is not None and activity.process(chunk).has_started
-            if is_speech and self._speaker.playback.is_audible:
-                await self._session.cancel_response()
-            await self._session.append_audio(chunk)
+            await self._speaking.hear(chunk)
 
     async def follow(self, events: EventStream[Event]) -> None:
         """Print what is said, until the session ends."""
         async for event in events:
             self._last_news = trio.current_time()
-            for line in self._transcript.apply(event):
-                self._status.clear()
-                report(line)
+            self._print(self._transcript.apply(event))
             match event:
                 case ResponseCreated():
                     self._active += 1
@@ -233,14 +265,25 @@ class Talk:
         """Draw the meters, for as long as the talk lasts."""
         try:
             while True:
+                now = trio.current_time()
+                if self._speaking.is_on or self._speaker.playback.is_audible:
+                    self._print(self._silence.end(now))
+                silence = self._silence.seconds(now)
                 muted = " muted" if self._microphone.is_muted else ""
+                said = f"silent for {silence:.0f} s" if silence else self._transcript.unfinished
                 self._status.show(
-                    f"you [{meter(self._microphone.level)}]{muted} "
-                    f"model [{meter(self._speaker.level)}] {self._transcript.unfinished}"
+                    f"you [{meter(self._microphone.level)}]{muted}"
+                    f"{' speaking' if self._speaking.is_on else ''} "
+                    f"model [{meter(self._speaker.level)}] {said}"
                 )
                 await trio.sleep(_REFRESH)
         finally:
             self._status.clear()
+
+    def _print(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._status.clear()
+            report(line)
 
     async def obey(self, key: Callable[[], Awaitable[str]], scope: trio.CancelScope) -> None:
         """Do what the keys say."""
@@ -248,8 +291,8 @@ class Talk:
             match await key():
                 case "m":
                     self._microphone.is_muted = not self._microphone.is_muted
-                case " ":
-                    await self._session.cancel_response()
+                case " " | "\n":
+                    await self._speaking.press()
                 case "q":
                     scope.cancel()
                 case _:

@@ -104,15 +104,35 @@ class Lines:
             self._pending += chunk
         # The newline tells an empty line from the end of the input.
         line, newline, self._pending = self._pending.partition(b"\n")
+        if not newline and self._file.isatty():
+            # The end was typed, too, but ends no line: what follows should not stand behind it.
+            _REMARKS.out("", highlight=False)
         return line.decode(self._encoding, "replace").strip() if line or newline else None
 
 
-def stream(text: str) -> None:
+def standard_output() -> BinaryIO:
+    """The standard output for what is not text, without a buffer; closing it leaves it open.
+
+    Raises:
+        OSError: There is none.
+    """
+    if sys.stdout is None:
+        raise OSError("there is no standard output")
+    return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
+
+
+def stream(text: str, *, aside: bool = False) -> None:
     """Print a piece of what the model says exactly as it is.
 
     It goes around rich's layout, which would treat every piece as if it were a whole text.
+
+    Args:
+        text: The piece.
+        aside: Print it on standard error: something else has the output.
     """
-    _OUTPUT.print(Segments([Segment(_harmless(text), _VOICE)]), end="", soft_wrap=True)
+    (_REMARKS if aside else _OUTPUT).print(
+        Segments([Segment(_harmless(text), _VOICE)]), end="", soft_wrap=True
+    )
 
 
 def report(text: str) -> None:

@@ -1,7 +1,7 @@
 """What is said on both sides, as lines: what `talk` prints.
 
-Owns when a line is finished.  Speech is printed when it was transcribed, or when it is said that
-there is no more of it; until then it is what is being said.
+Owns when a line is finished, and how long nothing was said.  Speech is printed when it was
+transcribed, or when it is said that there is no more of it; until then it is what is being said.
 """
 
 from __future__ import annotations
@@ -68,6 +68,30 @@ class Transcript:
             case _:
                 pass
         return ()
+
+
+class Silence:
+    """Knows for how long nobody has spoken, and says so when somebody does again.
+
+    Args:
+        now: The time, in seconds.
+        least: Seconds of silence that are worth a line.
+    """
+
+    def __init__(self, now: float, least: float = 3.0) -> None:
+        self._last_sound = now
+        self._least = least
+
+    def seconds(self, now: float) -> float:
+        """How long it has been silent; 0 if that is not worth a line."""
+        silence = now - self._last_sound
+        return silence if silence >= self._least else 0.0
+
+    def end(self, now: float) -> tuple[str, ...]:
+        """Take note that somebody speaks; returns the line that this finishes, if any."""
+        silence = self.seconds(now)
+        self._last_sound = now
+        return (f"({silence:.0f} s of silence)",) if silence else ()
 
 
 def _line(who: str, text: str) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from realtime_trio.devices.microphone import (
     open_microphone as open_microphone,
 )
 from realtime_trio.devices.portaudio import PortAudio as PortAudio
+from realtime_trio.devices.preroll import PreRoll as PreRoll
 from realtime_trio.devices.silero import (
     SileroModel as SileroModel,
     speech_model as speech_model,

@@ -7,7 +7,6 @@ model to say: `EnergyModel` here, or a better one.  Pure: time is counted in sam
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import Final, Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ from realtime_trio._misuse import check_number
 from realtime_trio.audio.pcm import PCM_RATE
 from realtime_trio.audio.resample import Resampler
 from realtime_trio.devices.level import level_db
+from realtime_trio.devices.preroll import PreRoll
 
 _HYSTERESIS: Final = 0.15
 """How much less likely than the threshold speech may be without ending; Silero's own number."""
@@ -129,9 +129,8 @@ class VoiceActivity:
         self._threshold = threshold
         self._start = start_seconds * model.rate
         self._end = end_seconds * model.rate
-        self._room = round((preroll_seconds + start_seconds) * rate)
-        self._before: deque[NDArray[np.int16]] = deque()
-        self._before_count = 0
+        # It is known after a while only that somebody has begun.
+        self._before = PreRoll(round((preroll_seconds + start_seconds) * rate))
         self._pending = _EMPTY
         self._run = 0
         """Samples for the model that speak against what `is_speech` says, one after the other."""
@@ -160,15 +159,12 @@ class VoiceActivity:
                 has_started |= self._is_speech
                 has_ended |= not self._is_speech
             self._pending = self._pending[frame:]
-        self._keep(chunk)
+        self._before.put(chunk)
         if was_speech:
             audio = chunk
-            self._forget()
-        elif has_started:
-            audio = np.concatenate(self._before)
-            self._forget()
+            self._before.clear()
         else:
-            audio = _EMPTY
+            audio = self._before.take() if has_started else _EMPTY
         return Activity(
             audio=audio,
             has_started=has_started,
@@ -191,14 +187,3 @@ class VoiceActivity:
         self._is_speech = not self._is_speech
         self._run = 0
         return True
-
-    def _keep(self, chunk: NDArray[np.int16]) -> None:
-        self._before.append(chunk)
-        self._before_count += len(chunk)
-        # The last one stays, even if it is longer: it is where the speech begins.
-        while len(self._before) > 1 and self._before_count - len(self._before[0]) >= self._room:
-            self._before_count -= len(self._before.popleft())
-
-    def _forget(self) -> None:
-        self._before.clear()
-        self._before_count = 0

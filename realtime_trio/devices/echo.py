@@ -7,7 +7,9 @@ in samples.
 
 from __future__ import annotations
 
+import math
 import re
+from collections import deque
 from typing import Final, Protocol
 
 import numpy as np
@@ -19,12 +21,15 @@ from realtime_trio.devices.level import SILENCE_DB, level_db
 _HEADPHONES: Final = re.compile(r"head(phone|set)|ear(bud|phone|pod)|airpod", re.IGNORECASE)
 _AUDIBLE_DB: Final = -60.0
 """Below this level a loudspeaker is silent."""
-_DECAY_DB: Final = 120.0
-"""How many dB an echo falls in a second at least, in a furnished room."""
 _RAISING: Final = 0.5
 """Part of the way in which the estimate of the echo follows a louder one, with every chunk."""
-_LOWERING: Final = 0.02
-"""The same for a softer one: pauses of the speech are not the echo getting softer."""
+_LOWERING: Final = 1.0
+"""The same for a softer one, per second: pauses of the speech are not the echo getting softer."""
+_MISTAKE: Final = 1.0
+"""Seconds after which whoever interrupts has silenced the loudspeaker; what then still passes is an
+echo."""
+_NOISE: Final = 2.0
+"""Seconds of which the softest is the noise of the room: every voice pauses more often."""
 
 
 class EchoControl(Protocol):
@@ -51,75 +56,134 @@ class EchoGate:
     was said until then is lost, and whoever speaks softly has to wait for the end.  It does not
     change a single sample of what it lets pass.
 
+    Theory of operation.  The echo comes later than what it is of, by the latencies of both devices,
+    which systems do not state truly.  So the microphone is compared with the loudest that was
+    played within `tail_seconds`.  Compared so, the loudest echo of `learn_seconds` is the estimate;
+    before it is known, an echo may be as loud as what is played.  Where what is played is soft, the
+    noise of the room is louder than its echo, and is no person, either.
+
     Args:
         rate: Samples per second of what it is given.
         rise_db: How much louder than the echo somebody has to be, in dB.
         rise_seconds: For how long.
         hold_seconds: How long it stays open after the last loud chunk.
         tail_seconds: How long the loudspeaker is still heard after it was given its last sound.
-        learn_seconds: How long it listens to the echo before it opens for the first time.
+        learn_seconds: How much of the echo it has to hear to know how loud it is.
     """
 
     def __init__(
         self,
         rate: int = PCM_RATE,
         *,
-        rise_db: float = 10.0,
+        rise_db: float = 8.0,
         rise_seconds: float = 0.06,
         hold_seconds: float = 0.6,
-        tail_seconds: float = 0.25,
-        learn_seconds: float = 0.2,
+        tail_seconds: float = 0.5,
+        learn_seconds: float = 1.0,
     ) -> None:
         self._rate = rate
         self._rise_db = rise_db
-        self._rise = rise_seconds
-        self._hold = hold_seconds
-        self._tail = tail_seconds
-        self._learning = learn_seconds
-        self._audible_left = 0.0
-        self._open_left = 0.0
-        self._louder_for = 0.0
-        self._far_db = SILENCE_DB
-        self._coupling: float | None = None
-        """Level of the echo less that of what is played, in dB; None before it was heard."""
+        self._rise = round(rise_seconds * rate)
+        self._hold = round(hold_seconds * rate)
+        self._mistake = round(_MISTAKE * rate)
+        self._played = _Loudest(round(tail_seconds * rate))
+        self._heard = _Loudest(round(learn_seconds * rate))
+        self._silence = _Loudest(round(_NOISE * rate))
+        """Of the levels with the opposite sign."""
+        self._coupling = 0.0
+        """Level of the echo less that of what is played, in dB."""
+        self._louder_for = 0
+        """Samples that were louder than the echo, one after the other."""
+        self._open_for = 0
+        """Samples that have passed, one after the other."""
+        self._open_left = 0
+        """Samples that will pass even if they are not loud."""
+        self._is_audible = False
 
     @property
     def is_open(self) -> bool:
         """Whether the last chunk has passed."""
-        return self._audible_left <= 0 or self._open_left > 0
+        return not self._is_audible or self._open_left > 0
 
     def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
         """Let a chunk pass, or give silence for it; see `EchoControl`."""
-        seconds = len(near) / self._rate
-        far_db, near_db = level_db(far), level_db(near)
-        self._far_db = max(far_db, self._far_db - _DECAY_DB * seconds)
-        if far_db > _AUDIBLE_DB:
-            self._audible_left = self._tail
+        level = level_db(near)
+        self._played.add(level_db(far), len(near))
+        self._silence.add(-level, len(near))
+        self._is_audible = self._played.level > _AUDIBLE_DB
+        if self._is_audible:
+            self._weigh(level, len(near))
         else:
-            self._audible_left -= seconds
-        if self._audible_left <= 0:
-            self._open_left = self._louder_for = 0.0
-            return near
-        self._weigh(near_db - self._far_db, seconds)
+            self._heard.clear()
+            self._louder_for = self._open_for = self._open_left = 0
         return near if self.is_open else np.zeros_like(near)
 
-    def _weigh(self, coupling: float, seconds: float) -> None:
-        """Decide whether this is an echo, by its level less that of what is played."""
-        self._open_left -= seconds
-        if self._coupling is None:
-            self._coupling = coupling
-        is_louder = self._learning <= 0 and coupling > self._coupling + self._rise_db
-        self._learning -= seconds
-        if is_louder:
-            self._louder_for += seconds
-            # Sums of floats: three chunks of 20 ms are not quite 60.
-            if self._louder_for > self._rise - seconds / 2:
-                self._open_left = self._hold
+    def _weigh(self, level: float, count: int) -> None:
+        """Decide whether this is an echo, by its level."""
+        coupling = level - self._played.level
+        noise = -self._silence.level - self._played.level
+        is_louder = coupling > max(self._coupling, noise) + self._rise_db
+        self._louder_for = self._louder_for + count if is_louder else 0
+        self._open_left -= count
+        if is_louder and self._louder_for >= self._rise:
+            self._open_left = self._hold
+        if self._open_left > 0:
+            self._heard.add(coupling, count)
+            self._open_for += count
+            if self._open_for > self._mistake:
+                self._coupling = self._heard.level
+                self._open_left = 0
             return
-        self._louder_for = 0.0
-        if self._open_left <= 0:
-            step = _RAISING if coupling > self._coupling else _LOWERING
-            self._coupling += step * (coupling - self._coupling)
+        self._open_for = 0
+        if not is_louder:
+            self._learn(coupling, count)
+
+    def _learn(self, coupling: float, count: int) -> None:
+        self._heard.add(coupling, count)
+        if coupling > self._coupling:
+            self._coupling += _RAISING * (coupling - self._coupling)
+        elif self._heard.is_full and self._heard.level < self._coupling:
+            step = 1 - math.exp(-_LOWERING * count / self._rate)
+            self._coupling += step * (self._heard.level - self._coupling)
+
+
+class _Loudest:
+    """The highest level of the last samples.
+
+    Args:
+        window: How many samples.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._position = 0
+        self._start = 0
+        self._levels: deque[tuple[int, float]] = deque()
+        """With where each ended, and falling: whatever is followed by something louder is gone."""
+
+    @property
+    def level(self) -> float:
+        """The highest level, in dB."""
+        return self._levels[0][1] if self._levels else SILENCE_DB
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many samples have come since it was cleared."""
+        return self._position - self._start >= self._window
+
+    def add(self, level: float, count: int) -> None:
+        """Take the level of the next samples, and of how many."""
+        self._position += count
+        while self._levels and self._levels[-1][1] <= level:
+            self._levels.pop()
+        self._levels.append((self._position, level))
+        while self._levels[0][0] <= self._position - self._window:
+            self._levels.popleft()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._levels.clear()
+        self._start = self._position
 
 
 def is_headphones(name: str) -> bool:

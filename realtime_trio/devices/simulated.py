@@ -208,8 +208,8 @@ class SimulatedDevices:
         """Let time pass for the devices, as it passes for trio, until this is cancelled.
 
         Args:
-            said: What the microphone records from when one is open, then silence: (n,), int16,
-                at 24 kHz.
+            said: What the microphone records as soon as one is open, then silence: shape (n,),
+                int16, at 24 kHz.
             heard: Called with everything that the loudspeaker plays, silence as well: shape (n,),
                 int16, at 24 kHz.
             step: Seconds between two blocks.

@@ -19,6 +19,7 @@ from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio.audio import Resampler
 from realtime_trio.devices.backend import Backend, Device, find_device
 from realtime_trio.devices.errors import DeviceLost, stalled
+from realtime_trio.devices.far import FarQueue
 from realtime_trio.devices.portaudio import PortAudio
 from realtime_trio.devices.ring import SampleRing
 from realtime_trio.devices.sink import PlaybackSink
@@ -28,8 +29,9 @@ _BLOCKS_PER_S: Final = 100
 _FADE: Final = 0.02
 """Seconds in which an interrupted sound fades out: short enough to be at once, and long enough not
 to click."""
-_LAG: Final = 0.1
-"""Seconds that what was played may be behind what is recorded."""
+_LAG: Final = 0.02
+"""Seconds that what was played may be told late all the time: as much as the calls of two devices
+are apart, and less than an echo takes."""
 _CLOSING: Final = 5.0
 """Seconds that a device may take to close; it is the driver's affair after that."""
 
@@ -46,8 +48,8 @@ class Speaker:
         """How often the device had nothing to play, because this process was too slow."""
         self._sink = PlaybackSink(playback, latency=0, fade=round(_FADE * playback.rate))
         self._played = SampleRing(playback.rate // 2)
-        self._resampler: Resampler | None = None
-        self._resampled = np.empty(0, np.int16)
+        self._far: FarQueue | None = None
+        self._resampler: Resampler
         self._token = trio.lowlevel.current_trio_token()
         self._services: ServiceNursery | None = None
         """Of the block, as long as the end of the device is a loss."""
@@ -72,13 +74,11 @@ class Speaker:
         Returns:
             Shape (count,), int16; silence where nothing was played.
         """
-        if self._resampler is None:
+        if self._far is None:
             self._resampler = Resampler(self.playback.rate, rate)
-        fresh = self._resampler.process(self._played.take(self._played.count))
-        # Clocks of two devices drift, and a microphone may begin late: the newest is what counts.
-        self._resampled = np.concatenate((self._resampled, fresh))[-count - round(rate * _LAG) :]
-        taken, self._resampled = self._resampled[:count], self._resampled[count:]
-        return np.concatenate((taken, np.zeros(count - len(taken), np.int16)))
+            self._far = FarQueue(round(_LAG * rate), rate)
+        self._far.put(self._resampler.process(self._played.take(self._played.count)))
+        return self._far.take(count)
 
     # On the thread of the sound card.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ pytestmark = [
     pytest.mark.socket,
     pytest.mark.usefixtures("no_service_in_environment"),
 ]
+
+USAGE = re.compile(r"usage: \d+ tokens in \(\d+ cached\), \d+ tokens out\n")
 
 
 @contextmanager
@@ -37,7 +40,9 @@ async def test_chat_answers_line_by_line_until_quit(
     with typed(monkeypatch, "How are you?\n\n  \n And ü?\r\n/quit\nnever asked\n"):
         async with simulator_at_port(Script()) as url:
             assert await run_beside("chat", "--url", url) == 0
-    assert capsys.readouterr() == ("You said: How are you?\nYou said: And ü?\n", "")
+    answers, remarks = capsys.readouterr()
+    assert answers == "You said: How are you?\nYou said: And ü?\n"
+    assert USAGE.fullmatch(remarks)
 
 
 async def test_the_end_of_the_input_ends_the_chat(
@@ -57,10 +62,11 @@ async def test_a_failed_answer_does_not_end_the_chat_but_counts(
             Script([Reply.fail("overloaded", "Later."), Reply.text("Fine.")])
         ) as url:
             assert await run_beside("chat", "--url", url) == 1
-    assert capsys.readouterr() == (
-        "Fine.\n",
-        "realtime-trio: the response failed: overloaded: Later.\n",
-    )
+    answers, remarks = capsys.readouterr()
+    assert answers == "Fine.\n"
+    failed, usage = remarks.splitlines(keepends=True)
+    assert failed == "realtime-trio: the response failed: overloaded: Later.\n"
+    assert USAGE.fullmatch(usage)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
@@ -77,13 +83,41 @@ async def test_at_a_terminal_chat_prompts(
                 assert await run_beside("chat", "--url", url) == 0
     finally:
         os.close(keyboard)
-    assert capsys.readouterr() == ("You said: Hello\n", "> > ")
+    answers, remarks = capsys.readouterr()
+    assert answers == "You said: Hello\n"
+    assert remarks.startswith("> > ")
+    assert USAGE.fullmatch(remarks.removeprefix("> > "))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+async def test_the_end_of_the_input_at_a_terminal_ends_the_line_of_the_prompt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keyboard, terminal = os.openpty()
+    try:
+        os.write(keyboard, b"Hello\n\x04")
+        with open(terminal, encoding="utf-8") as stdin:  # noqa: ASYNC230
+            monkeypatch.setattr(sys, "stdin", stdin)
+            async with simulator_at_port(Script()) as url:
+                assert await run_beside("chat", "--url", url) == 0
+    finally:
+        os.close(keyboard)
+    remarks = capsys.readouterr().err
+    assert remarks.startswith("> > \n")
+    assert USAGE.fullmatch(remarks.removeprefix("> > \n"))
+
+
+def test_a_chat_in_which_nothing_was_said_has_cost_nothing() -> None:
+    with started("chat") as process:
+        assert process.communicate("/quit\n", timeout=60) == ("", NOTICE)
 
 
 def test_chat_as_a_process() -> None:
     with started("chat") as process:
         answer = process.communicate("Hello\nWhat is 12 times 7?\n", timeout=60)
-    assert answer == (f"{GREETING}12 times 7 is 84.\n", NOTICE)
+    assert answer[0] == f"{GREETING}12 times 7 is 84.\n"
+    assert answer[1].startswith(NOTICE)
+    assert USAGE.fullmatch(answer[1].removeprefix(NOTICE))
     assert process.returncode == 0
 
 

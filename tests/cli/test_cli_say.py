@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +28,17 @@ from commands import (
     started,
 )
 from numpy.typing import NDArray
-from simulated import simulator_at_port
+from simulated import open_simulated, simulator_at_port
+from trio.testing import MockClock
 
-from realtime_trio import ExposedKeyWarning
-from realtime_trio.audio import PCM_RATE, read_wav, write_wav
+from realtime_trio import ExposedKeyWarning, ServerError
+from realtime_trio.audio import PCM_RATE, WavReader, read_wav, write_wav
+from realtime_trio.cli import say
 from realtime_trio.events import (
     AudioConfig,
     AudioInputConfig,
     AudioOutputConfig,
+    ConversationItemDelete,
     ErrorDetail,
     ErrorEvent,
     Event,
@@ -48,7 +53,7 @@ from realtime_trio.events import (
     SessionConfig,
     SessionUpdate,
 )
-from realtime_trio.simulator import INSTANT, Reply, Script
+from realtime_trio.simulator import INSTANT, Reply, Script, synthesize_speech
 from realtime_trio.simulator.voice.espeak_voice import _load_espeak
 
 pytestmark = [
@@ -307,6 +312,22 @@ async def test_an_error_instead_of_an_answer_ends_the_command(
     assert capsys.readouterr().err.endswith("realtime-trio: closed: Not today.\n")
 
 
+async def test_what_the_service_refuses_of_a_long_question_ends_it_at_once(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    file = tmp_path / "question.wav"
+    write_wav(file, np.zeros(60 * PCM_RATE, np.int16))
+    async with open_simulated(turn_detection=None) as session:
+        with WavReader(file) as question:
+            # Any error will do, such as that the buffer is full.
+            await session.send(ConversationItemDelete(item_id="item_0"))
+            with pytest.raises(ServerError) as refused:
+                await say._speak(session, question, 1.0)
+            assert refused.value.code == "item_delete_invalid_item_id"
+            assert question.seconds is not None
+            assert question.seconds > 50
+
+
 async def test_an_error_in_the_middle_of_an_answer_does_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -411,6 +432,55 @@ async def test_a_pipe_is_not_tried_before_the_question_is_asked(tmp_path: Path) 
         group.start_soon(listen)
         assert await run_beside("say", QUESTION, "--url", url, "--out", str(pipe)) == 0
     assert got[:4] == b"RIFF"
+
+
+@pytest.mark.parametrize("patience", [0.0, 1.0], ids=["at once", "slowly"])
+async def test_an_answer_goes_into_a_pipe_and_its_words_beside_it(patience: float) -> None:
+    speech = synthesize_speech("It is noon. " * 3)  # more than fits into a pipe
+    reply = Reply.speech("It is noon.", speech)
+    async with simulator_at_port(Script([reply], pacing=INSTANT)) as url:
+        command = [sys.executable, "-m", "realtime_trio", "say", QUESTION, "--url", url]
+        async with trio.open_nursery() as nursery:
+            process: trio.Process = await nursery.start(
+                partial(
+                    trio.run_process,
+                    [*command, "--out", "-"],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+            )
+            assert process.stdout is not None
+            assert process.stderr is not None
+            beginning = await process.stdout.receive_some(1000)
+            await trio.sleep(patience)  # as somebody who plays it
+            rest = [part async for part in process.stdout]
+            remarks = b"".join([part async for part in process.stderr]).decode()
+    heard = read_wav(io.BytesIO(b"".join((beginning, *rest))))
+    assert heard.tolist() == speech.tolist()
+    assert "It is noon.\n" in remarks
+    assert f"answer: {len(speech) / PCM_RATE:.1f} s\n" in remarks
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes to be broken")
+async def test_a_pipe_that_nobody_reads_any_more_ends_say() -> None:
+    reply = Reply.speech("It is noon.", synthesize_speech("It is noon. " * 3))
+    async with simulator_at_port(Script([reply], pacing=INSTANT)) as url:
+        command = f"{sys.executable} -m realtime_trio say {QUESTION} --url {url} --out - "
+        shell = ["bash", "-c", f"{command} | head -c 10 > /dev/null; exit ${{PIPESTATUS[0]}}"]
+        ended = await trio.run_process(shell, check=False, capture_stderr=True)
+    assert ended.returncode == 141
+
+
+def test_a_terminal_gets_no_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert run("say", QUESTION, "--out", "-") == 2
+    assert "a WAV file is nothing for a terminal" in " ".join(capsys.readouterr().err.split())
 
 
 async def test_what_the_model_says_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

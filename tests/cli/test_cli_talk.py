@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import trio
 from commands import run, run_beside
 from simulated import simulator_at_port
 
@@ -18,6 +20,7 @@ from realtime_trio.audio import PCM_RATE, read_wav, write_wav
 from realtime_trio.cli import devices as listing, talk, terminal
 from realtime_trio.cli.keys import open_keys
 from realtime_trio.devices import Device, EchoGate, SimulatedDevices
+from realtime_trio.events import InputAudioBufferAppend, InputAudioBufferCommit
 from realtime_trio.recording import read_recording
 from realtime_trio.simulator import INSTANT, Reply, Script, synthesize_speech
 
@@ -58,7 +61,8 @@ async def test_a_question_from_a_file_is_answered_into_a_file(
         assert await run_beside("talk", "--url", url, *arguments) == 0
     output = capsys.readouterr()
     assert sorted(output.out.splitlines()) == ["model: It is noon.", "you: What time is it?"]
-    assert output.err == ""
+    (usage,) = output.err.splitlines()
+    assert re.fullmatch(r"usage: \d+ tokens in .* tokens out, \d+ for transcripts", usage)
     heard = read_wav(answer)
     start = int(np.flatnonzero(heard)[0]) - int(np.flatnonzero(speech)[0])
     assert start > PCM_RATE  # as time passes: not before the question was over
@@ -90,6 +94,44 @@ async def test_keys_mute_interrupt_and_end(
             assert await run_beside("talk", "--url", url, *arguments) == 0
     os.close(keyboard)
     assert capsys.readouterr().err == ""
+
+
+@needs_terminals
+@pytest.mark.usefixtures("impatient")
+async def test_a_key_begins_and_ends_what_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+    question: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keyboard, descriptor = os.openpty()
+    record = tmp_path / "talk.jsonl"
+    with open(descriptor, encoding="utf-8") as stdin:  # noqa: ASYNC230 - does not block
+        monkeypatch.setattr(sys, "stdin", stdin)
+        async with (
+            simulator_at_port(answering(Reply.text("It is noon."))) as url,
+            trio.open_nursery() as nursery,
+        ):
+            arguments = ["talk", "--url", url, "--wav-in", str(question), "--turns", "key"]
+            arguments += ["--wav-out", str(tmp_path / "answer.wav"), "--record", str(record)]
+            nursery.start_soon(run_beside, *arguments)
+            os.write(keyboard, b" ")
+            while not record.exists() or b"append" not in record.read_bytes():  # noqa: ASYNC110, ASYNC240 - another program writes it
+                await trio.sleep(0.05)
+            await trio.sleep(0.5)  # as long as somebody speaks
+            os.write(keyboard, b" ")
+    os.close(keyboard)
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "model: It is noon.",
+        "you: What time is it?",
+    ]
+    sent = [each.event for each in read_recording(record).records if each.source == "client"]
+    appended = sum(
+        len(event.audio.samples) for event in sent if isinstance(event, InputAudioBufferAppend)
+    )
+    # Not all of the file: what was heard between the keys.
+    assert 0.3 < appended / PCM_RATE < 1.8
+    assert sum(isinstance(event, InputAudioBufferCommit) for event in sent) == 1
 
 
 @needs_terminals
@@ -145,6 +187,22 @@ def test_without_portaudio_it_says_what_to_install(
     assert "of the extra devices" in capsys.readouterr().err
     assert run("talk") == 1
     assert "of the extra devices" in capsys.readouterr().err
+
+
+def test_without_a_sound_card_it_says_how_to_do_without(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Bare(SimulatedDevices):
+        async def devices(self) -> tuple[Device, ...]:
+            await trio.lowlevel.checkpoint()
+            return ()
+
+    monkeypatch.setattr(talk, "PortAudio", Bare)
+    assert run("talk") == 1
+    assert capsys.readouterr().err == (
+        "realtime-trio: this machine has no sound device; --wav-in FILE and --wav-out FILE do "
+        "without one\n"
+    )
 
 
 def test_devices_lists_those_that_there_are(

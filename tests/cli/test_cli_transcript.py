@@ -7,7 +7,7 @@ from simulated import open_simulated
 
 from realtime_trio import InputTranscriptDelta, ItemUpdated, UserMessage
 from realtime_trio.audio import PCM_RATE
-from realtime_trio.cli.transcript import TRANSCRIBED, Transcript, meter
+from realtime_trio.cli.transcript import TRANSCRIBED, Silence, Transcript, meter
 from realtime_trio.playback import Playback
 from realtime_trio.simulator import LIFELIKE, Reply, synthesize_speech
 
@@ -72,3 +72,13 @@ async def test_an_unfinished_line_of_the_user_is_shown() -> None:
 )
 def test_a_level_is_a_bar(level: float, bar: str) -> None:
     assert meter(level) == bar
+
+
+def test_silence_is_told_when_it_is_over() -> None:
+    silence = Silence(10.0)
+    assert silence.seconds(12.9) == 0
+    assert silence.end(12.9) == ()
+    assert silence.seconds(15.9) == pytest.approx(3.0)
+    assert silence.seconds(17.3) == pytest.approx(4.4)
+    assert silence.end(17.3) == ("(4 s of silence)",)
+    assert (silence.seconds(18.0), silence.end(18.0)) == (0, ())

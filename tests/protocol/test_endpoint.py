@@ -10,7 +10,7 @@ import trio
 
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import Endpoint, azure
-from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
 from realtime_trio.errors import LocalProtocolError
 
 KEY = "sk-very-secret"
@@ -56,7 +56,8 @@ def test_an_api_base_and_the_address_of_the_websocket_are_both_understood(
 
 def test_without_anything_it_is_the_service_of_openai_with_its_everyday_model() -> None:
     assert (
-        Endpoint().target(REALTIME, None) == "wss://api.openai.com/v1/realtime?model=gpt-realtime"
+        Endpoint().target(REALTIME, None)
+        == f"wss://api.openai.com/v1/realtime?model={DEFAULT_MODEL}"
     )
 
 

@@ -391,6 +391,7 @@ async def test_a_client_may_be_served_by_what_its_admission_found_out() -> None:
     left = trio.Event()
 
     async def nobody(_transport: Transport, _request: HandshakeRequest) -> None:
+        await trio.lowlevel.checkpoint()
         raise AssertionError("the admission says who serves")
 
     async def admit(request: HandshakeRequest) -> Accept:

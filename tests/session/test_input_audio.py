@@ -17,7 +17,7 @@ from realtime_trio._session.input_audio import split_audio
 from realtime_trio._session.transcription import Transcriber, open_transcription_session
 from realtime_trio._state.costs import Usage
 from realtime_trio._state.utility_events import ItemUpdated
-from realtime_trio.audio import PCM_RATE, alaw_encode, mulaw_encode
+from realtime_trio.audio import PCM_RATE, AudioData, alaw_encode, mulaw_encode
 from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     AssistantMessage,
@@ -92,7 +92,7 @@ def test_audio_is_cut_into_pieces_for_one_event_each(
     audio = bytes(index % 251 for index in range(size))
     pieces = list(split_audio(audio, AudioFormat.pcm(), chunk_ms))
     assert [len(piece) for piece in pieces] == sizes
-    assert b"".join(pieces) == audio
+    assert b"".join(piece.data for piece in pieces) == audio
 
 
 def test_what_is_no_audio_cannot_be_cut() -> None:
@@ -117,9 +117,11 @@ def test_samples_are_encoded_for_telephony_and_bytes_are_encoded_already(
     audio_format: AudioFormat, encode: Callable[[NDArray[np.int16]], bytes]
 ) -> None:
     samples = (np.sin(np.arange(800)) * 8000).astype(np.int16)
-    assert b"".join(split_audio(samples, audio_format, 20)) == encode(samples)
+    assert b"".join(piece.data for piece in split_audio(samples, audio_format, 20)) == encode(
+        samples
+    )
     assert [len(piece) for piece in split_audio(encode(samples), audio_format, 20)] == [160] * 5
-    assert b"".join(split_audio(b"abc", audio_format, None)) == b"abc"
+    assert list(split_audio(b"abc", audio_format, None)) == [AudioData(b"abc")]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 
 import pytest
 import trio
-from peers import created
-from trio.testing import MockClock
+from peers import created, open_pair
+from trio.testing import MockClock, wait_all_tasks_blocked
 from websocket_peers import TEXT, accept_upgrade, close_frame, frame, open_peer, read_to_the_end
 
 from realtime_trio._protocol.codec import Codec, Role
@@ -174,3 +175,15 @@ async def test_every_other_task_has_its_turn_while_messages_pour_in(
             longest = max(longest, stream.pending - before)
     # In one pass the receive loop may be before the others, and in the next one behind them.
     assert 0 < longest <= 2 * MESSAGES_IN_A_ROW
+
+
+async def test_what_has_come_is_let_go_of_while_nothing_comes() -> None:
+    async with open_pair() as (session, server):
+        with session.events() as stream:
+            messages = [_codec.encode(deltas(number)[0]) for number in range(3)]
+            counts = list(map(sys.getrefcount, messages))
+            for number in range(3):
+                await server.transport.send(messages[number])
+                await stream.receive()
+            await wait_all_tasks_blocked()
+            assert list(map(sys.getrefcount, messages)) == counts

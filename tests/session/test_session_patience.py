@@ -12,8 +12,8 @@ from tool_sessions import serve_calls
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio._session.opening import open_session
-from realtime_trio._session.patience import LONGEST_SPEECH_S, SILENT_MICROPHONE_S
 from realtime_trio._session.voice import Session
+from realtime_trio._state.idleness import LONGEST_SPEECH_S, SILENT_MICROPHONE_S
 from realtime_trio.events import (
     ClientEvent,
     ConversationItemAdded,

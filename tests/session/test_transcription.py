@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Unpack, get_type_hints
 
 import numpy as np
@@ -38,6 +39,7 @@ from realtime_trio.events import (
     TranscriptionSession,
     TranscriptionSessionConfig,
 )
+from realtime_trio.money import ModelPrices
 from realtime_trio.simulator import (
     Pacing,
     Script,
@@ -270,6 +272,23 @@ async def test_the_session_adds_up_what_it_costs(autojump_clock: MockClock) -> N
         await finals(captions, 2)
         assert session.usage.transcriptions == 2
         assert session.usage.transcription_seconds == 2.0
+
+
+async def test_it_costs_what_the_price_list_says(autojump_clock: MockClock) -> None:
+    server = SimulatedServer(Script(transcripts=["One"]), kind=SessionKind.TRANSCRIPTION)
+    async with (
+        open_simulator_transport(server) as transport,
+        open_transcription_session(
+            "whisper-1",
+            transport=transport,
+            turn_detection=None,
+            prices={"whisper-1": ModelPrices(minute="0.006")},
+        ) as session,
+    ):
+        captions = session.captions()
+        await speak(session)
+        await finals(captions, 1)
+        assert session.cost.total == session.cost.transcription == Decimal("0.0001")
 
 
 async def test_a_stream_of_captions_can_have_a_bound_of_its_own(autojump_clock: MockClock) -> None:

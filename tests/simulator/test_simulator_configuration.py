@@ -340,7 +340,7 @@ REFUSED_UPDATES = [
     ("change", "code", "param"), REFUSED_UPDATES, ids=[param for _, _, param in REFUSED_UPDATES]
 )
 def test_a_wrong_update_is_refused_as_a_whole(change: SessionConfig, code: str, param: str) -> None:
-    client = Client()
+    client = Client(model="gpt-realtime")
     before = client.session
     error = client.refused(SessionUpdate(session=attrs.evolve(change, instructions="new")))
     assert (error.code, error.param) == (code, param)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
 from realtime_trio._serving.http import HttpRequest
 from realtime_trio.events import SessionUpdate, TranslationSessionUpdate
 from realtime_trio.simulator import sequential_ids
@@ -65,7 +65,7 @@ def test_a_secret_may_be_for_any_session(body: object) -> None:
     assert (session["type"], session["object"], session["model"]) == (
         "realtime",
         "realtime.session",
-        "gpt-realtime",
+        DEFAULT_MODEL,
     )
     assert session["id"].startswith("sess_")
     assert session["expires_at"] == 0
@@ -245,7 +245,7 @@ def test_todays_models_are_listed() -> None:
     assert (status, answer["object"]) == (200, "list")
     assert [model["id"] for model in answer["data"]] == list(MODELS)
     assert answer["data"][0] == {
-        "id": "gpt-realtime",
+        "id": DEFAULT_MODEL,
         "object": "model",
         "created": 1_800_000_000,
         "owned_by": "system",

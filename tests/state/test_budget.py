@@ -16,6 +16,7 @@ from strategies import any_server_event
 from realtime_trio._state.budget import (
     GOODBYE_TOKENS,
     LONGEST_OUTPUT,
+    UNLIMITED_OUTPUT,
     Budget,
     BudgetMeter,
     BudgetSpent,
@@ -103,6 +104,13 @@ def test_plenty_changes_nothing() -> None:
     limited = meter(Budget(usd=100, tokens=10**6, seconds=60))
     for event in (create("a"), create("a", most=10), create("a", most="inf")):
         assert limited.admit(event, 100.0) is event
+
+
+def test_what_has_no_limit_gets_one_as_soon_as_it_could_say_more_than_is_left() -> None:
+    assert clamp(meter(Budget(tokens=UNLIMITED_OUTPUT)).admit(create("a"), 100.0)) is None
+    limited = meter(Budget(tokens=UNLIMITED_OUTPUT - 1))
+    assert clamp(limited.admit(create("a", most="inf"), 100.0)) == LONGEST_OUTPUT
+    assert clamp(limited.admit(create("b", most=5000), 100.0)) == 5000
 
 
 def test_a_response_may_say_no_more_than_what_is_left() -> None:
@@ -310,6 +318,12 @@ def test_a_goodbye_is_set_aside_from_the_beginning() -> None:
     assert limited.is_spent
     limited.expect_goodbye("bye")
     assert clamp(limited.admit(create("bye"), 100.0)) == GOODBYE_TOKENS
+    limited.apply(refused("bye"), 100.0)  # turn detection was faster
+    assert clamp(limited.admit(create("bye"), 100.0)) == GOODBYE_TOKENS
+    assert limited.apply(began("r3", of="bye"), 100.0) == ()
+    assert limited.is_under_way("r3")
+    limited.apply(done("r3", usage(text=1)), 100.0)
+    assert not limited.is_under_way("r3")
     with pytest.raises(BudgetExceeded):
         limited.admit(create("bye"), 100.0)
 
@@ -353,7 +367,7 @@ class Spending(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.budget = Budget(tokens=10_000, usd="0.3")
+        self.budget = Budget(tokens=100_000, usd="3")
         self.meter = meter(self.budget)
         self.count = 0
         self.running: dict[str, int] = {}  # create -> the most that it may say
@@ -374,12 +388,12 @@ class Spending(RuleBasedStateMachine):
             assert self.meter.is_spent or self.running
             return
         said = clamp(admitted)
-        self.running[name] = said if isinstance(said, int) else LONGEST_OUTPUT
+        self.running[name] = said if isinstance(said, int) else UNLIMITED_OUTPUT
         if not aside:
             self.in_conversation = name
 
     @precondition(lambda self: self.running)
-    @rule(data=st.data(), reads=st.integers(0, 3000), share=st.floats(0, 1), named=st.booleans())
+    @rule(data=st.data(), reads=st.integers(0, 10_000), share=st.floats(0, 1), named=st.booleans())
     def answer(self, data: st.DataObject, reads: int, share: float, named: bool) -> None:
         name = data.draw(st.sampled_from(sorted(self.running)))
         most = self.running.pop(name)
@@ -419,8 +433,8 @@ test_spending = Spending.TestCase
         min_size=1,
         max_size=40,
     ),
-    st.integers(0, 20_000),
-    st.integers(0, 500_000),
+    st.integers(0, 60_000),
+    st.integers(0, 3_000_000),
 )
 def test_one_after_the_other_they_exceed_the_budget_by_what_the_last_one_reads(
     talk: list[tuple[int, int, float]], tokens: int, microdollars: int
@@ -439,7 +453,7 @@ def test_one_after_the_other_they_exceed_the_budget_by_what_the_last_one_reads(
         assert before.tokens < budget.tokens
         assert before.usd < budget.usd
         said = clamp(admitted)
-        speaks = int((said if isinstance(said, int) else LONGEST_OUTPUT) * share)
+        speaks = int((said if isinstance(said, int) else UNLIMITED_OUTPUT) * share)
         read = usage(text=text, cached=min(text, cached), speaks=0)
         took = usage(text=text, cached=min(text, cached), speaks=speaks)
         limited.apply(done(f"resp_{number}", took), 100.0)

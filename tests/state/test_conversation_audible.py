@@ -152,3 +152,27 @@ def test_what_arrived_too_late_is_counted_until_the_item_is_cut() -> None:
     assert (item.audio_ms, item.dropped_ms) == (500, 200)
     tell(conversation, truncated(100))
     assert (item.audio_ms, item.dropped_ms) == (100, 0)
+
+
+def test_a_player_without_a_lag_is_done_when_all_was_played_one_after_the_other() -> None:
+    clock = Clock()
+    conversation = answering(conversation=Conversation(clock=clock))
+    ends = [conversation.audible_until]
+    clock.now = 10.0
+    tell(conversation, speech(sound(500)))
+    ends.append(conversation.audible_until)
+    clock.now = 10.2
+    tell(conversation, speech(sound(500)), ended())
+    assert [*ends, conversation.audible_until] == [None, 10.5, 11.0]
+
+
+def test_the_end_of_several_items_is_that_of_the_last() -> None:
+    audible = Audible()
+    first, second = message("a", 2), message("b", 1)
+    audible.begin(first, 5.0)
+    audible.end(5.1)
+    audible.begin(second, 6.0)
+    audible.end(6.1)
+    assert audible.until == 8.0
+    audible.silence()
+    assert audible.until is None

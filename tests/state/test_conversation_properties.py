@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 import random
 
 import numpy as np
 import pytest
 from conversation_events import (
-    BROKEN,
     added,
     assistant,
     created,
     item_of,
     output_added,
-    sound,
     speech,
     tell,
     truncated,
     words,
 )
+from crowds import DONE, SAID, SMALL
 from hypothesis import given, strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
-from strategies import INTEGERS, Palette, any_server_event, events
+from strategies import any_server_event
 
 from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
@@ -41,103 +39,11 @@ from realtime_trio._state.utility_events import (
     ToolCallRequested,
     UtilityEvent,
 )
-from realtime_trio.audio import AudioData
 from realtime_trio.events import (
-    SERVER_EVENTS,
-    AssistantMessage,
-    ContentPart,
     Event,
-    FunctionCall,
-    FunctionCallOutput,
-    InputAudio,
-    InputAudioBufferAppend,
-    InputAudioBufferClear,
-    InputAudioBufferCommit,
     InputImage,
-    InputText,
-    McpCall,
-    McpListTools,
-    OutputAudio,
-    OutputText,
-    RateLimitsUpdated,
-    Response,
-    ResponseCancel,
-    ResponseOutputAudioDelta,
     ServerEvent,
-    SystemMessage,
     UnknownObject,
-    UserMessage,
-)
-
-_IDS = st.sampled_from(["item_1", "item_2", "item_3", "item_4"])
-
-_ITEM_CLASSES = (
-    UserMessage,
-    SystemMessage,
-    AssistantMessage,
-    FunctionCall,
-    FunctionCallOutput,
-    McpListTools,
-    McpCall,
-)
-
-_SMALL = st.sampled_from(["", "a", "ab", "abc", "b"])
-
-_BASE64 = st.binary(max_size=5).map(
-    lambda data: AudioData.from_base64(base64.b64encode(data).decode())
-)
-
-_AUDIO = st.one_of(st.binary(max_size=5).map(AudioData), st.builds(lambda: BROKEN), _BASE64)
-
-_MS = st.one_of(st.integers(-1, 3), INTEGERS)
-
-
-def _crowded() -> Palette:
-    """Few ids, so that events meet; short texts, so that they repeat each other."""
-    fields: dict[tuple[type, str], st.SearchStrategy[object]] = {}
-    for cls in SERVER_EVENTS:
-        fields[cls, "event_id"] = st.just("e")
-        fields[cls, "item_id"] = _IDS
-        fields[cls, "previous_item_id"] = st.one_of(st.none(), st.just("root"), _IDS)
-        fields[cls, "response_id"] = st.sampled_from(["resp_1", "resp_2", ""])
-        fields[cls, "content_index"] = st.sampled_from([0, 0, 1])
-        fields[cls, "delta"] = _AUDIO if cls is ResponseOutputAudioDelta else _SMALL
-        for name in ("text", "transcript", "arguments"):
-            fields[cls, name] = _SMALL
-        for name in ("audio_start_ms", "audio_end_ms"):
-            fields[cls, name] = _MS
-    for item in _ITEM_CLASSES:
-        fields[item, "id"] = _IDS
-        fields[item, "status"] = st.sampled_from(
-            [None, "in_progress", "completed", "incomplete", "paused"]
-        )
-        fields[item, "arguments"] = _SMALL
-    for content in (InputText, InputAudio, OutputText, OutputAudio, ContentPart):
-        fields[content, "text"] = _SMALL
-        fields[content, "transcript"] = st.one_of(st.none(), _SMALL)
-        fields[content, "audio"] = st.one_of(st.none(), _AUDIO)
-    fields[Response, "id"] = st.sampled_from(["resp_1", "resp_2", ""])
-    fields[Response, "conversation_id"] = st.sampled_from([None, "conv_1"])
-    return Palette(fields=fields)
-
-
-_CROWDED = _crowded()
-
-_SAID: st.SearchStrategy[Event] = st.one_of(
-    [events(cls, _CROWDED) for cls in SERVER_EVENTS if cls is not RateLimitsUpdated]
-)
-
-_DONE: st.SearchStrategy[Event] = st.builds(
-    lambda: InputAudioBufferAppend(audio=BROKEN)
-) | st.sampled_from(
-    [
-        InputAudioBufferAppend(audio=sound(30)),
-        InputAudioBufferAppend(audio=b"odd"),
-        InputAudioBufferCommit(event_id="evt_1"),
-        InputAudioBufferClear(),
-        ResponseCancel(),
-        ResponseCancel(response_id="resp_1"),
-    ]
 )
 
 _RANKS = {
@@ -184,7 +90,7 @@ def received(item: ConversationItem) -> int:
 
 
 @pytest.mark.parametrize("retention", ["all", "none", 0.001])
-@given(steps=st.lists(st.one_of(_SAID, _SAID, _SAID, _DONE), max_size=25))
+@given(steps=st.lists(st.one_of(SAID, SAID, SAID, DONE), max_size=25))
 def test_no_sequence_makes_it_raise_and_every_change_is_told_exactly_once(
     retention: Retention, steps: list[Event]
 ) -> None:
@@ -270,7 +176,7 @@ def test_no_event_of_any_kind_makes_it_raise(steps: list[ServerEvent]) -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["item_1", "item_2"]), st.binary(max_size=9), _SMALL), max_size=20
+        st.tuples(st.sampled_from(["item_1", "item_2"]), st.binary(max_size=9), SMALL), max_size=20
     ),
     st.integers(-1, 10),
     st.randoms(use_true_random=False),

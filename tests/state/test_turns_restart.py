@@ -113,7 +113,7 @@ def test_a_reply_to_tools_that_was_cut_is_the_last_one_if_it_is_dropped() -> Non
     (follow_up,) = sent(*turns.call_answered("c"))
     feed(turns, [created("r2", follow_up)])
     assert Concluded(asked_tools, cut("r2")) in turns.restart(ask=False)
-    assert turns.is_idle
+    assert turns.is_at_rest
 
 
 def test_the_users_turn_that_nobody_answered_is_answered_on_another_connection() -> None:
@@ -142,7 +142,7 @@ def test_nothing_is_asked_for_again_while_the_user_speaks() -> None:
     actions = turns.restart(ask=True)
     assert sent(*actions) == []
     assert Finished(wish, cut("r")) in actions
-    assert turns.is_idle
+    assert turns.is_at_rest
 
 
 def test_what_was_being_stopped_is_not_asked_for_again() -> None:

@@ -111,6 +111,63 @@ def test_a_stream_may_be_cut_at_every_byte(masks: bool) -> None:
         assert reader.seen == messages
 
 
+@sides
+@pytest.mark.parametrize(
+    "offence", [b"", raw(0x80 | TEXT, b"x" * 40 + b"\xff"), raw(0x80 | CLOSE, b"")]
+)
+def test_where_a_stream_is_cut_makes_no_difference(offence: bytes, masks: bool) -> None:
+    if masks and offence:
+        offence = raw(offence[0], offence[2:], masks=True)
+    stream = b"".join(
+        [
+            frame("x" * 40, masks=masks),
+            raw(0x80 | PING, b"ping" * 5, masks=masks),
+            frame("y" * 40, masks=masks),
+            raw(BINARY, b"b" * 20, masks=masks),
+            raw(0x80, b"c" * 20, masks=masks),
+            offence,
+            frame("z" * 40, masks=masks),
+        ]
+    )
+    uncut = Reader(masks=masks)
+    uncut.feed(stream)
+    assert ("z" * 40 in uncut.seen) == (not offence)
+    for cut in range(len(stream)):
+        for second in range(cut, len(stream), 11):
+            reader = Reader(masks=masks)
+            for piece in (stream[:cut], stream[cut:second], stream[second:]):
+                reader.feed(piece)
+            assert reader.seen == uncut.seen
+
+
+def test_what_is_behind_a_frame_that_was_begun_is_not_copied_with_it() -> None:
+    lane = FrameLane(masks=False, limit=LIMIT)
+    messages: list[str | bytes] = []
+    stream = frame("x" * 40, masks=False) + frame("y" * 4000, masks=False)
+    lane.feed(stream[:10])
+    assert lane.lift(messages) == b""
+    lane.feed(stream[10:])
+    assert len(lane._data) == 42
+    assert lane.lift(messages) == b""
+    assert messages == ["x" * 40, "y" * 4000]
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+def test_what_is_behind_a_frame_stays_there(is_down: bool) -> None:
+    lane = FrameLane(masks=False, limit=LIMIT)
+    messages: list[str | bytes] = []
+    stream = b"".join(frame(letter * 40, masks=False) for letter in "xyz")
+    lane.feed(stream[:10])
+    assert lane.lift(messages) == b""
+    # Nothing is lifted in between, and then perhaps nothing any more.
+    lane.feed(stream[10:60])
+    lane.feed(stream[60:])
+    lane.is_down = is_down
+    passed = lane.lift(messages)
+    assert passed == (stream if is_down else b"")
+    assert messages == ([] if is_down else ["x" * 40, "y" * 40, "z" * 40])
+
+
 @pytest.mark.parametrize("opcode", [PING, PONG])
 @sides
 def test_pings_and_pongs_are_passed_on_at_their_place(opcode: int, masks: bool) -> None:

@@ -14,6 +14,7 @@ import pytest
 import trio
 import trio.testing
 from hypothesis import given, strategies as st
+from peers import tasks
 from websocket_peers import BINARY, PING, PONG, TEXT, receive_all, reset
 from websocket_raw import FIN, Frame, RawPeer, close, fragments, open_raw, whole
 
@@ -47,6 +48,10 @@ async def is_closed(transport: WebSocketTransport) -> Close:
     while transport.closed is None:
         await trio.testing.wait_all_tasks_blocked(0.001)
     return transport.closed
+
+
+def reads_ahead(transport: WebSocketTransport) -> bool:
+    return transport._ahead is not None
 
 
 def squeeze(transport: WebSocketTransport, peer: RawPeer) -> None:
@@ -320,6 +325,49 @@ async def test_a_rest_is_written_though_nobody_sends_any_more(side: str) -> None
         assert transport.send_nowait(big)
         assert transport._line.has_rest
         assert await peer.frame() == whole(TEXT, big.encode())
+
+
+@sides
+async def test_one_task_writes_what_the_network_did_not_take_time_and_again(side: str) -> None:
+    async with open_raw(side, settings=NO_PINGS) as (transport, peer):
+        squeeze(transport, peer)
+        before = tasks()
+        for _ in range(3):
+            sent = 0
+            while transport.send_nowait("x" * 5000):
+                sent += 1
+            assert transport._line.has_rest
+            assert len(tasks() - before) == 1
+            assert len(await peer.frames(data=sent)) == sent
+            while tasks() != before:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+            assert not transport._line.has_rest
+
+
+@sides
+async def test_whoever_receives_takes_over_from_what_reads_ahead(side: str) -> None:
+    async with open_raw(side, settings=NO_PINGS) as (transport, peer):
+        while not reads_ahead(transport):
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive_all, transport)
+            while not transport._receives:
+                await peer.send(peer.encode([whole(TEXT, b"x")]))
+                await trio.testing.wait_all_tasks_blocked(0.001)
+            assert not reads_ahead(transport)
+            nursery.cancel_scope.cancel()
+
+
+@sides
+async def test_what_is_received_at_the_end_has_a_bound(side: str) -> None:
+    settings = attrs.evolve(NO_PINGS, max_message_size=100, receive_buffer_size=100)
+    async with open_raw(side, settings=settings) as (transport, peer):
+        await peer.send(peer.encode(500 * [whole(TEXT, b"x" * 10)]))
+        while not transport._inbox.is_full:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        waiting = len(transport._inbox._messages)
+        transport.abort()
+        assert len(await receive_all(transport)) == waiting < 500
 
 
 @attrs.frozen

@@ -112,6 +112,8 @@ class Continuity:
     """What somebody has to decide."""
     understand: Callable[[Event], Iterable[Event]]
     """Lets the conversation, and what plays it, take note of an event; returns what follows."""
+    account: Callable[[ServerEvent], Iterable[Event]]
+    """Lets those take note who count what things cost; returns what follows."""
     publish: Callable[[Event], None]
     """Tells the application."""
     act: Callable[[Actions], None]
@@ -153,7 +155,7 @@ class Continuity:
     @property
     def is_idle(self) -> bool:
         """Whether nobody would notice a change of the link now."""
-        return self.turns.is_idle and self.log.is_quiet and not self.is_playing()
+        return self.turns.is_at_rest and self.log.is_quiet and not self.is_playing()
 
     # --- breaking off -----------------------------------------------------------------------------
 
@@ -170,7 +172,7 @@ class Continuity:
         ends = {response_id: self._end_of(response_id) for response_id in cut_short}
         for response in ends.values():
             ended = ResponseDone(event_id=self.new_id("event_"), response=response)
-            told += [ended, *self.understand(ended)]
+            told += [ended, *self.understand(ended), *self.account(ended)]
         told += self.conversation.end()
         self.act(self.turns.restart(ask=self.policy.resume == "ask", ends=ends))
         # Published when everybody knows, like the events of a server.

@@ -70,6 +70,15 @@ class Audible:
                 return stretch.item
         return self._stretches[-1].item if self._stretches and now < end + PLAYER_LAG_S else None
 
+    @property
+    def until(self) -> float | None:
+        """When a player without a lag will have played all of it, None if there is nothing."""
+        end: float | None = None
+        for stretch in self._stretches:
+            start = stretch.start if end is None else max(stretch.start, end)
+            end = max(start + stretch.item.audio_ms / 1000, stretch.until)
+        return end
+
     def silence(self) -> None:
         """Note that whatever was being played is not played any more."""
         self._stretches.clear()

@@ -117,24 +117,18 @@ class _Window:
                 last.count += count
                 last.room -= count
                 return
-            self._count(last, _us(last.track, last.count))
+            us = last.count * 1_000_000 // last.track.rate
+            self._kept_us += us - last.us
+            last.us = us
+        us = count * 1_000_000 // track.rate
         fine = self._fine_us * track.rate // 1_000_000
-        new = _Stretch(track, count, room=fine - count, us=0)
-        stretches.append(new)
-        self._count(new, _us(track, count))
+        stretches.append(_Stretch(track, count, fine - count, us))
+        self._kept_us += us
         # Only whole chunks are let go, never a part of one, so a little more may be kept.
         while stretches and self._kept_us - stretches[0].us >= self._us:
             oldest = stretches.pop(0)
             oldest.track.forget(oldest.count)
             self._kept_us -= oldest.us
-
-    def _count(self, stretch: _Stretch, us: int) -> None:
-        self._kept_us += us - stretch.us
-        stretch.us = us
-
-
-def _us(track: AudioTrack, count: int) -> int:
-    return count * 1_000_000 // track.rate
 
 
 class Shelf:

@@ -6,7 +6,7 @@ in `_state.conversation.restoring`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 from attrs import asdict
@@ -96,36 +96,42 @@ def export_items(items: Iterable[ConversationItem], *, audio: bool = False) -> l
         items: The items.
         audio: Whether to write the user's audio, too, where all of it was kept.
     """
-    write = _as_base64 if audio else _without_audio
-    return [_exported(item, write) for item in items]
+    return [
+        {key: json_ready(value) for key, value in exported(item, audio=audio).items()}
+        for item in items
+    ]
 
 
 def entries_of(items: Iterable[ConversationItem]) -> tuple[Entry, ...]:
     """Read items of a living conversation: like those that were exported with their audio."""
-    return tuple(_read(_exported(item, _as_it_is)) for item in items)
+    return tuple(_read(exported(item, audio=True)) for item in items)
 
 
-def _as_base64(audio: AudioData) -> object:
-    return audio.base64
+def json_ready(value: object) -> object:
+    """The same with audio as base64."""
+    match value:
+        case AudioData():
+            return value.base64
+        case Mapping():
+            return {key: json_ready(member) for key, member in value.items()}
+        case list() | tuple():
+            return [json_ready(member) for member in value]
+        case _:
+            return value
 
 
-def _without_audio(_: AudioData) -> object:
-    return None
+def exported(item: ConversationItem, *, audio: bool) -> JsonObject:
+    """Write one item, with audio as it is: base64 takes its time, and is made where there is some.
 
-
-def _as_it_is(audio: AudioData) -> object:
-    return audio
-
-
-_WriteAudio: TypeAlias = Callable[[AudioData], object]
-
-
-def _exported(item: ConversationItem, write: _WriteAudio) -> JsonObject:
+    Args:
+        item: The item.
+        audio: Whether to write the user's audio, too, where all of it was kept.
+    """
     match item.snapshot:
         case UnknownObject() as unknown:
             return unknown.raw
         case SystemMessage() | UserMessage() | AssistantMessage() as message:
-            content = [_exported_part(part, write) for part in item._ordered]
+            content = [_exported_part(part, audio=audio) for part in item._ordered]
             return {
                 "id": item.id,
                 "type": message.type,
@@ -137,24 +143,30 @@ def _exported(item: ConversationItem, write: _WriteAudio) -> JsonObject:
             return {"type": other.type, **asdict(other, filter=lambda _, value: value is not None)}
 
 
-def _exported_part(growing: GrowingPart, write: _WriteAudio) -> JsonObject:
+def _exported_part(growing: GrowingPart, *, audio: bool) -> JsonObject:
     match growing.value:
         case InputText() | OutputText() as part:
             return {"type": part.type, "text": part.text}
         case InputAudio() as part:
-            exported: dict[str, object] = {"type": part.type, "transcript": part.transcript}
-            if growing.track is not None and write is not _without_audio:
-                audio = audio_of(growing.track)
-                if audio is not None:
-                    name, rate = growing.track.encoding, growing.track.rate
-                    exported |= {"audio": write(audio), "format": {"type": name, "rate": rate}}
-            return exported
+            found = audio_of(growing.track) if audio and growing.track is not None else None
+            if found is None or growing.track is None:
+                return {"type": part.type, "transcript": part.transcript}
+            encoding = {"type": growing.track.encoding, "rate": growing.track.rate}
+            return {
+                "type": part.type,
+                "transcript": part.transcript,
+                "audio": found,
+                "format": encoding,
+            }
+        case OutputAudio() as part if growing.is_cut:
+            return {
+                "type": part.type,
+                "transcript": growing.heard,
+                "heard_ms": 0 if growing.track is None else growing.track.ms,
+                "is_estimate": not part.transcript,
+            }
         case OutputAudio() as part:
-            exported = {"type": part.type, "transcript": growing.heard}
-            if growing.is_cut:
-                heard_ms = 0 if growing.track is None else growing.track.ms
-                exported |= {"heard_ms": heard_ms, "is_estimate": not part.transcript}
-            return exported
+            return {"type": part.type, "transcript": part.transcript}
         case InputImage() as part:
             return {"type": part.type, "image_url": part.image_url, "detail": part.detail}
         case unknown:

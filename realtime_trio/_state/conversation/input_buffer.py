@@ -70,6 +70,8 @@ class InputBuffer:
     def __init__(self, capacity_ms: int) -> None:
         self._capacity_ms = capacity_ms
         self._encoding = DEFAULT_ENCODING
+        self._capacity = self._size(capacity_ms)
+        """In bytes of this encoding."""
         self._speeches: dict[str, _Speech] = {}
         self._marks: list[_Mark] = []
         self._chunks: deque[bytes] = deque()
@@ -91,6 +93,7 @@ class InputBuffer:
         pending_ms = self.pending_ms
         self._base_ms += self._ms(self._end)
         self._encoding = encoding
+        self._capacity = self._size(self._capacity_ms)
         # A negative position, so that what is pending remains so with nothing kept of it.
         self._forget_audio(-pending_ms * encoding.bytes_per_s // 1000)
 
@@ -127,7 +130,8 @@ class InputBuffer:
             return
         self._chunks.append(data)
         self._end += len(data)
-        self._trim(self._end - self._size(self._capacity_ms))
+        if self._end - self._start > self._capacity:
+            self._trim(self._end - self._capacity)
 
     def mark(self, kind: Literal["commit", "clear"], event_id: str | None) -> None:
         """Note that everything up to here was committed or cleared, if the server agrees."""

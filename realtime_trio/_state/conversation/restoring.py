@@ -96,11 +96,10 @@ class Restored:
         """
         if not text.strip():
             return self
-        message = SystemMessage(content=tuple(map(InputText, _portions(text))), id=item_id)
-        first = ConversationItemCreate(item=message, previous_item_id="root")
+        told = [system_message(text, item_id), *(event.item for event in self.events)]
         return evolve(
             self,
-            events=tuple(_chained([first.item, *(event.item for event in self.events)])),
+            events=tuple(_chained(told)),
             omitted=tuple(
                 evolve(each, reason="it is told in a summary, with what else is old")
                 if each.reason == _BEYOND_LIMIT
@@ -152,6 +151,11 @@ def restore(
         renamed=renamed,
         older=tuple(item for _, item in older),
     )
+
+
+def system_message(text: str, item_id: str) -> SystemMessage:
+    """A message with this text, in portions that the service takes."""
+    return SystemMessage(content=tuple(map(InputText, _portions(text))), id=item_id)
 
 
 def _chained(items: Sequence[Item]) -> Iterator[ConversationItemCreate]:

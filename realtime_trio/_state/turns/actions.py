@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from realtime_trio.errors import BudgetExceeded
 from realtime_trio.events import (
     ConversationItemCreate,
     Response,
@@ -85,6 +86,16 @@ class Failed:
 
 
 @frozen
+class NotAsked:
+    """The request was not sent, because it was not admitted."""
+
+    request: ResponseRequest
+    error: BudgetExceeded
+    unsaid: tuple[ConversationItemCreate, ...]
+    """What it is about, as far as that was not sent either."""
+
+
+@frozen
 class Withdrawn:
     """The request was abandoned before the server had taken it: there is no response."""
 
@@ -98,5 +109,7 @@ class GiveUpCalls:
     call_ids: frozenset[str]
 
 
-Action = Send | Started | Restarted | Finished | Concluded | Failed | Withdrawn | GiveUpCalls
+Action = (
+    Send | Started | Restarted | Finished | Concluded | Failed | NotAsked | Withdrawn | GiveUpCalls
+)
 Actions = tuple[Action, ...]

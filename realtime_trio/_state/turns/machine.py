@@ -53,6 +53,7 @@ from realtime_trio._state.turns.actions import (
     Failed,
     Finished,
     GiveUpCalls,
+    NotAsked,
     ResponseRequest,
     Restarted,
     Send,
@@ -61,9 +62,10 @@ from realtime_trio._state.turns.actions import (
 )
 from realtime_trio._state.turns.rounds import Round, Rounds
 from realtime_trio._state.turns.run import Asked, Run, cut, is_interrupted, mark, salvage
-from realtime_trio.errors import LocalProtocolError, ServerError
+from realtime_trio.errors import BudgetExceeded, LocalProtocolError, ServerError
 from realtime_trio.events import (
     ConversationItemAdded,
+    ConversationItemCreate,
     ConversationItemCreated,
     ConversationItemDone,
     ErrorDetail,
@@ -125,10 +127,17 @@ class Turns:
 
     Args:
         new_id: Makes the ids of the events that originate here: called with a prefix.
+        admit: Is asked before a create is handed out.  It returns what to send in its place, or
+            raises `BudgetExceeded`.
     """
 
-    def __init__(self, new_id: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        new_id: Callable[[str], str],
+        admit: Callable[[ResponseCreate], ResponseCreate] = lambda create: create,
+    ) -> None:
         self._new_id = new_id
+        self._admit = admit
         self._is_closed = False
         self._queue: list[ResponseRequest] = []
         # Those in the queue that were sent once, so that what they are about is there already.
@@ -151,6 +160,16 @@ class Turns:
         if self._asked is None:
             return State.FREE if self._active is None else State.TAKEN
         return State.ASKED if self._active is None else State.CONTESTED
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no response is active, asked for, owed or expected; the user may be speaking."""
+        return (
+            self.state is State.FREE
+            and not self._queue
+            and not self._rounds.owe_reply
+            and self._user in (_User.SILENT, _User.SPEAKING)
+        )
 
     @property
     def is_withholding(self) -> bool:
@@ -180,7 +199,7 @@ class Turns:
         return self._rounds.hosted
 
     @property
-    def is_idle(self) -> bool:
+    def is_at_rest(self) -> bool:
         """Whether nothing goes on or will by itself: nobody speaks, and no call waits."""
         return (
             self.state is State.FREE
@@ -189,6 +208,16 @@ class Turns:
             and not self._rounds.are_open
             and self._user is _User.SILENT
         )
+
+    @property
+    def is_responding(self) -> bool:
+        """Whether a response is active or asked for, in the conversation or beside it."""
+        return bool(self._queue or self._under_way or self._running)
+
+    @property
+    def awaits_outputs(self) -> bool:
+        """Whether a call has no output yet."""
+        return self._rounds.await_outputs
 
     @property
     def _asked(self) -> Asked | None:
@@ -410,26 +439,41 @@ class Turns:
 
     def _advance(self) -> Actions:
         """Hand out the next create, if there is one and it may go."""
-        if self.state is not State.FREE:
-            return ()
+        actions: Actions = ()
+        # Once, unless it is not admitted: then comes the turn of the next one.
+        while self.state is State.FREE and (request := self._next()) is not None:
+            actions += self._hand_out(request)
+        return actions
+
+    def _next(self) -> ResponseRequest | None:
         # The reply to the tools comes first: it belongs to an older turn than what is queued.
         if self._user is _User.SILENT and self._rounds.owe_reply:
-            request = ResponseRequest(
-                ResponseCreate(event_id=self._new_id("evt_")), is_follow_up=True
-            )
-        elif self._queue:
-            request = self._queue.pop(0)
-        else:
-            return ()
-        return self._hand_out(request)
+            return ResponseRequest(ResponseCreate(event_id=self._new_id("evt_")), is_follow_up=True)
+        return self._queue.pop(0) if self._queue else None
 
     def _hand_out(self, request: ResponseRequest) -> Actions:
-        event = mark(request.event)
-        self._under_way.append(Asked(request, event, self._rounds.unread))
-        # Together: a message that goes ahead of its response is answered by the one before.
         about = () if request in self._refused_before else request.about
         self._refused_before.discard(request)
+        try:
+            event = self._admit(mark(request.event))
+        except BudgetExceeded as error:
+            return self._not_asked(request, error, about)
+        self._under_way.append(Asked(request, event, self._rounds.unread))
+        # Together: a message that goes ahead of its response is answered by the one before.
         return (*(Send(each) for each in about), Send(event))
+
+    def _not_asked(
+        self,
+        request: ResponseRequest,
+        error: BudgetExceeded,
+        about: tuple[ConversationItemCreate, ...],
+    ) -> Actions:
+        """Give up a request that was not admitted."""
+        if not request.is_follow_up:
+            return (NotAsked(request, error, about),)
+        # Nobody will read these outputs now, so those who wait for the reply to them are told.
+        origins = self._rounds.read(self._rounds.unread)
+        return tuple(Failed(each, error) for each in origins)
 
     def _stop(self, run: Run) -> Actions:
         # Without an id, a cancel means the conversation's response, and would hit another one.

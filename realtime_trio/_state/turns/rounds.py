@@ -97,6 +97,11 @@ class Rounds(Generic[R]):
         return any(each.owes_reply for each in self._answered)
 
     @property
+    def await_outputs(self) -> bool:
+        """Whether any call has no output yet."""
+        return any(each.pending for each in self._rounds)
+
+    @property
     def unread(self) -> frozenset[str]:
         """What a response would read that is asked for now."""
         return frozenset(self._by_unread)

@@ -91,6 +91,11 @@ def mark(event: ResponseCreate) -> ResponseCreate:
     return ResponseCreate(event_id=event.event_id, response=marked)
 
 
+def is_marked(event: ResponseCreate) -> bool:
+    """Whether a create was named so."""
+    return METADATA_KEY in ((event.response or ResponseConfig()).metadata or {})
+
+
 def is_interrupted(response: Response) -> bool:
     """Whether the user's speech has ended this response."""
     match response:

@@ -16,7 +16,7 @@ import attrs
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.json_text import parse_json, write_json
-from realtime_trio._protocol.kinds import KINDS, SessionKind
+from realtime_trio._protocol.kinds import DEFAULT_MODEL, KINDS, SessionKind
 from realtime_trio._serving.http import HttpRequest, HttpResponse, RequestHead
 from realtime_trio._serving.requests import key_of, path_of
 from realtime_trio.events import (
@@ -45,11 +45,11 @@ from realtime_trio.simulator.serving.admission import ClientSecret, KeyRing, che
 from realtime_trio.simulator.serving.simulation import Configured, Simulation
 
 MODELS: Final = (
+    DEFAULT_MODEL,
+    "gpt-realtime-2.1-mini",
     "gpt-realtime",
     "gpt-realtime-1.5",
     "gpt-realtime-2",
-    "gpt-realtime-2.1",
-    "gpt-realtime-2.1-mini",
     "gpt-realtime-2025-08-28",
     "gpt-realtime-mini",
     "gpt-realtime-mini-2025-10-06",

@@ -22,7 +22,6 @@ from typing import Final
 
 import attrs
 import trio
-from attrs import frozen
 
 from realtime_trio._legible import legible
 from realtime_trio._misuse import check_kind, check_number, kind_of, to_tuple
@@ -37,6 +36,7 @@ from realtime_trio._serving.websocket_server import (
     Accept,
     HandshakeRequest,
     Reject,
+    UrlStatus,
     serve_websocket,
 )
 from realtime_trio._serving.wiretap import open_wiretap
@@ -106,7 +106,7 @@ async def open_simulator_transport(
             await ours.aclose()
 
 
-async def serve_simulator(
+async def serve_simulator(  # noqa: ASYNC128 - UrlStatus does it
     script: Script | Callable[[], Script] = _NO_SCRIPT,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -266,11 +266,6 @@ async def serve_simulator(
         _logger.warning("refused a client: %s", objection)
         return forbidden(objection)
 
-    def announce(address: tuple[str, int]) -> None:
-        name, bound = address
-        scheme = "ws" if ssl_context is None else "wss"
-        task_status.started(f"{scheme}://{f'[{name}]' if ':' in name else name}:{bound}{_PATH}")
-
     await serve_websocket(
         serve_client,
         host,
@@ -280,19 +275,8 @@ async def serve_simulator(
         gate=look,
         max_clients=max_connections,
         ssl_context=ssl_context,
-        task_status=_Announcement(announce),
+        task_status=UrlStatus(task_status, _PATH, is_secure=ssl_context is not None),
     )
-
-
-@frozen
-class _Announcement:
-    """A task status that hands the value on, so that ours can tell a URL of the address."""
-
-    _announce: Callable[[tuple[str, int]], None]
-
-    def started(self, value: tuple[str, int] | None = None) -> None:
-        assert value is not None
-        self._announce(value)
 
 
 def _each_time(faults: Faults) -> Callable[[], Iterable[Fault]]:

@@ -1,0 +1,97 @@
+"""How long a session may go on, as it was opened: its budget, and how long it may be idle.
+
+Owns what is made of the arguments of `open_session`, price lists included.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import trio
+from attrs import frozen
+
+from realtime_trio._misuse import check_kind, check_number
+from realtime_trio._state.budget import Budget, BudgetMeter
+from realtime_trio._state.prices import Prices
+from realtime_trio.money import known_prices
+
+
+@frozen(kw_only=True)
+class Limits:
+    """What limits one session."""
+
+    meter: BudgetMeter | None
+    """Its budget."""
+    prices: Prices | None
+    """What its models cost, None for the list that is installed."""
+    model: str | None
+    """The model that was asked for."""
+    idle_timeout: float | None
+    """Seconds in which nothing happens, None for ever."""
+    close_timeout: float
+    """Seconds that closing may take."""
+
+
+def check_limits(budget: object, prices: object, idle_timeout: object) -> None:
+    """Refuse limits that cannot be meant.
+
+    Raises:
+        LocalProtocolError, TypeError: One of them is.
+    """
+    check_kind("budget", budget, Budget, type(None), allowed="a Budget or None")
+    check_prices(prices)
+    if idle_timeout is not None:
+        check_number(
+            "idle_timeout", idle_timeout, lambda n: n > 0, allowed="more than 0 seconds or None"
+        )
+
+
+def check_prices(prices: object) -> None:
+    """Refuse what is not a price list.
+
+    Raises:
+        TypeError: It is not.
+    """
+    check_kind(
+        "prices", prices, Mapping, type(None), allowed="a mapping of names to ModelPrices, or None"
+    )
+
+
+async def load_prices() -> Prices:
+    """Load the list of the extra `prices`, beside everything else that runs.
+
+    Raises:
+        LocalProtocolError: The extra is not installed.
+    """
+    if "genai_prices" in sys.modules:
+        await trio.lowlevel.checkpoint()
+        return known_prices()
+    return await trio.to_thread.run_sync(known_prices)
+
+
+def make_limits(
+    budget: Budget | None,
+    prices: Prices | None,
+    *,
+    model: str | None,
+    idle_timeout: float | None,
+    close_timeout: float,
+) -> Limits:
+    """Make the limits of one session.
+
+    Raises:
+        LocalProtocolError: The budget is in US dollars, and the model has no price.
+    """
+    meter = None
+    if budget is not None:
+        known = MappingProxyType({}) if prices is None else prices
+        meter = BudgetMeter(budget, prices=known, model=model, now=trio.current_time())
+    return Limits(
+        meter=meter,
+        prices=prices,
+        model=model,
+        idle_timeout=idle_timeout,
+        close_timeout=close_timeout,
+    )
