@@ -54,6 +54,7 @@ ALSO_TESTED_BY = {
     "_serving.wiretap": "simulator/*_serve simulator/*_serve_*",
     "audio.wav_format": "audio/*_wav",
     "_session.lasting.continuity": "session/*_lasting_upkeep session/*_lasting_machine",
+    "_session.lasting.session": "session/*_lasting_upkeep",
     "_session.lasting.successor": "session/*_lasting_upkeep",
     "devices.simulated": "devices/*_microphone devices/*_speaker",
     "simulator": "test_loading",

@@ -238,7 +238,7 @@ async def open_session(
 
     def keep_up(session: Session, dial: OpenTransport, connect_timeout: float) -> Upkeep:
         assert reconnect is not None
-        return session._keep_up(reconnect, history_limit, dial, connect_timeout)
+        return session._keep_up(reconnect, history_limit)(dial, connect_timeout)
 
     following = nullcontext() if store is None else store._following()
     async with (

@@ -8,7 +8,7 @@ are asked for in `responding`, what they may cost in `limited`, and how tools ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import ClassVar, Unpack
@@ -20,9 +20,8 @@ from realtime_trio._misuse import check_kind, kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.base import Room
-from realtime_trio._session.compacting import CompactingSession
-from realtime_trio._session.lasting.continuity import Continuity
 from realtime_trio._session.lasting.policy import Reconnect
+from realtime_trio._session.lasting.session import LastingSession
 from realtime_trio._session.lasting.upkeep import Upkeep
 from realtime_trio._session.limits import Limits
 from realtime_trio._session.link import Link, Phase
@@ -30,19 +29,17 @@ from realtime_trio._session.tool_calls import MakeContext, ToolLimits, ToolWorke
 from realtime_trio._session.tool_changes import ToolChanges
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Pending
-from realtime_trio._state.conversation.audio import DEFAULT_ENCODING, Encoding, Retention
+from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.conversation.restoring import Omission
 from realtime_trio._state.conversation.size import HistoryLimit
-from realtime_trio._state.losses import Loss
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
 from realtime_trio._state.open_calls import ForSession, OpenCalls, PostOutput, Publish, TellModel
 from realtime_trio._state.reactions import Reactions
 from realtime_trio._state.turns.actions import Send
 from realtime_trio._state.turns.machine import Turns
-from realtime_trio._state.unconfirmed import Unconfirmed
 from realtime_trio._state.utility_events import (
     Interrupted,
     ToolApprovalRequested,
@@ -77,7 +74,7 @@ from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry, sever
 from realtime_trio.tools.results import ToolOutput
 
 
-class Session(CompactingSession):
+class Session(LastingSession):
     """A conversation with the service.  Made by `open_session`; usable from any number of tasks."""
 
     def __init__(
@@ -119,7 +116,6 @@ class Session(CompactingSession):
             services, limits.approval_timeout, partial(self._expire, limits.nobody_approved)
         )
         self._omissions: tuple[Omission, ...] = ()
-        self._continuity: Continuity | None = None
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -389,85 +385,13 @@ class Session(CompactingSession):
             self._enqueue(create, text)
         self._act(actions)
 
-    # --- lasting ----------------------------------------------------------------------------------
-
-    async def restart(self) -> Loss:
-        """Go on over another connection now, with the conversation and everything else as it is.
-
-        The other one is opened and configured first.  A response that is being given is cut, as by
-        a loss of the connection.
-
-        Returns:
-            What could not be brought along.
-
-        Raises:
-            LocalProtocolError: The session was opened without `reconnect`.
-            ConnectionFailed: There is no other connection; the session goes on with this one.
-            SessionClosed: The session has ended.
-
-        Cancellation: it may still be restarted.
-        """
-        await trio.lowlevel.checkpoint()
-        if self._upkeep is None:
-            raise LocalProtocolError(
-                "restart() needs open_session(reconnect=Reconnect()), which keeps what another "
-                "connection has to be told"
-            )
-        self._check_open()
-        return await self._upkeep.restart()
+    # --- inside -----------------------------------------------------------------------------------
 
     def _keep_up(
-        self,
-        policy: Reconnect,
-        limit: HistoryLimit,
-        dial: OpenTransport,
-        connect_timeout: float,
-    ) -> Upkeep:
-        continuity = self._continuity = Continuity(
-            policy=policy,
-            limit=limit,
-            codec=self._codec,
-            new_id=self._new_id,
-            outbox=self._outbox,
-            acknowledgements=self._acknowledgements,
-            conversation=self._conversation,
-            turns=self._turns,
-            items=self._items,
-            approvals=self._approvals,
-            understand=(self._playing or self._conversation).apply,
-            account=self._account,
-            publish=self._hub.publish,
-            act=self._act,
-            settled=self._settled,
-            configured=self._configured,
-            is_transcribing=lambda: self._input.transcription is not None,
-            is_playing=lambda: self._playing is not None and self._playing.is_playing,
-        )
-        self._log = continuity.log
-        return Upkeep(
-            policy=policy,
-            continuity=continuity,
-            services=self._services,
-            outbox=self._outbox,
-            hub=self._hub,
-            dial=dial,
-            codec=self._codec,
-            link=self._link,
-            connect_timeout=connect_timeout,
-            dispatch=self._dispatch,
-            record=self._record,
-            put_in_place=self._put_in_place,
-            is_entered=lambda: self._is_entered,
-            ended=self._ended,
-        )
-
-    def _account(self, event: ServerEvent) -> Iterator[Event]:
-        """Let the sums and the limits take note of an event that no server has said."""
-        for table, take_note in self._limit_rooms():
-            if table[type(event)] is not None:
-                yield from take_note(event) or ()
-
-    # --- inside -----------------------------------------------------------------------------------
+        self, policy: Reconnect, limit: HistoryLimit
+    ) -> Callable[[OpenTransport, float], Upkeep]:
+        """Go on over other connections, as the policy says."""
+        return self._last(policy, limit, self._items, self._approvals, self._configured)
 
     def _rooms(self) -> tuple[Room, ...]:
         return (
@@ -478,17 +402,8 @@ class Session(CompactingSession):
             *self._limit_rooms(),
             # Late: what the turns ask for is sent with what the conversation knows by now.
             (Turns.reactions, self._take_turns),
-            *self._lasting_rooms,
-        )
-
-    @property
-    def _lasting_rooms(self) -> tuple[Room, ...]:
-        if self._log is None or self._upkeep is None:
-            return ()
-        # After the turns, which know best what a response answers.
-        return (
-            (Unconfirmed.reactions, self._log.apply),
-            (Upkeep.reactions, self._upkeep.apply),
+            # After the turns, which know best what a response answers.
+            *self._lasting_rooms(),
         )
 
     def _take_note(self, event: ServerEvent) -> None:
@@ -549,16 +464,12 @@ class Session(CompactingSession):
     def _configured(self, config: RealtimeSession) -> None:
         self._config = config
         detection = self._input.turn_detection if self._is_detecting_turns else None
-        if self._log is not None:
-            encoding = Encoding.of(self._input_format) or DEFAULT_ENCODING
-            self._log.configure(encoding, is_detecting=detection is not None)
+        self._note_audio_settings()
         self._act(self._turns.configure(detection))
 
     def _settled(self, pending: Pending) -> None:
         super()._settled(pending)
         self._changes.settled(pending)
-        if self._continuity is not None:
-            self._continuity.note_settled(pending)
 
     def _note_sent(self, event: Event) -> None:
         super()._note_sent(event)
