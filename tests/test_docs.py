@@ -581,6 +581,7 @@ def test_every_page_with_promises_has_snippets() -> None:
         "README.md",
         "audio.md",
         "guide.md",
+        "lasting.md",
         "coming-from-javascript.md",
         "simulator.md",
         "testing.md",
