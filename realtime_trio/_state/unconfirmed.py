@@ -21,6 +21,7 @@ it twice, since each begins with nothing but the items that were acknowledged.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from itertools import takewhile
 from typing import ClassVar, Final
 
 from attrs import define
@@ -197,8 +198,7 @@ class Unconfirmed:
 
     def apply(self, event: ServerEvent) -> None:
         """Take note of a server event.  After the acknowledgements and the turns have."""
-        react = self.reactions[type(event)]
-        if react is not None:
+        if (react := self.reactions[type(event)]) is not None:
             react(self, event)
 
     def _on_committed(self, event: InputAudioBufferCommitted) -> None:
@@ -300,15 +300,6 @@ class Unconfirmed:
         self._repeated_ms = self._end_ms
         return Rest([*self._entries.values()], lost_ms)
 
-    def replace(self, entry: Unsure, event: ClientEvent, text: str) -> Unsure:
-        """Send this instead of that, at its place."""
-        changed = Unsure(event, text, entry.is_expected, entry.is_written, entry.time)
-        self._entries = {
-            id(each.event): each
-            for each in (changed if each is entry else each for each in self._entries.values())
-        }
-        return changed
-
     # --- the log ----------------------------------------------------------------------------------
 
     def _oldest(self, kind: type[Event]) -> Unsure | None:
@@ -318,17 +309,13 @@ class Unconfirmed:
 
     def _forget_before(self, end: Unsure) -> None:
         """Forget a commit or a clear, and the audio before it."""
-        for entry in self:
-            if entry is end:
-                break
-            if id(entry.event) in self._audio:
-                self._drop(entry)
+        before = takewhile(lambda entry: entry is not end, self)
+        for entry in [entry for entry in before if id(entry.event) in self._audio]:
+            self._drop(entry)
         self._drop(end)
 
     def _forget_audio(self, is_over: Callable[[Unsure], bool]) -> None:
-        for entry in [*self._audio.values()]:
-            if not is_over(entry):
-                break
+        for entry in [*takewhile(is_over, self._audio.values())]:
             self._drop(entry)
 
     def _drop(self, entry: Unsure) -> None:

@@ -532,3 +532,14 @@ def test_what_was_committed_is_shown_when_the_server_cannot_say_so_any_more() ->
     assert appended.item.audio_ms == 100
     assert [*conversation.items] == [appended.item]
     assert conversation.show_committed() == ()
+
+
+def test_it_says_which_speech_has_no_words_yet() -> None:
+    conversation = Conversation()
+    tell(conversation, committed("user_1"), committed("user_2"))
+    conversation.show_committed()
+    first, second = conversation.items
+    assert first.is_awaiting_words
+    tell(conversation, transcribed("Hello.", "user_1"), untranscribed("user_2"))
+    assert not first.is_awaiting_words
+    assert not second.is_awaiting_words

@@ -29,7 +29,12 @@ from realtime_trio._state.turns.actions import (
 )
 from realtime_trio._state.turns.machine import State
 from realtime_trio._state.turns.run import cut
-from realtime_trio.events import ServerVad
+from realtime_trio.events import (
+    McpCall,
+    ResponseMcpCallCompleted,
+    ResponseOutputItemAdded,
+    ServerVad,
+)
 
 
 def test_on_another_connection_what_the_server_had_not_taken_stays_under_way() -> None:
@@ -178,3 +183,62 @@ def test_what_a_response_is_about_is_said_once_however_often_that_is_asked_for()
     turns.want_response(request("a", about="message a"))
     feed(turns, [created("r", "a")])
     assert sent(*turns.restart(ask=True)) == ["a"]
+
+
+# --- calls on MCP servers -------------------------------------------------------------------------
+
+
+def hosted(call_id: str = "m", output: str | None = None) -> McpCall:
+    return McpCall(id=call_id, server_label="docs", name="search", arguments="{}", output=output)
+
+
+def hosted_begins(response_id: str = "r") -> ResponseOutputItemAdded:
+    return ResponseOutputItemAdded(
+        event_id="event", response_id=response_id, output_index=0, item=hosted()
+    )
+
+
+def test_a_call_that_the_service_was_making_is_gone_and_the_response_is_asked_for_again() -> None:
+    turns = open_turns()
+    wish = ask(turns)
+    feed(turns, [created("r", "a"), hosted_begins()])
+    assert [*turns.hosted_calls] == ["m"]
+    actions = turns.restart(ask=True)
+    assert sent(*actions) == ["a"]
+    assert Restarted(wish) in actions
+    assert not turns.hosted_calls
+    assert not turns.awaits("m")
+
+
+def test_a_call_that_the_service_was_making_for_a_response_that_is_over_has_no_reply() -> None:
+    turns = open_turns()
+    wish = ask(turns)
+    feed(turns, [created("r", "a"), hosted_begins(), done("r", "a")])
+    actions = turns.restart(ask=True)
+    assert Concluded(wish, done("r", "a").response) in actions
+    assert len(sent(*actions)) == 1  # the model is asked once more, without the call
+    assert not turns.hosted_calls
+
+
+def test_what_the_service_had_found_is_not_replied_to_where_nobody_has_it() -> None:
+    turns = open_turns()
+    ask(turns)
+    ended = ResponseMcpCallCompleted(event_id="event", output_index=0, item_id="m")
+    feed(turns, [created("r", "a"), hosted_begins(), ended])
+    assert sent(*turns.restart(ask=True)) == ["a"]
+    actions = feed(turns, [created("s", "a"), done("s", "a")])
+    assert sent(*actions) == []
+    assert turns.is_at_rest
+
+
+def test_a_response_that_had_said_everything_is_over() -> None:
+    turns = open_turns()
+    wish = ask(turns)
+    feed(turns, [created("r", "a")])
+    whole = cut("r", is_whole=True)
+    assert whole.status == "completed"
+    assert turns.restart(ask=True, ends={"r": whole}) == (
+        Finished(wish, whole),
+        Concluded(wish, whole),
+    )
+    assert turns.is_at_rest

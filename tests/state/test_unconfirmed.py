@@ -28,12 +28,14 @@ from realtime_trio.events import (
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
+    RealtimeSession,
     ResponseCancel,
     ResponseCreate,
     ResponseCreated,
     ServerEvent,
     SessionConfig,
     SessionUpdate,
+    SessionUpdated,
     UnknownEvent,
     UserMessage,
 )
@@ -260,6 +262,13 @@ def test_more_than_anybody_says_at_a_stretch_is_not_kept_and_counts_as_lost() ->
     send(log, InputAudioBufferCommit())
     log.apply(committed())
     assert log.rest(0.0, 1.0).audio_ms == 0
+
+
+def test_what_concerns_nobody_changes_nothing() -> None:
+    log = open_log()
+    send(log, MESSAGE)
+    log.apply(SessionUpdated(event_id="e", session=RealtimeSession()))
+    assert rest(log) == [MESSAGE]
 
 
 # --- another link ---------------------------------------------------------------------------------
