@@ -91,6 +91,13 @@ TARGETS: Final[Mapping[str, Target]] = {
     ),
     "console.deaf": Target("with a page that reads nothing: CPU, times that without", 1.5),
     "console.pace.p99": Target("an event at 100 a second through a live console: p99, ms", 50),
+    # Sessions that last.
+    "lasting.again": Target(
+        "from a cut to the next audio, times a session opened by hand with the same history", 1.2
+    ),
+    "lasting.day": Target(
+        "a day of talk, retention and history limited: growth for every turn, KiB", 12
+    ),
     # The beginning.
     "start.cold": Target("fresh process to session.created: CPU, times openai-python's", 0.4),
     # Parts.

@@ -13,9 +13,9 @@ import os
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import NoneType
-from typing import Any, Final, Literal, Self, TypedDict, Unpack
+from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, Unpack
 
 import trio
 from attrs import evolve, fields
@@ -89,6 +89,10 @@ class ConnectOptions(TypedDict, total=False):
     receive_buffer_size: int
     request_timeout: float | None
     strict: bool
+
+
+OpenTransport: TypeAlias = Callable[[], AbstractAsyncContextManager[Transport]]
+"""Opens a connection, another one each time: an asynccontextmanager that yields a transport."""
 
 
 class ExposedKeyWarning(UserWarning):

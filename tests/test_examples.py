@@ -50,6 +50,7 @@ TESTED = {
     "manual_tools.py",
     "test_my_agent.py",
     "fault_injection.py",
+    "night_shift.py",
     "local_llm.py",
     "spoken_conversation.py",
     "relay_in_starlette.py",
@@ -450,6 +451,25 @@ def test_the_tests_of_an_agent_pass(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nfilterwarnings = error")
     pytester.makepyfile(test_my_agent=(EXAMPLES / "test_my_agent.py").read_text(encoding="utf-8"))
     pytester.runpytest_inprocess("--strict-markers").assert_outcomes(passed=4)
+
+
+async def test_a_night_shift_answers_every_question() -> None:
+    with trio.fail_after(30):
+        ended = await trio.run_process(
+            [sys.executable, str(EXAMPLES / "night_shift.py")],
+            capture_stdout=True,
+            capture_stderr=True,
+        )
+    lines = ended.stdout.decode().splitlines()
+    assert ended.stderr == b""
+    counts = re.fullmatch(
+        r"2:\d\d:\d\d  (\d+) of (\d+) answered, over (\d+) connections", lines[-1]
+    )
+    assert counts is not None
+    assert counts[1] == counts[2]
+    assert int(counts[3]) > 4
+    assert any("renewed" in line for line in lines)
+    assert any("cut: 1 response" in line for line in lines)
 
 
 async def test_fault_injection_gets_an_answer_whatever_goes_wrong() -> None:
