@@ -49,6 +49,8 @@ ALSO_TESTED_BY = {
     "": "test_elsewhere",
     "__main__": "cli/*",
     "_pytest_plugin": "test_testing",
+    "_session.farewell": "session/*_limited",
+    "_session.spending": "session/*_limited",
     "_serving.requests": "simulator/*_admission",
     "_serving.websocket_server": "simulator/*_serve simulator/*_serve_*",
     "_serving.wiretap": "simulator/*_serve simulator/*_serve_*",
