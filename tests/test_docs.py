@@ -37,6 +37,7 @@ from trio.testing import MockClock
 
 import realtime_trio
 import realtime_trio.history
+import realtime_trio.lasting
 import realtime_trio.testing
 from realtime_trio import (
     Close,
@@ -582,7 +583,9 @@ def test_every_page_with_promises_has_snippets() -> None:
         "README.md",
         "audio.md",
         "guide.md",
+        "lasting.md",
         "coming-from-javascript.md",
+        "money.md",
         "simulator.md",
         "testing.md",
         "tools.md",
@@ -636,6 +639,7 @@ def test_what_a_page_calls_by_a_name_of_ours_exists(page: Path) -> None:
         *dir(realtime_trio.events),
         *dir(realtime_trio.tools),
         *dir(realtime_trio.connection),
+        *dir(realtime_trio.lasting),
         *dir(realtime_trio.recording),
         *dir(realtime_trio.history),
         *dir(realtime_trio.simulator),

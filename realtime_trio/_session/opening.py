@@ -10,10 +10,13 @@ from types import NoneType
 from typing import Any, Unpack
 
 from realtime_trio._misuse import check_kind
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import check_arguments, generate_id, run_session
+from realtime_trio._session.lasting.policy import Reconnect
+from realtime_trio._session.lasting.upkeep import Upkeep
 from realtime_trio._session.limits import check_limits, load_prices, make_limits
 from realtime_trio._session.link import Link
 from realtime_trio._session.playing import check_playback
@@ -34,6 +37,7 @@ from realtime_trio._state.prices import Prices
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import (
     ConnectOptions,
+    OpenTransport,
     check_options,
     model_asked_for,
     websocket_settings,
@@ -61,7 +65,8 @@ async def open_session(
     model: str | None = None,
     *,
     url: str | Endpoint | None = None,
-    transport: Transport | None = None,
+    transport: Transport | OpenTransport | None = None,
+    reconnect: Reconnect | None = None,
     record: str | os.PathLike[str] | None = None,
     tools: Iterable[AnyTool] | None = None,
     tool_concurrency: int = 8,
@@ -88,7 +93,10 @@ async def open_session(
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
             and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the
-            block closes it.
+            block closes it.  Or an async context manager function that opens one, and another one
+            every time it is called.
+        reconnect: Goes on over another connection when this one is lost or about to expire, with
+            everything the session knows; see `Reconnect`.  None ends the session then.
         record: A file to record the session in as it goes over the wire, but for keys; see
             `open_recording`.
         tools: What the model may call: functions, which the session runs and answers for;
@@ -145,6 +153,7 @@ async def open_session(
     check_arguments(transport=transport, capacity=capacity, new_id=new_id)
     check_retention(retention)
     check_playback(playback)
+    check_kind("reconnect", reconnect, Reconnect, NoneType, allowed="a Reconnect or None")
     check_limits(budget, prices, idle_timeout)
     settings: Any = {
         name: value for name, value in options.items() if name in SessionSettings.__annotations__
@@ -177,11 +186,15 @@ async def open_session(
     kind = SessionKind.REALTIME
     if budget is not None and budget.usd is not None and prices is None:
         prices = await load_prices()
+    if transport is None:
+        asked = model_asked_for(url, kind, model)
+    else:
+        # What its address asks for is not known, unless it is said here.
+        asked = None if model is None else ChosenModel(model, "the argument model=")
     bounds = make_limits(
         budget,
         prices,
-        # With a transport of somebody else's it is the server who knows.
-        model=model if transport is not None else model_asked_for(url, kind, model).name,
+        asked,
         idle_timeout=idle_timeout,
         close_timeout=websocket_settings(connecting).close_timeout,
     )
@@ -211,6 +224,10 @@ async def open_session(
                 session._offered.begin_with(ToolRegistry.known(session.config.tools or ()))
         await _tell_history(session, entries, history_limit, new_id)
 
+    def keep_up(session: Session, dial: OpenTransport, connect_timeout: float) -> Upkeep:
+        assert reconnect is not None
+        return session._keep_up(reconnect, history_limit)(dial, connect_timeout)
+
     following = nullcontext() if store is None else store._following()
     async with (
         following as follow,
@@ -226,6 +243,7 @@ async def open_session(
             record=record,
             options=connecting,
             prepare=prepare,
+            keep_up=None if reconnect is None else keep_up,
         ) as session,
     ):
         if follow is not None:
