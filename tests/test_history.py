@@ -430,6 +430,7 @@ async def test_whoever_waits_for_the_disk_is_told_that_it_is_full(
 ) -> None:
     async with open_store(path) as store:
         async with open_simulated(store=store) as session:
+            await wait_all_tasks_blocked()  # the store has looked at the beginning
             with monkeypatch.context() as patch:
                 patch.setattr(journal_file, "write_all", lambda *_: OSError(errno.ENOSPC, "full"))
                 # Behind the back of the store's own task, which would be the first otherwise.

@@ -251,7 +251,8 @@ async def open_session(
         yield session
 
 
-async def _tell_history(
+# Without a history there is nothing to wait for.
+async def _tell_history(  # noqa: ASYNC910
     session: Session, entries: Sequence[Entry], limit: HistoryLimit, new_id: Callable[[str], str]
 ) -> None:
     """Recreate an earlier conversation in a session that has none.
