@@ -33,7 +33,7 @@ PROMPT = Reconnect(delay=0.01, longest_delay=0.05, attempts=20)
 class Agent:
     """Looks the weather up, once, and tells it."""
 
-    async def answer(self, turn: Turn) -> AsyncIterator[Piece]:
+    async def answer(self, turn: Turn) -> AsyncIterator[Piece]:  # noqa: ASYNC900, ASYNC911
         await trio.lowlevel.checkpoint()
         if turn.tool_output is None:
             assert turn.user_text == QUESTION
@@ -194,7 +194,7 @@ async def test_leaving_in_the_middle_of_a_search_leaves_nothing_behind(how: str)
             with trio.CancelScope() as scope, suppress(ValueError, KeyboardInterrupt):
                 async with open_talking(url=server.url) as session:
                     if how == "cancellation":
-                        nursery.start_soon(cancel_later, session, scope)
+                        nursery.start_soon(cancel_later, session, scope)  # noqa: ASYNC111
                     await lose(session, server.scope, how)
             assert tasks() < tasks_before
             assert not sockets() - sockets_before
@@ -213,7 +213,9 @@ class Served:
     scope: trio.CancelScope
 
 
-async def serve_in_scope(task_status: trio.TaskStatus[Served]) -> None:
+async def serve_in_scope(  # noqa: ASYNC114 - it is started outside of any block
+    task_status: trio.TaskStatus[Served],
+) -> None:
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             task_status.started(Served(await serve(nursery), scope))

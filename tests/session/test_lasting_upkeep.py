@@ -274,6 +274,7 @@ async def test_an_output_that_nobody_confirmed_is_given_again(autojump_clock: Mo
     @tool
     async def look() -> str:
         """Look."""
+        await trio.lowlevel.checkpoint()
         return "nothing"
 
     def faults(number: int) -> list[Fault]:
@@ -312,6 +313,7 @@ async def test_a_call_that_is_not_in_the_conversation_any_more_is_answered_in_a_
 
 async def _look(where: str) -> str:
     """Look somewhere."""
+    await trio.lowlevel.checkpoint()
     raise AssertionError(where)
 
 

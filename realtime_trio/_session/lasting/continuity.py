@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
+import trio
 from attrs import define, field
 
 from realtime_trio._frozen import frozen
@@ -219,6 +220,8 @@ class Continuity:
         What was asked of items of the last one, and not answered, is done here instead: the next
         server gets them as they should be.
         """
+        await trio.lowlevel.checkpoint()
+        # No checkpoint from here on until it is known what is told.
         for entry in self.log:
             self._carry_out(entry)
         # Outputs that nobody has confirmed are in the log, and their calls must be there first.

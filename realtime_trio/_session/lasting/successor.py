@@ -55,7 +55,7 @@ class Successor:
 
     # --- its task ---------------------------------------------------------------------------------
 
-    async def run(self, ended: Callable[[Link], None]) -> None:
+    async def run(self, ended: Callable[[Link], None]) -> None:  # noqa: ASYNC910 - if given up
         """Open the connection, and read from it until it ends.
 
         Args:

@@ -371,6 +371,7 @@ class Upkeep:
     # --- on purpose -------------------------------------------------------------------------------
 
     async def _restart(self) -> None:
+        await trio.lowlevel.checkpoint()
         successor = self._successor()
         try:
             await self._configured(successor, self.connect_timeout)
@@ -418,6 +419,7 @@ class Upkeep:
 
     async def _change_over(self, successor: Successor) -> Loss | None:
         """Go on with a link that is configured; None if that fails, which is then a loss."""
+        await trio.lowlevel.checkpoint()
         old, closing = self.link, self._lost is None
         if closing:
             # What is half written goes to the old one.  Whoever sends meanwhile waits.
@@ -442,11 +444,14 @@ class Upkeep:
 
     async def _wait_idle(self, deadline: float, successor: Successor) -> None:
         """Wait for a moment at which nobody notices anything, or the deadline, or a loss."""
-        with self.hub.subscribe(*_STIRS, kept=False) as stream, trio.move_on_at(deadline):
+        await trio.lowlevel.checkpoint()
+        with (
+            self.hub.subscribe(*_STIRS, kept=False) as stream,
+            trio.move_on_at(deadline),  # noqa: ASYNC912 - it may be idle at once
+        ):
             while not self.continuity.is_idle and self._lost is None and successor.is_open:
                 with trio.move_on_after(_LOOK_AGAIN_S), suppress(SlowConsumer, SessionClosed):
                     await stream.receive()
-        await trio.lowlevel.checkpoint()
 
     @property
     def _margin(self) -> float:
