@@ -221,6 +221,52 @@ async def serve_in_scope(  # noqa: ASYNC114 - it is started outside of any block
             task_status.started(Served(await serve(nursery), scope))
 
 
+async def test_the_key_is_asked_for_again_and_its_function_may_fail_for_a_while() -> None:
+    given: list[str] = []
+
+    async def key() -> str:
+        await trio.lowlevel.checkpoint()
+        given.append(f"key {len(given)}")
+        if len(given) in (2, 3):
+            raise OSError("the network is down")
+        return given[-1]
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            url = await serve(nursery, Fault.drop("conversation.item.added"))
+            async with open_session(url=url, api_key=key, reconnect=PROMPT) as session:
+                trying = session.events(Reconnecting)
+                await session.insert_item(UserMessage.text("Hello!"))
+                attempts = [trying.receive_nowait().why for _ in range(trying.pending)]
+            nursery.cancel_scope.cancel()
+    assert len(given) == 4
+    assert attempts[1:] == 2 * ["OSError: the network is down"]
+
+
+async def test_a_key_that_is_refused_ends_the_session() -> None:
+    keys = iter(["good", "bad"])
+
+    async def key() -> str:
+        await trio.lowlevel.checkpoint()
+        return next(keys)
+
+    async def talk() -> None:
+        async with trio.open_nursery() as nursery:
+            faults = [Fault.drop("conversation.item.added")]
+            url = await nursery.start(
+                partial(serve_simulator, Script(), api_key="good", faults=faults)
+            )
+            async with open_session(url=url, api_key=key, reconnect=PROMPT) as session:
+                await session.insert_item(UserMessage.text("Hello!"))
+
+    with trio.fail_after(30), pytest.RaisesGroup(ConnectionLost) as caught:
+        await talk()
+    (lost,) = caught.value.exceptions
+    first, last = lost.__notes__
+    assert first.startswith("attempt 1: the service closed the new connection: 3000")
+    assert last == "not tried again: it would be the same the next time"
+
+
 async def test_what_is_lost_for_good_is_lost_with_its_story() -> None:
     async def talk_to_nobody() -> None:
         policy = Reconnect(delay=0.01, attempts=2)

@@ -31,7 +31,7 @@ from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.lasting.continuity import Continuity
 from realtime_trio._session.lasting.policy import Reconnect, is_final, is_refused
-from realtime_trio._session.lasting.successor import Dial, Successor
+from realtime_trio._session.lasting.successor import Dial, RefusedLink, Successor
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._state.losses import (
     Loss,
@@ -336,7 +336,7 @@ class Upkeep:
         if isinstance(error, ConnectionFailed):
             why = legible(str(error))
         self._story.append(f"attempt {self._attempt}: {why}")
-        if is_refused(error):
+        if isinstance(error, RefusedLink) or is_refused(error):
             self._give_up("it would be the same the next time")
         elif self._is_exhausted:
             self._give_up(self._why_exhausted)
