@@ -626,3 +626,26 @@ async def test_a_cut_that_every_server_refuses_is_refused(autojump_clock: MockCl
         with pytest.raises(ServerError):
             await session.truncate(item_id, 100)
         assert session.conversation.items[0].audio_ms == 1000
+
+
+@pytest.mark.parametrize("nth", range(1, 9))
+async def test_a_new_connection_may_break_at_any_message_of_its_opening(
+    nth: int, autojump_clock: MockClock
+) -> None:
+    def faults(number: int) -> list[Fault]:
+        return [Fault.drop(nth=nth)] if number == 2 else []
+
+    service = SimulatedService(faults=faults)
+    async with open_lasting(service, instructions="Be brief.") as session:
+        for word in ("one", "two"):
+            await session.insert_item(UserMessage.text(word))
+        service.drop()
+        await session.insert_item(UserMessage.text("three"))
+        await session.insert_item(UserMessage.text("four"))
+        assert [words for _, words in server_lines(service.server)] == [
+            "one",
+            "two",
+            "three",
+            "four",
+        ]
+        assert server_lines(service.server) == client_lines(session)
