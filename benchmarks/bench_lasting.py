@@ -98,7 +98,7 @@ async def cut(url: str, items: int) -> float:
     raise AssertionError("nothing was said again")
 
 
-async def speak_again(items: int, rounds: int) -> Comparison:
+async def speak_again(items: int, rounds: int) -> Comparison:  # noqa: ASYNC910
     """Compare both, in turn."""
     again: list[float] = []
     anew: list[float] = []

@@ -30,12 +30,17 @@ class ToolItems:
         self._new_id = new_id
         self._orphans: set[str] = set()
 
-    def orphan(self, call_ids: Iterable[str]) -> None:
+    def orphan(self, call_ids: Iterable[str]) -> tuple[str, ...]:
         """Note that these calls are not in the conversation any more.
 
         No output can answer them, so the model is told of their outputs in messages.
+
+        Returns:
+            Those of which it was not noted before.
         """
-        self._orphans.update(call_ids)
+        new = tuple(call_id for call_id in call_ids if call_id not in self._orphans)
+        self._orphans.update(new)
+        return new
 
     def output(self, call_id: str, output: ToolOutput) -> tuple[ConversationItemCreate, ...]:
         """The output of a call; its images follow in a message of the user."""

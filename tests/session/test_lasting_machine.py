@@ -52,7 +52,7 @@ SILENT = np.zeros(2400, np.int16)
 class Agent:
     """Answers what it is asked, slowly enough that it can be cut anywhere."""
 
-    async def answer(self, turn: Turn) -> AsyncIterator[Piece]:
+    async def answer(self, turn: Turn) -> AsyncIterator[Piece]:  # noqa: ASYNC900, ASYNC911
         if turn.tool_output is not None:
             words = f"It says {turn.tool_output}."
         elif turn.user_text.startswith("look"):
@@ -119,6 +119,7 @@ class Talk:
     """Texts whose response was cancelled by us, or refused."""
 
     async def take(self, step: Step) -> None:
+        await trio.lowlevel.checkpoint()
         event(step.kind)
         session = self.session
         match step.kind:
@@ -172,7 +173,7 @@ class Talk:
         items = self.session.conversation.items
         return items[number % len(items)].id if items else None
 
-    async def _ask(self, words: str) -> None:
+    async def _ask(self, words: str) -> None:  # noqa: ASYNC910
         self.asked.append(words)
         try:
             answer = await self.session.ask(words)
@@ -184,11 +185,13 @@ class Talk:
         else:
             self.failed.append(words)
 
-    async def _commit(self) -> None:
+    async def _commit(self) -> None:  # noqa: ASYNC910
         with suppress(LocalProtocolError, ServerError):
             await self.session.commit_audio()
 
-    async def _insert(self, item: UserMessage, place: str | None) -> None:
+    async def _insert(  # noqa: ASYNC910
+        self, item: UserMessage, place: str | None
+    ) -> None:
         with suppress(ServerError):
             await self.session.insert_item(item, previous_item_id=place)
 
@@ -196,7 +199,7 @@ class Talk:
         await self.session.update(instructions=text)
         assert self.session.config.instructions is not None
 
-    async def _try(self, method: object, *arguments: object) -> None:
+    async def _try(self, method: object, *arguments: object) -> None:  # noqa: ASYNC910
         with suppress(ServerError, RequestLost, LocalProtocolError, ConnectionFailed):
             await method(*arguments)  # type: ignore[operator]
 

@@ -33,7 +33,7 @@ PROMPT = Reconnect(delay=0.01, longest_delay=0.05, attempts=20)
 class Agent:
     """Looks the weather up, once, and tells it."""
 
-    async def answer(self, turn: Turn) -> AsyncIterator[Piece]:
+    async def answer(self, turn: Turn) -> AsyncIterator[Piece]:  # noqa: ASYNC900, ASYNC911
         await trio.lowlevel.checkpoint()
         if turn.tool_output is None:
             assert turn.user_text == QUESTION
@@ -194,7 +194,7 @@ async def test_leaving_in_the_middle_of_a_search_leaves_nothing_behind(how: str)
             with trio.CancelScope() as scope, suppress(ValueError, KeyboardInterrupt):
                 async with open_talking(url=server.url) as session:
                     if how == "cancellation":
-                        nursery.start_soon(cancel_later, session, scope)
+                        nursery.start_soon(cancel_later, session, scope)  # noqa: ASYNC111
                     await lose(session, server.scope, how)
             assert tasks() < tasks_before
             assert not sockets() - sockets_before
@@ -213,10 +213,58 @@ class Served:
     scope: trio.CancelScope
 
 
-async def serve_in_scope(task_status: trio.TaskStatus[Served]) -> None:
+async def serve_in_scope(  # noqa: ASYNC114 - it is started outside of any block
+    task_status: trio.TaskStatus[Served],
+) -> None:
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             task_status.started(Served(await serve(nursery), scope))
+
+
+async def test_the_key_is_asked_for_again_and_its_function_may_fail_for_a_while() -> None:
+    given: list[str] = []
+
+    async def key() -> str:
+        await trio.lowlevel.checkpoint()
+        given.append(f"key {len(given)}")
+        if len(given) in (2, 3):
+            raise OSError("the network is down")
+        return given[-1]
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            url = await serve(nursery, Fault.drop("conversation.item.added"))
+            async with open_session(url=url, api_key=key, reconnect=PROMPT) as session:
+                trying = session.events(Reconnecting)
+                await session.insert_item(UserMessage.text("Hello!"))
+                attempts = [trying.receive_nowait().why for _ in range(trying.pending)]
+            nursery.cancel_scope.cancel()
+    assert len(given) == 4
+    assert attempts[1:] == 2 * ["OSError: the network is down"]
+
+
+async def test_a_key_that_is_refused_ends_the_session() -> None:
+    keys = iter(["good", "bad"])
+
+    async def key() -> str:
+        await trio.lowlevel.checkpoint()
+        return next(keys)
+
+    async def talk() -> None:
+        async with trio.open_nursery() as nursery:
+            faults = [Fault.drop("conversation.item.added")]
+            url = await nursery.start(
+                partial(serve_simulator, Script(), api_key="good", faults=faults)
+            )
+            async with open_session(url=url, api_key=key, reconnect=PROMPT) as session:
+                await session.insert_item(UserMessage.text("Hello!"))
+
+    with trio.fail_after(30), pytest.RaisesGroup(ConnectionLost) as caught:
+        await talk()
+    (lost,) = caught.value.exceptions
+    first, last = lost.__notes__
+    assert first.startswith("attempt 1: the service closed the new connection: 3000")
+    assert last == "not tried again: it would be the same the next time"
 
 
 async def test_what_is_lost_for_good_is_lost_with_its_story() -> None:

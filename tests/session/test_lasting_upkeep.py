@@ -274,6 +274,7 @@ async def test_an_output_that_nobody_confirmed_is_given_again(autojump_clock: Mo
     @tool
     async def look() -> str:
         """Look."""
+        await trio.lowlevel.checkpoint()
         return "nothing"
 
     def faults(number: int) -> list[Fault]:
@@ -312,6 +313,7 @@ async def test_a_call_that_is_not_in_the_conversation_any_more_is_answered_in_a_
 
 async def _look(where: str) -> str:
     """Look somewhere."""
+    await trio.lowlevel.checkpoint()
     raise AssertionError(where)
 
 
@@ -370,10 +372,55 @@ async def test_what_is_refused_is_not_tried_again(autojump_clock: MockClock) -> 
 async def _ask_without_a_connection(
     service: SimulatedService, policy: Reconnect, *refusals: Exception | None
 ) -> None:
-    async with open_lasting(service, policy) as session:
+    async with open_lasting(service, policy, instructions="Be brief.") as session:
         service.refuse(*refusals)
         service.drop()
         await session.ask("Hello?")
+
+
+@pytest.mark.parametrize(
+    ("fault", "story"),
+    [
+        (Fault.closing(4000, "no", on="session.created"), "closed the new connection: 4000 no"),
+        (Fault.closing(1008, "no", on="session.updated"), "closed the new connection: 1008 no"),
+    ],
+)
+async def test_a_new_connection_that_refuses_us_is_the_last_one(
+    fault: Fault, story: str, autojump_clock: MockClock
+) -> None:
+    service = SimulatedService(faults=lambda number: [fault] if number > 1 else [])
+    with pytest.raises(ConnectionLost) as caught:
+        await _ask_without_a_connection(service, Reconnect())
+    assert caught.value.__notes__ == [
+        f"attempt 1: the service {story}",
+        "not tried again: it would be the same the next time",
+    ]
+
+
+async def test_a_new_connection_that_breaks_at_once_is_not_the_last_one(
+    autojump_clock: MockClock,
+) -> None:
+    faults = {2: Fault.drop("session.created"), 3: Fault.closing(1013, on="session.created")}
+    service = SimulatedService(faults=lambda number: [faults[number]] if number in faults else [])
+    async with open_lasting(service) as session:
+        trying = session.events(Reconnecting)
+        service.drop()
+        await session.insert_item(UserMessage.text("Hello!"))
+        assert [each.attempt for each in taken(trying)] == [1, 2, 3]
+
+
+async def test_a_new_connection_that_says_nothing_is_given_up_in_time(
+    autojump_clock: MockClock,
+) -> None:
+    def faults(number: int) -> list[Fault]:
+        return [Fault.stall(on="session.created")] if number == 2 else []
+
+    service = SimulatedService(faults=faults)
+    async with open_lasting(service, connect_timeout=5.0) as session:
+        trying = session.events(Reconnecting)
+        service.drop()
+        await session.insert_item(UserMessage.text("Hello!"))
+        assert taken(trying)[1].why == "there was no other connection within 5 s"
 
 
 @pytest.mark.parametrize("code", [3000, 4000, 1008])
@@ -579,3 +626,26 @@ async def test_a_cut_that_every_server_refuses_is_refused(autojump_clock: MockCl
         with pytest.raises(ServerError):
             await session.truncate(item_id, 100)
         assert session.conversation.items[0].audio_ms == 1000
+
+
+@pytest.mark.parametrize("nth", range(1, 9))
+async def test_a_new_connection_may_break_at_any_message_of_its_opening(
+    nth: int, autojump_clock: MockClock
+) -> None:
+    def faults(number: int) -> list[Fault]:
+        return [Fault.drop(nth=nth)] if number == 2 else []
+
+    service = SimulatedService(faults=faults)
+    async with open_lasting(service, instructions="Be brief.") as session:
+        for word in ("one", "two"):
+            await session.insert_item(UserMessage.text(word))
+        service.drop()
+        await session.insert_item(UserMessage.text("three"))
+        await session.insert_item(UserMessage.text("four"))
+        assert [words for _, words in server_lines(service.server)] == [
+            "one",
+            "two",
+            "three",
+            "four",
+        ]
+        assert server_lines(service.server) == client_lines(session)

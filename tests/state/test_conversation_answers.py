@@ -438,8 +438,7 @@ def test_it_knows_what_a_running_response_has_made() -> None:
 
 def test_what_the_server_does_not_have_any_more_keeps_its_place() -> None:
     conversation = Conversation()
-    for item_id in ("a", "b"):
-        conversation.apply(added(user(item_id, "Hello!")))
+    tell(conversation, added(user("a", "Hello!")), added(user("b", "Hello!"), after="a"))
     conversation.leave_behind({"b"})
     conversation.apply(added(user("c", "Hello!"), after="a"))
     assert ids(conversation) == ["a", "b", "c"]

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
+import trio
 from attrs import define, field
 
 from realtime_trio._frozen import frozen
@@ -26,7 +27,6 @@ from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.lasting.policy import Reconnect
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Acknowledgements, Pending
-from realtime_trio._state.conversation.audio import Encoding
 from realtime_trio._state.conversation.history import entries_of
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
@@ -148,10 +148,6 @@ class Continuity:
             case SessionUpdate(session=SessionConfig() as change) if is_taken:
                 self._confirmed = self._confirmed.updated_by(change)
 
-    def configure_log(self, encoding: Encoding, *, is_detecting: bool) -> None:
-        """Take note of the audio settings in force."""
-        self.log.configure(encoding, is_detecting=is_detecting)
-
     @property
     def is_idle(self) -> bool:
         """Whether nobody would notice a change of the link now."""
@@ -219,6 +215,8 @@ class Continuity:
         What was asked of items of the last one, and not answered, is done here instead: the next
         server gets them as they should be.
         """
+        await trio.lowlevel.checkpoint()
+        # No checkpoint from here on until it is known what is told.
         for entry in self.log:
             self._carry_out(entry)
         # Outputs that nobody has confirmed are in the log, and their calls must be there first.
@@ -312,13 +310,10 @@ class Continuity:
             self.configured(introduction.session)
         for event in told:
             self.publish(event)
-        self.items.orphan(retold.orphans)
-        told_ids = introduction.taken
-        self.conversation.leave_behind(
-            {item.id for item in self.conversation.items if item.id not in told_ids}
-        )
-        rest = self.log.rest(now, self.policy.stale_audio)
+        orphans = self.items.orphan(retold.orphans)
         present = {"root", *introduction.taken}
+        self.conversation.leave_behind({item.id for item in self.conversation.items} - present)
+        rest = self.log.rest(now, self.policy.stale_audio)
         entries: list[tuple[Event, str]] = []
         for entry in rest.entries:
             event, text = self._fitted(entry, present)
@@ -331,7 +326,7 @@ class Continuity:
         lost = self._lost + Loss(
             omissions=(*retold.omissions, *retold.refused(introduction)),
             audio_ms=rest.audio_ms,
-            calls=retold.orphans,
+            calls=orphans,
         )
         self._lost = Loss()
         return lost

@@ -55,7 +55,7 @@ class Successor:
 
     # --- its task ---------------------------------------------------------------------------------
 
-    async def run(self, ended: Callable[[Link], None]) -> None:
+    async def run(self, ended: Callable[[Link], None]) -> None:  # noqa: ASYNC910 - if given up
         """Open the connection, and read from it until it ends.
 
         Args:
@@ -138,11 +138,12 @@ class Successor:
             await self._wait_until(lambda: False)
 
     async def _wait_until(self, is_so: Callable[[], bool]) -> None:
-        while not is_so():
-            if self._error is not None:
-                raise self._error
-            await self._changed.park()
         await trio.lowlevel.checkpoint()
+        while not is_so() and self._error is None:
+            await self._changed.park()
+        # Also if it is so: nobody may go on with a link that has just ended.
+        if self._error is not None:
+            raise self._error
 
     # --- afterwards -------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.lasting.continuity import Continuity
 from realtime_trio._session.lasting.policy import Reconnect, is_final, is_refused
-from realtime_trio._session.lasting.successor import Dial, Successor
+from realtime_trio._session.lasting.successor import Dial, RefusedLink, Successor
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._state.losses import (
     Loss,
@@ -336,7 +336,7 @@ class Upkeep:
         if isinstance(error, ConnectionFailed):
             why = legible(str(error))
         self._story.append(f"attempt {self._attempt}: {why}")
-        if is_refused(error):
+        if isinstance(error, RefusedLink) or is_refused(error):
             self._give_up("it would be the same the next time")
         elif self._is_exhausted:
             self._give_up(self._why_exhausted)
@@ -371,6 +371,7 @@ class Upkeep:
     # --- on purpose -------------------------------------------------------------------------------
 
     async def _restart(self) -> None:
+        await trio.lowlevel.checkpoint()
         successor = self._successor()
         try:
             await self._configured(successor, self.connect_timeout)
@@ -418,6 +419,7 @@ class Upkeep:
 
     async def _change_over(self, successor: Successor) -> Loss | None:
         """Go on with a link that is configured; None if that fails, which is then a loss."""
+        await trio.lowlevel.checkpoint()
         old, closing = self.link, self._lost is None
         if closing:
             # What is half written goes to the old one.  Whoever sends meanwhile waits.
@@ -442,11 +444,14 @@ class Upkeep:
 
     async def _wait_idle(self, deadline: float, successor: Successor) -> None:
         """Wait for a moment at which nobody notices anything, or the deadline, or a loss."""
-        with self.hub.subscribe(*_STIRS, kept=False) as stream, trio.move_on_at(deadline):
+        await trio.lowlevel.checkpoint()
+        with (
+            self.hub.subscribe(*_STIRS, kept=False) as stream,
+            trio.move_on_at(deadline),  # noqa: ASYNC912 - it may be idle at once
+        ):
             while not self.continuity.is_idle and self._lost is None and successor.is_open:
                 with trio.move_on_after(_LOOK_AGAIN_S), suppress(SlowConsumer, SessionClosed):
                     await stream.receive()
-        await trio.lowlevel.checkpoint()
 
     @property
     def _margin(self) -> float:
