@@ -249,7 +249,7 @@ def interop(session: nox.Session) -> None:
     """
     if shutil.which("npm") is None:
         session.skip("npm is not there")
-    session.install(".", *TEST, "-r", "interop/requirements.txt")
+    session.install(".[web]", *TEST, "-r", "interop/requirements.txt")
     folder = Path(session.create_tmp())
     shutil.copy(ROOT / "interop" / "package.json", folder)
     options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]
