@@ -84,6 +84,20 @@ TARGETS: Final[Mapping[str, Target]] = {
     "conversation.nothing": Target("48 minutes more when no audio is kept, KiB", 600),
     "conversation.window": Target("48 minutes more when the last minute is kept, KiB", 600),
     "conversation.default": Target("48 minutes more by default, KiB", 600),
+    # The console.
+    "console.shown": Target("an event that an inspector keeps: CPU on top, us", 250),
+    "console.page": Target(
+        "an event that a page looks at, its own end included: CPU on top, us", 700
+    ),
+    "console.deaf": Target("with a page that reads nothing: CPU, times that without", 1.5),
+    "console.pace.p99": Target("an event at 100 a second through a live console: p99, ms", 50),
+    # Sessions that last.
+    "lasting.again": Target(
+        "from a cut to the next audio, times a session opened by hand with the same history", 1.2
+    ),
+    "lasting.day": Target(
+        "a day of talk, retention and history limited: growth for every turn, KiB", 12
+    ),
     # The beginning.
     "start.cold": Target("fresh process to session.created: CPU, times openai-python's", 0.4),
     # Parts.

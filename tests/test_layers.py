@@ -35,6 +35,7 @@ FLOORS = (
     ("_serving.*",),
     ("recorded_audio",),
     ("_session.*",),
+    ("lasting",),
     ("",),
     ("relay.*",),
     ("simulator.speech", "simulator.script.*"),
@@ -44,6 +45,7 @@ FLOORS = (
     ("simulator.chat_completions", "simulator.voice.*", "simulator.replay"),
     ("simulator.serving.*",),
     ("simulator",),
+    ("console.*",),
     ("testing", "cli.*", "_pytest_plugin", "__main__"),
 )
 LEVELS = {pattern: level for level, row in enumerate(FLOORS) for pattern in row}
