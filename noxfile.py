@@ -288,7 +288,7 @@ def interop(session: nox.Session) -> None:
     """
     if shutil.which("npm") is None:
         session.skip("npm is not there")
-    session.install(".", *TEST, "-r", "interop/requirements.txt")
+    session.install(".[web]", *TEST, "-r", "interop/requirements.txt")
     folder = Path(session.create_tmp())
     shutil.copy(ROOT / "interop" / "package.json", folder)
     session.run(*NPM_INSTALL, "--no-package-lock", "--prefix", str(folder), external=True)

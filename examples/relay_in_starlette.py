@@ -45,6 +45,8 @@ app = Starlette(
 async def main() -> None:
     """Serve at the address in the first argument, such as 127.0.0.1:8080."""
     config = Config()
+    config.websocket_ping_interval = 20.0
+    config.websocket_max_message_size = 2**20
     config.bind = [sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8080"]
     await serve(app, config)  # type: ignore[arg-type]
 

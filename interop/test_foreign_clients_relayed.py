@@ -16,6 +16,7 @@ import pytest
 import trio
 import trustme
 from certificates import server_context
+from relays import hypercorn
 from strangers import Account, Stranger, run_client
 from test_foreign_clients import (
     AGENTS_NODE,
@@ -35,6 +36,7 @@ from realtime_trio.relay import (
     AccessDenied,
     Grant,
     HandshakeRequest,
+    relay_app,
     serve_relay,
     service_at,
     token_of,
@@ -152,6 +154,26 @@ async def test_a_configuration_that_is_locked_stays_and_the_client_is_content(
     assert told == [INSTRUCTIONS]
     assert not seen.all("error")
     assert not seen.mentions("pirate")
+
+
+@clients(OPENAI_PYTHON, AGENTS_PYTHON, AGENTS_NODE)
+async def test_a_text_turn_through_an_asgi_application(client: Stranger) -> None:
+    async def authorize(request: HandshakeRequest) -> Grant:
+        await trio.lowlevel.checkpoint()
+        assert token_of(request) == TOKEN
+        return OPEN
+
+    async with trio.open_nursery() as nursery:
+        serve = partial(serve_simulator, Script([Reply.text("Good morning.")]), api_key=KEY)
+        service = service_at(await nursery.start(serve), api_key=KEY)
+        async with hypercorn(relay_app(authorize, service=service)) as url:
+            base = f"{url.replace('ws', 'http', 1)}/v1"
+            seen = await run_client(
+                client, "text_turn", OPENAI_API_KEY=TOKEN, OPENAI_BASE_URL=base
+            )
+        nursery.cancel_scope.cancel()
+    assert seen["answer"] == "Good morning."
+    assert not seen.all("error")
 
 
 @everybody

@@ -5,12 +5,15 @@ A guest of a relay in memory is a transport; one on a port connects as a browser
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import pytest
 import trio
 
 from realtime_trio._transport.contract import Transport
@@ -196,6 +199,25 @@ async def relay_at_port(
             nursery.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def hypercorn(app: Any) -> AsyncIterator[str]:
+    """Hypercorn with its trio worker, at a free port."""
+    pytest.importorskip("hypercorn", reason="the extra web is not installed")
+    config_module: Any = importlib.import_module("hypercorn.config")
+    trio_module: Any = importlib.import_module("hypercorn.trio")
+
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    config = config_module.Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.errorlog = None
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(partial(trio_module.serve, app, config))
+            yield f"ws://127.0.0.1:{port}"
+            nursery.cancel_scope.cancel()
+
+
 def granting(grant: Grant) -> Authorize:
     """Lets everybody in."""
 
@@ -204,7 +226,3 @@ def granting(grant: Grant) -> Authorize:
         return grant
 
     return authorize
-
-
-Connect = Callable[[Grant], AbstractAsyncContextManager[Transport]]
-Handler = Callable[[Transport], Awaitable[None]]

@@ -586,6 +586,7 @@ def test_every_page_with_promises_has_snippets() -> None:
         "lasting.md",
         "coming-from-javascript.md",
         "money.md",
+        "relay.md",
         "simulator.md",
         "testing.md",
         "tools.md",

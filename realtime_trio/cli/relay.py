@@ -75,6 +75,12 @@ _DEFAULTS: Final = Limits()
     help="Let in web pages of this origin, e.g. https://app.example, or * for all",
 )
 @click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Without --secret: answer to this host as well, e.g. the name of a proxy, or * for all",
+)
+@click.option(
     "--max-sessions",
     type=click.IntRange(1),
     default=MAX_SESSIONS,
@@ -129,6 +135,7 @@ def relay(
     issue: str | None,
     token_seconds: float,
     allow_origin: tuple[str, ...],
+    allow_host: tuple[str, ...],
     max_sessions: int,
     max_seconds: float,
     idle_seconds: float,
@@ -169,6 +176,7 @@ def relay(
             host,
             port,
             origins=allow_origin,
+            hosts=allow_host or None,
             max_sessions=max_sessions,
             audit=_print,
             record=record,

@@ -32,6 +32,7 @@ from realtime_trio.relay.grant import (
     Grant as Grant,
 )
 from realtime_trio.relay.limits import Limits as Limits
+from realtime_trio.relay.recorded import recorded as recorded
 from realtime_trio.relay.routes import Route as Route
 from realtime_trio.relay.serve import serve_relay as serve_relay
 from realtime_trio.relay.service import Service as Service, service_at as service_at

@@ -34,6 +34,8 @@ from realtime_trio.relay.tools import RelayTools
 
 _GREETING_S: Final = CONNECT_TIMEOUT
 """Seconds until the service must have begun and configured the session, connecting included."""
+_TICK_S: Final = 0.01
+"""Seconds between two looks at the time."""
 _MESSAGES_IN_A_ROW: Final = 32
 """Messages that are passed on before others have their turn; as a session does."""
 
@@ -118,6 +120,8 @@ class _RelayedSession:
         self._is_dismissed = False
         self._connecting, self._pumping = trio.CancelScope(), trio.CancelScope()
         self._ready = trio.Event()
+        self._clock = trio.CancelScope()
+        """Of the waiting for the time to run out."""
         self._to_guest: Pipe
         self._to_service: Pipe
         self._tools: RelayTools | None = None
@@ -206,6 +210,7 @@ class _RelayedSession:
             self._do(action)
             if self._tools is not None and isinstance(action, ToService):
                 self._tools.see_guest(action.text)
+        self._advance_clock()
 
     def _pass_to_guest(self, message: str | bytes, now: float) -> None:
         if self.policy.passes_to_guest(message, now):
@@ -219,6 +224,7 @@ class _RelayedSession:
             self._tools.see(text)
         if self.policy.is_open:
             self._ready.set()
+        self._advance_clock()
 
     def _do(self, action: Action) -> None:
         match action:
@@ -234,10 +240,9 @@ class _RelayedSession:
     async def _clock_loop(self) -> None:
         await trio.lowlevel.checkpoint()
         while not self._is_ending:
-            deadline = self.policy.deadline
-            if not self.policy.is_open:
-                deadline = min(deadline, self._patience_ends)
-            with trio.move_on_at(deadline):
+            # Never at once: a deadline may be now, and by a rounding error not have come.
+            soonest = trio.current_time() + _TICK_S
+            with trio.CancelScope(deadline=max(soonest, self._deadline)) as self._clock:
                 await self._drained.wait()
                 self._end(DRAINED)
                 return
@@ -246,6 +251,16 @@ class _RelayedSession:
                 self._end(unavailable(f"it has not begun the session within {_GREETING_S:g} s"))
             for action in self.policy.look(now):
                 self._do(action)
+
+    @property
+    def _deadline(self) -> float:
+        """When time has something to say, as far as is known now."""
+        deadline = self.policy.deadline
+        return deadline if self.policy.is_open else min(deadline, self._patience_ends)
+
+    def _advance_clock(self) -> None:
+        """See to it that the clock is not late; one that is early looks again."""
+        self._clock.deadline = min(self._clock.deadline, self._deadline)
 
     def _end(self, ending: Ending) -> None:
         """End the session; only the first reason counts."""

@@ -63,7 +63,7 @@ class Limits:
     """Events that were refused, until the guest is taken for hostile or broken and is closed."""
     message_size: float = field(default=2**20, validator=_AT_LEAST_ONE)
     """Characters of one message: an image as base64, or 15 seconds of audio.  A longer one is
-    closed with 1009."""
+    closed with 1009.  A server has a limit of its own, which is the same by default."""
 
 
 @define(eq=False)

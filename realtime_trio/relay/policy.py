@@ -122,7 +122,7 @@ class Policy:
     def deadline(self) -> float:
         """When `look` has something to say, if nothing happens until then."""
         deadline = min(self._expires_at, self._active_at + self._limits.idle_seconds)
-        spent_at = self._spending.next_time
+        spent_at = self._spending.next_time if self.is_open else None
         return deadline if spent_at is None else min(deadline, spent_at)
 
     def look(self, now: float) -> Actions:
@@ -133,7 +133,7 @@ class Policy:
         if now >= self._active_at + self._limits.idle_seconds:
             message = f"nobody has said anything for {self._limits.idle_seconds:g} seconds"
             return (limit_reached("idle", "session_idle", message),)
-        return self._spending.pass_time(now)
+        return self._spending.pass_time(now) if self.is_open else ()
 
     # --- from the guest ---------------------------------------------------------------------------
 

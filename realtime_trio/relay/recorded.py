@@ -20,6 +20,8 @@ def recorded(service: Service, folder: str | os.PathLike[str]) -> Service:
     """The same service, whose sessions are recorded as `open_recording` does it.
 
     A recording has what the service was told and said, the calls that guests do not see included.
+    `serve_relay(record=...)` does this; elsewhere, as in `relay_app(service=recorded(...))`, it is
+    yours to do.
 
     Args:
         service: The service.

@@ -30,7 +30,6 @@ from realtime_trio.events import (
     ResponseCreate,
     ResponseCreated,
     ResponseDone,
-    ServerEvent,
 )
 from realtime_trio.relay.actions import Actions, ToService
 from realtime_trio.relay.ending import Ending, limit_reached
@@ -146,8 +145,6 @@ class Spending:
     def apply(self, text: str, now: float) -> Actions:
         """Take note of an event of the service that concerns money."""
         event = self._reader.decode(text)
-        if not isinstance(event, ServerEvent):
-            return ()
         if self._meter is None:
             self._costs.apply(event)
             return ()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import socket
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from relays import CREATED, KEY, Audits, Talker, granting, service_of
+from relays import CREATED, KEY, Audits, Talker, granting, hypercorn, service_of
 from trio.testing import MockClock
 
 from realtime_trio import open_session
@@ -202,25 +200,6 @@ def test_it_needs_somebody_who_decides() -> None:
 
 
 # In a real server
-
-
-@asynccontextmanager
-async def hypercorn(app: Any) -> AsyncIterator[str]:
-    """Hypercorn with its trio worker, at a free port."""
-    pytest.importorskip("hypercorn", reason="the extra web is not installed")
-    config_module: Any = importlib.import_module("hypercorn.config")
-    trio_module: Any = importlib.import_module("hypercorn.trio")
-
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-    config = config_module.Config()
-    config.bind = [f"127.0.0.1:{port}"]
-    config.errorlog = None
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(partial(trio_module.serve, app, config))
-            yield f"ws://127.0.0.1:{port}"
-            nursery.cancel_scope.cancel()
 
 
 @pytest.mark.socket

@@ -18,6 +18,7 @@ from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio.errors import ConnectionFailed
 from realtime_trio.events import SessionConfig
+from realtime_trio.money import Budget
 from realtime_trio.relay import AuditRecord, Grant, Limits, Service, relay
 
 APPEND = '{"type":"input_audio_buffer.append","audio":"AAAA"}'
@@ -193,6 +194,34 @@ async def test_activity_puts_off_the_end_of_an_idle_session(autojump_clock: Mock
         events = await relayed.guest.hear_the_rest()
         assert events[-1]["error"]["code"] == "session_idle"
         assert trio.current_time() - start == pytest.approx(37)
+
+
+async def test_a_deadline_that_comes_up_in_between_is_kept(autojump_clock: MockClock) -> None:
+    budget = Budget(tokens=100, when_spent="goodbye")
+    async with open_relayed(Grant(budget=budget)) as relayed:
+        start = trio.current_time()
+        usage = {"total_tokens": 100, "input_tokens": 50, "output_tokens": 50}
+        response = {"id": "resp_1", "status": "completed", "usage": usage}
+        await relayed.service.say({"type": "response.done", "event_id": "e", "response": response})
+        await relayed.service.hear("response.create")
+        events = await relayed.guest.hear_the_rest()
+        assert events[-1]["error"]["code"] == "budget_exceeded"
+        assert trio.current_time() - start == pytest.approx(30)
+    assert relayed.record.why == "budget"
+
+
+@pytest.mark.parametrize("seconds", [0.5, 5, 15])
+async def test_the_time_of_a_budget_is_kept_from_the_greeting_on(
+    seconds: float, autojump_clock: MockClock
+) -> None:
+    budget = Budget(seconds=seconds, when_spent="close")
+    async with open_relayed(Grant(budget=budget), greets=False) as relayed:
+        await trio.sleep(1)
+        await relayed.service.say(CREATED)
+        start = trio.current_time()
+        await relayed.guest.hear_the_rest()
+        assert trio.current_time() - start == pytest.approx(seconds)
+    assert relayed.record.why == "budget"
 
 
 async def test_a_message_that_is_too_long_ends_the_session(autojump_clock: MockClock) -> None:

@@ -259,6 +259,7 @@ def test_a_budget_is_kept_for_guest_and_relay() -> None:
 
 def test_the_time_of_a_budget_begins_with_the_session() -> None:
     made = policy(is_open=False, budget=Budget(seconds=10, when_spent="close", warn_at=1.0))
+    assert made.look(20.0) == ()
     from_service(made, CREATED, 5.0)
     assert made.deadline == 15.0
     assert made.look(14.9) == ()

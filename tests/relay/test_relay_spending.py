@@ -157,6 +157,13 @@ def test_whatever_else_begins_during_the_goodbye_is_cancelled() -> None:
     assert is_end(done(made, "r2"))
 
 
+def test_only_the_end_of_the_goodbye_is_the_end() -> None:
+    made, _ = goodbye()
+    assert done(made, "a stranger") == ()
+    created(made, "r2")
+    assert is_end(done(made, "r2"))
+
+
 def test_an_error_about_the_guest_ends_nothing() -> None:
     made, _ = goodbye()
     error = {"type": "x", "message": "x", "event_id": "of the guest"}
