@@ -112,6 +112,7 @@ RESERVED = {
 LOADED_LATE = {
     "simulator.script.document": {"yaml"},
     "_transport.dial": {"python_socks"},
+    "relay.client_secrets": {"httpx2"},
     "connection": {f"{PACKAGE}._transport.websocket"},
 }
 
