@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -24,7 +24,7 @@ from realtime_trio.recording import Recording, read_recording
 from realtime_trio.simulator.speech import synthesize_speech
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, LocatorAssertions, Page
+    from playwright.sync_api import Locator, Page
 
 OpenPage: TypeAlias = "Callable[..., Page]"
 """Opens a page in a browser of its own."""
@@ -39,7 +39,7 @@ def find_chromium() -> str | None:
     return named or next(filter(None, map(shutil.which, CHROMIUMS)), None)
 
 
-def expect(shown: Locator) -> LocatorAssertions:
+def expect(shown: Locator) -> Any:
     """Say what is to be seen, and wait until it is."""
     from playwright.sync_api import expect as playwright_expect
 
@@ -101,11 +101,13 @@ def run_console(*arguments: str | os.PathLike[str]) -> Iterator[str]:
         watchdog = threading.Timer(_READY, process.kill)
         watchdog.start()
         try:
-            yield _address_in(process)
+            address = _address_in(process)
+            watchdog.cancel()
+            yield address
         finally:
             watchdog.cancel()
             process.terminate()
-            process.wait(10)
+            process.wait(_READY)
 
 
 def _address_in(process: subprocess.Popen[str]) -> str:
@@ -167,10 +169,8 @@ def run_program(serve: Callable[[Callable[[str], None]], Awaitable[None]]) -> It
         yield program
     finally:
         if program._token is not None and thread.is_alive():
-            try:
+            with suppress(trio.RunFinishedError):  # it has ended by itself
                 trio.from_thread.run_sync(scope.cancel, trio_token=program._token)
-            except trio.RunFinishedError:
-                pass
         thread.join(10)
     if program._failure is not None:
         raise program._failure

@@ -22,11 +22,11 @@ from browser_pages import (
 )
 from simulated import open_simulated
 
-from realtime_trio import Session, tool
+from realtime_trio import Session, open_session, tool
 from realtime_trio.audio import PCM_RATE
 from realtime_trio.console import open_inspector, report_of
 from realtime_trio.recording import read_recording
-from realtime_trio.simulator import LIFELIKE, Reply
+from realtime_trio.simulator import LIFELIKE, Reply, Script, open_simulator_transport
 from realtime_trio.simulator.speech import synthesize_speech
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_a_page_may_act_if_the_program_lets_it(open_page: OpenPage) -> None:
 
 
 @tool(requires_approval=True)
-async def pay(euros: int) -> str:
+def pay(euros: int) -> str:
     """Pay somebody."""
     return f"{euros} paid"
 
@@ -117,14 +117,13 @@ def test_a_call_that_waits_is_decided_in_the_page(open_page: OpenPage) -> None:
 
 async def hold_a_conversation(path: Path) -> None:
     """Ask aloud, in real time, and hear the answer; all of it is recorded."""
-    async with open_simulated(
-        Reply.text(ANSWER),
-        transcripts=[QUESTION],
-        pacing=LIFELIKE,
-        record=path,
-        turn_detection=None,
-        transcription="gpt-4o-mini-transcribe",
-    ) as session:
+    script = Script([Reply.text(ANSWER)], transcripts=[QUESTION], pacing=LIFELIKE)
+    async with (
+        open_simulator_transport(script) as transport,
+        open_session(
+            transport=transport, record=path, turn_detection=None, transcription="whisper-1"
+        ) as session,
+    ):
         async with session.user_turn(respond=False):
             for start in range(0, len(SPEECH), PIECE):
                 await session.append_audio(SPEECH[start : start + PIECE])

@@ -71,7 +71,7 @@ def test_a_broken_message_is_seen_as_it_was(open_page: OpenPage, tmp_path: Path)
 
 def test_without_the_token_there_is_nothing_to_see(open_page: OpenPage) -> None:
     with run_console() as url:
-        page = open_page(url.partition("#")[0] + "#wrong", forgives="401")
+        page = open_page(url.partition("#")[0] + "#wrong", forgives=["401"])
         expect(page.locator("#conversation")).to_contain_text("no valid token")
 
 

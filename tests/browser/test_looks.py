@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 STORY = (
-    "Once upon a time there was a small robot that wanted to count the stars. Every night it sat on "
-    "a hill and counted, one after the other, until the sun came up and it had to begin again."
+    "Once upon a time there was a small robot that wanted to count the stars. Every night it sat "
+    "on a hill and counted, one after the other, until the sun came up and it had to begin again."
 )
-SCREENS = {
+SCREENS: dict[str, dict[str, Any]] = {
     "desktop": {"size": (1440, 900)},
     "desktop-dark": {"size": (1440, 900), "dark": True},
     "tablet": {"size": (1024, 768)},
@@ -86,7 +86,7 @@ def microphone(folder: Path) -> Path:
 def test_everything_has_its_place_on_every_screen(
     open_page: OpenPage, tmp_path: Path, screen: str
 ) -> None:
-    options: dict[str, Any] = SCREENS[screen]
+    options = SCREENS[screen]
     is_phone = options["size"][0] < 760
     with run_console("--script", script(tmp_path)) as url:
         page = open_page(url, microphone=microphone(tmp_path), **options)
@@ -109,8 +109,8 @@ LAYOUT = """() => {
   if (document.documentElement.scrollWidth > width) problems.push("the page scrolls sideways");
   if (document.documentElement.scrollHeight > height) problems.push("the page scrolls down");
   for (const element of document.querySelectorAll("button, input, select, section, .state")) {
-    if (!element.checkVisibility({ opacityProperty: true }) || element.closest(".sr, [hidden]")) continue;
-    if (element.closest(".conversation-scroller, .log-scroller, .panel, .tabs")) continue;
+    if (!element.checkVisibility({ opacityProperty: true })) continue;
+    if (element.closest(".sr, .conversation-scroller, .log-scroller, .panel, .tabs")) continue;
     const box = element.getBoundingClientRect();
     if (box.width === 0) continue;
     if (box.left < -1 || box.right > width + 1 || box.top < -1 || box.bottom > height + 1)

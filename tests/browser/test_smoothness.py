@@ -133,6 +133,7 @@ def test_no_frame_takes_long_while_a_hundred_events_a_second_arrive(
         page.wait_for_timeout(1000)
         before = events_shown(page)
         browser = page.context.browser
+        assert browser is not None
         browser.start_tracing(page=page, categories=["disabled-by-default-devtools.timeline"])
         page.wait_for_timeout(1000 * SECONDS)
         tasks = main_thread_tasks(json.loads(browser.stop_tracing()))

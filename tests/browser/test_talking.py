@@ -272,6 +272,7 @@ def png(width: int, height: int) -> bytes:
 
 
 IMAGE: Any = {"name": "square.png", "mimeType": "image/png", "buffer": png(64, 48)}
+NO_IMAGE: Any = {**IMAGE, "buffer": b"no"}
 
 
 def test_what_is_no_image_is_said_to_be_none(open_page: OpenPage, tmp_path: Path) -> None:
@@ -279,7 +280,7 @@ def test_what_is_no_image_is_said_to_be_none(open_page: OpenPage, tmp_path: Path
         page = open_page(url)
         choose_mode(page, "Push to talk")
         connect(page)
-        page.set_input_files('input[accept^="image"]', files=[{**IMAGE, "buffer": b"no"}])
+        page.set_input_files('input[accept^="image"]', files=[NO_IMAGE])
         expect(page.locator(".state")).to_contain_text("no image that can be shown")
 
 

@@ -111,7 +111,7 @@ export class DockView {
   _isFree(event) {
     if (this._root.hidden || this._talk.disabled || event.ctrlKey || event.metaKey || event.altKey) return false;
     const target = event.target instanceof Element ? event.target : null;
-    return target === this._talk || target?.closest("input, textarea, select, button, summary, a, canvas, [role=listbox]") === null;
+    return target === this._talk || target?.closest("input, textarea, select, button, summary, a, canvas, [role=tree]") === null;
   }
 
   _press() {

@@ -93,7 +93,7 @@ export class LogView {
 
   _makeScroller() {
     const onkeydown = (/** @type {KeyboardEvent} */ event) => this._key(event);
-    return h("div", { class: "log-scroller", role: "listbox", tabindex: "0", "aria-label": "Events, oldest first", onkeydown }, this._space);
+    return h("div", { class: "log-scroller", role: "tree", tabindex: "0", "aria-label": "Events, oldest first", onkeydown }, this._space);
   }
 
   /** Rows must be there before a hand that scrolls sees that they are not. */
@@ -222,7 +222,7 @@ export class LogView {
       h("span", { class: "row-summary" }),
     );
     const isError = row.type === "error" || row.type.endsWith(".failed");
-    return h("div", { class: `row row-${row.side}${isError ? " row-error" : ""}`, role: "option", id: `event-row-${row.key}` }, head);
+    return h("div", { class: `row row-${row.side}${isError ? " row-error" : ""}`, role: "treeitem", id: `event-row-${row.key}` }, head);
   }
 
   /**
@@ -327,6 +327,16 @@ export class LogView {
     this._redraw();
   }
 
+  /**
+   * Whether a key opens or closes a row.
+   * @param {string} key
+   * @param {Row} row
+   */
+  _isToggled(key, row) {
+    const isOpen = this._open.has(row.key);
+    return key === "Enter" || key === " " || (key === "ArrowRight" && !isOpen) || (key === "ArrowLeft" && isOpen);
+  }
+
   /** @param {KeyboardEvent} event */
   _key(event) {
     if (event.target !== this._scroller || this._found.length === 0) return;
@@ -340,7 +350,7 @@ export class LogView {
       this._active = this._found[to].key;
       this._list.reveal(to);
       if (event.key === "End") this._list.follows = true;
-    } else if ((event.key === "Enter" || event.key === " ") && index >= 0) {
+    } else if (index >= 0 && this._isToggled(event.key, this._found[index])) {
       this._toggle(this._found[index]);
     } else return;
     event.preventDefault();

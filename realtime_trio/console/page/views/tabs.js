@@ -23,6 +23,7 @@ export class Tabs {
       );
       this._buttons.set(id, button);
       element.setAttribute("role", "tabpanel");
+      element.setAttribute("tabindex", "0"); // it scrolls
       element.id = `panel-${id}`;
       element.setAttribute("aria-labelledby", button.id);
       bar.append(button);

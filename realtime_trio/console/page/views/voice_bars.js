@@ -16,6 +16,7 @@ export class VoiceBars {
     this._levels = new Float32Array(COUNT);
     this.element = h("div", { class: `bars bars-${side}`, role: "img", "aria-label": label }, ...this._bars);
     this.isStill = true;
+    this._wantsStill = matchMedia("(prefers-reduced-motion: reduce)");
   }
 
   /**
@@ -29,6 +30,8 @@ export class VoiceBars {
       if (level > 0.01) this.isStill = false;
       if (Math.abs(level - this._levels[index]) < 0.004 && level !== 0) continue;
       this._levels[index] = level < 0.01 ? 0 : level;
+      // Who wants no movement sees by the colour alone that a voice sounds.
+      if (this._wantsStill.matches) continue;
       bar.style.transform = `scaleY(${0.1 + 0.9 * this._levels[index]})`;
     }
     this.element.dataset.sounds = String(!this.isStill);
