@@ -168,9 +168,7 @@ async def test_a_text_turn_through_an_asgi_application(client: Stranger) -> None
         service = service_at(await nursery.start(serve), api_key=KEY)
         async with hypercorn(relay_app(authorize, service=service)) as url:
             base = f"{url.replace('ws', 'http', 1)}/v1"
-            seen = await run_client(
-                client, "text_turn", OPENAI_API_KEY=TOKEN, OPENAI_BASE_URL=base
-            )
+            seen = await run_client(client, "text_turn", OPENAI_API_KEY=TOKEN, OPENAI_BASE_URL=base)
         nursery.cancel_scope.cancel()
     assert seen["answer"] == "Good morning."
     assert not seen.all("error")

@@ -162,11 +162,12 @@ class Snippet:
 
     @property
     def handed(self) -> Iterable[str]:
-        """Which names of `HANDED` it uses."""
+        """Which names of `HANDED` it uses, and does not make."""
         return [
             name
             for name in HANDED
             if re.search(rf"\b{name}\b", self.code)
+            and not (self.is_program and re.search(rf"\bas {name}\b", self.code))
             and self.situation in ("in a session", "with a service")
             and (name != "session" or self.situation == "in a session")
         ]
@@ -582,6 +583,7 @@ def test_every_page_with_promises_has_snippets() -> None:
     assert {snippet.page.name for snippet in SNIPPETS} == {
         "README.md",
         "audio.md",
+        "console.md",
         "guide.md",
         "lasting.md",
         "coming-from-javascript.md",

@@ -19,7 +19,7 @@ from strategies import any_client_event, any_server_event
 from trio.testing import wait_all_tasks_blocked
 
 from realtime_trio._protocol.codec import Codec, Role
-from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
 from realtime_trio._runtime.hub import EventHub
 from realtime_trio._session.opening import open_session
 from realtime_trio.audio import AudioData
@@ -76,7 +76,7 @@ async def test_a_session_is_recorded_from_its_first_event_to_its_last(path: Path
     recording = read_recording(path)
     assert (recording.kind, recording.model, recording.dropped) == (
         SessionKind.REALTIME,
-        "gpt-realtime",
+        DEFAULT_MODEL,
         0,
     )
     types = [(record.source, record.event.type) for record in recording.records]
@@ -94,7 +94,7 @@ async def test_the_file_is_one_json_object_a_line(path: Path) -> None:
     async with open_simulated() as session, open_recording(session.wire(), path):
         await session.insert_item(UserMessage.text("one\ntwo\u2028three"))
     header, first, *_ = map(json.loads, lines_of(path))
-    assert header == {"version": 1, "kind": "realtime", "model": "gpt-realtime"}
+    assert header == {"version": 1, "kind": "realtime", "model": DEFAULT_MODEL}
     assert (first["time"], first["source"], first["event"]["type"]) == (
         0.0,
         "server",

@@ -29,11 +29,10 @@ from realtime_trio.relay import ANY, Grant, Limits, relay, service_at
 from realtime_trio.relay.recorded import recorded
 from realtime_trio.simulator import LIFELIKE, Script, ScriptFile, load_script
 from realtime_trio.simulator.serving.reception import Reception
-from realtime_trio.simulator.serving.rest import MODELS
+from realtime_trio.simulator.serving.rest import TALKING_MODELS
 from realtime_trio.simulator.serving.serve import make_reception
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_TALKING = tuple(model for model in MODELS if model.startswith("gpt-realtime"))
 
 
 @click.command()
@@ -169,7 +168,7 @@ def _everything(model: str | None) -> Grant:
 
 def _models(first: str | None) -> tuple[str, ...]:
     """The models to choose from."""
-    return tuple(dict.fromkeys((first or DEFAULT_MODEL, *_TALKING)))
+    return tuple(dict.fromkeys((first or DEFAULT_MODEL, *TALKING_MODELS)))
 
 
 async def _simulated(

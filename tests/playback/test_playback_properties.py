@@ -174,18 +174,22 @@ class PlaybackMachine(RuleBasedStateMachine):
         is_sink_silenced = all(is_meant(key) for (key, _), _ in self.due)
         heard = self.heard + Counter(key for (key, _), _ in self.due if not is_sink_silenced)
         expected: list[ClientEvent] = []
-        for item_id in dict.fromkeys(key[0] for key in self.order if is_meant(key)):
+        ms = {key: heard[key] // 24 for key in self.order}
+        all_missed = [
+            key
+            for key in self.order
+            if is_meant(key)
+            and key[0] not in self.silenced
+            and (key not in self.final or ms[key] < self.received[key] // 24)
+        ]
+        # The item of which something was missed first comes first.
+        for item_id in dict.fromkeys(key[0] for key in all_missed):
             keys = [key for key in self.order if key[0] == item_id]
-            ms = {key: heard[key] // 24 for key in keys}
-            missed = [
-                key for key in keys if key not in self.final or ms[key] < self.received[key] // 24
-            ]
-            if item_id in self.silenced or not missed:
-                continue
+            missed = [key for key in all_missed if key[0] == item_id]
             self.silenced.add(item_id)
             if any(key not in self.final for key in missed):
                 self.cancelled.add("resp_" + item_id.split("_")[1])
-            if any(ms.values()):
+            if any(ms[key] for key in keys):
                 expected += [
                     ConversationItemTruncate(
                         item_id=item_id, content_index=key[1], audio_end_ms=ms[key]

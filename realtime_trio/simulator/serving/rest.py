@@ -44,7 +44,7 @@ from realtime_trio.simulator.service.translator import SimulatedTranslator
 from realtime_trio.simulator.serving.admission import ClientSecret, KeyRing, check_model
 from realtime_trio.simulator.serving.simulation import Configured, Simulation
 
-MODELS: Final = (
+TALKING_MODELS: Final = (
     DEFAULT_MODEL,
     "gpt-realtime-2.1-mini",
     "gpt-realtime",
@@ -54,6 +54,10 @@ MODELS: Final = (
     "gpt-realtime-mini",
     "gpt-realtime-mini-2025-10-06",
     "gpt-realtime-mini-2025-12-15",
+)
+"""The models that one talks with."""
+MODELS: Final = (
+    *TALKING_MODELS,
     "gpt-realtime-translate",
     "gpt-realtime-whisper",
     "gpt-4o-transcribe",
