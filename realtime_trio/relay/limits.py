@@ -94,10 +94,10 @@ class Pace:
         return True
 
     def _used_at(self, now: float) -> float:
-        # Without a limit nothing ever counts, and infinity times nothing is not a number.
-        if self.per_minute == math.inf:
-            return 0.0
-        return max(0.0, self.used - max(0.0, now - self.since) * self.per_minute / _MINUTE)
+        # Asked first, since without a limit nothing times infinity would not be a number.
+        if now <= self.since:
+            return self.used
+        return max(0.0, self.used - (now - self.since) * self.per_minute / _MINUTE)
 
 
 @define(eq=False)
