@@ -251,7 +251,7 @@ async def _serve(serve: functools.partial[Any], service: Service) -> None:
         report(f"the relay listens at {address} until Ctrl-C or SIGTERM")
 
 
-async def _set_on_sigterm(
+async def _set_on_sigterm(  # noqa: ASYNC114 - started here alone
     event: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
