@@ -238,6 +238,17 @@ def test_responses_are_counted_by_the_minute_whoever_begins_them() -> None:
     assert made.tally.responses == 4
 
 
+def test_requests_for_responses_are_counted_even_if_nothing_comes_of_them() -> None:
+    made = limited(responses_per_minute=2)
+    for _ in range(2):
+        [passed] = from_guest(made, {"type": "response.create"})
+        assert isinstance(passed, ToService)
+    assert refusal(from_guest(made, {"type": "response.create"}))["code"] == "rate_limit_exceeded"
+    assert len(from_service(made, {"type": "response.created", "response": {"id": "r"}})) == 1
+    [passed] = from_guest(made, {"type": "response.create"}, 30.0)
+    assert isinstance(passed, ToService)
+
+
 def test_a_budget_is_kept_for_guest_and_relay() -> None:
     made = policy(budget=Budget(tokens=100, when_spent="close"), prices={"m": ModelPrices()})
     [passed] = from_guest(made, {"type": "response.create"})
