@@ -21,16 +21,17 @@ from realtime_trio.relay import Grant, HandshakeRequest, Limits, TokenIssuer, re
 issuer = TokenIssuer(secrets.token_bytes(32))
 
 
-async def token(request: Request) -> JSONResponse:
+async def token(request: Request) -> JSONResponse:  # noqa: ASYNC124 - it may wait
     """Give a token to somebody who has logged in; here, to everybody."""
     assert request.client is not None
-    return JSONResponse({"token": issuer.issue("somebody", address=request.client.host)})
+    issued = issuer.issue("somebody", address=request.client.host)
+    return JSONResponse({"token": issued})  # noqa: ASYNC910 - it has nothing to wait for
 
 
-async def authorize(request: HandshakeRequest) -> Grant:
+async def authorize(request: HandshakeRequest) -> Grant:  # noqa: ASYNC124 - it may wait
     """Say what the bearer of a token may do."""
     who = issuer.redeem(token_of(request), address=request.peer[0]).who
-    return Grant(
+    return Grant(  # noqa: ASYNC910 - it has nothing to wait for
         who=who,
         session=SessionConfig.of(instructions="You are a great, upbeat friend."),
         limits=Limits(seconds=600),

@@ -45,15 +45,16 @@ document.querySelector("button").onclick = async () => {
 """
 
 
-async def show_page(_request: HttpRequest) -> HttpResponse:
+async def show_page(_: HttpRequest) -> HttpResponse:  # noqa: ASYNC124 - it may wait
     """The page."""
-    return HttpResponse(status=200, headers=(("content-type", "text/html"),), body=PAGE)
+    headers = (("content-type", "text/html"),)
+    return HttpResponse(status=200, headers=headers, body=PAGE)  # noqa: ASYNC910
 
 
 async def make_secret(request: HttpRequest) -> HttpResponse:
     """A secret for one page; here, for everybody who has come to this machine."""
     if request.method != "POST":
-        return HttpResponse(status=405)
+        return HttpResponse(status=405)  # noqa: ASYNC910
     secret = await mint_client_secret(
         session=SessionConfig.of(instructions="You are a great, upbeat friend.", voice="marin"),
         seconds=60,

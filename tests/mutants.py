@@ -56,6 +56,7 @@ ALSO_TESTED_BY = {
     "_serving.wiretap": "simulator/*_serve simulator/*_serve_*",
     "relay.actions": "relay/*_policy",
     "relay.audit": "relay/*_core",
+    "relay.core": "relay/*_tools",
     "relay.recorded": "relay/*_serve",
     "relay.service": "relay/*_serve",
     "audio.wav_format": "audio/*_wav",

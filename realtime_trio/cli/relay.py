@@ -39,6 +39,15 @@ from realtime_trio.simulator import serve_simulator
 DEFAULT_PORT: Final = 8766
 """Port of `relay`, next to that of `serve`."""
 
+_HARMLESS: Final = (
+    "audio.input.format",
+    "audio.input.noise_reduction",
+    "audio.input.turn_detection",
+    "audio.output.format",
+    "output_modalities",
+)
+"""What guests may change in any case: how they talk, and nothing that costs more or says what the
+model is told."""
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _DEFAULTS: Final = Limits()
 
@@ -110,7 +119,8 @@ _DEFAULTS: Final = Limits()
 @click.option(
     "--let-configure",
     is_flag=True,
-    help="Let guests configure their sessions: model and limits stay, all else is theirs",
+    help="Let guests configure their sessions: model and limits stay, all else is theirs  "
+    "[default: turn detection, formats, and text or audio]",
 )
 @click.option("--cert", type=_FILE, help="Certificate chain (PEM): serve wss and https")
 @click.option("--key", type=_FILE, help="Its private key (PEM), if that is not in the same file")
@@ -211,7 +221,7 @@ def _grant(
         limits=limits,
         budget=budget,
         prices=prices,
-        updates={"*"} if let_configure else (),
+        updates={"*"} if let_configure else _HARMLESS,
         other_updates="drop",
         sessions=math.inf,
     )
@@ -251,7 +261,7 @@ async def _serve(serve: functools.partial[Any], service: Service) -> None:
         report(f"the relay listens at {address} until Ctrl-C or SIGTERM")
 
 
-async def _set_on_sigterm(
+async def _set_on_sigterm(  # noqa: ASYNC114 - started here alone
     event: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM) as signals:

@@ -58,7 +58,8 @@ class Limits:
     events_per_minute: float = field(default=6000.0, validator=_AT_LEAST_ONE)
     """Events from the guest: twice as many as a microphone sends that is cut in 20 ms."""
     responses_per_minute: float = field(default=30.0, validator=_AT_LEAST_ONE)
-    """Responses, those included that turn detection begins; one too many is cancelled."""
+    """Responses, those included that turn detection begins, of which one too many is cancelled; and
+    requests for them."""
     refusals_per_minute: float = field(default=60.0, validator=_AT_LEAST_ONE)
     """Events that were refused, until the guest is taken for hostile or broken and is closed."""
     message_size: float = field(default=2**20, validator=_AT_LEAST_ONE)
@@ -94,10 +95,10 @@ class Pace:
         return True
 
     def _used_at(self, now: float) -> float:
-        # Without a limit nothing ever counts, and infinity times nothing is not a number.
-        if self.per_minute == math.inf:
-            return 0.0
-        return max(0.0, self.used - max(0.0, now - self.since) * self.per_minute / _MINUTE)
+        # Asked first, since without a limit nothing times infinity would not be a number.
+        if now <= self.since:
+            return self.used
+        return max(0.0, self.used - (now - self.since) * self.per_minute / _MINUTE)
 
 
 @define(eq=False)

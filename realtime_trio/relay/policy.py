@@ -94,6 +94,7 @@ class Policy:
         self._active_at = now
         self._events = Pace(limits.events_per_minute, since=now)
         self._responses = Pace(limits.responses_per_minute, since=now)
+        self._creates = Pace(limits.responses_per_minute, since=now)
         self._refusals = Pace(limits.refusals_per_minute, since=now)
         self._lead = Lead(limits.audio_ahead)
         self._bytes_per_second = _PCM_BYTES
@@ -179,7 +180,10 @@ class Policy:
         checked = self._guest.check(text, payload)
         if any(map(self._service.hides, items_named_by(payload))) or self._answers_for_us(payload):
             raise NotAllowedError("there is no such item", code="item_not_found", param="item_id")
-        if payload["type"] == "response.create" and not self._responses.has_room(now):
+        # Requests as well: those that the service refuses, one after the other, begin nothing.
+        if payload["type"] == "response.create" and not (
+            self._responses.has_room(now) and self._creates.take(now)
+        ):
             raise NotAllowedError(
                 f"more than {self._limits.responses_per_minute:g} responses in a minute",
                 code="rate_limit_exceeded",

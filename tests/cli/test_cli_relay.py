@@ -65,6 +65,24 @@ def test_with_a_secret_only_tokens_let_in(tmp_path: Path) -> None:
     assert process.returncode == 130
 
 
+@posix
+def test_guests_choose_how_they_talk_and_no_more() -> None:
+    async def talk(url: str) -> None:
+        with trio.fail_after(30):
+            async with open_session(
+                url=url, api_key=None, turn_detection=None, max_output_tokens=7
+            ) as session:
+                config = session.config
+                assert config.audio is not None
+                assert config.audio.input is not None
+                assert config.audio.input.turn_detection is None
+                assert config.max_output_tokens != 7
+
+    process = started("relay", "--port", "0")
+    trio.run(talk, address_of(process))
+    interrupt(process)
+
+
 def test_a_token_is_printed_that_is_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("relay", "--secret", SECRET, "--issue", "ann", "--token-seconds", "9") == 0
     token = capsys.readouterr().out.strip()

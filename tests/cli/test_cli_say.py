@@ -29,7 +29,6 @@ from commands import (
 )
 from numpy.typing import NDArray
 from simulated import open_simulated, simulator_at_port
-from trio.testing import MockClock
 
 from realtime_trio import ExposedKeyWarning, ServerError
 from realtime_trio.audio import PCM_RATE, WavReader, read_wav, write_wav
@@ -312,8 +311,9 @@ async def test_an_error_instead_of_an_answer_ends_the_command(
     assert capsys.readouterr().err.endswith("realtime-trio: closed: Not today.\n")
 
 
+# In real time: a clock that jumps does not wait for the thread that reads.
 async def test_what_the_service_refuses_of_a_long_question_ends_it_at_once(
-    tmp_path: Path, autojump_clock: MockClock
+    tmp_path: Path,
 ) -> None:
     file = tmp_path / "question.wav"
     write_wav(file, np.zeros(60 * PCM_RATE, np.int16))
@@ -324,8 +324,7 @@ async def test_what_the_service_refuses_of_a_long_question_ends_it_at_once(
             with pytest.raises(ServerError) as refused:
                 await say._speak(session, question, 1.0)
             assert refused.value.code == "item_delete_invalid_item_id"
-            assert question.seconds is not None
-            assert question.seconds > 50
+            assert len(question.read(60 * PCM_RATE)) > 30 * PCM_RATE
 
 
 async def test_an_error_in_the_middle_of_an_answer_does_not(

@@ -203,7 +203,6 @@ def test_it_needs_somebody_who_decides() -> None:
 
 
 @pytest.mark.socket
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_our_own_client_talks_through_it_in_starlette_under_hypercorn() -> None:
     starlette: Any = pytest.importorskip("starlette.applications")
     routing: Any = pytest.importorskip("starlette.routing")

@@ -65,6 +65,7 @@ class Hostile:
         self.told = b""
 
     async def say(self, *data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
         # The relay may hang up in the middle of it.
         with suppress(trio.BrokenResourceError):
             for each in data:
@@ -78,6 +79,7 @@ class Hostile:
             self.told += received
 
     async def read_to_the_end(self) -> bytes:
+        await trio.lowlevel.checkpoint()
         with suppress(trio.BrokenResourceError):
             while received := await self.stream.receive_some():
                 self.told += received

@@ -31,6 +31,18 @@ def test_a_limit_that_lets_nothing_pass_is_refused(limits: dict[str, Any]) -> No
         Limits(**limits)
 
 
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    assert Limits() == Limits(
+        seconds=3600,
+        idle_seconds=300,
+        audio_ahead=15,
+        events_per_minute=6000,
+        responses_per_minute=30,
+        refusals_per_minute=60,
+        message_size=2**20,
+    )
+
+
 @pytest.mark.parametrize("value", ["1", None, True])
 def test_a_limit_is_a_number(value: Any) -> None:
     with pytest.raises(TypeError, match="seconds must be"):

@@ -87,7 +87,7 @@ def test_audio_and_deltas_pass_after_a_look() -> None:
     made = policy()
     assert made.passes_to_service(append(0.1), 0.0)
     assert made.passes_to_guest('{"type":"response.output_audio.delta","delta":"AAAA"}', 0.0)
-    assert made.tally.events_up == 1
+    assert (made.tally.events_up, made.tally.events_down) == (1, 2)
     assert made.tally.audio_seconds == pytest.approx(0.1)
 
 
@@ -236,6 +236,17 @@ def test_responses_are_counted_by_the_minute_whoever_begins_them() -> None:
         error = {"type": "error", "error": {"event_id": asked["event_id"]}}
         assert from_service(made, error) == ()
     assert made.tally.responses == 4
+
+
+def test_requests_for_responses_are_counted_even_if_nothing_comes_of_them() -> None:
+    made = limited(responses_per_minute=2)
+    for _ in range(2):
+        [passed] = from_guest(made, {"type": "response.create"})
+        assert isinstance(passed, ToService)
+    assert refusal(from_guest(made, {"type": "response.create"}))["code"] == "rate_limit_exceeded"
+    assert len(from_service(made, {"type": "response.created", "response": {"id": "r"}})) == 1
+    [passed] = from_guest(made, {"type": "response.create"}, 30.0)
+    assert isinstance(passed, ToService)
 
 
 def test_a_budget_is_kept_for_guest_and_relay() -> None:

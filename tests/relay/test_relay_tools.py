@@ -61,11 +61,13 @@ def response_of(*calls: Json, response_id: str = "resp_1") -> list[Json]:
 
 
 async def outputs(relayed: Relayed, many: int) -> dict[str, str]:
+    await trio.lowlevel.checkpoint()
     heard = [await relayed.service.hear("conversation.item.create") for _ in range(many)]
     return {event["item"]["call_id"]: event["item"]["output"] for event in heard}
 
 
 async def types_told(relayed: Relayed, many: int) -> list[str]:
+    await trio.lowlevel.checkpoint()
     return [(await relayed.guest.hear())["type"] for _ in range(many)]
 
 
