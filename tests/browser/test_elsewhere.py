@@ -96,9 +96,7 @@ def test_a_call_that_waits_is_decided_in_the_page(open_page: OpenPage) -> None:
 
     async def serve(announce: Callable[[str], None]) -> None:
         async with (
-            open_simulated(
-                Reply.call("pay", euros=5), Reply.text("Paid."), tools=[pay]
-            ) as session,
+            open_simulated(Reply.call("pay", euros=5), Reply.text("Paid."), tools=[pay]) as session,
             open_inspector(session, prints=False, may_act=True) as inspector,
         ):
             sessions.append(session)

@@ -127,9 +127,7 @@ def test_a_page_greets_and_says_how_it_stands(open_page: OpenPage, tmp_path: Pat
 @pytest.mark.parametrize("hand", ["mouse", "touch", "space bar"])
 def test_push_to_talk(open_page: OpenPage, tmp_path: Path, hand: str) -> None:
     played = write_script(tmp_path, "It is noon.", transcripts=["What time is it?"])
-    microphone = write_microphone(
-        tmp_path / "microphone.wav", spoken(60)
-    )
+    microphone = write_microphone(tmp_path / "microphone.wav", spoken(60))
     with run_console("--script", played) as url:
         page = open_page(url, microphone=microphone, touch=hand == "touch")
         choose_mode(page, "Push to talk")
@@ -320,7 +318,9 @@ def test_the_tools_of_the_page_remember_and_show(open_page: OpenPage, tmp_path: 
         expect(panel).to_contain_text("colour")
         expect(panel).to_contain_text("blue")
         expect(panel).to_contain_text("64.15° N, 21.94° W")
-        expect(panel.get_by_role("img", name="Map of the world with Reykjavik on it")).to_be_visible()
+        expect(
+            panel.get_by_role("img", name="Map of the world with Reykjavik on it")
+        ).to_be_visible()
         recording = save_recording(page, tmp_path)
     assert check_order(recording.records) == []
 

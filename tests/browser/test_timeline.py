@@ -72,9 +72,7 @@ def said(open_page: OpenPage, url: str, microphone: Path) -> Page:
 
 def story(folder: Path) -> Path:
     memory = {"name": "set_memory", "arguments": {"key": "story", "value": "stars"}}
-    return write_script(
-        folder, STORY, {"call": memory}, "Done.", transcripts=["Tell me a story."]
-    )
+    return write_script(folder, STORY, {"call": memory}, "Done.", transcripts=["Tell me a story."])
 
 
 def microphone(folder: Path) -> Path:
