@@ -304,7 +304,7 @@ def browser(session: nox.Session) -> None:
     Needs Chromium, on PATH or in CHROMIUM; without it everything is skipped.  Where PICTURES names
     a folder, the pictures of the documentation are put there.
     """
-    install_wheels(session, "voice-light")
+    install_optional(session)
     session.install(EXTRAS, *TEST, *BROWSER)
     install_page_tools(session)
     session.run("pytest", "tests/browser", *session.posargs)

@@ -145,14 +145,20 @@ async def _follow_wire(
     wire: EventStream[WireRecord], shown: ShownSession, session: BaseSession
 ) -> None:
     await trio.lowlevel.checkpoint()
-    while True:
-        try:
-            _note(await wire.receive(), shown)
-        except SlowConsumer as gap:
-            shown.miss(gap.dropped)
-        except SessionClosed:
-            break
-    shown.end(session.closed)
+    try:
+        while True:
+            try:
+                _note(await wire.receive(), shown)
+            except SlowConsumer as gap:
+                shown.miss(gap.dropped)
+            except SessionClosed:
+                break
+    finally:
+        # A session that is lost cancels its block, and the last records may still be there.
+        while wire.pending:
+            _note(wire.receive_nowait(), shown)
+        if session.closed is not None:
+            shown.end(session.closed)
 
 
 def _note(record: WireRecord, shown: ShownSession) -> None:

@@ -198,7 +198,7 @@ class _AddressStatus:
         self._status.started(Address(f"{self._scheme}://{name}:{port}", self._token))
 
 
-async def serve_console(
+async def serve_console(  # noqa: ASYNC128 - _AddressStatus does it
     source: Source,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,

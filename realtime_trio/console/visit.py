@@ -6,10 +6,12 @@ Owns the two tasks of one browser.  What there is to see and to do is the busine
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import trio
 
+from realtime_trio._runtime.hub import EventStream
 from realtime_trio._transport.contract import Transport
 from realtime_trio.console.board import Look
 from realtime_trio.console.messages import (
@@ -33,6 +35,8 @@ _NEEDS: Final[Mapping[AskKind, str]] = {
     "fault": "a fault",
 }
 """What must be said with it."""
+_LAST_WORDS: Final = 0.5
+"""Seconds for what was not told yet when everything ends at once."""
 
 
 async def serve_visit(
@@ -61,6 +65,17 @@ async def serve_visit(
         pass
 
 
+async def _next(stream: EventStream[str]) -> str | None:
+    """What is told next; None at the end."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    try:
+        return await stream.receive()
+    except SlowConsumer as gap:
+        return dropped_told(gap.dropped)
+    except SessionClosed:
+        return None
+
+
 class _Visit:
     """One page while it is there."""
 
@@ -70,8 +85,15 @@ class _Visit:
         # Two tasks send, what is told and what is answered; a transport takes one message at a
         # time.
         self._sending = trio.Lock()
+        self._unsent: str | None = None
 
     async def _send(self, text: str) -> None:
+        """Send what is told, or have it left in `_unsent` if that is cancelled."""
+        self._unsent = text
+        await self._say(text)
+        self._unsent = None
+
+    async def _say(self, text: str) -> None:
         async with self._sending:
             await self._transport.send(text)
 
@@ -80,17 +102,25 @@ class _Visit:
         await trio.lowlevel.checkpoint()
         look: Look = self._subject.look()
         with look.stream as stream:
-            for text in look.past:
-                await self._send(text)
-            while True:
-                try:
-                    text = await stream.receive()
-                except SlowConsumer as gap:
-                    text = dropped_told(gap.dropped)
-                except SessionClosed:
-                    told()
-                    return
-                await self._send(text)
+            try:
+                for text in look.past:
+                    await self._send(text)
+                while (news := await _next(stream)) is not None:
+                    await self._send(news)
+                told()
+            except trio.Cancelled:
+                # A session that was lost ends the program's block, and this with it: that is when
+                # its last words matter most.
+                with trio.move_on_after(_LAST_WORDS, shield=True), suppress(ConnectionLost):
+                    # Whoever notes the end is being cancelled as well, and has its turn first.
+                    await trio.lowlevel.checkpoint()
+                    await self._send_rest(stream)
+                raise
+
+    async def _send_rest(self, stream: EventStream[str]) -> None:
+        await trio.lowlevel.checkpoint()
+        while self._transport.closed is None and (self._unsent is not None or stream.pending):
+            await self._send(stream.receive_nowait() if self._unsent is None else self._unsent)
 
     async def listen(self) -> None:
         """Do what the page asks for, one after the other, until it goes."""
@@ -100,7 +130,7 @@ class _Visit:
                     said = await self._obey(read_ask(message))
                 except AskError as error:
                     said = refused(str(error))
-                await self._send(said)
+                await self._say(said)
 
     async def _obey(self, ask: Ask) -> str:
         await trio.lowlevel.checkpoint()

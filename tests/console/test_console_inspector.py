@@ -10,20 +10,22 @@ from typing import Any
 import pytest
 import trio
 from console_visits import Page, get, opened, setup
-from simulated import open_simulated
+from simulated import open_simulated, records
 
 from realtime_trio import (
+    ConnectionLost,
     LocalProtocolError,
     Session,
     SessionClosed,
     ToolCallFinished,
+    open_session,
     tool,
 )
 from realtime_trio.console import open_inspector
 from realtime_trio.console.access import Token
 from realtime_trio.console.serving import Address
 from realtime_trio.events import SessionCreated
-from realtime_trio.simulator import Reply
+from realtime_trio.simulator import Fault, Reply, Script, open_simulator_transport
 
 pytestmark = pytest.mark.socket
 
@@ -117,6 +119,45 @@ async def test_what_the_program_says_last_is_seen_and_then_the_end() -> None:
     assert end["reason"] == "the program does not show the session any more"
     types = [message["event"]["type"] for message in seen if message["kind"] == "record"]
     assert "response.done" in types
+
+
+async def test_how_a_session_was_lost_is_told_although_everything_ends() -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def browse(address: Address, *, task_status: trio.TaskStatus[None]) -> None:
+        async with opened(address, (await setup(address))["inspect_url"]) as page:
+            await page.receive()
+            task_status.started()
+            while await page.receive() is not None:
+                pass
+            seen.extend(page.got)
+
+    passed: list[str] = []
+
+    async def lose_it(nursery: trio.Nursery) -> None:
+        faults = [Fault.drop("response.done")]
+        async with (
+            open_simulator_transport(Script([Reply.text("Hello.")]), faults=faults) as transport,
+            open_session(transport=transport) as session,
+            open_inspector(session, prints=False) as inspector,
+        ):
+            address = address_of(inspector.url)
+            await nursery.start(browse, address)  # noqa: ASYNC111 - it is there to outlive it
+            with session.wire() as wire:
+                try:
+                    await session.ask("Hello?")
+                finally:
+                    passed.extend(record.event.type for record in records(wire))
+
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(ConnectionLost):
+            await lose_it(nursery)
+    *_, end = seen
+    assert (end["kind"], end["code"]) == ("end", 1006)
+    types = [message["event"]["type"] for message in seen if message["kind"] == "record"]
+    assert types == passed
+    assert "response.created" in types
+    assert "response.done" not in types
 
 
 async def test_the_end_of_the_session_is_told_with_its_code() -> None:
