@@ -111,7 +111,7 @@ TEST, LINT, BENCH, DOCS, BROWSER = (
     nox.project.dependency_groups(PYPROJECT, group)
     for group in ("test", "lint", "bench", "docs", "browser")
 )
-EXTRAS = ".[cli,proxy,llm,yaml,prices]"
+EXTRAS = ".[cli,proxy,llm,rest,web,yaml,prices]"
 """What everybody can install."""
 OPTIONAL = ("voice-light", "devices", "vad")
 """What comes on top of it where there are wheels: a part of it is compiled."""

@@ -81,6 +81,7 @@ PURE_IN_THE_SIMULATOR = (
 )
 PURE_IN_THE_RELAY = (
     "relay.access",
+    "relay.actions",
     "relay.ending",
     "relay.grant",
     "relay.greeting",
@@ -90,6 +91,7 @@ PURE_IN_THE_RELAY = (
     "relay.reading",
     "relay.routes",
     "relay.service_events",
+    "relay.spending",
 )
 IMPURE = {"trio", "trio_websocket", "time", "random", "uuid", "logging"}
 # What is only a class is allowed: a UUID is a value, making one up is not pure.
@@ -110,6 +112,7 @@ RESERVED = {
 LOADED_LATE = {
     "simulator.script.document": {"yaml"},
     "_transport.dial": {"python_socks"},
+    "relay.client_secrets": {"httpx2"},
     "connection": {f"{PACKAGE}._transport.websocket"},
 }
 

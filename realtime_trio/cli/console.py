@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import trio
 
+from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio._serving.requests import query_of
 from realtime_trio._serving.websocket_server import HandshakeRequest
 from realtime_trio._transport.contract import Transport
@@ -57,7 +58,7 @@ _TALKING = tuple(model for model in MODELS if model.startswith("gpt-realtime"))
     show_envvar=True,
     help="Key; it stays in this program, and no browser sees it",
 )
-@click.option("--model", help="Model to begin with  [default: gpt-realtime]")
+@click.option("--model", help=f"Model to begin with  [default: {DEFAULT_MODEL}]")
 @click.option("--script", type=_FILE, help="What the simulator says, as YAML or JSON")
 @click.option(
     "--record",
@@ -168,7 +169,7 @@ def _everything(model: str | None) -> Grant:
 
 def _models(first: str | None) -> tuple[str, ...]:
     """The models to choose from."""
-    return _TALKING if first is None else tuple(dict.fromkeys((first, *_TALKING)))
+    return tuple(dict.fromkeys((first or DEFAULT_MODEL, *_TALKING)))
 
 
 async def _simulated(

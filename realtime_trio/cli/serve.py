@@ -155,7 +155,7 @@ def serve(
         )
 
     async def job() -> None:
-        context = None if cert is None else _tls(cert, key)
+        context = None if cert is None else tls_context(cert, key)
         # Without a script it keeps the pace of the service, which is what there is to try out.
         played = (
             ScriptFile(Script(pacing=LIFELIKE))
@@ -205,7 +205,7 @@ def _warn_of_visible_key(context: click.Context, name: str) -> None:
     )
 
 
-def _tls(cert: Path, key: Path | None) -> ssl.SSLContext:
+def tls_context(cert: Path, key: Path | None) -> ssl.SSLContext:
     """The server's side of TLS.
 
     Raises:

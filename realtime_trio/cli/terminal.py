@@ -46,10 +46,13 @@ _REMARKS: Final = _Screen(stderr=True)
 
 
 def prepare() -> None:
-    """Have what the terminal's encoding lacks replaced by `?`, instead of ending with an error."""
-    for screen in (sys.stdout, sys.stderr):
-        if isinstance(screen, io.TextIOWrapper):  # not if it is closed, and not in every test
-            screen.reconfigure(errors="replace")
+    """Have what the terminal's encoding lacks replaced by `?`, instead of ending with an error.
+
+    That is for both directions: a terminal may send what is not in its encoding.
+    """
+    for each in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(each, io.TextIOWrapper):  # not if it is closed, and not in every test
+            each.reconfigure(errors="replace")
 
 
 def abandon() -> None:

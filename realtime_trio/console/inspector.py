@@ -101,6 +101,8 @@ async def open_inspector(
     check_kind("session", session, BaseSession, allowed="an open session")
     if kept < 1:
         raise LocalProtocolError(f"kept must be 1 character or more, not {kept}")
+    names = to_tuple("hosts", hosts)
+    Visitors(host, hosts=names)  # a name that is none is found here, as the caller's mistake
     shown = ShownSession(may_act=may_act, room=kept)
     # Both before anything is waited for, so that nothing passes unseen.
     wire = session._overhear_wire()
@@ -121,8 +123,6 @@ async def open_inspector(
         except OSError as error:
             services.fail(error)
 
-    names = to_tuple("hosts", hosts)
-    Visitors(host, hosts=names)  # a name that is none is found here, as the caller's mistake
     with wire, approvals:
         async with open_service_nursery() as services:
             services.start_soon(_follow_wire, wire, shown, session)

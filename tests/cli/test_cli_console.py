@@ -17,6 +17,7 @@ from commands import KEY, interrupt, run, run_beside, started
 from console_visits import get, opened, serving, setup
 from recordings import client, created, saved, server
 
+from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio.cli import console as command
 from realtime_trio.console.access import Token
 from realtime_trio.console.recorded import RecordedSource
@@ -53,7 +54,7 @@ async def test_the_simulator_talks_with_the_page() -> None:
     async with running() as address:
         told = await setup(address)
         assert told["simulator"]
-        assert told["models"][0] == "gpt-realtime"
+        assert told["models"][0] == DEFAULT_MODEL
         async with (
             opened(address, told["inspect_url"]) as seen,
             opened(address, told["realtime_url"]) as page,

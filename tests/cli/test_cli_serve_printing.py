@@ -19,6 +19,7 @@ from realtime_trio import (
     open_session,
     open_transcription_session,
 )
+from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio.console.access import Token
 from realtime_trio.console.serving import Address
 
@@ -84,7 +85,7 @@ async def test_serve_prints_json_for_programs(tmp_path: Path) -> None:
         await session.ask("Hello?")
         await session.send_raw({"type": "x", "authorization": "Bearer sk-abcdefgh1234"})
     first, *records, last = map(json.loads, lines)
-    assert (first["kind"], first["connection"], first["model"]) == ("connected", 1, "gpt-realtime")
+    assert (first["kind"], first["connection"], first["model"]) == ("connected", 1, DEFAULT_MODEL)
     assert (last["kind"], last["code"]) == ("disconnected", 1000)
     assert {record["kind"] for record in records} == {"record"}
     types = [record["event"]["type"] for record in records]

@@ -55,6 +55,7 @@ def test_answers_have_the_headers() -> None:
     assert headers["content-security-policy"] == POLICY
     assert headers["cache-control"] == "no-store"
     assert headers["x-more"] == "1"
-    assert json.loads(json_response({"a": 1}).body) == {"a": 1}
+    told = json_response({"a": 1})
+    assert (told.status, json.loads(told.body)) == (200, {"a": 1})
     problem = problem_response(404, "nothing")
     assert (problem.status, json.loads(problem.body)) == (404, {"error": {"message": "nothing"}})

@@ -13,6 +13,7 @@ from realtime_trio.events import (
     ErrorEvent,
     InputAudioBufferAppend,
     InputAudioBufferCleared,
+    RateLimitsUpdated,
     ResponseCreate,
     SessionConfig,
     SessionUpdate,
@@ -46,6 +47,15 @@ def test_a_session_that_is_seen_from_its_middle_is_not_judged() -> None:
     assert order.judge(later) == []
 
 
+def test_a_session_that_is_seen_from_its_beginning_is_judged_on() -> None:
+    order = OrderMarks(from_start=False)
+    limits = RateLimitsUpdated(event_id="event_2", rate_limits=())
+    first, second = server(created(), limits)
+    assert order.judge(first) == []
+    assert [violation.rule for violation in order.judge(second)] == ["rate_limits_follow_responses"]
+    assert order.why_unwatched is None
+
+
 def test_a_session_whose_beginning_must_be_seen_is_judged_from_it() -> None:
     order = OrderMarks(from_start=True)
     (middle,) = server(InputAudioBufferCleared(event_id="e"))
@@ -58,7 +68,7 @@ def test_a_long_session_is_not_judged_for_ever(monkeypatch: pytest.MonkeyPatch) 
     for record in (*server(created()), *client(ResponseCreate(), ResponseCreate())):
         order.judge(record)
         assert order.why_unwatched is None
-    order.judge(client(ResponseCreate())[0])
+    assert order.judge(client(ResponseCreate())[0]) == []
     assert "too long" in (order.why_unwatched or "")
 
 

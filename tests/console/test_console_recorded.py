@@ -32,7 +32,7 @@ RECORDING = Recording.of([*server(created()), *client(ResponseCreate()), *server
 
 def test_every_record_is_told_and_mistakes_are_marked() -> None:
     state, first, second, third, _, end = map(json.loads, told_of(RECORDING))
-    assert (state["open"], state["order"]) == (False, "watched")
+    assert (state["open"], state["may_act"], state["order"]) == (False, False, "watched")
     assert (first["at"], first["marks"], second["side"]) == (0, [], "client")
     assert "session_is_created_first" in {mark["rule"] for mark in third["marks"]}
     assert (end["kind"], end["code"]) == ("end", None)

@@ -33,7 +33,10 @@ def test_times_count_from_the_first_message() -> None:
 def test_what_was_missed_is_told_and_ends_the_judging() -> None:
     shown = ShownSession(may_act=False)
     shown.note(server(created())[0])
-    shown.miss(5)
+    with shown.look().stream as stream:
+        shown.miss(5)
+        assert json.loads(stream.receive_nowait())["kind"] == "dropped"
+        assert json.loads(stream.receive_nowait())["order"] == "unwatched"
     shown.note(server(created())[0])
     state, _, dropped, record = told(shown)
     assert dropped == {"kind": "dropped", "count": 5}
