@@ -181,7 +181,7 @@ function drawSpan(context, span, now, place, x, sight, colors) {
 function fitted(context, words, room) {
   const width = context.measureText(words).width;
   if (width <= room) return words;
-  const count = Math.floor((words.length * room) / width) - 2;
+  const count = Math.floor((words.length * room) / width) - 3;
   return count < 4 ? "" : `${words.slice(0, count).trimEnd()}…`;
 }
 
