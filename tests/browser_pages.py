@@ -70,7 +70,12 @@ GREETING: Final = "Good day."
 """What every script begins with, since the page says hello."""
 
 
-def write_script(folder: Path, *replies: Any, transcripts: list[str | None] | None = None) -> Path:
+def write_script(
+    folder: Path,
+    *replies: Any,
+    transcripts: list[str | None] | None = None,
+    mcp_servers: tuple[Any, ...] = (),
+) -> Path:
     """A script of what the model says after its greeting, and of what it understands."""
     path = folder / "script.json"
     pacing = {"tokens_per_second": 40, "audio_speed": 4, "time_to_first_event": 0.1}
@@ -78,6 +83,7 @@ def write_script(folder: Path, *replies: Any, transcripts: list[str | None] | No
         "pacing": pacing,
         "replies": [GREETING, *replies],
         "transcripts": transcripts or [],
+        "mcp_servers": mcp_servers,
         "transcription_delay": 0.05,
     }
     path.write_text(json.dumps(played), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from pathlib import Path
@@ -334,3 +335,43 @@ def test_a_voice_is_seen(open_page: OpenPage, tmp_path: Path) -> None:
         write_message(page, "Tell me a story.")
         expect(page.locator(".bars-model")).to_have_attribute("data-sounds", "true")
         expect(page.locator(".bars-you")).to_have_attribute("data-sounds", "false")
+
+
+HOSTED = {
+    "type": "session.update",
+    "session": {
+        "type": "realtime",
+        "tools": [
+            {"type": "mcp", "server_label": "docs", "server_url": "https://docs.example/mcp"}
+        ],
+    },
+}
+
+
+def test_a_call_of_a_hosted_tool_waits_for_a_yes(open_page: OpenPage, tmp_path: Path) -> None:
+    call = {
+        "server_label": "docs",
+        "name": "search",
+        "arguments": {"query": "nursery"},
+        "output": "A nursery holds tasks.",
+        "approval": True,
+    }
+    server = {"label": "docs", "tools": [{"name": "search", "input_schema": {"type": "object"}}]}
+    played = write_script(tmp_path, {"mcp": call}, "It holds tasks.", mcp_servers=(server,))
+    with run_console("--script", played) as url:
+        page = open_page(url)
+        choose_mode(page, "Push to talk")
+        connect(page)
+        panel = open_panel(page, "Send")
+        panel.get_by_label("Event as JSON").fill(json.dumps(HOSTED))
+        panel.get_by_role("button", name="Send", exact=True).click()
+        expect(item(page, "tool").filter(has_text="docs: tools")).to_be_visible()
+        write_message(page, "What is a nursery?")
+        request = item(page, "tool").filter(has_text="waits for you")
+        expect(request).to_contain_text('"query":"nursery"')
+        request.get_by_role("button", name="Approve").click()
+        expect(item(page, "tool").filter(has_text="approved")).to_be_visible()
+        expect(item(page, "tool").filter(has_text="A nursery holds tasks.")).to_be_visible()
+        expect(item(page, "model").filter(has_text="It holds tasks.")).to_be_visible()
+        recording = save_recording(page, tmp_path)
+    assert check_order(recording.records) == []

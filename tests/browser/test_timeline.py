@@ -34,7 +34,7 @@ COLORS = """canvas => {
   const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const found = {};
   const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-  for (const name of ["you", "you-soft", "model", "model-soft", "tool-soft", "bad"]) {
+  for (const name of ["you", "you-soft", "model", "model-soft", "tool", "bad"]) {
     probe.fillStyle = style.getPropertyValue("--" + name);
     probe.fillRect(0, 0, 1, 1);
     const [r, g, b] = probe.getImageData(0, 0, 1, 1).data;
@@ -86,7 +86,7 @@ def test_both_voices_speech_responses_tools_and_interruptions_are_drawn(
         page = said(open_page, url, microphone(tmp_path))
         page.wait_for_timeout(300)  # the picture rests for a few frames
         found = colors(page)
-    assert all(count > 20 for count in found.values()), found
+    assert min(found.values()) > 20, found
 
 
 def test_one_listens_from_where_one_clicks(open_page: OpenPage, tmp_path: Path) -> None:

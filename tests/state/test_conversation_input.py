@@ -538,8 +538,6 @@ def test_it_says_which_speech_has_no_words_yet() -> None:
     conversation = Conversation()
     tell(conversation, committed("user_1"), committed("user_2"))
     conversation.show_committed()
-    first, second = conversation.items
-    assert first.is_awaiting_words
+    assert [item.is_awaiting_words for item in conversation.items] == [True, True]
     tell(conversation, transcribed("Hello.", "user_1"), untranscribed("user_2"))
-    assert not first.is_awaiting_words
-    assert not second.is_awaiting_words
+    assert [item.is_awaiting_words for item in conversation.items] == [False, False]

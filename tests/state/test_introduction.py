@@ -52,8 +52,8 @@ def test_before_the_greeting_nothing_is_configured() -> None:
 
 
 def test_without_a_configuration_the_greeting_is_enough() -> None:
+    assert Introduction().session is None
     opening = Introduction()
-    assert opening.session is None
     assert not opening.apply(CREATED, "")
     assert opening.is_configured
     assert opening.session is CREATED.session

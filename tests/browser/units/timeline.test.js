@@ -80,6 +80,15 @@ test("an interruption cuts the voice where it was heard to, and is marked", () =
   assert.deepEqual(timeline.points.map(({ kind, at }) => [kind, at]), [["interruption", 3]]);
 });
 
+test("a voice is drawn where it was played, once that is known", () => {
+  const told = new Teller().time(1).answer("a", "Once", 2).answer("b", "upon", 1).time(1.5).note("playback.began", { item_id: "a" });
+  const { timeline } = told.desk;
+  assert.deepEqual(timeline.model.pieces.map(({ item, start }) => [item, start]), [["a", 1.5], ["b", 3.5]]);
+  assert.equal(timeline.model.peak(1, 1.4), 0);
+  told.time(4).client("conversation.item.truncate", { item_id: "b", audio_end_ms: 500 });
+  assert.equal(timeline.model.end, 4);
+});
+
 test("responses and tools have a beginning, an end, and an outcome", () => {
   const told = new Teller().time(1).answer("a", "Hm", 0.1).time(2).done("a", "cancelled", { status_details: { reason: "turn_detected" } });
   const call = { id: "c", type: "function_call", status: "completed", name: "look", call_id: "call_1", arguments: "{}" };

@@ -16,7 +16,7 @@ import { Track } from "./track.js";
 
 /**
  * @typedef {object} Point
- * @property {"interruption" | "error" | "played" | "commit"} kind
+ * @property {"interruption" | "error" | "commit"} kind
  * @property {number} at  seconds
  * @property {string} label
  */
@@ -72,6 +72,9 @@ export class Timeline {
       case "input_audio_buffer.speech_stopped":
         this._stopSpeech(event, at);
         break;
+      case "playback.began":
+        this._play(String(event.item_id), at);
+        break;
       case "input_audio_buffer.committed":
         this.points.push({ kind: "commit", at, label: "committed" });
         break;
@@ -126,8 +129,22 @@ export class Timeline {
    */
   _speak(samples, at, item) {
     this.model.add(samples, at, item);
-    if (!this._began.has(item)) this._began.set(item, this.model.pieces[this.model.pieces.length - 1]?.start ?? at);
+    if (!this._began.has(item)) this._began.set(item, this.model.pieces.at(-1)?.start ?? at);
     this.end = Math.max(this.end, this.model.end);
+  }
+
+  /**
+   * Audio is drawn from when it came, until it is known when it was played.
+   * @param {string} item
+   * @param {number} at
+   */
+  _play(item, at) {
+    const first = this.model.pieces.findIndex((piece) => piece.item === item);
+    if (first === -1) return;
+    const pieces = this.model.pieces.slice(first);
+    this.model.cut(pieces[0].start);
+    for (const piece of pieces) this._began.delete(piece.item ?? "");
+    for (const piece of pieces) this._speak(piece.samples, at, piece.item ?? "");
   }
 
   /**

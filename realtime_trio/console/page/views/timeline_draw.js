@@ -16,7 +16,7 @@
 /** @typedef {Record<"ink" | "muted" | "line" | "card" | "you" | "youSoft" | "model" | "modelSoft" | "tool" | "toolSoft" | "bad", string>} Colors */
 
 const RULER = 20; // pixels
-const NARROWEST = 3; // pixels of a span that is over in no time
+const NARROWEST = 6; // pixels of a span that is over in no time
 const FONT = "11px system-ui, sans-serif";
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 
@@ -155,13 +155,14 @@ function drawVoice(context, track, sight, lane, color) {
  * @param {{fill: string, edge: string, ink: string}} colors
  */
 function drawSpan(context, span, now, place, x, sight, colors) {
-  const left = x(span.start);
-  const width = Math.max(NARROWEST, x(span.end ?? now) - left);
+  // On whole pixels, so that the edges are sharp.
+  const left = Math.round(x(span.start));
+  const width = Math.max(NARROWEST, Math.round(x(span.end ?? now)) - left);
   context.fillStyle = colors.fill;
   context.strokeStyle = colors.edge;
   context.lineWidth = 1;
   context.beginPath();
-  context.roundRect(left + 0.5, place.top + 0.5, width, place.height, 3);
+  context.roundRect(left + 0.5, Math.round(place.top) + 0.5, width, Math.round(place.height), 3);
   context.fill();
   context.stroke();
   const from = Math.max(left, 0) + 6;
@@ -181,7 +182,7 @@ function drawSpan(context, span, now, place, x, sight, colors) {
 function fitted(context, words, room) {
   const width = context.measureText(words).width;
   if (width <= room) return words;
-  const count = Math.floor((words.length * room) / width) - 2;
+  const count = Math.floor((words.length * room) / width) - 3;
   return count < 4 ? "" : `${words.slice(0, count).trimEnd()}…`;
 }
 
