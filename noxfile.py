@@ -107,10 +107,11 @@ nox.options.error_on_missing_interpreters = False
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
-TEST, LINT, BENCH, DOCS = (
-    nox.project.dependency_groups(PYPROJECT, group) for group in ("test", "lint", "bench", "docs")
+TEST, LINT, BENCH, DOCS, BROWSER = (
+    nox.project.dependency_groups(PYPROJECT, group)
+    for group in ("test", "lint", "bench", "docs", "browser")
 )
-EXTRAS = ".[cli,proxy,llm,yaml,prices]"
+EXTRAS = ".[cli,proxy,llm,rest,web,yaml,prices]"
 """What everybody can install."""
 OPTIONAL = ("voice-light", "devices", "vad")
 """What comes on top of it where there are wheels: a part of it is compiled."""
@@ -144,7 +145,25 @@ VOICED = [
     "tests/test_docs.py",
     "tests/test_examples.py",
 ]
+PAGE_TOOLS = str(ROOT / "tests" / "browser")
+NPM_INSTALL = [
+    *("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"),
+    # No long wait where there is no registry.  Both pauses between attempts are given, since npm
+    # refuses a longest one below its own shortest, which is 10 s.
+    *("--fetch-timeout=30000", "--fetch-retries=1"),
+    *("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=3000"),
+]
 TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
+STARTABLE = (
+    "serve_websocket",
+    "serve_simulator",
+    "serve_reception",
+    "serve_console",
+    "serve_relay",
+    "_cancel_on_interrupt",
+    "browse",
+)
+"""Functions that are started by `nursery.start`, in any file."""
 
 
 def install_wheels(session: nox.Session, extras: str) -> bool:
@@ -193,13 +212,33 @@ def lint(session: nox.Session) -> None:
     session.run(
         "flake8",
         "--select=ASYNC",
-        "--startable-in-context-manager="
-        "serve_websocket,serve_simulator,serve_relay,_cancel_on_interrupt",
+        f"--startable-in-context-manager={','.join(STARTABLE)}",
         *TRIO_CODE,
     )
     session.run("mypy", "--strict", *CODE)
     # The snippets of the documentation, which no path leads to.
     session.run("pytest", "-q", "tests/test_docs.py", "-k", "type_checker")
+    lint_page(session)
+
+
+def lint_page(session: nox.Session) -> None:
+    """Check types and style of the console's page, where there is node and a registry."""
+    if install_page_tools(session):
+        for script in ("types", "style"):
+            session.run("npm", "run", "--silent", "--prefix", PAGE_TOOLS, script, external=True)
+
+
+def install_page_tools(session: nox.Session) -> bool:
+    """Install what checks the console's page; whether it is there now."""
+    if shutil.which("npm") is None:
+        session.warn("npm is not there: not everything of the console's page is checked")
+        return False
+    try:
+        session.run(*NPM_INSTALL, "--prefix", PAGE_TOOLS, external=True)
+    except CommandFailed:
+        session.warn("npm reaches no registry: not everything of the console's page is checked")
+        return False
+    return True
 
 
 @nox.session(default=False)
@@ -252,16 +291,23 @@ def interop(session: nox.Session) -> None:
     session.install(".", *TEST, "-r", "interop/requirements.txt")
     folder = Path(session.create_tmp())
     shutil.copy(ROOT / "interop" / "package.json", folder)
-    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]
-    options += ["--loglevel=error"]
-    # No long wait where there is no registry.  Both pauses between attempts are given, since npm
-    # refuses a longest one below its own shortest, which is 10 s.
-    options += ["--fetch-timeout=30000", "--fetch-retries=1"]
-    options += ["--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=3000"]
-    session.run("npm", "install", "--prefix", str(folder), *options, external=True)
+    session.run(*NPM_INSTALL, "--no-package-lock", "--prefix", str(folder), external=True)
     session.env["INTEROP_NODE_MODULES"] = str(folder / "node_modules")
     session.env["INTEROP_PYTHON"] = str(Path(session.bin) / "python")
     session.run("pytest", "interop", *session.posargs)
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Use the Realtime Console in a browser: `nox -s browser -- -k interrupted`.
+
+    Needs Chromium, on PATH or in CHROMIUM; without it everything is skipped.  Where PICTURES names
+    a folder, the pictures of the documentation are put there.
+    """
+    install_optional(session)
+    session.install(EXTRAS, *TEST, *BROWSER)
+    install_page_tools(session)
+    session.run("pytest", "tests/browser", *session.posargs)
 
 
 @nox.session(default=False)

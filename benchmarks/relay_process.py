@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 import trio
 
-from realtime_trio.relay import AuditRecord, Grant, HandshakeRequest, Limits, serve_relay
+from realtime_trio.money import Budget
+from realtime_trio.relay import AuditRecord, Grant, HandshakeRequest, serve_relay
 
 MOST: Final = 2000
 """Sessions at once: more than are tried."""
@@ -32,7 +33,7 @@ async def serve(service: str) -> None:
 
     async def authorize(_request: HandshakeRequest) -> Grant:
         await trio.lowlevel.checkpoint()
-        return Grant(sessions=math.inf, limits=Limits(tokens=1e9))
+        return Grant(sessions=math.inf, budget=Budget(tokens=10**9))
 
     async with trio.open_nursery() as nursery:
         relay = partial(serve_relay, authorize, service=service, max_sessions=MOST, audit=forget)

@@ -84,6 +84,13 @@ TARGETS: Final[Mapping[str, Target]] = {
     "conversation.nothing": Target("48 minutes more when no audio is kept, KiB", 600),
     "conversation.window": Target("48 minutes more when the last minute is kept, KiB", 600),
     "conversation.default": Target("48 minutes more by default, KiB", 600),
+    # The console.
+    "console.shown": Target("an event that an inspector keeps: CPU on top, us", 250),
+    "console.page": Target(
+        "an event that a page looks at, its own end included: CPU on top, us", 700
+    ),
+    "console.deaf": Target("with a page that reads nothing: CPU, times that without", 1.5),
+    "console.pace.p99": Target("an event at 100 a second through a live console: p99, ms", 50),
     # Sessions that last.
     "lasting.again": Target(
         "from a cut to the next audio, times a session opened by hand with the same history", 1.2
@@ -126,6 +133,11 @@ TARGETS: Final[Mapping[str, Target]] = {
     "tools.parallel.cpu": Target("100 calls at once: CPU, times openai-agents'", 1),
     "tools.creates": Target("response.create for 100 calls", 1),
     "tools.outputs": Target("outputs before it", 100, at_least=True),
+    # The relay.
+    "relay.sessions": Target("sessions of profile A through one core", 300, at_least=True),
+    "relay.latency": Target("300 sessions: what the relay adds to the p99, ms", 20),
+    "relay.memory": Target("a session through the relay that talks, KiB", 150, 100),
+    "relay.slow": Target("median latency beside guests that never read, times that without", 2),
     # The simulator.
     "turn.client": Target("a written turn with our client, ms", 2.0),
     "turn.flat": Target("the server's part after 500 turns, times that of the first 20", 1.25),

@@ -342,6 +342,32 @@ class _SilentAudio(AudioData):
 # --- writing --------------------------------------------------------------------------------------
 
 
+def message_json(
+    record: WireRecord, *, scrub_audio: bool = False, scrub_secrets: bool = True
+) -> str:
+    """The message of a record as a JSON value in one line: an object as it was, else a string.
+
+    Args:
+        record: The record.
+        scrub_audio: As for `open_recording`.
+        scrub_secrets: As for `open_recording`.
+    """
+    event, text = record.event, record.text
+    is_object = not isinstance(event, UnknownEvent) or isinstance(event.raw, Mapping)
+    # Bytes that are not UTF-8, and halves of surrogate pairs, have no place in JSON: they are shown
+    # and not kept.
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "backslashreplace")
+    elif not is_object:
+        text = text.encode("utf-8", "backslashreplace").decode()
+    text = scrub(text, event.type, secrets=scrub_secrets, audio=scrub_audio)
+    if is_object:
+        # Inside the strings of an object line breaks are escaped, so these separate its parts.
+        return _LINE_BREAKS.sub(" ", text) if "\n" in text or "\r" in text else text
+    # What is not JSON has secrets outside of strings as well.
+    return write_json(without_keys(text) if scrub_secrets else text)
+
+
 class _Scribe:
     """Turns wire records into lines.
 
@@ -378,25 +404,11 @@ class _Scribe:
         members["source"] = record.source
         if record.dialect is not Dialect.GA:
             members["dialect"] = record.dialect.value
+        message = message_json(
+            record, scrub_audio=self._scrub_audio, scrub_secrets=self._scrub_secrets
+        )
         # Put together as text, and the message last: so it is read back as it was, too.
-        return f"{header}{write_json(members)[:-1]}{_BEFORE_MESSAGE}{self._message(record)}}}\n"
-
-    def _message(self, record: WireRecord) -> str:
-        """The message as a JSON value in one line: an object as it was, all else as a string."""
-        event, text = record.event, record.text
-        is_object = not isinstance(event, UnknownEvent) or isinstance(event.raw, Mapping)
-        # Bytes that are not UTF-8, and halves of surrogate pairs, have no place in JSON: they are
-        # shown and not kept.
-        if isinstance(text, bytes):
-            text = text.decode("utf-8", "backslashreplace")
-        elif not is_object:
-            text = text.encode("utf-8", "backslashreplace").decode()
-        text = scrub(text, event.type, secrets=self._scrub_secrets, audio=self._scrub_audio)
-        if is_object:
-            # Inside the strings of an object line breaks are escaped, so these separate its parts.
-            return _LINE_BREAKS.sub(" ", text) if "\n" in text or "\r" in text else text
-        # What is not JSON has secrets outside of strings as well.
-        return write_json(without_keys(text) if self._scrub_secrets else text)
+        return f"{header}{write_json(members)[:-1]}{_BEFORE_MESSAGE}{message}}}\n"
 
     def gap(self, dropped: int) -> str:
         """The line that stands for records that were missed."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import os
 import re
 import runpy
+import socket
+import subprocess
 import sys
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +36,7 @@ TESTED = {
     "hello.py",
     "offline.py",
     "text_chat.py",
+    "remember.py",
     "speak_file.py",
     "several_consumers.py",
     "push_to_talk.py",
@@ -48,6 +53,8 @@ TESTED = {
     "night_shift.py",
     "local_llm.py",
     "spoken_conversation.py",
+    "relay_in_starlette.py",
+    "webrtc.py",
 }
 
 
@@ -101,6 +108,58 @@ async def test_text_chat_prints_both_answers(capsys: pytest.CaptureFixture[str])
         "Monte Rosa.",
         "[completed]",
     ]
+
+
+class Lines:
+    """What somebody types; the program reads one line, and then no more if it is killed."""
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = iter(lines)
+
+    def __aiter__(self) -> Lines:
+        return self
+
+    async def __anext__(self) -> str:
+        await trio.lowlevel.checkpoint()
+        for line in self._lines:
+            return f"{line}\n"
+        raise StopAsyncIteration
+
+
+@pytest.mark.socket
+async def test_remember_goes_on_where_it_was_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "talk.jsonl")
+    main = main_of("remember.py")
+    async with simulator(Reply.text("Hello, Ada!")) as url:
+        await main(path, url, lines=Lines("I am Ada."))
+    async with simulator(Reply.text("You are Ada."), Reply.text("She is Ada.")) as url:
+        await main(path, url, lines=Lines("Who am I?", "short"))
+    async with simulator(Reply.text("As I said.")) as url:
+        await main(path, url, lines=Lines("Sure?"))
+    short = "What was said before, in short: She is Ada."
+    assert capsys.readouterr().out.splitlines() == [
+        "Hello, Ada!",
+        "> I am Ada.",
+        "Hello, Ada!",
+        "You are Ada.",
+        f"[4 messages are now: {short}]",
+        "As I said.",
+    ]
+
+
+@pytest.mark.socket
+async def test_remember_puts_what_is_old_in_short_by_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "talk.jsonl"
+    async with simulator(
+        *(Reply.text(f"{number}.") for number in range(21)), Reply.text("They counted.")
+    ) as url:
+        await main_of("remember.py")(str(path), url, lines=Lines(*(f"{n}?" for n in range(21))))
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == ("[32 messages are now: What was said before, in short: They counted.]")
 
 
 @pytest.mark.socket
@@ -514,6 +573,53 @@ async def test_text_chat_says_what_the_service_refuses(capsys: pytest.CaptureFix
     async with simulator() as url, open_session(url=url) as session:
         await ask(session, "x" * 300_000)
     assert "\n[string_above_max_length: " in capsys.readouterr().out
+
+
+async def post(url: str) -> dict[str, str]:
+    """Ask a server on this machine by HTTP; returns the JSON of its answer."""
+    host, _, path = url.removeprefix("http://").partition("/")
+    name, port = host.split(":")
+    async with await trio.open_tcp_stream(name, int(port)) as stream:
+        head = f"POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n"
+        await stream.send_all(f"{head}connection: close\r\n\r\n".encode())
+        answer = b"".join([chunk async for chunk in stream])
+    content: dict[str, str] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return content
+
+
+@pytest.mark.socket
+@pytest.mark.skipif(not importlib.util.find_spec("httpx2"), reason="the extra rest is missing")
+async def test_webrtc_gives_its_page_a_client_secret() -> None:
+    async with simulator() as url, trio.open_nursery() as nursery:
+        environment = {**os.environ, "OPENAI_BASE_URL": url, "PYTHONUNBUFFERED": "1"}
+        program = [sys.executable, str(EXAMPLES / "webrtc.py"), "0"]
+        run = partial(trio.run_process, program, env=environment, stdout=subprocess.PIPE)
+        process: trio.Process = await nursery.start(run)
+        assert process.stdout is not None
+        page = (await process.stdout.receive_some()).decode().strip()
+        assert (await post(f"{page}secret"))["secret"].startswith("ek_")
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.socket
+@pytest.mark.skipif(
+    not (importlib.util.find_spec("hypercorn") and importlib.util.find_spec("starlette")),
+    reason="the extra web, or Starlette, is missing",
+)
+async def test_relay_in_starlette_lets_in_whoever_has_its_token() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        host = f"127.0.0.1:{found.getsockname()[1]}"
+    async with simulator(Reply.text("I am.")) as url, trio.open_nursery() as nursery:
+        environment = {**os.environ, "OPENAI_BASE_URL": url, "PYTHONUNBUFFERED": "1"}
+        program = [sys.executable, str(EXAMPLES / "relay_in_starlette.py"), host]
+        run = partial(trio.run_process, program, env=environment, stderr=subprocess.PIPE)
+        process: trio.Process = await nursery.start(run)
+        assert process.stderr is not None
+        assert b"Running on" in await process.stderr.receive_some()
+        token = (await post(f"http://{host}/token"))["token"]
+        async with open_session(url=f"ws://{host}/v1", api_key=token) as session:
+            assert (await session.ask("Are you there?")).text == "I am."
+        nursery.cancel_scope.cancel()
 
 
 def test_every_example_is_tested() -> None:

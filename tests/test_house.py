@@ -18,6 +18,7 @@ PAGES = (MAP, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md")
 PUBLIC = (
     "",
     "audio",
+    "console",
     "devices",
     "events",
     "history",

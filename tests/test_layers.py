@@ -45,6 +45,7 @@ FLOORS = (
     ("simulator.chat_completions", "simulator.voice.*", "simulator.replay"),
     ("simulator.serving.*",),
     ("simulator",),
+    ("console.*",),
     ("testing", "cli.*", "_pytest_plugin", "__main__"),
 )
 LEVELS = {pattern: level for level, row in enumerate(FLOORS) for pattern in row}
@@ -81,6 +82,7 @@ PURE_IN_THE_SIMULATOR = (
 )
 PURE_IN_THE_RELAY = (
     "relay.access",
+    "relay.actions",
     "relay.ending",
     "relay.grant",
     "relay.greeting",
@@ -90,6 +92,7 @@ PURE_IN_THE_RELAY = (
     "relay.reading",
     "relay.routes",
     "relay.service_events",
+    "relay.spending",
 )
 IMPURE = {"trio", "trio_websocket", "time", "random", "uuid", "logging"}
 # What is only a class is allowed: a UUID is a value, making one up is not pure.
@@ -110,6 +113,7 @@ RESERVED = {
 LOADED_LATE = {
     "simulator.script.document": {"yaml"},
     "_transport.dial": {"python_socks"},
+    "relay.client_secrets": {"httpx2"},
     "connection": {f"{PACKAGE}._transport.websocket"},
 }
 

@@ -9,6 +9,7 @@ something open, no rule closes it.
 from realtime_trio._order.check import (
     CLIENT_RULES as CLIENT_RULES,
     SERVER_RULES as SERVER_RULES,
+    OrderWatch as OrderWatch,
     Recorded as Recorded,
     Violation as Violation,
     assert_order as assert_order,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable
 from typing import Final, Literal, Protocol
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from realtime_trio._order import items, older, outputs, responses, session, speech
 from realtime_trio._order.wire_log import Complaints, WireLog
@@ -92,6 +91,90 @@ UNANSWERED: Final = "responses_are_answered"
 came to it.  The one rule that can only be judged at the end."""
 
 
+class OrderWatch:
+    """Holds messages against the rules as they come, one by one.
+
+    It remembers what the rules need, which grows with the connection: an id for every event, and
+    the words of what is being said.  Of a session that goes on over another connection each one is
+    judged by itself, from its `session.created` on.
+
+    Args:
+        has_client: Whether the client's messages are watched, too.  Without them it is unknown what
+            was asked for, and rules about that say nothing.
+    """
+
+    def __init__(self, *, has_client: bool = True) -> None:
+        self._has_client = has_client
+        self._index = -1
+        self._session_id = ""
+        self._passed_by: list[Violation] = []
+        """Of the connections that are over."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Another connection begins."""
+        self._log = WireLog(has_client=self._has_client)
+        self._opening: list[Event] = []
+        """The first two events of the server, by which it is known what it speaks."""
+        self._older: older.OlderProtocol | None = None
+
+    def judge(self, source: Literal["client", "server"], event: Event) -> list[Violation]:
+        """Take the next message, and return which rules it breaks.
+
+        One mistake may break several rules; what follows it is judged as if it had not happened.
+
+        Args:
+            source: Which side sent it.
+            event: What was sent.
+        """
+        self._index += 1
+        if source == "client":
+            violations = self._violations(CLIENT_RULES, event)
+            # Noted after it is judged, and whatever the verdict: a rule compares an event with the
+            # past, and one mistake must not make the rest unreadable.
+            self._log.note_client(self._index, event)
+            return violations
+        if isinstance(event, SessionCreated):
+            if self._session_id and event.session.id not in ("", self._session_id):
+                self._passed_by = self.unanswered()
+                self._begin()
+            self._session_id = event.session.id
+        violations = []
+        for read in self._as_today(event):
+            violations += self._violations(SERVER_RULES, read)
+            self._log.note_server(read)
+        return violations
+
+    def unanswered(self) -> list[Violation]:
+        """Requests for responses that the server has passed by, now that nothing more will come."""
+        return self._passed_by + [
+            Violation(
+                UNANSWERED,
+                position,
+                "this response.create was neither answered nor refused, though later events were",
+            )
+            for position in self._log.wanted
+            # The server takes requests in order, so it has passed by this one.
+            if position < self._log.last_obeyed
+        ]
+
+    def _violations(self, rules: Iterable[Rule], event: Event) -> list[Violation]:
+        return [
+            Violation(rule.__name__, self._index, complaint)
+            for rule in rules
+            for complaint in rule(self._log, event)
+        ]
+
+    def _as_today(self, event: Event) -> Iterable[Event]:
+        """The events of today's protocol that this one stands for."""
+        if len(self._opening) < 2:
+            self._opening.append(event)
+            # The first of the two is the same in both protocols, so that it needs no reader.
+            if older.is_older(self._opening):
+                self._older = older.OlderProtocol()
+        return (event,) if self._older is None else self._older.read(event)
+
+
 def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
     """Find out where messages break the protocol's order.
 
@@ -106,72 +189,14 @@ def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
         in the older protocol, with `session.created` and `conversation.created`, is held to the
         same rules as far as its events say the same.
     """
-    violations: list[Violation] = []
     sides = [_side(record) for record in records]
-    beginnings = _beginnings(sides)
-    for start, end in pairwise([*beginnings, len(sides)]):
-        violations += (
-            evolve(found, index=found.index + start) for found in _check(sides[start:end])
-        )
-    return violations
-
-
-def _beginnings(sides: list[tuple[str, Event]]) -> list[int]:
-    """Where the connections begin: with a session that has another id than the one before."""
-    beginnings, present = [0], ""
-    for index, (_, event) in enumerate(sides):
-        if isinstance(event, SessionCreated):
-            if present and event.session.id not in ("", present):
-                beginnings.append(index)
-            present = event.session.id
-    return beginnings
-
-
-def _check(sides: list[tuple[str, Event]]) -> list[Violation]:
-    """The violations on one connection."""
-    # Without the client's side it is unknown what was asked for, and rules about that say nothing.
-    so_far = WireLog(has_client=any(source == "client" for source, _ in sides))
-    violations: list[Violation] = []
-    for index, source, event in _as_today(sides):
-        rules = CLIENT_RULES if source == "client" else SERVER_RULES
-        violations += [
-            Violation(rule.__name__, index, complaint)
-            for rule in rules
-            for complaint in rule(so_far, event)
-        ]
-        # Noted after it is judged, and whatever the verdict: a rule compares an event with the
-        # past, and one mistake must not make the rest unreadable.
-        if source == "client":
-            so_far.note_client(index, event)
-        else:
-            so_far.note_server(event)
-    violations += [
-        Violation(
-            UNANSWERED,
-            position,
-            "this response.create was neither answered nor refused, though later events were",
-        )
-        for position in so_far.wanted
-        # The server takes requests in order, so it has passed by this one.
-        if position < so_far.last_obeyed
-    ]
+    watch = OrderWatch(has_client=any(source == "client" for source, _ in sides))
+    violations = [violation for source, event in sides for violation in watch.judge(source, event)]
     # Those of the end come in where they belong.
-    return sorted(violations, key=lambda violation: violation.index)
+    return sorted((*violations, *watch.unanswered()), key=lambda violation: violation.index)
 
 
-def _as_today(sides: list[tuple[str, Event]]) -> Iterator[tuple[int, str, Event]]:
-    """The events of today's protocol, each with the position of what it was made of."""
-    is_older = older.is_older(event for source, event in sides if source != "client")
-    reader = older.OlderProtocol() if is_older else None
-    for index, (source, event) in enumerate(sides):
-        if reader is None or source == "client":
-            yield index, source, event
-        else:
-            for read in reader.read(event):
-                yield index, source, read
-
-
-def _side(record: Recorded | Event) -> tuple[str, Event]:
+def _side(record: Recorded | Event) -> tuple[Literal["client", "server"], Event]:
     if isinstance(record, Event):
         return ("client" if isinstance(record, ClientEvent) else "server"), record
     return record.source, record.event

@@ -24,6 +24,11 @@ def write_json(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
+def write_json_indented(value: object) -> str:
+    """The same over several lines, for people."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
 # --- messages with audio --------------------------------------------------------------------------
 
 AUDIO_THRESHOLD: Final = 1024

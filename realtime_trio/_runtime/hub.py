@@ -274,6 +274,18 @@ class EventHub(Generic[E]):
             self._routes.clear()
         return EventStream(self, buffer)
 
+    def overhear(self, *types: type[E], capacity: int | None = None) -> EventStream[E]:
+        """Open a stream for an onlooker: it gets what is kept, too, and takes it from nobody.
+
+        Otherwise, and in its arguments, it is like `subscribe`.
+        """
+        kept, kept_out = self._kept, self._kept_out.copy()
+        stream = self.subscribe(*types, capacity=capacity)
+        self._kept, self._kept_out = kept, kept_out
+        # A route that was remembered would lead past what is kept.
+        self._routes.clear()
+        return stream
+
     def pass_over(self, kind: type[E]) -> None:
         """Take note of an event that was not made, because the hub is not heard.
 

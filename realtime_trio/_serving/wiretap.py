@@ -84,6 +84,33 @@ def wire_codecs(kind: SessionKind, dialect: Dialect = Dialect.GA) -> dict[Source
     }
 
 
+def recorder_of(
+    take: Callable[[WireRecord], None], kind: SessionKind, dialect: Dialect = Dialect.GA
+) -> Callable[[Source, str | bytes], None]:
+    """What a `Wiretap` is to call, so that somebody gets a record of every message.
+
+    Args:
+        take: Gets the records.
+        kind: What the session is for.
+        dialect: What is spoken.
+    """
+    codecs = wire_codecs(kind, dialect)
+
+    def note(source: Source, message: str | bytes) -> None:
+        take(
+            WireRecord.of_message(
+                trio.current_time(),
+                source,
+                codecs[source].decode(message),
+                message,
+                dialect=dialect,
+                wall_time=time.time(),
+            )
+        )
+
+    return note
+
+
 @asynccontextmanager
 async def open_wiretap(
     transport: Transport,
@@ -109,20 +136,7 @@ async def open_wiretap(
         OSError: As for `open_recording`.
     """
     hub: EventHub[WireRecord] = EventHub(capacity=_CAPACITY)
-    codecs = wire_codecs(kind, dialect)
-
-    def note(source: Source, message: str | bytes) -> None:
-        hub.publish(
-            WireRecord.of_message(
-                trio.current_time(),
-                source,
-                codecs[source].decode(message),
-                message,
-                dialect=dialect,
-                wall_time=time.time(),
-            )
-        )
-
+    note = recorder_of(hub.publish, kind, dialect)
     # The disk is in a task of its own behind the hub, so that it never slows down the connection.
     with hub.subscribe() as wire:
         async with open_recording(wire, path):

@@ -23,7 +23,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar, cast, overload
 
@@ -244,6 +244,14 @@ class BaseSession(ABC):
         `SlowConsumer` tells how much of it the first stream has missed.
         """
         return self._wire.subscribe(capacity=capacity)
+
+    def _overhear(self, *types: type[Event]) -> EventStream[Event]:
+        """A stream of events for an onlooker, which takes the beginning from nobody."""
+        return self._hub.overhear(*types)
+
+    def _overhear_wire(self) -> EventStream[WireRecord]:
+        """The same of everything on the wire."""
+        return self._wire.overhear()
 
     @overload
     async def wait_for(self, a: type[A], /) -> A: ...
@@ -658,9 +666,9 @@ async def run_session(
     async with dial() as connected, open_service_nursery() as services:
         link = Link(connected, codec, configures=configure is not None)
         session = make(link, services)
-        if transport is None and KINDS[kind].has_model_in_url:
+        if transport is None and KINDS[kind].has_model_in_url and endpoint.call_id is None:
             session._chosen_model = endpoint.chosen_model(kind, model)
-        recording = nullcontext() if record is None else open_recording(session.wire(), record)
+        recording = _recorded(session, record)
         async with recording:
             # In the nursery before anything is awaited: from here on the end is always noticed.
             if keep_up is None:
@@ -683,6 +691,13 @@ async def run_session(
                     await session._drain()
             finally:
                 session._close()
+
+
+def _recorded(
+    session: BaseSession, path: str | os.PathLike[str] | None
+) -> AbstractAsyncContextManager[None]:
+    """Record a session, if that is wanted, and leave its beginning to the application."""
+    return nullcontext() if path is None else open_recording(session._overhear_wire(), path)
 
 
 @asynccontextmanager

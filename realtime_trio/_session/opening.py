@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from types import NoneType
 from typing import Any, Unpack
 
 from realtime_trio._misuse import check_kind
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
@@ -28,7 +29,7 @@ from realtime_trio._state.conversation.audio import (
     Retention,
     check_retention,
 )
-from realtime_trio._state.conversation.history import read_history
+from realtime_trio._state.conversation.history import Entry, read_history
 from realtime_trio._state.conversation.keeping import NOTED
 from realtime_trio._state.conversation.restoring import restore
 from realtime_trio._state.conversation.size import NO_LIMIT, HistoryLimit
@@ -113,7 +114,8 @@ async def open_session(
             with a note for the model.  None lets any pass.
         history: An earlier conversation, as `session.conversation.export()` wrote it.
             `session.omissions` says what is not in this one, or not as it was.
-        history_limit: How much of the history to tell, and what becomes of the rest.
+        history_limit: How much of the history to tell, and what becomes of the rest; what
+            summarizes it is waited for before the block is entered.
         store: A file that has the history and keeps the conversation from now on, of `open_store`.
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds of
             each side.  The default, ten minutes, is 58 MB at most; `all` grows by 2.9 MB for every
@@ -184,11 +186,15 @@ async def open_session(
     kind = SessionKind.REALTIME
     if budget is not None and budget.usd is not None and prices is None:
         prices = await load_prices()
+    if transport is None:
+        asked = model_asked_for(url, kind, model)
+    else:
+        # What its address asks for is not known, unless it is said here.
+        asked = None if model is None else ChosenModel(model, "the argument model=")
     bounds = make_limits(
         budget,
         prices,
-        # With a transport of somebody else's it is the server who knows.
-        model=model if transport is not None else model_asked_for(url, kind, model).name,
+        asked,
         idle_timeout=idle_timeout,
         close_timeout=websocket_settings(connecting).close_timeout,
     )
@@ -216,25 +222,7 @@ async def open_session(
         if tools is None:  # what the server gives the model by itself stays when one more is added
             with suppress(LocalProtocolError):
                 session._offered.begin_with(ToolRegistry.known(session.config.tools or ()))
-        restored = restore(
-            entries,
-            new_id=new_id,
-            encoding=session.conversation.input_encoding,
-            limit=history_limit,
-        )
-        if restored.older and history_limit.summarize is not None:
-            summary = await history_limit.summarize(restored.older)
-            restored = restored.summarized(summary, new_id("item_"))
-        session._omissions = restored.omitted
-        # All are sent before the first is awaited: one round trip for a history of any length.
-        replayed = [await session._send_request(create) for create in restored.events]
-        for pending in replayed:
-            try:
-                await session._wait_for_ack(pending)
-            except ServerError as error:
-                raise ConnectionFailed(
-                    f"the service refused the history: {error}", code=error.code
-                ) from error
+        await _tell_history(session, entries, history_limit, new_id)
 
     def keep_up(session: Session, dial: OpenTransport, connect_timeout: float) -> Upkeep:
         assert reconnect is not None
@@ -261,3 +249,29 @@ async def open_session(
         if follow is not None:
             follow(session.conversation, session._hub.subscribe(*NOTED, kept=False))
         yield session
+
+
+async def _tell_history(
+    session: Session, entries: Sequence[Entry], limit: HistoryLimit, new_id: Callable[[str], str]
+) -> None:
+    """Recreate an earlier conversation in a session that has none.
+
+    Raises:
+        ConnectionFailed: The server refused it.
+    """
+    restored = restore(
+        entries, new_id=new_id, encoding=session.conversation.input_encoding, limit=limit
+    )
+    if restored.older and limit.summarize is not None:
+        summary = await limit.summarize(restored.older)
+        restored = restored.summarized(summary, new_id("item_"))
+    session._omissions = restored.omitted
+    # All are sent before the first is awaited: one round trip for a history of any length.
+    told = [await session._send_request(create) for create in restored.events]
+    for pending in told:
+        try:
+            await session._wait_for_ack(pending)
+        except ServerError as error:
+            raise ConnectionFailed(
+                f"the service refused the history: {error}", code=error.code
+            ) from error

@@ -31,6 +31,7 @@ async def print_answer(
     events: EventStream[AnswerEvent],
     record: Callable[[NDArray[np.int16]], None] | None = None,
     *,
+    begins: Callable[[], None] = lambda: None,
     aside: bool = False,
 ) -> tuple[Response, float]:
     """Print the next answer while it streams.
@@ -38,6 +39,7 @@ async def print_answer(
     Args:
         events: A stream of the events `ANSWERING`.
         record: Called with its speech, piece by piece: shape (n,), int16.
+        begins: Called before anything is printed, and whenever there is an error.
         aside: Print it on standard error.
 
     Returns:
@@ -54,6 +56,8 @@ async def print_answer(
                 case ResponseCreated():
                     has_begun = True
                 case ItemUpdated(delta=TextDelta(text) | TranscriptDelta(text)):
+                    if not has_text:
+                        begins()
                     has_text = True
                     stream(text, aside=aside)
                 case ItemUpdated(delta=AudioDelta() as piece):
@@ -61,6 +65,7 @@ async def print_answer(
                     if record is not None:
                         record(piece.samples)
                 case ErrorEvent(error=error):
+                    begins()
                     failure = failure_of(error)
                     # Before the answer has begun, an error means that it never will.  Services do
                     # not always say which request an error is about, so that is not looked at.

@@ -6,7 +6,10 @@ import click
 
 from realtime_trio._version import __version__
 from realtime_trio.cli.chat import chat
+from realtime_trio.cli.console import console
 from realtime_trio.cli.devices import devices
+from realtime_trio.cli.make_report import make_report
+from realtime_trio.cli.relay import relay
 from realtime_trio.cli.say import say
 from realtime_trio.cli.serve import serve
 from realtime_trio.cli.talk import talk
@@ -23,5 +26,5 @@ def main() -> None:
     """
 
 
-for command in (say, chat, talk, devices, serve, to_wav):
+for command in (say, chat, talk, console, devices, serve, relay, to_wav, make_report):
     main.add_command(command)

@@ -53,8 +53,15 @@ def _status_of(job: Callable[[], Awaitable[bool | None]]) -> int:
         status = _UNREAD
     except* (RealtimeError, OSError) as group:
         for error in leaves_of(group):
-            complain(str(error))
+            complain(_words_of(error))
     return status
+
+
+def _words_of(error: BaseException) -> str:
+    # About a file, an error of the system says which one; else its number is for programs only.
+    if isinstance(error, OSError) and error.filename is None and error.strerror is not None:
+        return error.strerror
+    return str(error)
 
 
 async def _until_interrupted(job: Callable[[], Awaitable[bool | None]]) -> int:

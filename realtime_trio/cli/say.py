@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,8 +17,9 @@ from numpy.typing import NDArray
 from realtime_trio._session.voice import Session
 from realtime_trio.audio import PCM_RATE, WavReader, WavWriter
 from realtime_trio.cli.answer import ANSWERING, failure_of, print_answer, print_usage, went_well
+from realtime_trio.cli.files import PIPE, writable
 from realtime_trio.cli.running import run
-from realtime_trio.cli.service import Service, opened, takes_service
+from realtime_trio.cli.service import Service, opened, takes_session
 from realtime_trio.cli.terminal import progress, remark, standard_input, standard_output
 from realtime_trio.events import ErrorEvent
 
@@ -28,27 +27,6 @@ CHUNK: Final = PCM_RATE // 10
 """Samples in one append: 100 ms, what microphones deliver and the service's own examples send."""
 _BLOCK: Final = CHUNK * 10
 """Samples read at once: what is recorded while it is sent is a second late at most."""
-_PIPE: Final = Path("-")
-"""Standard input or output instead of a file."""
-
-
-def _writable(_: click.Context, __: click.Parameter, out: Path | None) -> Path | None:
-    """Look whether the answer could be written, before it is asked and paid for."""
-    # By trying: permissions alone do not tell whether a name is too long or a disk is read-only.
-    # What is not a file, such as a pipe, would take the trial for the answer.
-    if out == _PIPE:
-        if sys.stdout is not None and sys.stdout.isatty():
-            raise click.BadParameter("a WAV file is nothing for a terminal: pipe it into something")
-        return out
-    try:
-        if out is not None and not os.path.lexists(out):
-            out.open("xb").close()
-            out.unlink()
-        elif out is not None and out.is_file():
-            out.open("ab").close()
-    except OSError as error:
-        raise click.BadParameter(f"{str(out)!r} cannot be written: {error.strerror}") from error
-    return out
 
 
 @click.command()
@@ -58,7 +36,7 @@ def _writable(_: click.Context, __: click.Parameter, out: Path | None) -> Path |
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
-    callback=_writable,
+    callback=writable,
     help="WAV file to write the spoken answer to; - is the standard output, and what is said is "
     "then printed on standard error",
 )
@@ -67,7 +45,7 @@ def _writable(_: click.Context, __: click.Parameter, out: Path | None) -> Path |
     type=click.FloatRange(0, min_open=True),
     help="Send at this multiple of the speed of speech  [default: as fast as possible]",
 )
-@takes_service
+@takes_session
 def say(service: Service, file: Path, out: Path | None, speed: float | None) -> None:
     """Ask a spoken question.  Prints the answer while it streams.
 
@@ -78,7 +56,7 @@ def say(service: Service, file: Path, out: Path | None, speed: float | None) -> 
 
 
 async def _say(service: Service, file: Path, out: Path | None, speed: float | None) -> bool:
-    name = "standard input" if file == _PIPE else str(file)
+    name = "standard input" if file == PIPE else str(file)
     # In a thread, and in another for every block: a pipe may give nothing for a long time.
     with await trio.to_thread.run_sync(_source, file, abandon_on_cancel=True) as source:
         question = await trio.to_thread.run_sync(WavReader, source, abandon_on_cancel=True)
@@ -94,9 +72,9 @@ async def _say(service: Service, file: Path, out: Path | None, speed: float | No
                 remark(f"asking: {name}{length}")
                 async with session.user_turn():
                     await _speak(session, question, speed)
-                response, seconds = await print_answer(events, record, aside=out == _PIPE)
+                response, seconds = await print_answer(events, record, aside=out == PIPE)
     is_answered = went_well(response)
-    written = f", written to {out}" if out is not None and out != _PIPE else ""
+    written = f", written to {out}" if out is not None and out != PIPE else ""
     remark(f"answer: {seconds:.1f} s{written}")
     print_usage(session, is_paid=service.is_priced)
     return is_answered
@@ -104,7 +82,7 @@ async def _say(service: Service, file: Path, out: Path | None, speed: float | No
 
 def _source(file: Path) -> BinaryIO:
     # Unbuffered: a buffer of Python's could not be closed while a thread waits for a pipe.
-    return standard_input() if file == _PIPE else file.open("rb", buffering=0)
+    return standard_input() if file == PIPE else file.open("rb", buffering=0)
 
 
 @asynccontextmanager
@@ -118,7 +96,7 @@ async def _open_answer(
     if out is None:
         yield None
         return
-    target = standard_output() if out == _PIPE else out
+    target = standard_output() if out == PIPE else out
     writer = await trio.to_thread.run_sync(WavWriter, target)
     send, receive = trio.open_memory_channel[NDArray[np.int16]](math.inf)
 

@@ -1,14 +1,9 @@
-"""`realtime-trio serve`: the simulator on a port, until Ctrl-C, with a line for every event."""
+"""`realtime-trio serve`: the simulator on a port, until Ctrl-C, and what is said there."""
 
 from __future__ import annotations
 
 import functools
-import gc
-import logging
 import ssl
-import time
-from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +11,16 @@ import click
 import trio
 from click.core import ParameterSource
 
+from realtime_trio.cli.exposure import is_loopback
+from realtime_trio.cli.onlooking import JsonPrinter, LinePrinter
 from realtime_trio.cli.running import run
+from realtime_trio.cli.serving import Port, serve_until_cancelled
 from realtime_trio.cli.simulated import cast_of, described
-from realtime_trio.cli.terminal import remark, report
-from realtime_trio.simulator import LIFELIKE, Cast, Script, ScriptFile, load_script, serve_simulator
+from realtime_trio.cli.terminal import remark
+from realtime_trio.recording import read_recording
+from realtime_trio.simulator import LIFELIKE, Script, ScriptFile, load_script
 from realtime_trio.simulator.service.server import MAX_INPUT_AUDIO
-from realtime_trio.simulator.serving.serve import MAX_CONNECTIONS
+from realtime_trio.simulator.serving.serve import MAX_CONNECTIONS, make_reception
 
 DEFAULT_PORT: Final = 8765
 """Port of `serve`.  It is fixed, so that the address can be written down."""
@@ -100,6 +99,12 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="DIR",
     help="Folder to record every session in",
 )
+@click.option(
+    "--replay", type=_FILE, help="Recorded session to play to every client, instead of answering"
+)
+@click.option("--console", is_flag=True, help="Serve the Realtime Console on the same port")
+@click.option("--quiet", is_flag=True, help="Print the address and warnings, and nothing else")
+@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON, every event included")
 @click.pass_context
 def serve(
     click_context: click.Context,
@@ -119,8 +124,14 @@ def serve(
     max_connections: int,
     max_input_audio: int,
     record: Path | None,
+    replay: Path | None,
+    console: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
-    """Run the simulator until Ctrl-C.  Prints a line for every event it receives and sends.
+    """Run the simulator until Ctrl-C.  Prints who comes and goes, and what is said.
+
+    In what is printed, [3] is the third connection, -> comes from its client and <- goes there.
 
     Unless --script or --llm says otherwise, an agent answers that needs no service: by rules, in
     English, and it says so.  With the extra `voice` it understands speech and speaks.
@@ -131,40 +142,54 @@ def serve(
         )
     if key is not None and cert is None:
         raise click.UsageError("--key needs --cert: it is the private key of that certificate")
+    if replay is not None and (script is not None or llm is not None):
+        raise click.UsageError("--replay says everything by itself, without --script and --llm")
+    if quiet and as_json:
+        raise click.UsageError("--quiet prints nothing of what --json would print")
     for name in ("api_key", "llm_key"):
         _warn_of_visible_key(click_context, name)
-    if api_key is None and not _is_loopback(host):
+    if api_key is None and not is_loopback(host):
         remark(
             f"whoever reaches this machine at {host} can use the simulator, with all that it uses; "
             "--api-key lets in only clients with a key"
         )
 
     async def job() -> None:
-        context = None if cert is None else _tls(cert, key)
+        context = None if cert is None else tls_context(cert, key)
         # Without a script it keeps the pace of the service, which is what there is to try out.
         played = (
             ScriptFile(Script(pacing=LIFELIKE))
             if script is None
             else await trio.to_thread.run_sync(load_script, script)
         )
-        cast = cast_of(voice, llm=llm, model=model, key=llm_key)
-        server = functools.partial(
-            serve_simulator,
+        recording = (
+            None if replay is None else await trio.to_thread.run_sync(read_recording, replay)
+        )
+        cast = cast_of(voice, llm=llm, model=model, key=llm_key) if recording is None else None
+        printer = None if quiet else JsonPrinter() if as_json else LinePrinter()
+        simulator = functools.partial(
+            make_reception,
             played.script,
             host,
-            port,
             cast=cast,
             api_key=api_key,
             beta=beta,
             faults=played.faults,
             record=record,
-            ssl_context=context,
             origins=allow_origin,
             hosts=allow_host,
-            max_connections=max_connections,
             max_input_audio=max_input_audio * _MIB,
+            replay=recording,
+            onlooker=printer,
         )
-        await _serve(server, cast)
+        await serve_until_cancelled(
+            simulator,
+            Port(host, port, max_connections, context, allow_host),
+            printer,
+            f"it plays {replay} to every client" if cast is None else described(cast),
+            shows_console=console,
+            quiet=quiet,
+        )
 
     run(job)
 
@@ -180,14 +205,7 @@ def _warn_of_visible_key(context: click.Context, name: str) -> None:
     )
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _tls(cert: Path, key: Path | None) -> ssl.SSLContext:
+def tls_context(cert: Path, key: Path | None) -> ssl.SSLContext:
     """The server's side of TLS.
 
     Raises:
@@ -209,42 +227,3 @@ def _tls(cert: Path, key: Path | None) -> ssl.SSLContext:
             f" ({error.reason or 'unreadable'})"
         ) from error
     return context
-
-
-async def _serve(server: Callable[..., Awaitable[None]], cast: Cast) -> None:
-    printer = _LogPrinter()
-    loggers = [logging.getLogger(f"realtime_trio.{name}") for name in ("simulator", "serving")]
-    # A full collection would hold up every client for a tenth of a second, and what is there by now
-    # stays anyway.  All of this is undone at the end, for programs that call the command as part of
-    # something longer.
-    thresholds_before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
-    levels_before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.DEBUG)
-        logger.addHandler(printer)
-    try:
-        async with trio.open_nursery() as nursery:
-            try:
-                url: str = await nursery.start(server)
-            except OSError as error:
-                # About a file it says which one; else the number is for programs only.
-                if error.filename is not None or error.strerror is None:
-                    raise
-                raise OSError(error.strerror) from error
-            report(f"the simulator listens at {url} until Ctrl-C; {described(cast)}")
-    finally:
-        for logger, level in zip(loggers, levels_before, strict=True):
-            logger.removeHandler(printer)
-            logger.setLevel(level)
-        gc.set_threshold(*thresholds_before)
-        gc.unfreeze()
-
-
-class _LogPrinter(logging.Handler):
-    """Prints what is logged, one line each."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        report(f"{time.strftime('%H:%M:%S')} {record.getMessage()}")

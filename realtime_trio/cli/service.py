@@ -12,16 +12,19 @@ from urllib.parse import urlsplit
 
 import click
 import trio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from realtime_trio._protocol.exposure import is_openai
 from realtime_trio._protocol.kinds import DEFAULT_MODEL
+from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
 from realtime_trio.cli.simulated import cast_of, described
 from realtime_trio.cli.terminal import remark
+from realtime_trio.cli.wire_printing import print_wire
 from realtime_trio.events import SessionSettings
 from realtime_trio.playback import Playback
+from realtime_trio.recording import WireRecord
 from realtime_trio.simulator import serve_simulator
 
 
@@ -39,6 +42,10 @@ class Service:
     """System instructions."""
     voice: str | None
     """Voice."""
+    record: Path | None = None
+    """File to record the session in."""
+    debug: bool = False
+    """Whether everything on the wire is printed."""
 
     @property
     def is_priced(self) -> bool:
@@ -78,11 +85,38 @@ def takes_service(command: Callable[..., None]) -> Callable[..., None]:
         **rest: object,
     ) -> None:
         command(
-            Service(url=url, api_key=api_key, model=model, instructions=instructions, voice=voice),
+            Service(
+                url=url,
+                api_key=api_key,
+                model=model,
+                instructions=instructions,
+                voice=voice,
+            ),
             **rest,
         )
 
     return with_service
+
+
+def takes_session(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what `takes_service` adds, and the options for looking into one session."""
+
+    @takes_service
+    @click.option(
+        "--record",
+        type=click.Path(dir_okay=False, writable=True, path_type=Path),
+        help="File to record the session in, as it goes over the wire",
+    )
+    @click.option(
+        "--debug",
+        is_flag=True,
+        help="Print everything that goes over the wire, but for audio and keys",
+    )
+    @functools.wraps(command)
+    def with_session(service: Service, *, record: Path | None, debug: bool, **rest: object) -> None:
+        command(evolve(service, record=record, debug=debug), **rest)
+
+    return with_session
 
 
 @asynccontextmanager
@@ -90,7 +124,6 @@ async def opened(
     service: Service,
     *,
     playback: Playback | None = None,
-    record: Path | None = None,
     **settings: Unpack[SessionSettings],
 ) -> AsyncIterator[Session]:
     """Open a session with the chosen service, or with a built-in simulator if none was chosen."""
@@ -98,6 +131,7 @@ async def opened(
         settings["instructions"] = service.instructions
     if service.voice is not None:
         settings["voice"] = service.voice
+    is_printed = trio.Event()
     async with trio.open_nursery() as nursery:
         url = service.url
         # A key alone chooses OpenAI's service, an address alone one that may need no key.
@@ -114,8 +148,19 @@ async def opened(
             if given[name] == os.environ.get(variable):
                 del given[name]
         async with open_session(
-            service.model, playback=playback, record=record, **given, **settings
+            service.model, playback=playback, record=service.record, **given, **settings
         ) as session:
+            if service.debug:
+                nursery.start_soon(_print, session.wire(), is_printed)
+            else:
+                is_printed.set()
             yield session
+        # What was said last is printed after the session has ended.
+        await is_printed.wait()
         # The simulator, if there is one, would serve forever.
         nursery.cancel_scope.cancel()
+
+
+async def _print(wire: EventStream[WireRecord], is_printed: trio.Event) -> None:
+    await print_wire(wire)
+    is_printed.set()

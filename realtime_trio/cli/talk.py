@@ -22,7 +22,7 @@ from realtime_trio.audio import WavWriter, read_wav
 from realtime_trio.cli.answer import print_usage, went_well
 from realtime_trio.cli.keys import open_keys
 from realtime_trio.cli.running import run
-from realtime_trio.cli.service import Service, opened, takes_service
+from realtime_trio.cli.service import Service, opened, takes_session
 from realtime_trio.cli.speaking import Speaking, Turns
 from realtime_trio.cli.terminal import StatusLine, complain, remark, report
 from realtime_trio.cli.transcript import TRANSCRIBED, Silence, Transcript, meter
@@ -89,11 +89,6 @@ class Sound:
     help="WAV file to write instead of playing, in real time, silence included",
 )
 @click.option(
-    "--record",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="File to record the session in, as it goes over the wire",
-)
-@click.option(
     "--echo",
     type=click.Choice(["auto", "gate", "cancel", "none"]),
     default="auto",
@@ -114,14 +109,13 @@ class Sound:
     is_flag=True,
     help="Interrupt as soon as this machine hears speech, without waiting for the service",
 )
-@takes_service
+@takes_session
 def talk(
     service: Service,
     microphone: str | None,
     speaker: str | None,
     wav_in: Path | None,
     wav_out: Path | None,
-    record: Path | None,
     echo: str,
     turns: Turns,
     quick: bool,
@@ -140,10 +134,10 @@ def talk(
         turns=turns,
         is_quick=quick,
     )
-    run(functools.partial(_talk, service, sound, record))
+    run(functools.partial(_talk, service, sound))
 
 
-async def _talk(service: Service, sound: Sound, record: Path | None) -> bool:
+async def _talk(service: Service, sound: Sound) -> bool:
     said = None if sound.wav_in is None else await trio.to_thread.run_sync(read_wav, sound.wav_in)
     files = SimulatedDevices()
     has_card = said is None or sound.wav_out is None
@@ -163,7 +157,6 @@ async def _talk(service: Service, sound: Sound, record: Path | None) -> bool:
         opened(
             service,
             playback=speaker.playback,
-            record=record,
             **settings,
         ) as session,
         # Not before there is somebody to listen to it.

@@ -46,10 +46,13 @@ _REMARKS: Final = _Screen(stderr=True)
 
 
 def prepare() -> None:
-    """Have what the terminal's encoding lacks replaced by `?`, instead of ending with an error."""
-    for screen in (sys.stdout, sys.stderr):
-        if isinstance(screen, io.TextIOWrapper):  # not if it is closed, and not in every test
-            screen.reconfigure(errors="replace")
+    """Have what the terminal's encoding lacks replaced by `?`, instead of ending with an error.
+
+    That is for both directions: a terminal may send what is not in its encoding.
+    """
+    for each in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(each, io.TextIOWrapper):  # not if it is closed, and not in every test
+            each.reconfigure(errors="replace")
 
 
 def abandon() -> None:
@@ -135,9 +138,9 @@ def stream(text: str, *, aside: bool = False) -> None:
     )
 
 
-def report(text: str) -> None:
-    """Print a line on standard output."""
-    _OUTPUT.out(_harmless(text), highlight=False)
+def report(text: str, *, style: str | None = None) -> None:
+    """Print a line on standard output, in a colour if that is a terminal which has some."""
+    _OUTPUT.out(_harmless(text), highlight=False, style=style)
 
 
 def remark(text: str) -> None:

@@ -15,7 +15,12 @@ from realtime_trio.relay.access import (
     Authorize as Authorize,
     token_of as token_of,
 )
+from realtime_trio.relay.asgi import RelayApp as RelayApp, relay_app as relay_app
 from realtime_trio.relay.audit import Audit as Audit, AuditRecord as AuditRecord
+from realtime_trio.relay.client_secrets import (
+    ClientSecret as ClientSecret,
+    mint_client_secret as mint_client_secret,
+)
 from realtime_trio.relay.core import relay as relay
 from realtime_trio.relay.ending import Why as Why
 from realtime_trio.relay.grant import (

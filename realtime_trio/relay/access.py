@@ -78,7 +78,8 @@ def check_kind_of_session(request: HandshakeRequest, grant: Grant) -> None:
         AccessDenied: It does.
     """
     asked = kind_at(path_of(request), query_of(request).get("intent"))
-    if asked is not grant.kind:
+    # A path that says nothing is that of an application of yours.
+    if asked not in (None, grant.kind):
         raise AccessDenied(
             f"the grant is for a {grant.kind.value} session", status=403, code="wrong_kind"
         )

@@ -51,6 +51,8 @@ class AuditRecord:
     """Tokens that they wrote."""
     transcription_tokens: int
     """Tokens of transcriptions."""
+    usd: float
+    """What all of them cost, as far as the grant has prices."""
 
     def line(self) -> str:
         """The record as one line of JSON."""

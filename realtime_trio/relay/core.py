@@ -23,11 +23,12 @@ from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._transport.contract import GOING_AWAY, Close, Transport
 from realtime_trio._transport.settings import CLOSE_TIMEOUT, CONNECT_TIMEOUT
 from realtime_trio.errors import ConnectionFailed
+from realtime_trio.relay.actions import Action, ToGuest, ToService
 from realtime_trio.relay.audit import Audit, AuditRecord, log_audit
 from realtime_trio.relay.ending import DRAINED, Ending, forwarded, unavailable
 from realtime_trio.relay.grant import Grant
 from realtime_trio.relay.pipe import Pipe
-from realtime_trio.relay.policy import Action, Policy, ToGuest, ToService
+from realtime_trio.relay.policy import Policy
 from realtime_trio.relay.service import Service
 from realtime_trio.relay.tools import RelayTools
 
@@ -90,6 +91,7 @@ async def relay(
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             transcription_tokens=usage.transcription_tokens,
+            usd=float(session.policy.usd),
         )
         try:
             audit(record)
@@ -242,8 +244,8 @@ class _RelayedSession:
             now = trio.current_time()
             if not self.policy.is_open and now >= self._patience_ends:
                 self._end(unavailable(f"it has not begun the session within {_GREETING_S:g} s"))
-            elif ending := self.policy.look(now):
-                self._end(ending)
+            for action in self.policy.look(now):
+                self._do(action)
 
     def _end(self, ending: Ending) -> None:
         """End the session; only the first reason counts."""

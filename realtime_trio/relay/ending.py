@@ -24,7 +24,6 @@ Why = Literal[
     "service_failed",
     "time",
     "idle",
-    "tokens",
     "budget",
     "refusals",
     "message_size",

@@ -14,6 +14,8 @@ from attrs import Attribute, field, frozen
 
 from realtime_trio._misuse import check_choice, check_kind, check_number, to_tuple
 from realtime_trio._protocol.kinds import KINDS, SessionKind
+from realtime_trio._state.budget import Budget, BudgetMeter
+from realtime_trio._state.prices import Prices
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     SessionConfig,
@@ -125,6 +127,13 @@ class Grant:
     that is newer; what a guest sends has to be in `events` in any case."""
     limits: Limits = field(factory=Limits)
     """How much the guest may use."""
+    budget: Budget | None = None
+    """What the session may take in tokens, money and seconds.  Once it is spent, no response is
+    passed on, those that turn detection begins are cancelled, and the session ends if the budget
+    says so."""
+    prices: Prices = field(factory=dict, repr=False)
+    """What models cost: needed for a budget in money, and for the cost in the audit; see
+    `realtime_trio.money.known_prices`."""
     sessions: float = 10
     """Sessions at once of everybody with this `who`; `math.inf` is no limit.  A person has several
     tabs and devices, and one more session while a page is loaded again."""
@@ -134,6 +143,7 @@ class Grant:
         check_kind("model", self.model, str, NoneType, allowed="a str or None")
         check_kind("kind", self.kind, SessionKind, allowed="a SessionKind")
         check_kind("limits", self.limits, Limits, allowed="Limits")
+        check_kind("budget", self.budget, Budget, NoneType, allowed="a Budget or None")
         check_number("sessions", self.sessions, lambda most: most >= 1, allowed="1 or more")
         fitting = _SESSION_CLASSES[self.kind]
         check_kind(
@@ -143,11 +153,25 @@ class Grant:
             raise LocalProtocolError(f"a {self.kind.value} session has no tools")
         if isinstance(self.session, SessionConfig) and not isinstance(self.session.tools, Unset):
             raise LocalProtocolError("the tools of a grant are in `tools`, not in `session`")
+        # Raises for a budget in money of a model without a price.
+        self.meter(0.0)
 
     @property
     def model_or_default(self) -> str:
         """The model that the session gets."""
         return self.model or KINDS[self.kind].default_model
+
+    @property
+    def instructions(self) -> str | None:
+        """The instructions of the session, as far as the grant has some."""
+        given = self.session.instructions if isinstance(self.session, SessionConfig) else None
+        return None if isinstance(given, Unset) else given
+
+    def meter(self, now: float) -> BudgetMeter | None:
+        """What keeps the budget, if there is one."""
+        if self.budget is None:
+            return None
+        return BudgetMeter(self.budget, prices=self.prices, model=self.model_or_default, now=now)
 
     @property
     def own_tools(self) -> frozenset[str]:

@@ -37,6 +37,8 @@ _AT_LEAST_ONE: Final = _number(
 class Limits:
     """How much one session through a relay may use; `math.inf` is no limit.
 
+    Tokens and money are for a `Budget`.
+
     A guest that goes beyond a pace gets an `error` event, and what it sent is not passed on; beyond
     any of the others, the session ends.
 
@@ -59,8 +61,6 @@ class Limits:
     """Responses, those included that turn detection begins; one too many is cancelled."""
     refusals_per_minute: float = field(default=60.0, validator=_AT_LEAST_ONE)
     """Events that were refused, until the guest is taken for hostile or broken and is closed."""
-    tokens: float = field(default=math.inf, validator=_POSITIVE)
-    """Tokens that the service bills, of responses and of transcriptions."""
     message_size: float = field(default=2**20, validator=_AT_LEAST_ONE)
     """Characters of one message: an image as base64, or 15 seconds of audio.  A longer one is
     closed with 1009."""

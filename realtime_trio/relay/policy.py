@@ -12,16 +12,24 @@ than is safe (see `reading`) and count it; whatever they do not let pass is read
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Final, TypeGuard
 
-from attrs import define, frozen
+from attrs import define
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.json_text import parse_json
-from realtime_trio._state.costs import Costs, Usage
+from realtime_trio._state.costs import Usage
 from realtime_trio.audio.pcm import PCM_RATE
-from realtime_trio.events import ErrorDetail, ErrorEvent, ResponseCancel
-from realtime_trio.relay.ending import Ending, limit_reached, too_big, unavailable
+from realtime_trio.events import (
+    ClientEvent,
+    ErrorDetail,
+    ErrorEvent,
+    ResponseCancel,
+    ResponseCreate,
+)
+from realtime_trio.relay.actions import Actions, ToGuest, ToService
+from realtime_trio.relay.ending import limit_reached, too_big, unavailable
 from realtime_trio.relay.grant import Grant
 from realtime_trio.relay.greeting import Greeting, GreetingError
 from realtime_trio.relay.guest_events import GuestEvents, NotAllowedError, audio_in, items_named_by
@@ -35,6 +43,7 @@ from realtime_trio.relay.reading import (
     type_from_service,
 )
 from realtime_trio.relay.service_events import PLAIN, ServiceEvents
+from realtime_trio.relay.spending import CONCERNS, Spending
 
 _PCM_BYTES: Final = 2.0 * PCM_RATE
 """Bytes of a second of audio, unless the session has another format."""
@@ -43,28 +52,6 @@ _BYTES_PER_CHARACTER: Final = 3 / 4
 """Of base64."""
 _LONGEST_ID: Final = 512
 """Characters; the service does not take longer ones."""
-_BILLED: Final = frozenset(
-    {"response.done", "conversation.item.input_audio_transcription.completed"}
-)
-
-
-@frozen
-class ToService:
-    """Send this to the service."""
-
-    text: str
-
-
-@frozen
-class ToGuest:
-    """Send this to the guest."""
-
-    text: str
-
-
-Action = ToService | ToGuest | Ending
-Actions = tuple[Action, ...]
-"""What is to be done, in this order; an `Ending` is the last."""
 
 
 @define(kw_only=True)
@@ -110,7 +97,7 @@ class Policy:
         self._refusals = Pace(limits.refusals_per_minute, since=now)
         self._lead = Lead(limits.audio_ahead)
         self._bytes_per_second = _PCM_BYTES
-        self._costs = Costs()
+        self._spending = Spending(grant, now, new_id=new_id, ask=self.ask)
         self.tally = Tally()
         """What was used so far."""
 
@@ -122,30 +109,31 @@ class Policy:
     @property
     def usage(self) -> Usage:
         """What the service has billed so far."""
-        return self._costs.usage
+        return self._spending.usage
+
+    @property
+    def usd(self) -> Decimal:
+        """What that costs, as far as the grant has prices."""
+        return self._spending.usd
 
     # --- time -------------------------------------------------------------------------------------
 
     @property
     def deadline(self) -> float:
         """When `look` has something to say, if nothing happens until then."""
-        return min(self._expires_at, self._active_at + self._limits.idle_seconds)
+        deadline = min(self._expires_at, self._active_at + self._limits.idle_seconds)
+        spent_at = self._spending.next_time
+        return deadline if spent_at is None else min(deadline, spent_at)
 
-    def look(self, now: float) -> Ending | None:
-        """Whether the time is over."""
+    def look(self, now: float) -> Actions:
+        """What is to be done because of the time."""
         if now >= self._expires_at:
-            return limit_reached(
-                "time",
-                "session_expired",
-                f"the session has reached its limit of {self._limits.seconds:g} seconds",
-            )
+            message = f"the session has reached its limit of {self._limits.seconds:g} seconds"
+            return (limit_reached("time", "session_expired", message),)
         if now >= self._active_at + self._limits.idle_seconds:
-            return limit_reached(
-                "idle",
-                "session_idle",
-                f"nobody has said anything for {self._limits.idle_seconds:g} seconds",
-            )
-        return None
+            message = f"nobody has said anything for {self._limits.idle_seconds:g} seconds"
+            return (limit_reached("idle", "session_idle", message),)
+        return self._spending.pass_time(now)
 
     # --- from the guest ---------------------------------------------------------------------------
 
@@ -206,6 +194,8 @@ class Policy:
                 f"the audio is more than {self._limits.audio_ahead:g} seconds ahead of real time",
                 code="rate_limit_exceeded",
             )
+        if payload["type"] == "response.create":
+            checked = self._spending.admit_text(checked, now)
         self.tally.events_up += 1
         return checked
 
@@ -271,6 +261,8 @@ class Policy:
             update, greeting = self._greeting.take(text, payload)
         except GreetingError as error:
             return (unavailable(detail=str(error)),)
+        if greeting:
+            self._spending.begin(now)
         return (
             *(() if update is None else (ToService(update),)),
             *self._follow(text, payload, now),
@@ -281,9 +273,19 @@ class Policy:
         """Tell the guest nothing of an item that the relay is about to create."""
         self._service.hide_item(item_id)
 
-    def expect(self, event_id: str) -> None:
-        """Tell the guest nothing of a refusal of this event, which the relay sends itself."""
-        self._service.expect(event_id)
+    def ask(self, event: ClientEvent) -> ToService:
+        """An event of the relay's own, as a message; if it is refused, the guest is not told."""
+        if event.event_id is not None:
+            self._service.expect(event.event_id)
+        return ToService(self._asks.encode(event))
+
+    def admit(self, create: ResponseCreate, now: float) -> ResponseCreate:
+        """Let the relay ask for a response of its own.
+
+        Raises:
+            NotAllowedError: Nothing is left of the budget.
+        """
+        return self._spending.admit(create, now)
 
     def _told(self, text: str, payload: Json) -> Actions:
         told = self._service.clean(text, payload)
@@ -295,13 +297,14 @@ class Policy:
     def _follow(self, text: str, payload: Json, now: float) -> Actions:
         """Take note of what matters for the limits."""
         wire_type = payload.get("type")
+        if wire_type not in CONCERNS:
+            return ()
+        actions = self._spending.apply(text, now)
         if wire_type == "response.created":
-            return self._begin(payload, now)
-        if wire_type in _BILLED:
-            return self._bill(text)
+            return (*actions, *self._begin(payload, now))
         if wire_type in ("session.created", "session.updated"):
             self._bytes_per_second = _bytes_per_second(payload)
-        return ()
+        return actions
 
     def _begin(self, payload: Json, now: float) -> Actions:
         self.tally.responses += 1
@@ -314,20 +317,7 @@ class Policy:
             event_id=self._new_id("event_"),
             response_id=response_id if isinstance(response_id, str) else None,
         )
-        self.expect(str(cancel.event_id))
-        return (ToService(self._asks.encode(cancel)),)
-
-    def _bill(self, text: str) -> Actions:
-        self._costs.apply(self._asks.decode(text))
-        if self.tokens < self._limits.tokens:
-            return ()
-        message = f"the session has used its {self._limits.tokens:g} tokens"
-        return (limit_reached("tokens", "token_limit_reached", message),)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that the service has billed so far, of responses and transcriptions."""
-        return self.usage.total_tokens + self.usage.transcription_tokens
+        return (self.ask(cancel),)
 
 
 def _bytes_per_second(payload: Json) -> float:

@@ -14,6 +14,7 @@ from typing import Final
 import trio
 from attrs import field, frozen
 
+from realtime_trio._legible import legible
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.patience import Patience
@@ -30,12 +31,14 @@ from realtime_trio.events import (
     FunctionCallOutput,
     InputAudioBufferSpeechStarted,
     RealtimeSession,
+    ResponseCreate,
     ResponseOutputItemDone,
     ServerEvent,
     SessionCreated,
     SessionUpdated,
 )
 from realtime_trio.relay.grant import Grant
+from realtime_trio.relay.guest_events import NotAllowedError
 from realtime_trio.relay.policy import Policy
 from realtime_trio.tools.registry import LocalTool
 from realtime_trio.tools.schema import Injected
@@ -169,9 +172,14 @@ class RelayTools:
             self._send_event(create)
 
     def _send_event(self, event: ClientEvent) -> None:
-        if event.event_id is not None:
-            self._policy.expect(event.event_id)
-        self._post(self._codec.encode(event))
+        if isinstance(event, ResponseCreate):
+            try:
+                event = self._policy.admit(event, trio.current_time())
+            except NotAllowedError as error:
+                # The turn is not given back: there is nothing left to be asked for.
+                _logger.info("no reply to a tool of %s: %s", legible(self._grant.who), error)
+                return
+        self._post(self._policy.ask(event).text)
 
     def _act(self, actions: Actions) -> None:
         for action in actions:

@@ -6,13 +6,19 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import pytest
-from commands import GREETING, NOTICE, run_beside, started
+import trio
+from commands import GREETING, NOTICE, run, run_beside, started
 from simulated import simulator_at_port
 
+from realtime_trio import read_recording
+from realtime_trio.audio import read_wav
+from realtime_trio.cli import chat as chat_command
+from realtime_trio.devices import SimulatedDevices, Speaker, open_speaker
 from realtime_trio.simulator import Reply, Script
 
 pytestmark = [
@@ -132,3 +138,57 @@ def test_ctrl_c_at_the_prompt_ends_the_chat_quietly() -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert process.stderr.read() == NOTICE
+
+
+async def test_everything_on_the_wire_can_be_shown_and_recorded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "chat.jsonl"
+    with typed(monkeypatch, "Hello?\n"):
+        async with simulator_at_port(Script([Reply.text("Hi.")])) as url:
+            options = ("--modality", "audio", "--record", str(path), "--debug")
+            assert await run_beside("chat", "--url", url, *options) == 0
+    output, remarks = capsys.readouterr()
+    assert output == "Hi.\n"
+    shown = remarks.replace("\n", "")
+    assert '-> {"type":"response.create"' in shown
+    assert '"type":"response.done"' in shown
+    assert re.search(r'"delta":"<\d+ bytes of audio>"', shown)
+    assert read_recording(path).records[0].event.type == "session.created"
+
+
+async def test_spoken_answers_can_be_saved(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "answers.wav"
+    with typed(monkeypatch, "One?\nTwo?\n"):
+        async with simulator_at_port(Script([Reply.text("One."), Reply.text("Two.")])) as url:
+            assert await run_beside("chat", "--url", url, "--out", str(out)) == 0
+    assert capsys.readouterr().out == "One.\nTwo.\n"
+    assert len(read_wav(out)) > 2 * 2400
+
+
+async def test_spoken_answers_are_played_to_their_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard: list[float] = []
+
+    @asynccontextmanager
+    async def simulated_speaker() -> AsyncIterator[Speaker]:
+        devices = SimulatedDevices()
+        async with open_speaker(backend=devices) as speaker, trio.open_nursery() as nursery:
+            nursery.start_soon(devices.run, None, lambda samples: heard.extend(samples))
+            yield speaker
+            nursery.cancel_scope.cancel()
+
+    monkeypatch.setattr(chat_command, "open_speaker", simulated_speaker)
+    with typed(monkeypatch, "One?\n"):
+        async with simulator_at_port(Script([Reply.text("One.")])) as url:
+            assert await run_beside("chat", "--url", url, "--play") == 0
+    assert capsys.readouterr().out == "One.\n"
+    assert any(heard)
+
+
+def test_text_is_not_played(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("chat", "--modality", "text", "--play") == 2
+    assert "--modality text has none" in capsys.readouterr().err.replace("\n", " ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -30,7 +31,13 @@ from commands import (
 )
 from cryptography.hazmat.primitives import serialization
 
-from realtime_trio import ConnectionFailed, ErrorEvent, open_session, read_recording
+from realtime_trio import (
+    ConnectionFailed,
+    ErrorEvent,
+    open_session,
+    read_recording,
+)
+from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio.cli import serve as serving_command
 
 pytestmark = [
@@ -54,7 +61,7 @@ def test_serve_says_where_it_is_and_what_happens(monkeypatch: pytest.MonkeyPatch
             with open(reading, encoding="utf-8") as output:
                 lines.append(output.readline())
                 trio.run(visit, lines[0].split()[4])
-                lines.append(output.readline())
+                lines.extend(output.readline() for _ in range(3))
         finally:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -66,7 +73,9 @@ def test_serve_says_where_it_is_and_what_happens(monkeypatch: pytest.MonkeyPatch
         thread.join()
     assert lines[0].startswith("the simulator listens at ws://127.0.0.1:")
     assert lines[0].endswith(f"/v1/realtime until Ctrl-C; {DESCRIBED}\n")
-    assert lines[1].endswith(" sent session.created\n")
+    assert re.fullmatch(rf"\[1\] 127\.0\.0\.1:\d+ connects: {re.escape(DEFAULT_MODEL)}\n", lines[1])
+    assert lines[2] == "[1] <- session.created\n"
+    assert re.fullmatch(r"\[1\] disconnects: 1000 \(\d+\.\d s\)\n", lines[3])
 
 
 async def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -309,9 +318,5 @@ async def test_serve_as_a_process_serves_until_ctrl_c() -> None:
             raise
         spoken, remarks = await trio.to_thread.run_sync(interrupt, process)
         assert (process.returncode, remarks) == (130, "")
-        printed = [line.partition(" ")[2] for line in spoken.splitlines()]
-        assert printed == [
-            "sent session.created",
-            "received session.update",
-            "sent session.updated",
-        ]
+        _, *printed, _ = [line.partition(" ")[2] for line in spoken.splitlines()]
+        assert printed == ["<- session.created", "-> session.update", "<- session.updated"]

@@ -91,4 +91,4 @@ def test_what_is_typed_is_read_in_the_encoding_of_the_terminal() -> None:
 def test_a_disk_that_is_full_is_one_line() -> None:
     code, _, remarks = shell("$P say $Q > /dev/full")
     assert code == 1
-    assert remarks.splitlines()[-1] == "realtime-trio: [Errno 28] No space left on device"
+    assert remarks.splitlines()[-1] == "realtime-trio: No space left on device"

@@ -13,6 +13,7 @@ from peers import CancelAt, cancel_at_every_step, tasks
 from relays import CREATED, Relayed, Talker, open_relayed, service_of
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio.errors import ConnectionFailed
@@ -252,7 +253,7 @@ async def test_the_audit_goes_into_a_log_of_its_own(
     await near.aclose()
     await relay(far, Grant(who="ann"), service_of(memory_transport_pair()[0]))
     [line] = [json.loads(r.message) for r in caplog.records if r.name.endswith("audit")]
-    assert (line["who"], line["why"], line["model"]) == ("ann", "guest_left", "gpt-realtime")
+    assert (line["who"], line["why"], line["model"]) == ("ann", "guest_left", DEFAULT_MODEL)
 
 
 # Back-pressure

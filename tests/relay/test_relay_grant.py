@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio.connection import SessionKind
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
@@ -14,6 +15,7 @@ from realtime_trio.events import (
     TranscriptionSessionConfig,
     TranslationSessionConfig,
 )
+from realtime_trio.money import Budget
 from realtime_trio.relay.grant import ANY, Grant, allows
 
 
@@ -24,7 +26,7 @@ def get_weather(city: str) -> str:
 
 def test_a_grant_without_anything_is_for_somebody_who_talks() -> None:
     grant = Grant()
-    assert grant.model_or_default == "gpt-realtime"
+    assert grant.model_or_default == DEFAULT_MODEL
     assert allows(grant.events, "response.create")
     assert not allows(grant.events, "session.update")
     assert not allows(grant.events, "conversation.item.delete")
@@ -50,6 +52,8 @@ def test_functions_run_in_the_relay_and_definitions_do_not() -> None:
         ({"model": 1}, TypeError),
         ({"kind": "realtime"}, TypeError),
         ({"limits": 1}, TypeError),
+        ({"budget": 1}, TypeError),
+        ({"budget": Budget(usd=1)}, LocalProtocolError),
         ({"events": "input_audio_buffer.append"}, TypeError),
         ({"items": [1]}, TypeError),
         ({"session": TranscriptionSessionConfig()}, TypeError),
@@ -66,6 +70,19 @@ def test_a_grant_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(error):
         Grant(**fields)
+
+
+def test_the_instructions_of_a_grant_are_those_of_its_session() -> None:
+    assert Grant().instructions is None
+    assert Grant(session=SessionConfig()).instructions is None
+    assert Grant(session=SessionConfig.of(instructions="x")).instructions == "x"
+
+
+def test_a_budget_is_kept_by_a_meter() -> None:
+    assert Grant().meter(0.0) is None
+    meter = Grant(budget=Budget(seconds=10)).meter(5.0)
+    assert meter is not None
+    assert meter.next_time == 13.0
 
 
 def test_every_kind_of_session_has_a_configuration_of_its_own() -> None:

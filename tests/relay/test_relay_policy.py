@@ -13,11 +13,14 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from relays import CREATED
 
-from realtime_trio.events import SessionConfig
+from realtime_trio.events import ResponseCancel, ResponseConfig, ResponseCreate, SessionConfig
+from realtime_trio.money import Budget, ModelPrices
+from realtime_trio.relay.actions import Actions, ToGuest, ToService
 from realtime_trio.relay.ending import Ending
 from realtime_trio.relay.grant import DEFAULT_EVENTS, Grant
+from realtime_trio.relay.guest_events import NotAllowedError
 from realtime_trio.relay.limits import Limits
-from realtime_trio.relay.policy import Actions, Policy, ToGuest, ToService
+from realtime_trio.relay.policy import Policy
 
 Json = dict[str, Any]
 
@@ -148,9 +151,9 @@ def test_a_service_that_does_not_want_is_not_available_and_no_more_is_said() -> 
 def test_a_session_ends_when_its_time_is_over() -> None:
     made = limited(seconds=100, idle_seconds=1000)
     assert made.deadline == 100.0
-    assert made.look(99.9) is None
-    ending = made.look(100.0)
-    assert ending is not None
+    assert made.look(99.9) == ()
+    [ending] = made.look(100.0)
+    assert isinstance(ending, Ending)
     assert (ending.why, ending.close.code) == ("time", 1008)
 
 
@@ -164,9 +167,9 @@ def test_a_session_ends_when_nobody_says_anything() -> None:
     assert made.passes_to_guest('{"type":"response.output_text.delta"}', 7.0)
     assert made.deadline == 17.0
     from_service(made, {"type": "input_audio_buffer.speech_started"}, 8.0)
-    assert made.look(17.9) is None
-    ending = made.look(18.0)
-    assert ending is not None
+    assert made.look(17.9) == ()
+    [ending] = made.look(18.0)
+    assert isinstance(ending, Ending)
     assert ending.why == "idle"
 
 
@@ -235,22 +238,33 @@ def test_responses_are_counted_by_the_minute_whoever_begins_them() -> None:
     assert made.tally.responses == 4
 
 
-def test_a_session_ends_when_its_tokens_are_used() -> None:
-    made = limited(tokens=100)
-    assert len(from_service(made, done(total_tokens=60, input_tokens=50, output_tokens=10))) == 1
-    assert (made.tokens, made.usage.output_tokens) == (60, 10)
-    transcribed = {
-        "type": "conversation.item.input_audio_transcription.completed",
-        "event_id": "e",
-        "item_id": "i",
-        "content_index": 0,
-        "transcript": "x",
-        "usage": {"type": "tokens", "total_tokens": 40, "input_tokens": 30, "output_tokens": 10},
-    }
-    told, ending = from_service(made, transcribed)
+def test_a_budget_is_kept_for_guest_and_relay() -> None:
+    made = policy(budget=Budget(tokens=100, when_spent="close"), prices={"m": ModelPrices()})
+    [passed] = from_guest(made, {"type": "response.create"})
+    assert isinstance(passed, ToService)
+    assert json.loads(passed.text)["response"]["max_output_tokens"] == 100
+    create = made.admit(ResponseCreate(event_id="ours", response=ResponseConfig()), 0.0)
+    assert create.response is not None
+    assert create.response.max_output_tokens == 100
+    told, ending = from_service(made, done(total_tokens=100, input_tokens=50, output_tokens=50))
     assert isinstance(told, ToGuest)
     assert isinstance(ending, Ending)
-    assert (ending.why, made.tokens) == ("tokens", 100)
+    assert ending.why == "budget"
+    assert made.usage.output_tokens == 50
+    assert made.usd == 0
+    with pytest.raises(NotAllowedError):
+        made.admit(ResponseCreate(event_id="ours"), 0.0)
+    assert refusal(from_guest(made, {"type": "response.create"}))["code"] == "budget_exceeded"
+
+
+def test_the_time_of_a_budget_begins_with_the_session() -> None:
+    made = policy(is_open=False, budget=Budget(seconds=10, when_spent="close", warn_at=1.0))
+    from_service(made, CREATED, 5.0)
+    assert made.deadline == 15.0
+    assert made.look(14.9) == ()
+    [ending] = made.look(15.0)
+    assert isinstance(ending, Ending)
+    assert ending.why == "budget"
 
 
 def test_too_much_that_is_refused_is_the_end() -> None:
@@ -292,9 +306,11 @@ def test_items_of_the_relay_cannot_be_touched() -> None:
     assert from_guest(made, own) == (ToService(json.dumps(own)),)
 
 
-def test_what_the_relay_expects_is_not_told() -> None:
+def test_what_the_relay_asks_for_is_refused_without_the_guest() -> None:
     made = policy()
-    made.expect("event_ours")
+    asked = made.ask(ResponseCancel(event_id="event_ours"))
+    assert json.loads(asked.text) == {"type": "response.cancel", "event_id": "event_ours"}
+    assert made.ask(ResponseCancel()).text == '{"type":"response.cancel"}'
     assert from_service(made, {"type": "error", "error": {"event_id": "event_ours"}}) == ()
 
 
@@ -417,9 +433,8 @@ class Session(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
-        ending = self.policy.look(self.now)
         is_over = self.now >= 300 or self.now >= self.said + 20
-        assert (ending is not None) == is_over
+        assert bool(self.policy.look(self.now)) == is_over
         assert is_over == (self.now >= self.policy.deadline)
 
     @invariant()

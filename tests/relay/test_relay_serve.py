@@ -12,6 +12,7 @@ import trio.testing
 from relays import KEY, Audits, granting, relay_at_port, service_of
 
 from realtime_trio import open_session, tool
+from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio._transport.websocket import open_websocket
@@ -70,7 +71,7 @@ async def test_our_own_client_talks_with_the_service_without_its_key() -> None:
     grant = Grant(who="ann", session=SessionConfig.of(instructions="Be secretive."))
     async with relay_at_port(grant, script=script, audit=audits) as url:
         async with open_session(url=url, api_key=None) as session:
-            assert session.config.model == "gpt-realtime"
+            assert session.config.model == DEFAULT_MODEL
             assert session.config.instructions is None
             answer = await session.ask("Good morning.")
             assert answer.text == "Good morning to you, too."

@@ -192,17 +192,17 @@ class Conversation:
         return self._audible.at(self._clock())
 
     @property
-    def input_encoding(self) -> Encoding:
-        """How the session's input is encoded."""
-        return self._shelf.input
-
-    @property
     def audible_until(self) -> float | None:
         """When a player that plays what arrives will have played all of the model's speech.
 
         In seconds of the session's clock, `trio.current_time()`; None if there is nothing to play.
         """
         return self._audible.until
+
+    @property
+    def input_encoding(self) -> Encoding:
+        """How the session's input is encoded."""
+        return self._shelf.input
 
     def export(self, *, audio: bool = False) -> list[JsonObject]:
         """The items as JSON-ready objects: what `open_session` takes as a `history`.

@@ -134,6 +134,15 @@ def parse_script(document: object, *, folder: Path, file: str = "script") -> Scr
     return _SCRIPT_FILE(FilePlace(file, folder), document)
 
 
+def parse_fault(document: object) -> Fault:
+    """Make one fault of a document: an element of `faults` in a script.
+
+    Raises:
+        ScriptFileError: It says something that a fault cannot say.
+    """
+    return _fault(FilePlace("fault", Path()), document)
+
+
 # --- readers --------------------------------------------------------------------------------------
 
 

@@ -46,7 +46,10 @@ _LONGEST_EXPLANATION: Final = 500
 _LONGEST_TYPE: Final = 100
 """Characters of an event's type in the log: the client may send any."""
 
+EVENTS_LOGGER: Final = "realtime_trio.simulator.events"
+"""The log of every event, which may be too much where the rest is not."""
 _logger = logging.getLogger("realtime_trio.simulator")
+_events_logger = logging.getLogger(EVENTS_LOGGER)
 
 
 def _with_method(method: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
@@ -134,7 +137,7 @@ async def _receive_loop(
             due = server.next_due
             for message in batch:
                 event = read_message(codec, message)
-                _logger.debug(
+                _events_logger.debug(
                     "received %s",
                     legible(event.type, _LONGEST_TYPE) or "something that is not an event",
                 )
@@ -159,7 +162,7 @@ async def _send_loop(
             desk.attend()
         try:
             for due in events:
-                _logger.debug("sent %s", due.type)
+                _events_logger.debug("sent %s", due.type)
                 await transport.send(codec.encode(due))
         except ConnectionLost:
             return

@@ -64,7 +64,7 @@ class _Trap:
 class FaultyTransport:
     """A server's transport on which things go wrong; see `Transport` for its methods.
 
-    One task sends, and one receives.
+    One task sends, and one receives; any task may let something more go wrong.
 
     Args:
         transport: The transport that works.
@@ -79,19 +79,46 @@ class FaultyTransport:
         self, transport: Transport, faults: Iterable[Fault], codec: Codec | None = None
     ) -> None:
         self._transport = transport
-        self._traps = [_Trap(fault) for fault in faults]
-        breaks = [trap.fault.kind for trap in self._traps if trap.fault.kind in ("drop", "reset")]
-        if breaks and not isinstance(transport, Breakable):
-            raise LocalProtocolError(
-                f"the fault {breaks[0]} needs a transport with `abort`, "
-                f"which {type(transport).__name__} does not have"
-            )
+        self._traps: list[_Trap] = []
+        for fault in faults:
+            self.add(fault)
         self._codec = codec or Codec(Role.SERVER)
+        # A fault that strikes at once writes beside the task that sends.
+        self._writing = trio.Lock()
         self._received: list[str | bytes] = []
         self._deaf_until = -math.inf
         self._gone = trio.Event()
         self._late: list[tuple[int, str | bytes]] = []
         self._rate = math.inf
+
+    def add(self, fault: Fault) -> None:
+        """Let something more go wrong; its events are counted from now on.
+
+        Raises:
+            LocalProtocolError: The connection is to be dropped, and this transport cannot do that.
+        """
+        self._check(fault)
+        self._traps.append(_Trap(fault))
+
+    async def strike(self, fault: Fault) -> None:
+        """Let a fault happen now, and not when an event is about to be sent.
+
+        For those that need no event: `drop`, `reset`, `closing`, `expiry` and `failing`.
+
+        Raises:
+            LocalProtocolError: As for `add`.
+            ConnectionLost: The connection has ended.
+        """
+        self._check(fault)
+        for message in await self._strike(fault, []):
+            await self._write(message)
+
+    def _check(self, fault: Fault) -> None:
+        if fault.kind in ("drop", "reset") and not isinstance(self._transport, Breakable):
+            raise LocalProtocolError(
+                f"the fault {fault.kind} needs a transport with `abort`, "
+                f"which {type(self._transport).__name__} does not have"
+            )
 
     @property
     def closed(self) -> Close | None:
@@ -185,7 +212,8 @@ class FaultyTransport:
     async def _write(self, message: str | bytes) -> None:
         if self._rate < math.inf:
             await trio.sleep(len(message) / self._rate)
-        await self._transport.send(message)
+        async with self._writing:
+            await self._transport.send(message)
 
     async def _release(self) -> None:
         """One more message was sent: send those whose time has come."""

@@ -1,0 +1,31 @@
+// How things stand at one moment: everything on the page that changes as one moves along the time.
+
+import { Captions } from "./captions.js";
+import { Configuration } from "./config.js";
+import { Conversation } from "./conversation.js";
+import { Turns } from "./turns.js";
+import { UsageMeter } from "./usage.js";
+
+/** @typedef {import("../wire/record.js").WireRecord} WireRecord */
+
+export class Scene {
+  constructor() {
+    this.conversation = new Conversation();
+    this.turns = new Turns();
+    this.usage = new UsageMeter();
+    this.configuration = new Configuration();
+    this.captions = new Captions();
+  }
+
+  /**
+   * @param {WireRecord} record
+   * @param {Int16Array | null} samples
+   */
+  apply(record, samples) {
+    this.conversation.apply(record, samples);
+    this.turns.apply(record);
+    this.usage.apply(record);
+    this.configuration.apply(record);
+    this.captions.apply(record);
+  }
+}

@@ -1,0 +1,53 @@
+// When views are drawn: at once when something has happened, and no oftener than people can see.
+//
+// Theory of operation.  Something happens a hundred times a second, and a picture is seen for a
+// sixtieth.  A view that has been drawn rests for its interval; if something happens meanwhile, it is
+// drawn when that is over.  Whatever a hand does is drawn at once.
+
+/** @typedef {{draw: () => void, rest: number, last: number, isStale: boolean}} Paced */
+
+export class Pace {
+  constructor() {
+    /** @type {Paced[]} */
+    this._views = [];
+    this._isWaiting = false;
+  }
+
+  /**
+   * @param {number} rest  milliseconds from one drawing to the next
+   * @param {() => void} draw
+   */
+  add(rest, draw) {
+    this._views.push({ draw, rest, last: -Infinity, isStale: true });
+  }
+
+  /** Something has happened that any view may show. */
+  stir() {
+    for (const view of this._views) view.isStale = true;
+    this._wait();
+  }
+
+  /** A hand has done something: draw everything in the next frame. */
+  hurry() {
+    for (const view of this._views) view.last = -Infinity;
+    this.stir();
+  }
+
+  _wait() {
+    if (this._isWaiting) return;
+    this._isWaiting = true;
+    requestAnimationFrame((now) => this._frame(now));
+  }
+
+  /** @param {number} now */
+  _frame(now) {
+    this._isWaiting = false;
+    for (const view of this._views) {
+      if (!view.isStale || now - view.last < view.rest) continue;
+      view.isStale = false;
+      view.last = now;
+      view.draw();
+    }
+    if (this._views.some(({ isStale }) => isStale)) this._wait();
+  }
+}

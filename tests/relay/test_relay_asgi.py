@@ -1,0 +1,252 @@
+"""A relay as an ASGI application: by itself, and in a real server."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import socket
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from relays import CREATED, KEY, Audits, Talker, granting, service_of
+from trio.testing import MockClock
+
+from realtime_trio import open_session
+from realtime_trio._transport.contract import Close
+from realtime_trio._transport.memory import memory_transport_pair
+from realtime_trio._transport.websocket import open_websocket
+from realtime_trio.errors import ConnectionFailed, LocalProtocolError
+from realtime_trio.relay import AccessDenied, Authorize, Grant, HandshakeRequest, service_at
+from realtime_trio.relay.asgi import RelayApp, relay_app
+from realtime_trio.simulator import Reply, Script, serve_simulator
+
+Event = MutableMapping[str, Any]
+
+
+class Visit:
+    """One connection with an application, as a server has it."""
+
+    def __init__(self, app: RelayApp, **scope: Any) -> None:
+        self._app = app
+        self.scope: Event = {
+            "type": "websocket",
+            "path": "/v1/realtime",
+            "query_string": b"",
+            "headers": [(b"Host", b"relay.example")],
+            "subprotocols": ["realtime", "openai-insecure-api-key.t"],
+            "client": ("192.0.2.1", 1),
+            "extensions": {"websocket.http.response": {}},
+            **scope,
+        }
+        self.tell, self._told = trio.open_memory_channel[Event](100)
+        self._say, self.said = trio.open_memory_channel[Event](100)
+        self.refuses_sends = False
+
+    async def run(self) -> None:
+        await self._app(self.scope, self._told.receive, self._send)
+
+    async def _send(self, event: Event) -> None:
+        if self.refuses_sends:
+            raise OSError("the client has gone")
+        await self._say.send(event)
+
+    async def next(self, kind: str) -> Event:
+        event = await self.said.receive()
+        assert event["type"] == kind, event
+        return event
+
+
+@asynccontextmanager
+async def visiting(
+    authorize: Authorize | None = None, **scope: Any
+) -> AsyncIterator[tuple[Visit, Talker, Audits]]:
+    """A guest of an application, the service behind it, and the audit."""
+    service_end, service = memory_transport_pair()
+    audits = Audits()
+    app = relay_app(
+        authorize or granting(Grant(who="ann")), service=service_of(service_end), audit=audits
+    )
+    visit = Visit(app, **scope)
+    await visit.tell.send({"type": "websocket.connect"})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.run)
+        yield visit, Talker(service), audits
+        nursery.cancel_scope.cancel()
+
+
+async def greeted(visit: Visit, service: Talker) -> None:
+    assert (await visit.next("websocket.accept"))["subprotocol"] == "realtime"
+    await service.say(CREATED)
+    assert "session.created" in (await visit.next("websocket.send"))["text"]
+
+
+async def test_a_session_goes_through_it(autojump_clock: MockClock) -> None:
+    async with visiting() as (visit, service, audits):
+        await greeted(visit, service)
+        await visit.tell.send({"type": "websocket.receive", "text": '{"type":"response.create"}'})
+        assert await service.hear_text() == '{"type":"response.create"}'
+        await visit.tell.send({"type": "websocket.receive", "text": None, "bytes": b"x"})
+        assert "binary" in (await visit.next("websocket.send"))["text"]
+        await visit.tell.send({"type": "websocket.disconnect", "code": 4321})
+        assert await service.hear_the_rest() == []
+        assert service.transport.closed == Close(4321)
+        record = await audits.next()
+        assert (record.who, record.peer, record.why) == ("ann", "192.0.2.1", "guest_left")
+
+
+async def test_when_the_service_leaves_the_guest_hears_why(autojump_clock: MockClock) -> None:
+    async with visiting() as (visit, service, audits):
+        await greeted(visit, service)
+        await service.transport.aclose(4000, "x" * 200)
+        close = await visit.next("websocket.close")
+        assert (close["code"], close["reason"]) == (4000, "x" * 123)
+        assert (await audits.next()).why == "service_closed"
+
+
+async def test_a_guest_that_has_gone_is_noticed_when_something_is_sent(
+    autojump_clock: MockClock,
+) -> None:
+    async with visiting() as (visit, service, audits):
+        await greeted(visit, service)
+        visit.refuses_sends = True
+        await service.say({"type": "response.output_text.delta", "event_id": "e"})
+        assert (await audits.next()).why == "guest_left"
+        await service.hear_the_rest()
+        assert service.transport.closed == Close(1011)
+
+
+async def refused(visit: Visit) -> tuple[int, str]:
+    start = await visit.next("websocket.http.response.start")
+    body = await visit.next("websocket.http.response.body")
+    return start["status"], json.loads(body["body"])["error"]["code"]
+
+
+async def test_whoever_is_refused_is_told_so_over_http(autojump_clock: MockClock) -> None:
+    async def authorize(_request: HandshakeRequest) -> Grant:
+        await trio.lowlevel.checkpoint()
+        raise AccessDenied("not today", status=429, code="no_entry")
+
+    async with visiting(authorize) as (visit, _, _):
+        assert await refused(visit) == (429, "no_entry")
+    headers = [(b"host", b"relay.example"), (b"origin", b"https://evil.example")]
+    async with visiting(headers=headers) as (visit, _, _):
+        assert await refused(visit) == (403, "forbidden")
+    async with visiting(path="/v1/realtime/translations") as (visit, _, _):
+        assert await refused(visit) == (403, "wrong_kind")
+
+
+async def test_a_server_that_cannot_say_it_refuses_in_its_own_way(
+    autojump_clock: MockClock,
+) -> None:
+    headers = [(b"host", b"relay.example"), (b"origin", b"https://evil.example")]
+    async with visiting(headers=headers, extensions={}) as (visit, _, _):
+        await visit.next("websocket.close")
+
+
+async def test_it_may_be_mounted_anywhere(autojump_clock: MockClock) -> None:
+    seen: list[str] = []
+
+    async def authorize(request: HandshakeRequest) -> Grant:
+        await trio.lowlevel.checkpoint()
+        seen.append(request.path)
+        return Grant()
+
+    for path, root, query in (
+        ("/talk", "", b""),
+        ("/talk/", "/talk", b"a=b"),
+        ("/realtime", "/api", b"model=x"),
+    ):
+        async with visiting(authorize, path=path, root_path=root, query_string=query) as (v, _, _):
+            await v.next("websocket.accept")
+    assert seen == ["/talk", "/talk/?a=b", "/api/realtime?model=x"]
+
+
+async def test_requests_that_are_not_for_websockets_find_nothing(autojump_clock: MockClock) -> None:
+    async with visiting(type="http") as (visit, _, _):
+        assert (await visit.next("http.response.start"))["status"] == 404
+        await visit.next("http.response.body")
+    with pytest.RaisesGroup(pytest.RaisesExc(NotImplementedError, match="lifespan")):
+        async with visiting(type="lifespan") as (visit, _, _):
+            await trio.sleep(1)
+
+
+async def test_sessions_are_counted(autojump_clock: MockClock) -> None:
+    app = relay_app(granting(Grant(sessions=1)), service=service_of(memory_transport_pair()[0]))
+    async with trio.open_nursery() as nursery:
+        for accepted in (True, False):
+            visit = Visit(app)
+            await visit.tell.send({"type": "websocket.connect"})
+            nursery.start_soon(visit.run)
+            if accepted:
+                await visit.next("websocket.accept")
+            else:
+                assert await refused(visit) == (429, "too_many_sessions_of_guest")
+        nursery.cancel_scope.cancel()
+
+
+def test_it_runs_in_trio_alone() -> None:
+    app = relay_app(granting(Grant()), service=service_of(memory_transport_pair()[0]))
+    visit = Visit(app)
+    with pytest.raises(LocalProtocolError, match="trio"):
+        visit.run().send(None)
+
+
+def test_it_needs_somebody_who_decides() -> None:
+    wrong: Any = Grant()
+    with pytest.raises(TypeError, match="authorize"):
+        relay_app(wrong, service=service_of(memory_transport_pair()[0]))
+
+
+# In a real server
+
+
+@asynccontextmanager
+async def hypercorn(app: Any) -> AsyncIterator[str]:
+    """Hypercorn with its trio worker, at a free port."""
+    pytest.importorskip("hypercorn", reason="the extra web is not installed")
+    config_module: Any = importlib.import_module("hypercorn.config")
+    trio_module: Any = importlib.import_module("hypercorn.trio")
+
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    config = config_module.Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.errorlog = None
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(partial(trio_module.serve, app, config))
+            yield f"ws://127.0.0.1:{port}"
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.socket
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_our_own_client_talks_through_it_in_starlette_under_hypercorn() -> None:
+    starlette: Any = pytest.importorskip("starlette.applications")
+    routing: Any = pytest.importorskip("starlette.routing")
+
+    async def authorize(request: HandshakeRequest) -> Grant:
+        await trio.lowlevel.checkpoint()
+        if request.header("authorization") != "Bearer good":
+            raise AccessDenied("who are you?", code="unknown_guest")
+        return Grant(who="ann")
+
+    audits = Audits()
+    async with trio.open_nursery() as nursery:
+        script = Script([Reply.text("Good morning to you, too.")])
+        simulator: str = await nursery.start(partial(serve_simulator, script, api_key=KEY))
+        relay = relay_app(authorize, service=service_at(simulator, api_key=KEY), audit=audits)
+        async with hypercorn(starlette.Starlette(routes=[routing.Mount("/v1", relay)])) as url:
+            async with open_session(url=f"{url}/v1", api_key="good") as session:
+                assert (await session.ask("Good morning.")).text == "Good morning to you, too."
+            assert (await audits.next()).why == "guest_left"
+            with pytest.raises(ConnectionFailed) as failure:
+                async with open_websocket(f"{url}/v1/realtime"):
+                    pass
+            assert failure.value.status == 401
+            assert b"unknown_guest" in failure.value.body
+        nursery.cancel_scope.cancel()
