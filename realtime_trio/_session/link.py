@@ -99,6 +99,7 @@ class Link:
 
         It awaits nothing but the transport, and lets others run within a long batch.
         """
+        message: str | bytes = ""
         while batch := await self._transport.receive():
             for start in range(0, len(batch), MESSAGES_IN_A_ROW):
                 if start:
@@ -108,7 +109,8 @@ class Link:
                 for message in batch[start : start + MESSAGES_IN_A_ROW]:
                     understand(decode(self.codec, message), message)
             # Let go of it: the next may be a long time coming.
-            del batch, message
+            del batch
+            message = ""
 
     def mute(self) -> None:
         """Listen no more: the session goes on with another link, and what arrives here is lost."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import trio
@@ -28,6 +30,11 @@ from realtime_trio.lasting import (
 from realtime_trio.playback import Playback
 from realtime_trio.simulator import Fault, Pacing, Reply, Script, SimulatedService
 from realtime_trio.tools import tool
+
+
+def unsaid(*replies: Reply) -> SimulatedService:
+    """A service that does not say when a session ends, so that only the clock that jumps counts."""
+    return SimulatedService(Script(replies), expires_after=math.inf)
 
 
 async def test_a_session_is_renewed_before_it_expires(autojump_clock: MockClock) -> None:
@@ -57,7 +64,7 @@ async def test_a_session_is_renewed_before_it_expires(autojump_clock: MockClock)
 
 
 async def test_a_renewal_waits_for_an_idle_moment(autojump_clock: MockClock) -> None:
-    service = service_of(Reply.text("One two three four five six seven.", pacing=SLOW))
+    service = unsaid(Reply.text("One two three four five six seven.", pacing=SLOW))
     async with open_lasting(service) as session:
         events = session.events(SessionExpiring, SessionRenewed, ResponseDone)
         await trio.sleep(3299)
@@ -73,7 +80,7 @@ async def test_a_renewal_waits_for_an_idle_moment(autojump_clock: MockClock) -> 
 async def test_what_is_being_played_is_played_to_its_end_first(
     autojump_clock: MockClock,
 ) -> None:
-    service = service_of(Reply.text("One two three four five six seven."))
+    service = unsaid(Reply.text("One two three four five six seven."))
     playback = Playback()
     async with open_lasting(service, playback=playback) as session:
         renewed = session.events(SessionRenewed)
@@ -95,7 +102,7 @@ async def test_at_the_latest_it_is_renewed_when_a_tenth_of_the_margin_is_left(
         await trio.sleep(4000)
         return "done"
 
-    service = service_of(Reply.call("work"), Reply.text("It is done."))
+    service = unsaid(Reply.call("work"), Reply.text("It is done."))
     async with open_lasting(service, tools=[work]) as session:
         renewed = session.events(SessionRenewed)
         answers: list[str] = []
@@ -121,7 +128,7 @@ async def test_a_response_in_the_way_is_cut_only_when_there_is_no_time_left(
     autojump_clock: MockClock,
 ) -> None:
     endless = Reply.text("One two three four five six.", pacing=Pacing(tokens_per_second=0.01))
-    service = service_of(endless, Reply.text("Enough."))
+    service = unsaid(endless, Reply.text("Enough."))
     async with open_lasting(service, output_modalities="text") as session:
         renewed = session.events(SessionRenewed)
         await trio.sleep(3290)
