@@ -117,11 +117,14 @@ def test_keys_move_and_zoom(open_page: OpenPage, tmp_path: Path) -> None:
         expect(slider).to_have_attribute("aria-valuenow", "0.00")
         expect(page.locator(".items > li")).to_have_count(0)
         page.keyboard.press("ArrowRight")
+        expect(slider).not_to_have_attribute("aria-valuenow", "0.00")
         wide = float(slider.get_attribute("aria-valuenow") or "nan")
         page.keyboard.press("Home")
+        expect(slider).to_have_attribute("aria-valuenow", "0.00")
         for _ in range(3):
             page.keyboard.press("+")
         page.keyboard.press("ArrowRight")
+        expect(slider).not_to_have_attribute("aria-valuenow", "0.00")
         narrow = float(slider.get_attribute("aria-valuenow") or "nan")
         assert abs(narrow - wide / 8) < 0.05
         page.keyboard.press("End")
