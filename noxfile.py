@@ -153,7 +153,7 @@ NPM_INSTALL = [
     *("--fetch-timeout=30000", "--fetch-retries=1"),
     *("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=3000"),
 ]
-TRIO_CODE = [*CODE, "--exclude=interop/clients,node_modules"]  # those are programs for asyncio
+TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
 STARTABLE = (
     "serve_websocket",
     "serve_simulator",
@@ -304,7 +304,7 @@ def browser(session: nox.Session) -> None:
     Needs Chromium, on PATH or in CHROMIUM; without it everything is skipped.  Where PICTURES names
     a folder, the pictures of the documentation are put there.
     """
-    install_wheels(session, "voice-light")
+    install_optional(session)
     session.install(EXTRAS, *TEST, *BROWSER)
     install_page_tools(session)
     session.run("pytest", "tests/browser", *session.posargs)

@@ -18,7 +18,6 @@ import base64
 import gc
 import heapq
 import json
-import os
 import random
 import selectors
 import socket
@@ -111,6 +110,7 @@ class Crowd:
 
     def __init__(self) -> None:
         self._guests: list[Guest] = []
+        self._silent: list[Guest] = []
         self._selector = selectors.DefaultSelector()
 
     def join(self, url: str, guests: int, silent: int = 0) -> Mapping[str, float]:
@@ -121,8 +121,7 @@ class Crowd:
                 self._guests.append(guest)
                 self._selector.register(guest.socket, selectors.EVENT_READ, guest)
             else:
-                self._silent = [*getattr(self, "_silent", []), guest]
-                guest.send(BEGIN)
+                self._silent.append(guest)
         return {"guests": len(self._guests)}
 
     def talk(self, seconds: float, warm_s: float = 1.0) -> Mapping[str, float]:
@@ -133,8 +132,8 @@ class Crowd:
             for number in range(len(self._guests))
         ]
         heapq.heapify(due)
-        for _, number in due:
-            self._guests[number].send(BEGIN)
+        for guest in (*self._guests, *self._silent):
+            guest.send(BEGIN)
         latencies: list[int] = []
         late: list[float] = []
         cpu = time.process_time()
@@ -175,9 +174,9 @@ class Crowd:
         """Hang up."""
         for guest in self._guests:
             self._selector.unregister(guest.socket)
-        for guest in [*self._guests, *getattr(self, "_silent", [])]:
+        for guest in (*self._guests, *self._silent):
             guest.socket.close()
-        self._guests = []
+        self._guests, self._silent = [], []
         return {}
 
 
@@ -199,5 +198,4 @@ def obey() -> None:
 
 if __name__ == "__main__":
     gc.disable()
-    os.environ.setdefault("PYTHONHASHSEED", "0")
     obey()

@@ -91,6 +91,13 @@ TARGETS: Final[Mapping[str, Target]] = {
     ),
     "console.deaf": Target("with a page that reads nothing: CPU, times that without", 1.5),
     "console.pace.p99": Target("an event at 100 a second through a live console: p99, ms", 50),
+    # Sessions that last.
+    "lasting.again": Target(
+        "from a cut to the next audio, times a session opened by hand with the same history", 1.2
+    ),
+    "lasting.day": Target(
+        "a day of talk, retention and history limited: growth for every turn, KiB", 12
+    ),
     # The beginning.
     "start.cold": Target("fresh process to session.created: CPU, times openai-python's", 0.4),
     # Parts.
@@ -126,6 +133,11 @@ TARGETS: Final[Mapping[str, Target]] = {
     "tools.parallel.cpu": Target("100 calls at once: CPU, times openai-agents'", 1),
     "tools.creates": Target("response.create for 100 calls", 1),
     "tools.outputs": Target("outputs before it", 100, at_least=True),
+    # The relay.
+    "relay.sessions": Target("sessions of profile A through one core", 300, at_least=True),
+    "relay.latency": Target("300 sessions: what the relay adds to the p99, ms", 20),
+    "relay.memory": Target("a session through the relay that talks, KiB", 150, 100),
+    "relay.slow": Target("median latency beside guests that never read, times that without", 2),
     # The simulator.
     "turn.client": Target("a written turn with our client, ms", 2.0),
     "turn.flat": Target("the server's part after 500 turns, times that of the first 20", 1.25),

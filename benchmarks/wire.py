@@ -118,7 +118,8 @@ class Rig:
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._stack = stack
         self._folder = folder
-        self._cores = _cores()
+        self.cores = _cores()
+        """Where the service runs, and where the clients do; None if there is no choice."""
         authority = trustme.CA()
         authority.cert_pem.write_to_path(folder / "authority.pem")
         authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
@@ -127,7 +128,7 @@ class Rig:
         self.service = Process(
             str(HERE / "wire_service.py"),
             str(folder / "service.pem"),
-            core=self._cores[0] if self._cores else None,
+            core=self.cores[0] if self.cores else None,
         )
         stack.callback(self.service.close)
         self._ports = self.service.read()
@@ -153,7 +154,7 @@ class Rig:
             stdout=PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=partial(settle, self._cores[1] if self._cores else None, first=False),
+            preexec_fn=partial(settle, self.cores[1] if self.cores else None, first=False),
         ).stdout
 
     def fresh_client(self, name: str) -> Process:
@@ -162,7 +163,7 @@ class Rig:
         return Process(
             str(HERE / "wire_clients" / script),
             *arguments,
-            core=self._cores[1] if self._cores else None,
+            core=self.cores[1] if self.cores else None,
             SSL_CERT_FILE=str(self._folder / "authority.pem"),
         )
 

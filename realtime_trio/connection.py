@@ -13,9 +13,9 @@ import os
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import NoneType
-from typing import Any, Final, Literal, Self, TypedDict, Unpack
+from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, Unpack
 
 import trio
 from attrs import evolve, fields
@@ -91,6 +91,10 @@ class ConnectOptions(TypedDict, total=False):
     strict: bool
 
 
+OpenTransport: TypeAlias = Callable[[], AbstractAsyncContextManager[Transport]]
+"""Opens a connection, another one each time: an asynccontextmanager that yields a transport."""
+
+
 class ExposedKeyWarning(UserWarning):
     """A key is about to go where others may see it; see `exposed_key` in `ConnectOptions`."""
 
@@ -154,8 +158,8 @@ def resolve_endpoint(url: str | Endpoint | None, options: ConnectOptions) -> End
 
 def model_asked_for(
     url: str | Endpoint | None, kind: SessionKind, model: str | None
-) -> ChosenModel:
-    """Which model a session will ask for, before anything is opened.
+) -> ChosenModel | None:
+    """Which model a session will ask for, before anything is opened; None if for none.
 
     Args:
         url: As for `resolve_endpoint`.
@@ -165,7 +169,7 @@ def model_asked_for(
     check_kind("url", url, str, Endpoint, NoneType, allowed="a str, an Endpoint or None")
     if not isinstance(url, Endpoint):
         url = Endpoint(url=url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
-    return url.chosen_model(kind, model)
+    return None if url.call_id is not None else url.chosen_model(kind, model)
 
 
 def _check_exposure(

@@ -11,6 +11,7 @@ The tree::
     │   └─ RemoteProtocolError the server sent something undecodable
     ├─ ServerError             an `error` event answered your request
     ├─ RequestTimeout          the server did not answer it in time; the session lives
+    ├─ RequestLost             it went with a connection that broke; the session lives
     ├─ BudgetExceeded          the budget is spent: no response is asked for  (.limit)
     ├─ SlowConsumer            this stream overflowed; the others are fine
     ├─ ToolDefinitionError     this annotation has no JSON schema
@@ -137,6 +138,14 @@ class RequestTimeout(RealtimeError, TimeoutError):  # noqa: N818
     """The server did not answer a request within `request_timeout`; the session lives on.
 
     What was asked for may still happen.
+    """
+
+
+class RequestLost(RealtimeError):  # noqa: N818
+    """A request went with a connection that broke, and cannot be made on the next one.
+
+    Only sessions that reconnect raise it, and they live on.  What was asked for may have happened
+    on the server that is gone, which makes no difference any more.
     """
 
 

@@ -94,6 +94,7 @@ class ConversationStore:
             LocalProtocolError: The store is closed.
             OSError: The file cannot be written.
         """
+        await trio.lowlevel.checkpoint()
         self._check_open()
         if self._keeper is not None:
             self._keeper.note_all()

@@ -67,6 +67,9 @@ ALSO_TESTED_BY = {
     "console.line": "console/*_live",
     "console.script_material": "console/*_shown console/*_recorded",
     "console.sources": "console/*_recorded console/*_live",
+    "_session.lasting.continuity": "session/*_lasting_upkeep session/*_lasting_machine",
+    "_session.lasting.session": "session/*_lasting_upkeep",
+    "_session.lasting.successor": "session/*_lasting_upkeep",
     "devices.simulated": "devices/*_microphone devices/*_speaker",
     "simulator": "test_loading",
     "simulator.chat.request": "simulator/*_chat_completions*",
@@ -97,6 +100,7 @@ ALSO_TESTED_BY = {
     "simulator.service.understanding": "simulator/*_attended*",
     "simulator.serving.onlooker": "cli/*_serve*",
     "simulator.serving.reception": "simulator/*_serve simulator/*_serve_* serving/*_visitors",
+    "simulator.serving.again": "session/*_lasting_upkeep",
     "simulator.serving.rest": "serving/*_visitors",
 }
 """Tests that have another name than the module that they are of."""

@@ -36,6 +36,8 @@ from numpy.typing import NDArray
 from trio.testing import MockClock
 
 import realtime_trio
+import realtime_trio.history
+import realtime_trio.lasting
 import realtime_trio.testing
 from realtime_trio import (
     Close,
@@ -287,6 +289,7 @@ LONG = "It was a dark and stormy night, and nobody slept."
 GIVEN = {
     "an answer": Situation(replies=(Reply.text("Great, thanks for asking!"),)),
     "a talk": Situation(replies=(Reply.text("Great, thanks for asking!"),), before=(talk,)),
+    "a summary": Situation(replies=(Reply.text("They greeted each other."),)),
     "a story": Situation(replies=(Reply.speech(LONG, synthesize_speech(LONG)),)),
     "an interruption": Situation(
         replies=(Reply.speech(LONG, synthesize_speech(LONG), pacing=LIFELIKE),),
@@ -580,7 +583,9 @@ def test_every_page_with_promises_has_snippets() -> None:
         "README.md",
         "audio.md",
         "guide.md",
+        "lasting.md",
         "coming-from-javascript.md",
+        "money.md",
         "simulator.md",
         "testing.md",
         "tools.md",
@@ -634,7 +639,9 @@ def test_what_a_page_calls_by_a_name_of_ours_exists(page: Path) -> None:
         *dir(realtime_trio.events),
         *dir(realtime_trio.tools),
         *dir(realtime_trio.connection),
+        *dir(realtime_trio.lasting),
         *dir(realtime_trio.recording),
+        *dir(realtime_trio.history),
         *dir(realtime_trio.simulator),
         *dir(realtime_trio.testing),
         *dir(realtime_trio.audio),

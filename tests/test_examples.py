@@ -36,6 +36,7 @@ TESTED = {
     "hello.py",
     "offline.py",
     "text_chat.py",
+    "remember.py",
     "speak_file.py",
     "several_consumers.py",
     "push_to_talk.py",
@@ -49,6 +50,7 @@ TESTED = {
     "manual_tools.py",
     "test_my_agent.py",
     "fault_injection.py",
+    "night_shift.py",
     "local_llm.py",
     "spoken_conversation.py",
     "relay_in_starlette.py",
@@ -106,6 +108,58 @@ async def test_text_chat_prints_both_answers(capsys: pytest.CaptureFixture[str])
         "Monte Rosa.",
         "[completed]",
     ]
+
+
+class Lines:
+    """What somebody types; the program reads one line, and then no more if it is killed."""
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = iter(lines)
+
+    def __aiter__(self) -> Lines:
+        return self
+
+    async def __anext__(self) -> str:
+        await trio.lowlevel.checkpoint()
+        for line in self._lines:
+            return f"{line}\n"
+        raise StopAsyncIteration
+
+
+@pytest.mark.socket
+async def test_remember_goes_on_where_it_was_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "talk.jsonl")
+    main = main_of("remember.py")
+    async with simulator(Reply.text("Hello, Ada!")) as url:
+        await main(path, url, lines=Lines("I am Ada."))
+    async with simulator(Reply.text("You are Ada."), Reply.text("She is Ada.")) as url:
+        await main(path, url, lines=Lines("Who am I?", "short"))
+    async with simulator(Reply.text("As I said.")) as url:
+        await main(path, url, lines=Lines("Sure?"))
+    short = "What was said before, in short: She is Ada."
+    assert capsys.readouterr().out.splitlines() == [
+        "Hello, Ada!",
+        "> I am Ada.",
+        "Hello, Ada!",
+        "You are Ada.",
+        f"[4 messages are now: {short}]",
+        "As I said.",
+    ]
+
+
+@pytest.mark.socket
+async def test_remember_puts_what_is_old_in_short_by_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "talk.jsonl"
+    async with simulator(
+        *(Reply.text(f"{number}.") for number in range(21)), Reply.text("They counted.")
+    ) as url:
+        await main_of("remember.py")(str(path), url, lines=Lines(*(f"{n}?" for n in range(21))))
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == ("[32 messages are now: What was said before, in short: They counted.]")
 
 
 @pytest.mark.socket
@@ -397,6 +451,25 @@ def test_the_tests_of_an_agent_pass(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nfilterwarnings = error")
     pytester.makepyfile(test_my_agent=(EXAMPLES / "test_my_agent.py").read_text(encoding="utf-8"))
     pytester.runpytest_inprocess("--strict-markers").assert_outcomes(passed=4)
+
+
+async def test_a_night_shift_answers_every_question() -> None:
+    with trio.fail_after(30):
+        ended = await trio.run_process(
+            [sys.executable, str(EXAMPLES / "night_shift.py")],
+            capture_stdout=True,
+            capture_stderr=True,
+        )
+    lines = ended.stdout.decode().splitlines()
+    assert ended.stderr == b""
+    counts = re.fullmatch(
+        r"2:\d\d:\d\d  (\d+) of (\d+) answered, over (\d+) connections", lines[-1]
+    )
+    assert counts is not None
+    assert counts[1] == counts[2]
+    assert int(counts[3]) > 4
+    assert any("renewed" in line for line in lines)
+    assert any("cut: 1 response" in line for line in lines)
 
 
 async def test_fault_injection_gets_an_answer_whatever_goes_wrong() -> None:

@@ -35,6 +35,7 @@ FLOORS = (
     ("_serving.*",),
     ("recorded_audio",),
     ("_session.*",),
+    ("lasting",),
     ("",),
     ("relay.*",),
     ("simulator.speech", "simulator.script.*"),

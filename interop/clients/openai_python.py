@@ -25,7 +25,7 @@ from openai.types.realtime.realtime_transcription_session_create_request_param i
     RealtimeTranscriptionSessionCreateRequestParam,
 )
 from pydantic import TypeAdapter, ValidationError
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 EVENT: TypeAdapter[RealtimeServerEvent] = TypeAdapter(RealtimeServerEvent)
 PCM: AudioPCM = {"type": "audio/pcm", "rate": 24000}
@@ -230,7 +230,7 @@ async def turned_away(query: dict[str, object]) -> None:
     try:
         async with AsyncOpenAI().realtime.connect(extra_query=query) as connection:
             await follow(connection)
-    except ConnectionClosed as error:
+    except (ConnectionClosed, InvalidHandshake) as error:
         say(failure=str(error))
 
 

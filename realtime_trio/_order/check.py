@@ -12,6 +12,7 @@ from realtime_trio._order.wire_log import Complaints, WireLog
 from realtime_trio.events import (
     ClientEvent,
     Event,
+    SessionCreated,
 )
 
 Rule = Callable[[WireLog, Event], Complaints]
@@ -93,8 +94,9 @@ came to it.  The one rule that can only be judged at the end."""
 class OrderWatch:
     """Holds messages against the rules as they come, one by one.
 
-    It remembers what the rules need, which grows with the session: an id for every event, and the
-    words of what is being said.
+    It remembers what the rules need, which grows with the connection: an id for every event, and
+    the words of what is being said.  Of a session that goes on over another connection each one is
+    judged by itself, from its `session.created` on.
 
     Args:
         has_client: Whether the client's messages are watched, too.  Without them it is unknown what
@@ -102,8 +104,16 @@ class OrderWatch:
     """
 
     def __init__(self, *, has_client: bool = True) -> None:
-        self._log = WireLog(has_client=has_client)
+        self._has_client = has_client
         self._index = -1
+        self._session_id = ""
+        self._passed_by: list[Violation] = []
+        """Of the connections that are over."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Another connection begins."""
+        self._log = WireLog(has_client=self._has_client)
         self._opening: list[Event] = []
         """The first two events of the server, by which it is known what it speaks."""
         self._older: older.OlderProtocol | None = None
@@ -124,6 +134,11 @@ class OrderWatch:
             # past, and one mistake must not make the rest unreadable.
             self._log.note_client(self._index, event)
             return violations
+        if isinstance(event, SessionCreated):
+            if self._session_id and event.session.id not in ("", self._session_id):
+                self._passed_by = self.unanswered()
+                self._begin()
+            self._session_id = event.session.id
         violations = []
         for read in self._as_today(event):
             violations += self._violations(SERVER_RULES, read)
@@ -132,7 +147,7 @@ class OrderWatch:
 
     def unanswered(self) -> list[Violation]:
         """Requests for responses that the server has passed by, now that nothing more will come."""
-        return [
+        return self._passed_by + [
             Violation(
                 UNANSWERED,
                 position,
@@ -165,7 +180,8 @@ def check_order(records: Iterable[Recorded | Event]) -> list[Violation]:
 
     Args:
         records: Everything that went over the wire, in order: wire records, or events.  The
-            server's events alone are enough.
+            server's events alone are enough.  Of a session that went on over other connections
+            each one is judged by itself, from its `session.created` on.
 
     Returns:
         Every violation, in order; none if the messages keep the rules.  One mistake may break

@@ -30,6 +30,8 @@ class ChosenModel:
     """Name of the model or the deployment."""
     setting: str
     """Where to change it, in words."""
+    is_default: bool = False
+    """Whether nobody has chosen it."""
 
     def advice(self, code: str | None, message: str) -> str:
         """What to do about a refusal, to be put behind it; empty if it is not about the model."""

@@ -177,6 +177,7 @@ class Endpoint:
         return ChosenModel(
             KINDS[kind].default_model,
             "nobody, so it is the default of this version: name another one with model=",
+            is_default=True,
         )
 
     def credentials(self, key: str | None) -> tuple[list[tuple[str, str]], list[str]]:

@@ -57,8 +57,9 @@ class JournalFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = _open_alone(path)
+        # Where a link leads to: it is that file that is replaced, and not the link.
+        self._path = Path(os.path.realpath(path))
+        self._file = _open_alone(self._path)
         try:
             journal, self.dropped = self._recover()
         except BaseException:

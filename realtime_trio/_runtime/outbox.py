@@ -14,6 +14,7 @@ any order; and while somebody waits, there is no room for anybody else.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import trio
@@ -48,6 +49,11 @@ class Outbox(Generic[T]):
     def is_closed(self) -> bool:
         """Whether nothing can be enqueued any more."""
         return self._is_closed
+
+    @property
+    def waits(self) -> bool:
+        """Whether something waits to be written."""
+        return bool(self._entries)
 
     @property
     def is_idle(self) -> bool:
@@ -100,7 +106,10 @@ class Outbox(Generic[T]):
 
         Cancel-safe: nothing was taken.
         """
-        self._is_in_hand = False
+        if self._is_in_hand:
+            self._is_in_hand = False
+            if self._is_paused:
+                self._idle.unpark_all()
         await trio.lowlevel.checkpoint_if_cancelled()
         while self._is_paused or not self._entries:
             if not self._entries:
@@ -125,6 +134,22 @@ class Outbox(Generic[T]):
     def resume(self) -> None:
         """Hand out entries again.  Idempotent."""
         self._is_paused = False
+        self._taker.unpark()
+
+    async def wait_put_down(self) -> None:
+        """Wait until the taker has nothing in hand, which while paused stays so."""
+        while self._is_in_hand:
+            await self._idle.park()
+        await trio.lowlevel.checkpoint()
+
+    def refill(self, entries: Iterable[T]) -> None:
+        """Put these in the place of everything that waits, whatever the capacity, even if closed.
+
+        For whoever has kept what was enqueued, and knows better what is to be written now.  What is
+        in hand stays with its taker.
+        """
+        self._entries = [*entries]
+        self._promise()
         self._taker.unpark()
 
     def close(self) -> None:

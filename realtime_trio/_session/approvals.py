@@ -53,11 +53,15 @@ class HostedApprovals:
         if request_id in self._waiting:
             self.take(request_id)
 
+    def forget(self) -> None:
+        """The server that asked is gone: nobody waits for a decision."""
+        for request_id in [*self._waiting]:
+            self.take(request_id)
+
     def close(self) -> None:
         """Nobody decides any more.  Idempotent."""
         self._is_closed = True
-        for request_id in [*self._waiting]:
-            self.take(request_id)
+        self.forget()
 
     async def _watch(self, request_id: str, clock: trio.CancelScope) -> None:  # noqa: ASYNC910
         with clock:

@@ -24,7 +24,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from typing import Any, Final, TypeAlias, TypeVar, overload
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar, cast, overload
 
 import trio
 from attrs import evolve
@@ -38,13 +39,16 @@ from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_opened_by
 from realtime_trio._runtime.hub import EventHub, EventStream, check_capacity
 from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
 from realtime_trio._runtime.outbox import Outbox
+from realtime_trio._session.lasting.upkeep import Upkeep
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._state.acknowledgements import Acknowledgements, Pending
 from realtime_trio._state.reactions import Reactions
+from realtime_trio._state.unconfirmed import Unconfirmed
 from realtime_trio._transport.closing import closing
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.connection import (
     ConnectOptions,
+    OpenTransport,
     check_runs_in_trio,
     open_transport,
     resolve_endpoint,
@@ -120,7 +124,10 @@ def with_id(item: Item, new_id: Callable[[str], str]) -> Item:
 
 
 def check_arguments(
-    *, transport: Transport | None, capacity: int | None, new_id: Callable[[str], str]
+    *,
+    transport: Transport | OpenTransport | None,
+    capacity: int | None,
+    new_id: Callable[[str], str],
 ) -> None:
     """Refuse what no kind of session could be opened with, before anything is opened.
 
@@ -130,8 +137,11 @@ def check_arguments(
         ValueError: The capacity is less than 1.
     """
     check_runs_in_trio()
-    if transport is not None and not hasattr(transport, "receive"):
-        raise TypeError(f"transport must be a Transport or None, not {kind_of(transport)}")
+    if not (transport is None or hasattr(transport, "receive") or callable(transport)):
+        raise TypeError(
+            "transport must be a Transport, a function that opens one or None, "
+            f"not {kind_of(transport)}"
+        )
     if capacity is not None:
         check_capacity(capacity)
     if not callable(new_id):
@@ -170,12 +180,18 @@ class BaseSession(ABC):
         self._chosen_model: ChosenModel | None = None
         """The model in the address, where it was made here."""
         self._is_entered = False
+        # Only of a session that has another link when this one is lost; most have none.
+        self._log: Unconfirmed | None = None
+        self._upkeep: Upkeep | None = None
 
     # --- looking ----------------------------------------------------------------------------------
 
     @property
     def closed(self) -> Close | None:
-        """How the connection ended, None while it is open.  Readable after the block."""
+        """How the connection ended, None while it is open.  Readable after the block.
+
+        Of a session that reconnects it is the present connection.
+        """
         return self._link.closed
 
     @overload
@@ -363,6 +379,9 @@ class BaseSession(ABC):
         # Expected before anybody takes note: what follows from that may be sent, too, and comes
         # later in the order of acknowledgements.
         pending = self._acknowledgements.expect(event)
+        if self._log is not None:
+            now, is_expected = trio.current_time(), pending is not None
+            self._log.sent(event, text, now, is_written=is_written, is_expected=is_expected)
         self._note_sent(event)
         return pending
 
@@ -470,7 +489,10 @@ class BaseSession(ABC):
         self._ended()
 
     async def _send_loop(self) -> None:
-        await self._link.send_loop(self._outbox, self._note_written)
+        try:
+            await self._link.send_loop(self._outbox, self._note_written)
+        finally:
+            self._outbox.discard()
 
     def _note_written(self, event: Event, message: str) -> None:
         self._record("client", event, message)
@@ -491,6 +513,10 @@ class BaseSession(ABC):
             )
         else:
             self._wire.pass_over(WireRecord)
+
+    def _put_in_place(self, link: Link) -> None:
+        """The session goes on with this link."""
+        self._link = link
 
     def _ended(self) -> None:
         """The connection is over, from either side."""
@@ -560,6 +586,8 @@ class BaseSession(ABC):
         self._link.enter(Phase.OVER)
         for pending in self._acknowledgements.close():
             self._settled(pending)
+        if self._upkeep is not None:
+            self._upkeep.close()
         # Machines publish what they still have, so the hubs close last.
         self._over()
         self._hub.close()
@@ -583,10 +611,11 @@ async def run_session(
     *,
     model: str | None,
     url: str | Endpoint | None,
-    transport: Transport | None,
+    transport: Transport | OpenTransport | None,
     record: str | os.PathLike[str] | None,
     options: ConnectOptions,
     prepare: Callable[[X], Awaitable[None]] | None = None,
+    keep_up: Callable[[X, OpenTransport, float], Upkeep] | None = None,
 ) -> AsyncIterator[X]:
     """Run a session of any kind: ready when the block is entered, closed and gone when it is left.
 
@@ -600,6 +629,8 @@ async def run_session(
         record: As for `open_session`.
         options: How to connect.
         prepare: What is still to be done when it is ready, before the block is entered.
+        keep_up: Makes what gives it another link when it needs one: from the session, how to open
+            a connection, and the seconds that this may take.  None if it has no other.
     """
     limit = options.get("request_timeout")
     if limit is not None and not limit > 0:
@@ -620,20 +651,32 @@ async def run_session(
         check_recordable(record)  # and a file that is there already, before anything was said
     settings = websocket_settings(options)
     deadline = trio.current_time() + settings.connect_timeout
-    opening: AbstractAsyncContextManager[Transport]
-    opening = (
-        _own(transport) if transport is not None else open_transport(endpoint, kind, model, options)
-    )
-    async with opening as connected, open_service_nursery() as services:
+    dial: OpenTransport
+    if transport is None:
+        dial = partial(open_transport, endpoint, kind, model, options)
+    elif isinstance(transport, type) or not hasattr(transport, "receive"):
+        dial = cast("OpenTransport", transport)
+    elif keep_up is None:
+        dial = partial(_own, cast("Transport", transport))
+    else:
+        raise LocalProtocolError(
+            "to reconnect, a session must be able to open a connection: "
+            "transport must be a function that opens one, and not a transport"
+        )
+    async with dial() as connected, open_service_nursery() as services:
         link = Link(connected, codec, configures=configure is not None)
         session = make(link, services)
-        if transport is None and KINDS[kind].has_model_in_url:
+        if transport is None and KINDS[kind].has_model_in_url and endpoint.call_id is None:
             session._chosen_model = endpoint.chosen_model(kind, model)
         recording = _recorded(session, record)
         async with recording:
             # In the nursery before anything is awaited: from here on the end is always noticed.
-            services.start_soon(session._receive_loop)
-            services.start_soon(session._send_loop)
+            if keep_up is None:
+                services.start_soon(session._receive_loop)
+                services.start_soon(session._send_loop)
+            else:
+                session._upkeep = keep_up(session, dial, settings.connect_timeout)
+                services.start_soon(session._upkeep.run)
             try:
                 await session._become_ready(configure, deadline)
                 if prepare is not None:

@@ -73,7 +73,7 @@ class LimitedSession(RespondingSession):
             new_id=new_id,
             retention=retention,
             playback=playback,
-            costs=Costs(bounds.model) if meter is None else meter.costs,
+            costs=bounds.costs,
             prices=bounds.prices,
         )
         self._spending = None if meter is None else Spending(meter, services, self._tell)
@@ -192,6 +192,7 @@ class LimitedSession(RespondingSession):
 
     async def _say_goodbye(self, how: str) -> None:
         assert self._spending is not None
+        self._check_open()
         always = self.config.instructions
         request = self._request_for(
             None,

@@ -13,7 +13,9 @@ import trio
 from attrs import frozen
 
 from realtime_trio._misuse import check_kind, check_number
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._state.budget import Budget, BudgetMeter
+from realtime_trio._state.costs import Costs
 from realtime_trio._state.prices import Prices
 from realtime_trio.money import known_prices
 
@@ -26,8 +28,8 @@ class Limits:
     """Its budget."""
     prices: Prices | None
     """What its models cost, None for the list that is installed."""
-    model: str | None
-    """The model that was asked for."""
+    costs: Costs
+    """What the session takes: empty, and that of the meter, if there is one."""
     idle_timeout: float | None
     """Seconds in which nothing happens, None for ever."""
     close_timeout: float
@@ -74,24 +76,39 @@ async def load_prices() -> Prices:
 def make_limits(
     budget: Budget | None,
     prices: Prices | None,
+    model: ChosenModel | None,
     *,
-    model: str | None,
     idle_timeout: float | None,
     close_timeout: float,
 ) -> Limits:
     """Make the limits of one session.
 
+    Args:
+        budget: What it may take, if that is limited.
+        prices: What models cost, if that is given.
+        model: The model that will be asked for, None if that is not known.
+        idle_timeout: Seconds in which nothing happens.
+        close_timeout: Seconds that closing may take.
+
     Raises:
         LocalProtocolError: The budget is in US dollars, and the model has no price.
     """
-    meter = None
+    name = None if model is None else model.name
+    is_default = model is not None and model.is_default
+    meter, costs = None, Costs(name, is_default=is_default)
     if budget is not None:
-        known = MappingProxyType({}) if prices is None else prices
-        meter = BudgetMeter(budget, prices=known, model=model, now=trio.current_time())
+        meter = BudgetMeter(
+            budget,
+            prices=MappingProxyType({}) if prices is None else prices,
+            model=name,
+            is_default=is_default,
+            now=trio.current_time(),
+        )
+        costs = meter.costs
     return Limits(
         meter=meter,
         prices=prices,
-        model=model,
+        costs=costs,
         idle_timeout=idle_timeout,
         close_timeout=close_timeout,
     )

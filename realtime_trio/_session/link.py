@@ -54,6 +54,7 @@ class Link:
         self._configures = configures
         self._phase = Phase.CONNECTING
         self._begun = trio.Event()
+        self._is_muted = False
 
     @property
     def phase(self) -> Phase:
@@ -102,10 +103,16 @@ class Link:
             for start in range(0, len(batch), MESSAGES_IN_A_ROW):
                 if start:
                     await trio.lowlevel.checkpoint()
+                if self._is_muted:
+                    break
                 for message in batch[start : start + MESSAGES_IN_A_ROW]:
                     understand(decode(self.codec, message), message)
             # Let go of it: the next may be a long time coming.
             del batch, message
+
+    def mute(self) -> None:
+        """Listen no more: the session goes on with another link, and what arrives here is lost."""
+        self._is_muted = True
 
     def send_nowait(self, event: Event, text: str) -> bool:
         """Write at once what nothing else has to be written before, if the network takes it.
@@ -128,21 +135,27 @@ class Link:
         nobody is told to stop, because a task that is sending would get a `SessionClosed` of its
         own instead of the `ConnectionLost`.
         """
-        try:
-            while (entry := await outbox.take()) is not None:
-                event, text = entry
-                if self._transport.closed is not None:
-                    # Goes on taking, or those who wait for room would hang until the outbox closes.
-                    continue
-                # Before the write: a record must not show the answer ahead of the question.
-                note(event, text)
-                _log_sending(event, text)
-                # What is taken at once is written together with what is behind it.
-                if not self._transport.send_nowait(text):
-                    with suppress(ConnectionLost):
-                        await self._transport.send(text)
-        finally:
-            outbox.discard()
+        while (entry := await outbox.take()) is not None:
+            event, text = entry
+            if self._transport.closed is not None:
+                # Goes on taking, or those who wait for room would hang until the outbox closes.
+                continue
+            # Before the write: a record must not show the answer ahead of the question.
+            note(event, text)
+            _log_sending(event, text)
+            # What is taken at once is written together with what is behind it.
+            if not self._transport.send_nowait(text):
+                with suppress(ConnectionLost):
+                    await self._transport.send(text)
+
+    async def write(self, event: Event, text: str) -> None:
+        """Write something at once, before the session goes on with this link.
+
+        Raises:
+            ConnectionLost: It has ended.
+        """
+        _log_sending(event, text)
+        await self._transport.send(text)
 
     async def aclose(self) -> None:
         """Say goodbye."""

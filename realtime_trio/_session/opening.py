@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from types import NoneType
 from typing import Any, Unpack
 
 from realtime_trio._misuse import check_kind
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import check_arguments, generate_id, run_session
+from realtime_trio._session.lasting.policy import Reconnect
+from realtime_trio._session.lasting.upkeep import Upkeep
 from realtime_trio._session.limits import check_limits, load_prices, make_limits
 from realtime_trio._session.link import Link
 from realtime_trio._session.playing import check_playback
@@ -26,7 +29,7 @@ from realtime_trio._state.conversation.audio import (
     Retention,
     check_retention,
 )
-from realtime_trio._state.conversation.history import read_history
+from realtime_trio._state.conversation.history import Entry, read_history
 from realtime_trio._state.conversation.keeping import NOTED
 from realtime_trio._state.conversation.restoring import restore
 from realtime_trio._state.conversation.size import NO_LIMIT, HistoryLimit
@@ -34,6 +37,7 @@ from realtime_trio._state.prices import Prices
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import (
     ConnectOptions,
+    OpenTransport,
     check_options,
     model_asked_for,
     websocket_settings,
@@ -61,7 +65,8 @@ async def open_session(
     model: str | None = None,
     *,
     url: str | Endpoint | None = None,
-    transport: Transport | None = None,
+    transport: Transport | OpenTransport | None = None,
+    reconnect: Reconnect | None = None,
     record: str | os.PathLike[str] | None = None,
     tools: Iterable[AnyTool] | None = None,
     tool_concurrency: int = 8,
@@ -88,7 +93,10 @@ async def open_session(
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
             and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the
-            block closes it.
+            block closes it.  Or an async context manager function that opens one, and another one
+            every time it is called.
+        reconnect: Goes on over another connection when this one is lost or about to expire, with
+            everything the session knows; see `Reconnect`.  None ends the session then.
         record: A file to record the session in as it goes over the wire, but for keys; see
             `open_recording`.
         tools: What the model may call: functions, which the session runs and answers for;
@@ -106,7 +114,8 @@ async def open_session(
             with a note for the model.  None lets any pass.
         history: An earlier conversation, as `session.conversation.export()` wrote it.
             `session.omissions` says what is not in this one, or not as it was.
-        history_limit: How much of the history to tell, and what becomes of the rest.
+        history_limit: How much of the history to tell, and what becomes of the rest; what
+            summarizes it is waited for before the block is entered.
         store: A file that has the history and keeps the conversation from now on, of `open_store`.
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds of
             each side.  The default, ten minutes, is 58 MB at most; `all` grows by 2.9 MB for every
@@ -144,6 +153,7 @@ async def open_session(
     check_arguments(transport=transport, capacity=capacity, new_id=new_id)
     check_retention(retention)
     check_playback(playback)
+    check_kind("reconnect", reconnect, Reconnect, NoneType, allowed="a Reconnect or None")
     check_limits(budget, prices, idle_timeout)
     settings: Any = {
         name: value for name, value in options.items() if name in SessionSettings.__annotations__
@@ -176,11 +186,15 @@ async def open_session(
     kind = SessionKind.REALTIME
     if budget is not None and budget.usd is not None and prices is None:
         prices = await load_prices()
+    if transport is None:
+        asked = model_asked_for(url, kind, model)
+    else:
+        # What its address asks for is not known, unless it is said here.
+        asked = None if model is None else ChosenModel(model, "the argument model=")
     bounds = make_limits(
         budget,
         prices,
-        # With a transport of somebody else's it is the server who knows.
-        model=model if transport is not None else model_asked_for(url, kind, model).name,
+        asked,
         idle_timeout=idle_timeout,
         close_timeout=websocket_settings(connecting).close_timeout,
     )
@@ -208,25 +222,11 @@ async def open_session(
         if tools is None:  # what the server gives the model by itself stays when one more is added
             with suppress(LocalProtocolError):
                 session._offered.begin_with(ToolRegistry.known(session.config.tools or ()))
-        restored = restore(
-            entries,
-            new_id=new_id,
-            encoding=session.conversation.input_encoding,
-            limit=history_limit,
-        )
-        if restored.older and history_limit.summarize is not None:
-            summary = await history_limit.summarize(restored.older)
-            restored = restored.summarized(summary, new_id("item_"))
-        session._omissions = restored.omitted
-        # All are sent before the first is awaited: one round trip for a history of any length.
-        replayed = [await session._send_request(create) for create in restored.events]
-        for pending in replayed:
-            try:
-                await session._wait_for_ack(pending)
-            except ServerError as error:
-                raise ConnectionFailed(
-                    f"the service refused the history: {error}", code=error.code
-                ) from error
+        await _tell_history(session, entries, history_limit, new_id)
+
+    def keep_up(session: Session, dial: OpenTransport, connect_timeout: float) -> Upkeep:
+        assert reconnect is not None
+        return session._keep_up(reconnect, history_limit)(dial, connect_timeout)
 
     following = nullcontext() if store is None else store._following()
     async with (
@@ -243,8 +243,35 @@ async def open_session(
             record=record,
             options=connecting,
             prepare=prepare,
+            keep_up=None if reconnect is None else keep_up,
         ) as session,
     ):
         if follow is not None:
             follow(session.conversation, session._hub.subscribe(*NOTED, kept=False))
         yield session
+
+
+async def _tell_history(
+    session: Session, entries: Sequence[Entry], limit: HistoryLimit, new_id: Callable[[str], str]
+) -> None:
+    """Recreate an earlier conversation in a session that has none.
+
+    Raises:
+        ConnectionFailed: The server refused it.
+    """
+    restored = restore(
+        entries, new_id=new_id, encoding=session.conversation.input_encoding, limit=limit
+    )
+    if restored.older and limit.summarize is not None:
+        summary = await limit.summarize(restored.older)
+        restored = restored.summarized(summary, new_id("item_"))
+    session._omissions = restored.omitted
+    # All are sent before the first is awaited: one round trip for a history of any length.
+    told = [await session._send_request(create) for create in restored.events]
+    for pending in told:
+        try:
+            await session._wait_for_ack(pending)
+        except ServerError as error:
+            raise ConnectionFailed(
+                f"the service refused the history: {error}", code=error.code
+            ) from error

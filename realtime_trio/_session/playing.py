@@ -102,6 +102,11 @@ class SessionPlayback:
             self.playback.finish(part.item_id)
         self._waiting.unpark_all()
 
+    @property
+    def is_playing(self) -> bool:
+        """Whether the user may still hear something of the model's."""
+        return self.playback.playing is not None
+
     async def wait_changed(self) -> None:
         """Wait until something has arrived, or was interrupted."""
         await self._waiting.park()

@@ -115,6 +115,8 @@ class RespondingSession(ItemSession):
         Raises:
             LocalProtocolError: Turn detection is on, another turn is open, or less than 100 ms of
                 audio were appended.
+            BudgetExceeded: A response is asked for, and the budget is spent: on entering, or when
+                the audio is committed.
             ServerError, SessionClosed: As for `update`.
         """
         if self._is_detecting_turns:
@@ -181,6 +183,8 @@ class RespondingSession(ItemSession):
         Raises:
             LocalProtocolError: The content or the settings do not fit the protocol, or less than
                 100 ms of audio wait to be committed; nothing was sent.
+            BudgetExceeded: A response is asked for, and the budget is spent; nothing was sent.  If
+                it is spent before it is the message's turn, that is sent without a response.
             SessionClosed: The session has ended.
 
         Cancel-safe: nothing was sent.
@@ -218,6 +222,7 @@ class RespondingSession(ItemSession):
         Raises:
             LocalProtocolError: The settings do not fit the protocol, or less than 100 ms of audio
                 wait to be committed; nothing was sent.
+            BudgetExceeded: The budget is spent; nothing was sent.
             SessionClosed: The session has ended.
         """
         request = self._request_for(config, settings)
@@ -240,7 +245,7 @@ class RespondingSession(ItemSession):
             **settings: As for `respond`; `instructions` take the place of those of the session.
 
         Raises:
-            LocalProtocolError, SessionClosed: As for `respond`.
+            LocalProtocolError, BudgetExceeded, SessionClosed: As for `respond`.
         """
         always = settings.get("instructions", self.config.instructions)
         settings["instructions"] = f"{always}\n\n{how}" if always else how
@@ -295,6 +300,8 @@ class RespondingSession(ItemSession):
         Raises:
             ServerError: The server refused the response, or the one to its tools.
             LocalProtocolError: As for `send_message`.
+            BudgetExceeded: The budget is spent, or was before it was this one's turn, so that
+                nothing was sent; or before the model could reply to its tools.
             SessionClosed: The session ended first.
 
         Cancellation: cancels the response, as leaving `open_response` does; before its turn nothing

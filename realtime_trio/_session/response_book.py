@@ -25,6 +25,7 @@ from realtime_trio._state.turns.actions import (
     GiveUpCalls,
     NotAsked,
     ResponseRequest,
+    Restarted,
     Send,
     Started,
     Withdrawn,
@@ -165,6 +166,9 @@ class ResponseBook:
                 case Started(request=request, response_id=response_id):
                     if request in self._live:
                         self._live[request]._id = response_id
+                case Restarted(request=request):
+                    if request in self._live:
+                        self._live[request]._begin_anew()
                 case Finished(request=request, response=response):
                     if live := self._live.pop(request, None):
                         live._end(response)

@@ -132,6 +132,9 @@ class LiveResponse:
     Iterate it for what it says, as it says it: `TextDelta`, `TranscriptDelta`, `AudioDelta` and
     `ArgumentsDelta`; the iteration ends with the response.  `await response.wait()` skips to the
     end.  One task at a time.
+
+    In a session that reconnects, a response that was cut by the loss of its connection is asked for
+    again: the iteration goes on with the new one, from its beginning, and `id` changes.
     """
 
     def __init__(self, stream: EventStream[Event], encoding: Callable[[], str]) -> None:
@@ -210,6 +213,12 @@ class LiveResponse:
     def _count(self) -> None:
         if self._left is not None:
             self._left -= 1
+
+    def _begin_anew(self) -> None:
+        """It went with its connection, and is being asked for again: this one does not count."""
+        self._id = None
+        self._audio.clear()
+        self._sample_count = 0
 
     def _end(self, outcome: Response | Exception) -> None:
         """It has ended so, and the event that says it is about to be published."""

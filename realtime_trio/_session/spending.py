@@ -40,10 +40,15 @@ class Spending:
         self._tell = tell
         self._handed_out: set[str | None] = set()
         """Creates that the turns have handed out, on their way to the queue."""
+        self._untold: list[UtilityEvent] | None = []
+        """What was to be told before the session could be used; None from then on."""
 
     def begin(self) -> None:
-        """Count the seconds from here on."""
+        """Count the seconds from here on, and tell what was to be told before."""
         self.meter.begin(trio.current_time())
+        untold, self._untold = self._untold or [], None
+        for event in untold:
+            self._tell(event)
         self._services.start_soon(self._watch)
 
     def check(self) -> None:
@@ -84,8 +89,16 @@ class Spending:
         return event
 
     def apply(self, event: ServerEvent) -> tuple[UtilityEvent, ...]:
-        """Take note of a server event."""
-        return self.meter.apply(event, trio.current_time())
+        """Take note of a server event.
+
+        Returns:
+            What follows from it.  Nobody acts on that while the session is still being opened.
+        """
+        told = self.meter.apply(event, trio.current_time())
+        if self._untold is None:
+            return told
+        self._untold += told
+        return ()
 
     def is_unwanted(self, event: ServerEvent) -> bool:
         """Whether the server has begun a response by itself for which nothing is left."""

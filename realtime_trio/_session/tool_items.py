@@ -5,7 +5,7 @@ Owns the shape of these items, and their order.  When they are sent is for the s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from realtime_trio.events import (
     ConversationItemCreate,
@@ -28,12 +28,27 @@ class ToolItems:
 
     def __init__(self, new_id: Callable[[str], str]) -> None:
         self._new_id = new_id
+        self._orphans: set[str] = set()
+
+    def orphan(self, call_ids: Iterable[str]) -> None:
+        """Note that these calls are not in the conversation any more.
+
+        No output can answer them, so the model is told of their outputs in messages.
+        """
+        self._orphans.update(call_ids)
 
     def output(self, call_id: str, output: ToolOutput) -> tuple[ConversationItemCreate, ...]:
         """The output of a call; its images follow in a message of the user."""
         item_id = self._new_id("item_")
         item = FunctionCallOutput(call_id=call_id, output=output.text, id=item_id)
-        return self._create(item), *self._showing(output.attachments)
+        return self._create(self.fitted(item)), *self._showing(output.attachments)
+
+    def fitted(self, output: FunctionCallOutput) -> FunctionCallOutput | SystemMessage:
+        """The item that tells of an output: a message, if its call is not there any more."""
+        if output.call_id not in self._orphans:
+            return output
+        words = f"a function called before (call {output.call_id}) has returned: {output.output}"
+        return SystemMessage.text(words, id=output.id)
 
     def news(self, news: str, images: tuple[InputImage, ...]) -> tuple[ConversationItemCreate, ...]:
         """A message about a call that had its output already."""

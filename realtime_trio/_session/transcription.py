@@ -27,7 +27,7 @@ from realtime_trio._state.costs import Costs
 from realtime_trio._state.prices import Prices
 from realtime_trio._state.reactions import Reactions
 from realtime_trio._transport.contract import Transport
-from realtime_trio.connection import ConnectOptions, check_options
+from realtime_trio.connection import ConnectOptions, OpenTransport, check_options
 from realtime_trio.events import (
     AudioFormat,
     AudioFormatName,
@@ -176,7 +176,7 @@ async def open_transcription_session(
     model: str | None = None,
     *,
     url: str | Endpoint | None = None,
-    transport: Transport | None = None,
+    transport: Transport | OpenTransport | None = None,
     record: str | os.PathLike[str] | None = None,
     retention: Retention = "none",
     prices: Prices | None = None,
@@ -195,7 +195,7 @@ async def open_transcription_session(
         url: The service: a URL, an `Endpoint` such as `azure(...)`, or None for `OPENAI_BASE_URL`
             and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the
-            block closes it.
+            block closes it.  Or an async context manager function that opens one.
         record: A file to record the session in as it goes over the wire, but for keys; see
             `open_recording`.
         retention: Which audio to keep with the items: `all`, `none`, or the last so many seconds

@@ -26,7 +26,7 @@ from realtime_trio._state.conversation.item import GrowingText
 from realtime_trio._state.reactions import Reactions
 from realtime_trio._transport.contract import Transport
 from realtime_trio.audio import AudioLike
-from realtime_trio.connection import ConnectOptions, check_options
+from realtime_trio.connection import ConnectOptions, OpenTransport, check_options
 from realtime_trio.errors import LocalProtocolError, ServerError, SessionClosed
 from realtime_trio.events import (
     UNSET,
@@ -258,7 +258,7 @@ async def open_translation_session(
     transcription: Transcription | str | None = None,
     noise_reduction: NoiseReduction | NoiseReductionType | None = None,
     url: str | Endpoint | None = None,
-    transport: Transport | None = None,
+    transport: Transport | OpenTransport | None = None,
     record: str | os.PathLike[str] | None = None,
     capacity: int | None = None,
     new_id: Callable[[str], str] = generate_id,
@@ -274,7 +274,7 @@ async def open_translation_session(
         noise_reduction: Reduce noise.
         url: The service: a URL, an `Endpoint`, or None for `OPENAI_BASE_URL` and then OpenAI's own.
         transport: A connected transport to use instead of connecting, for tests and tunnels; the
-            block closes it.
+            block closes it.  Or an async context manager function that opens one.
         record: A file to record the session in as it goes over the wire, but for keys; see
             `open_recording`.
         capacity: Events a stream may fall behind, unless it is opened with a bound of its own.

@@ -20,7 +20,9 @@ from realtime_trio._misuse import check_kind, kind_of
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.base import Room
-from realtime_trio._session.compacting import CompactingSession
+from realtime_trio._session.lasting.policy import Reconnect
+from realtime_trio._session.lasting.session import LastingSession
+from realtime_trio._session.lasting.upkeep import Upkeep
 from realtime_trio._session.limits import Limits
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._session.tool_calls import MakeContext, ToolLimits, ToolWorkers
@@ -31,6 +33,7 @@ from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.conversation.restoring import Omission
+from realtime_trio._state.conversation.size import HistoryLimit
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
 from realtime_trio._state.open_calls import ForSession, OpenCalls, PostOutput, Publish, TellModel
@@ -42,7 +45,7 @@ from realtime_trio._state.utility_events import (
     ToolApprovalRequested,
     ToolCallRequested,
 )
-from realtime_trio.connection import check_options
+from realtime_trio.connection import OpenTransport, check_options
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
     UNSET,
@@ -71,7 +74,7 @@ from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry, sever
 from realtime_trio.tools.results import ToolOutput
 
 
-class Session(CompactingSession):
+class Session(LastingSession):
     """A conversation with the service.  Made by `open_session`; usable from any number of tasks."""
 
     def __init__(
@@ -384,6 +387,12 @@ class Session(CompactingSession):
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _keep_up(
+        self, policy: Reconnect, limit: HistoryLimit
+    ) -> Callable[[OpenTransport, float], Upkeep]:
+        """Go on over other connections, as the policy says."""
+        return self._last(policy, limit, self._items, self._approvals, self._configured)
+
     def _rooms(self) -> tuple[Room, ...]:
         return (
             *super()._rooms(),
@@ -391,8 +400,10 @@ class Session(CompactingSession):
             (Conversation.reactions, (self._playing or self._conversation).apply),
             (McpActivity.reactions, self._mcp.apply),
             *self._limit_rooms(),
-            # Last: what the turns ask for is sent with what the conversation knows by now.
+            # Late: what the turns ask for is sent with what the conversation knows by now.
             (Turns.reactions, self._take_turns),
+            # After the turns, which know best what a response answers.
+            *self._lasting_rooms(),
         )
 
     def _take_note(self, event: ServerEvent) -> None:
@@ -453,6 +464,7 @@ class Session(CompactingSession):
     def _configured(self, config: RealtimeSession) -> None:
         self._config = config
         detection = self._input.turn_detection if self._is_detecting_turns else None
+        self._note_audio_settings()
         self._act(self._turns.configure(detection))
 
     def _settled(self, pending: Pending) -> None:

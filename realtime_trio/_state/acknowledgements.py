@@ -206,6 +206,27 @@ class Acknowledgements:
         react = self.reactions[type(event)]
         return None if react is None else react(self, event)
 
+    def withdraw(self, event: Event, outcome: ServerEvent | Exception) -> Pending | None:
+        """Settle an event that the server will not answer any more, because it never gets it.
+
+        Args:
+            event: Exactly what was sent.
+            outcome: What is taken for its acknowledgement, or why there is none.
+
+        Returns:
+            What that has settled, None if nothing waits for this event.
+        """
+        for key, queue in self._waiting.items():
+            for pending in queue:
+                if pending.event is event:
+                    self._take(key, pending)
+                    if isinstance(outcome, Exception):
+                        pending.error = outcome
+                    else:
+                        pending.acknowledgement = outcome
+                    return pending
+        return None
+
     def close(self) -> tuple[Pending, ...]:
         """Settle everything that is still pending with a `SessionClosed`, and return it."""
         waiting, self._waiting = self._waiting, {}

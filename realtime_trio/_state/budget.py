@@ -172,6 +172,7 @@ class BudgetMeter:
         budget: The limits.
         prices: The price list; needed for a limit in US dollars.
         model: The model that was asked for, None if nobody knows.
+        is_default: Whether nobody has chosen that model, so that a server may take no notice of it.
         now: The time at which the seconds begin, on any clock that does not go back.
 
     Raises:
@@ -186,16 +187,17 @@ class BudgetMeter:
         *,
         prices: Prices = MappingProxyType({}),
         model: str | None = None,
+        is_default: bool = False,
         now: float = 0.0,
     ) -> None:
         self.budget = budget
-        self.costs = Costs(model)
+        self.costs = Costs(model, is_default=is_default)
         """What was taken, by model."""
         self._prices = prices
-        self._asked = model
         self._began = now
         self._max_output: object = None
-        self._promises: dict[str, _Promise] = {}
+        self._promises: dict[object, _Promise] = {}
+        """Id of a create, or anything if it has none -> what it may say."""
         self._warned: set[Limit] = set()
         self._spent_limit: Limit | None = None
         self._goodbye_id: str | None = None
@@ -276,7 +278,7 @@ class BudgetMeter:
             allowed = UNLIMITED_OUTPUT if left >= UNLIMITED_OUTPUT else min(left, LONGEST_OUTPUT)
         if allowed not in (asked, UNLIMITED_OUTPUT):
             create = attrs.evolve(create, response=attrs.evolve(config, max_output_tokens=allowed))
-        self._promises[create.event_id or ""] = _Promise(create, allowed, is_aside)
+        self._promises[create.event_id or object()] = _Promise(create, allowed, is_aside)
         return create
 
     def has_admitted(self, event_id: str | None) -> bool:
@@ -355,7 +357,7 @@ class BudgetMeter:
         if left[limit] - promised < 1:
             raise BudgetExceeded(
                 "no response is asked for: what is left of the budget is promised to those under "
-                f"way; {_words(self.budget, spent, limit)}",
+                f"way; {self._words(spent, limit)}",
                 limit=limit,
             )
         return left[limit] - promised
@@ -364,8 +366,22 @@ class BudgetMeter:
         reached = self._spent_limit or self._reached(spent)
         if reached is not None:
             raise BudgetExceeded(
-                f"no response is asked for: {_words(self.budget, spent, reached)}", limit=reached
+                f"no response is asked for: {self._words(spent, reached)}", limit=reached
             )
+
+    def _words(self, spent: Spent, limit: Limit) -> str:
+        budget = self.budget
+        match limit:
+            case "usd" if self._price_of_output is None:
+                return f"no price is known for {self.costs.model!r}, for a budget in US dollars"
+            case "usd":
+                said = f"${spent.usd:f} of the budget of ${budget.usd:f} are spent"
+            case "tokens":
+                said = f"{spent.tokens} tokens of the budget of {budget.tokens} are spent"
+            case _:
+                said = f"{spent.seconds:g} s of the budget of {budget.seconds:g} s have passed"
+        is_set_aside = self._shares(spent)[limit] < 1 and budget.when_spent == "goodbye"
+        return f"{said}, and the rest is set aside for a goodbye" if is_set_aside else said
 
     def _left(self, spent: Spent) -> dict[Limit, int]:
         """Tokens of output that the limits leave, but for the goodbye."""
@@ -391,7 +407,11 @@ class BudgetMeter:
 
     @property
     def _price_of_output(self) -> Decimal | None:
-        return dearest_output(self._prices, self.costs.model, self._asked)
+        return dearest_output(self._prices, *self._model_names)
+
+    @property
+    def _model_names(self) -> tuple[str | None, str | None]:
+        return self.costs.model, self.costs.alias_of(self.costs.model)
 
     def _asked_output(self, config: ResponseConfig) -> int | None:
         asked: object = config.max_output_tokens or self._max_output
@@ -416,11 +436,11 @@ class BudgetMeter:
         if usage is None:
             return
         if promise is None or not promise.is_aside:
-            paid = cost_of(usage_of(usage), self._prices, self.costs.model, self._asked).input
+            paid = cost_of(usage_of(usage), self._prices, *self._model_names).input
             self._last_read = (usage.input_tokens, paid)
 
     def _on_error(self, event: ErrorEvent) -> None:
-        self._promises.pop(event.error.event_id or "", None)
+        self._promises.pop(event.error.event_id, None)
 
     def _on_other(self, event: ServerEvent) -> None:
         """What the sums know what to do with."""
@@ -454,15 +474,3 @@ class BudgetMeter:
         }
     )
     """What concerns a budget: what `Costs` wants to know, and the life of responses."""
-
-
-def _words(budget: Budget, spent: Spent, limit: Limit) -> str:
-    match limit:
-        case "usd" if not spent.usd:
-            return f"no price is known for the model, for a budget of ${budget.usd:f}"
-        case "usd":
-            return f"${spent.usd:f} of the budget of ${budget.usd:f} are spent"
-        case "tokens":
-            return f"{spent.tokens} tokens of the budget of {budget.tokens} are spent"
-        case _:
-            return f"{spent.seconds:g} s of the budget of {budget.seconds:g} s have passed"

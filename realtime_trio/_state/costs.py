@@ -27,7 +27,6 @@ from realtime_trio.events import (
     SessionCreated,
     SessionUpdated,
     TokenTranscriptionUsage,
-    TranscriptionSession,
     TranscriptionTokenDetails,
     TranscriptionUsage,
 )
@@ -120,10 +119,12 @@ class Costs:
 
     Args:
         asked: The model that was asked for; the server may report another name for it.
+        is_default: Whether nobody has chosen that one, so that a server may take no notice of it.
     """
 
-    def __init__(self, asked: str | None = None) -> None:
+    def __init__(self, asked: str | None = None, *, is_default: bool = False) -> None:
         self._asked = asked
+        self._is_default = is_default
         self._model = asked
         self._transcriber: str | None = None
         self._usage = Usage()
@@ -156,7 +157,11 @@ class Costs:
 
     def alias_of(self, model: str | None) -> str | None:
         """Another name of a model: the one by which it was asked for, None if there is none."""
-        return self._asked if model == self._model else None
+        if model is None or model != self._model or self._asked is None:
+            return None
+        # Of a default, a version of a certain day is still the same.
+        is_same = not self._is_default or model.startswith(self._asked)
+        return self._asked if is_same else None
 
     def of_response(self, response_id: str) -> ResponseUsage | None:
         """What one response took.
@@ -190,27 +195,24 @@ class Costs:
             if event.response.status in _FINISHED and response_id not in self._responses:
                 self._add(self._model, Usage(unreported=1))
             return
+        # What is reported again is still of the model that it was of.
+        model, before = self._responses.get(response_id, (self._model, None))
         # One without an id cannot be recognised when it is reported again.
-        told = (self._model, usage) if response_id else None
-        before = _replace(self._responses, response_id, told)
-        if before is not None:
-            self._add(before[0], Usage() - usage_of(before[1]))
-        self._add(self._model, usage_of(usage))
+        _store(self._responses, response_id, (model, usage) if response_id else None)
+        self._add(model, usage_of(usage) - (_NOTHING if before is None else usage_of(before)))
 
     def _on_transcription(self, event: ConversationItemInputAudioTranscriptionCompleted) -> None:
-        told = (self._transcriber, event.usage)
-        before = _replace(self._transcriptions, (event.item_id, event.content_index), told)
-        if before is not None:
-            self._add(before[0], Usage() - _of_transcription(before[1]))
-        self._add(self._transcriber, _of_transcription(event.usage))
+        key = (event.item_id, event.content_index)
+        model, before = self._transcriptions.get(key, (self._transcriber, None))
+        _store(self._transcriptions, key, (model, event.usage))
+        used = _of_transcription(event.usage)
+        self._add(model, used - (_NOTHING if before is None else _of_transcription(before)))
 
     def _on_session(self, event: SessionCreated | SessionUpdated) -> None:
-        match event.session:
-            case RealtimeSession(model=model, audio=audio):
-                self._model = model or self._model
-            case TranscriptionSession(audio=audio):
-                pass
-        heard = None if audio is None else audio.input
+        session = event.session
+        if isinstance(session, RealtimeSession):
+            self._model = session.model or self._model
+        heard = None if session.audio is None else session.audio.input
         if heard is not None:
             self._transcriber = heard.transcription.model if heard.transcription else None
 
@@ -234,17 +236,13 @@ class Costs:
     """What costs something, or says what may be spent."""
 
 
-def _replace(table: dict[_K, _V], key: _K, value: _V | None) -> _V | None:
-    """Store a value, letting go of the oldest if there are many; return the one it replaces.
-
-    Nothing is stored for None.
-    """
-    before = table.pop(key, None)
+def _store(table: dict[_K, _V], key: _K, value: _V | None) -> None:
+    """Store a value as the latest, letting go of the oldest if there are many; None is none."""
+    table.pop(key, None)
     if value is not None:
         table[key] = value
         if len(table) > _REMEMBERED:
             del table[next(iter(table))]
-    return before
 
 
 def usage_of(usage: ResponseUsage) -> Usage:

@@ -30,8 +30,8 @@ between the words before it and the words after it.
 async def print_answer(
     events: EventStream[AnswerEvent],
     record: Callable[[NDArray[np.int16]], None] | None = None,
-    begins: Callable[[], None] = lambda: None,
     *,
+    begins: Callable[[], None] = lambda: None,
     aside: bool = False,
 ) -> tuple[Response, float]:
     """Print the next answer while it streams.

@@ -15,7 +15,7 @@ from realtime_trio.audio import WavWriter
 from realtime_trio.cli.answer import ANSWERING, print_answer, print_usage, went_well
 from realtime_trio.cli.files import writable
 from realtime_trio.cli.running import run
-from realtime_trio.cli.service import Service, opened, takes_service
+from realtime_trio.cli.service import Service, opened, takes_session
 from realtime_trio.cli.thinking import Thinking
 from realtime_trio.cli.typing_lines import open_lines
 from realtime_trio.devices import Speaker, open_speaker
@@ -51,7 +51,7 @@ class Form:
     callback=writable,
     help="WAV file to write the spoken answers to, one behind the other",
 )
-@takes_service
+@takes_session
 def chat(service: Service, modality: Modality | None, play: bool, out: Path | None) -> None:
     """Hold a conversation by keyboard.  /quit or the end of the input ends it.
 
@@ -98,7 +98,7 @@ async def _converse(service: Service, form: Form, speaker: Speaker | None) -> bo
                 thinking.begin()
                 try:
                     response, _ = await print_answer(
-                        events, None if out is None else out.append, thinking.end
+                        events, None if out is None else out.append, begins=thinking.end
                     )
                 finally:
                     thinking.end()

@@ -19,7 +19,7 @@ from realtime_trio.audio import PCM_RATE, WavReader, WavWriter
 from realtime_trio.cli.answer import ANSWERING, failure_of, print_answer, print_usage, went_well
 from realtime_trio.cli.files import PIPE, writable
 from realtime_trio.cli.running import run
-from realtime_trio.cli.service import Service, opened, takes_service
+from realtime_trio.cli.service import Service, opened, takes_session
 from realtime_trio.cli.terminal import progress, remark, standard_input, standard_output
 from realtime_trio.events import ErrorEvent
 
@@ -45,7 +45,7 @@ _BLOCK: Final = CHUNK * 10
     type=click.FloatRange(0, min_open=True),
     help="Send at this multiple of the speed of speech  [default: as fast as possible]",
 )
-@takes_service
+@takes_session
 def say(service: Service, file: Path, out: Path | None, speed: float | None) -> None:
     """Ask a spoken question.  Prints the answer while it streams.
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 import trio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from realtime_trio._protocol.exposure import is_openai
 from realtime_trio._protocol.kinds import DEFAULT_MODEL
@@ -73,6 +73,35 @@ def takes_service(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--model", help=f"Model  [default: {DEFAULT_MODEL}]")
     @click.option("--instructions", help="How the model should behave")
     @click.option("--voice", help="Voice of the answers")
+    # click reads the command's name and its help from the function, so they have to be copied.
+    @functools.wraps(command)
+    def with_service(
+        *,
+        url: str | None,
+        api_key: str | None,
+        model: str | None,
+        instructions: str | None,
+        voice: str | None,
+        **rest: object,
+    ) -> None:
+        command(
+            Service(
+                url=url,
+                api_key=api_key,
+                model=model,
+                instructions=instructions,
+                voice=voice,
+            ),
+            **rest,
+        )
+
+    return with_service
+
+
+def takes_session(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what `takes_service` adds, and the options for looking into one session."""
+
+    @takes_service
     @click.option(
         "--record",
         type=click.Path(dir_okay=False, writable=True, path_type=Path),
@@ -83,33 +112,11 @@ def takes_service(command: Callable[..., None]) -> Callable[..., None]:
         is_flag=True,
         help="Print everything that goes over the wire, but for audio and keys",
     )
-    # click reads the command's name and its help from the function, so they have to be copied.
     @functools.wraps(command)
-    def with_service(
-        *,
-        url: str | None,
-        api_key: str | None,
-        model: str | None,
-        instructions: str | None,
-        voice: str | None,
-        record: Path | None,
-        debug: bool,
-        **rest: object,
-    ) -> None:
-        command(
-            Service(
-                url=url,
-                api_key=api_key,
-                model=model,
-                instructions=instructions,
-                voice=voice,
-                record=record,
-                debug=debug,
-            ),
-            **rest,
-        )
+    def with_session(service: Service, *, record: Path | None, debug: bool, **rest: object) -> None:
+        command(evolve(service, record=record, debug=debug), **rest)
 
-    return with_service
+    return with_session
 
 
 @asynccontextmanager

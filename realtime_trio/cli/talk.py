@@ -22,7 +22,7 @@ from realtime_trio.audio import WavWriter, read_wav
 from realtime_trio.cli.answer import print_usage, went_well
 from realtime_trio.cli.keys import open_keys
 from realtime_trio.cli.running import run
-from realtime_trio.cli.service import Service, opened, takes_service
+from realtime_trio.cli.service import Service, opened, takes_session
 from realtime_trio.cli.speaking import Speaking, Turns
 from realtime_trio.cli.terminal import StatusLine, complain, remark, report
 from realtime_trio.cli.transcript import TRANSCRIBED, Silence, Transcript, meter
@@ -109,7 +109,7 @@ class Sound:
     is_flag=True,
     help="Interrupt as soon as this machine hears speech, without waiting for the service",
 )
-@takes_service
+@takes_session
 def talk(
     service: Service,
     microphone: str | None,

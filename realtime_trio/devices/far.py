@@ -3,9 +3,9 @@
 Owns how far the one may be behind the other.  Pure.
 
 Theory of operation.  Both devices take and give samples in blocks of their own, at times of their
-own, so some of what was played waits.  Where a reader was held up it waits longer, and that evens
-out; what never became less in a while is lag, by a reader that began late or by clocks that drift,
-and is dropped.
+own, so some of what was played waits; and more where the reader of the microphone was held up, as
+much as waits there.  Whatever waits beyond that is of a time before, by a reader that began late or
+by clocks that drift, and is dropped: what is told late would be heard before it is known.
 """
 
 from __future__ import annotations
@@ -19,34 +19,27 @@ class FarQueue:
 
     Args:
         lag: Samples that may wait all the time.
-        window: Samples that are read before it is decided whether more do.
     """
 
-    def __init__(self, lag: int, window: int) -> None:
+    def __init__(self, lag: int) -> None:
         self._lag = lag
-        self._window = window
         self._waiting = np.empty(0, np.int16)
-        self._least: int | None = None
-        """The fewest that waited in this window; None before anything was read."""
-        self._read = 0
 
     def put(self, samples: NDArray[np.int16]) -> None:
         """Append what was played, shape (n,), int16."""
         self._waiting = np.concatenate((self._waiting, samples))
 
-    def take(self, count: int) -> NDArray[np.int16]:
+    def take(self, count: int, later: int = 0) -> NDArray[np.int16]:
         """Take what was played while so many samples were recorded.
+
+        Args:
+            count: How many.
+            later: How many have been recorded after those, and wait to be read.
 
         Returns:
             Shape (count,), int16; silence where nothing was played.
         """
-        if self._least is None:  # only now there is a reader
-            self._waiting = self._waiting[max(0, len(self._waiting) - count - self._lag) :]
-            self._least = len(self._waiting)
-        taken, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._least = min(self._least, len(self._waiting))
-        self._read += count
-        if self._read >= self._window:
-            self._waiting = self._waiting[max(0, self._least - self._lag) :]
-            self._least, self._read = len(self._waiting), 0
+        start = max(0, len(self._waiting) - count - later - self._lag)
+        taken = self._waiting[start : start + count]
+        self._waiting = self._waiting[start + count :]
         return np.concatenate((taken, np.zeros(count - len(taken), np.int16)))

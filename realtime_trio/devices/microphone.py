@@ -44,7 +44,7 @@ class Microphone:
         rate: int,
         chunk: int,
         room: int,
-        clean: Callable[[NDArray[np.int16]], NDArray[np.int16]],
+        clean: Callable[[NDArray[np.int16], int], NDArray[np.int16]],
     ) -> None:
         self.device = device
         """The device."""
@@ -60,6 +60,7 @@ class Microphone:
         self._token = trio.lowlevel.current_trio_token()
         self._lot = trio.lowlevel.ParkingLot()
         self._ring = SampleRing(room)
+        self._device_rate = device_rate
         self._resampler = Resampler(device_rate, rate)
         self._chunk = chunk
         self._clean = clean
@@ -98,8 +99,14 @@ class Microphone:
                 self._lost = stalled(self.longest_pause)
         self.level = level_db(chunk)
         # Also of what is not heard, so that it goes on learning.
-        chunk = self._clean(chunk)
+        chunk = self._clean(chunk, self._later)
         return np.zeros_like(chunk) if self.is_muted else chunk
+
+    @property
+    def _later(self) -> int:
+        """How many samples wait to be read."""
+        waiting = self._ring.count * self.rate // self._device_rate
+        return waiting + len(self._pending)
 
     def _take(self) -> NDArray[np.int16] | None:
         while len(self._pending) < self._chunk:
@@ -189,10 +196,10 @@ async def open_microphone(
         is_heard = speaker is not None and not is_headphones(speaker.device.name)
         echo = EchoGate(rate) if is_heard else None
 
-    def clean(chunk: NDArray[np.int16]) -> NDArray[np.int16]:
+    def clean(chunk: NDArray[np.int16], later: int) -> NDArray[np.int16]:
         if speaker is None or echo is None:
             return chunk
-        return echo.process(chunk, speaker.take_played(len(chunk), rate))
+        return echo.process(chunk, speaker.take_played(len(chunk), rate, later))
 
     native = chosen.rate if device_rate is None else device_rate
     microphone = Microphone(

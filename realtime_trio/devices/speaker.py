@@ -64,21 +64,23 @@ class Speaker:
         """How loud the last block was, in dB: -100 to 0."""
         return self._sink.level
 
-    def take_played(self, count: int, rate: int) -> NDArray[np.int16]:
+    def take_played(self, count: int, rate: int, later: int = 0) -> NDArray[np.int16]:
         """Take what was played lately, to know what an echo is of.  For one microphone.
 
         Args:
             count: How many samples.
             rate: Samples per second, 8000 to 192000, always the same.
+            later: How many have been recorded after those that it is to be compared with, and wait
+                to be read.
 
         Returns:
             Shape (count,), int16; silence where nothing was played.
         """
         if self._far is None:
             self._resampler = Resampler(self.playback.rate, rate)
-            self._far = FarQueue(round(_LAG * rate), rate)
+            self._far = FarQueue(round(_LAG * rate))
         self._far.put(self._resampler.process(self._played.take(self._played.count)))
-        return self._far.take(count)
+        return self._far.take(count, later)
 
     # On the thread of the sound card.
 

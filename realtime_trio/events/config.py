@@ -434,21 +434,42 @@ class SessionConfig:
         changes = _difference(self, present)
         return changes if isinstance(changes, SessionConfig) else None
 
+    def updated_by(self, change: SessionConfig) -> SessionConfig:
+        """What both say when they are sent one after the other, the change later."""
+        merged = _merged(self, change)
+        assert isinstance(merged, SessionConfig)
+        return merged
+
 
 def _difference(wanted: object, present: object) -> object:
     """The part of a configuration, or of an object in it, that differs; UNSET if nothing does."""
     if wanted is UNSET or wanted == present:
         return UNSET
-    # Only these are compared member by member.  Smaller objects are sent whole: the server reports
-    # them with every default filled in, and half a ServerVad on top of a SemanticVad is neither.
-    nested = (SessionConfig, AudioConfig, AudioInputConfig, AudioOutputConfig)
-    if not isinstance(wanted, nested) or present is None:
+    if not isinstance(wanted, _NESTED) or present is None:
         return wanted
     changes: Any = {
         name: _difference(getattr(wanted, name), getattr(present, name))
         for name in (attribute.name for attribute in fields(type(wanted)))
     }
     return UNSET if all(change is UNSET for change in changes.values()) else type(wanted)(**changes)
+
+
+def _merged(earlier: object, later: object) -> object:
+    """What is in force after two updates."""
+    if later is UNSET:
+        return earlier
+    if not isinstance(later, _NESTED) or type(earlier) is not type(later):
+        return later
+    both: Any = {
+        name: _merged(getattr(earlier, name), getattr(later, name))
+        for name in (attribute.name for attribute in fields(type(later)))
+    }
+    return type(later)(**both)
+
+
+# Only these are compared and merged member by member.  Smaller objects are sent whole: the server
+# reports them with every default filled in, and half a ServerVad on a SemanticVad is neither.
+_NESTED: Final = (SessionConfig, AudioConfig, AudioInputConfig, AudioOutputConfig)
 
 
 @frozen(kw_only=True)

@@ -141,7 +141,9 @@ class GuestEvents:
         if not isinstance(session, dict):
             raise NotAllowedError("a session is configured by an object", param="session")
         locked: list[str] = []
-        kept = self._permitted(session, "", locked)
+        # The model is the grant's, and clients repeat the one that they believe in.
+        own = {name: value for name, value in session.items() if name != "model"}
+        kept = self._permitted(own, "", locked)
         if locked and grant.other_updates == "refuse":
             raise NotAllowedError(
                 f"{_quoted(locked[0])} may not be changed; "
@@ -155,7 +157,7 @@ class GuestEvents:
         has_tools = bool(self._tools) and "tools" in kept
         if has_tools:
             kept["tools"] = self._with_own(kept["tools"])
-        if locked or has_tools:
+        if locked or has_tools or len(own) < len(session):
             text = write_json({**payload, "session": kept})
         return self._known(text)
 

@@ -44,6 +44,7 @@ from realtime_trio.simulator.script.script_file import (
 from realtime_trio.simulator.service.lifecycle import sequential_ids as sequential_ids
 from realtime_trio.simulator.service.server import SimulatedServer as SimulatedServer
 from realtime_trio.simulator.service.translator import SimulatedTranslator as SimulatedTranslator
+from realtime_trio.simulator.serving.again import SimulatedService as SimulatedService
 from realtime_trio.simulator.serving.attended import Cast as Cast, run_server as run_server
 from realtime_trio.simulator.serving.serve import (
     Simulation as Simulation,

@@ -37,6 +37,7 @@ from realtime_trio import (
     open_session,
     read_recording,
 )
+from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio.cli import serve as serving_command
 
 pytestmark = [
@@ -72,7 +73,7 @@ def test_serve_says_where_it_is_and_what_happens(monkeypatch: pytest.MonkeyPatch
         thread.join()
     assert lines[0].startswith("the simulator listens at ws://127.0.0.1:")
     assert lines[0].endswith(f"/v1/realtime until Ctrl-C; {DESCRIBED}\n")
-    assert re.fullmatch(r"\[1\] 127\.0\.0\.1:\d+ connects: gpt-realtime\S*\n", lines[1])
+    assert re.fullmatch(rf"\[1\] 127\.0\.0\.1:\d+ connects: {re.escape(DEFAULT_MODEL)}\n", lines[1])
     assert lines[2] == "[1] <- session.created\n"
     assert re.fullmatch(r"\[1\] disconnects: 1000 \(\d+\.\d s\)\n", lines[3])
 

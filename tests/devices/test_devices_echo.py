@@ -77,6 +77,12 @@ def test_who_interrupts_has_silenced_the_model_or_is_an_echo_that_became_louder(
     assert [passes(gate, sound(20_000), PLAYED) for _ in range(3)] == [False, False, True]
 
 
+def test_an_echo_that_became_louder_does_not_open_it_again_after_a_pause() -> None:
+    gate = echoing()
+    passed = [passes(gate, near, PLAYED) for near in ([VOICE] * 10 + [ECHO]) * 20]
+    assert passed == [False] * 2 + [True] * 50 + [False] * 168
+
+
 def test_an_echo_that_becomes_louder_because_what_is_played_does_is_none_but_an_echo() -> None:
     gate = echoing()
     assert not any(passes(gate, sound(3200), sound(32000)) for _ in range(10))
@@ -140,6 +146,17 @@ def test_the_estimate_is_lowered_after_a_second_and_by_its_e_th_part_in_another(
     for _ in range(heard):
         passes(gate, above(-20), PLAYED)
     assert any(passes(gate, above(db), PLAYED) for _ in range(5)) == is_somebody
+
+
+@pytest.mark.parametrize(("db", "is_somebody"), [(-9.5, False), (-8.5, True)])
+def test_the_estimate_follows_a_louder_echo_by_half_with_every_chunk(
+    db: float, is_somebody: bool
+) -> None:
+    gate = EchoGate()
+    for _ in range(1000):
+        passes(gate, above(-20), PLAYED)
+    passes(gate, above(-14), PLAYED)
+    assert any(passes(gate, above(db), PLAYED) for _ in range(3)) == is_somebody
 
 
 def test_an_echo_that_has_not_come_yet_is_not_a_soft_one() -> None:

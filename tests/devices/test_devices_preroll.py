@@ -28,6 +28,15 @@ def test_what_is_taken_is_not_kept() -> None:
     assert preroll.take().tolist() == []
 
 
+def test_what_was_forgotten_does_not_count() -> None:
+    preroll = PreRoll(10)
+    preroll.put(counting(0, 8))
+    preroll.clear()
+    for start in (0, 4, 8):
+        preroll.put(counting(start, 4))
+    assert preroll.take().tolist() == list(range(12))
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_the_last_chunk_is_kept_whole(count: int) -> None:
     preroll = PreRoll(count)

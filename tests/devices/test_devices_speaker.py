@@ -270,3 +270,26 @@ async def test_nothing_of_what_is_said_is_lost_before_there_is_a_microphone(
             said = np.concatenate([await anext(microphone) for _ in range(5)])
         nursery.cancel_scope.cancel()
     assert said.tolist() == SPEECH[:2400].tolist()
+
+
+async def test_whoever_reads_late_is_told_of_what_was_played_at_the_time() -> None:
+    class Compared:
+        def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
+            pairs.append((near, far))
+            return near
+
+    pairs: list[tuple[NDArray[np.int16], NDArray[np.int16]]] = []
+    devices = SimulatedDevices()
+    async with (
+        open_speaker(backend=devices) as speaker,
+        open_microphone(speaker=speaker, echo=Compared(), backend=devices) as microphone,
+    ):
+        speaker.playback.append(np.arange(1, 12_001, dtype=np.int16), "item")
+        for chunks in (1, 24):  # read at once, and after a while
+            for _ in range(chunks):
+                devices.speak(devices.listen(480))
+            for _ in range(chunks):
+                await anext(microphone)
+    for near, far in pairs:
+        assert far.tolist() == near.tolist()
+    assert pairs[-1][0][-1] == 12_000

@@ -172,3 +172,13 @@ def test_the_tools_of_a_response_have_names_that_the_service_takes() -> None:
     with pytest.raises(ToolDefinitionError) as refused:
         ResponseConfig.of(tools=[FunctionTool(name="look" * 1000)])
     assert len(str(refused.value)) < 300
+
+
+def test_one_change_after_the_other_is_both_and_the_later_one_counts() -> None:
+    first = SessionConfig.of(instructions="One.", voice="marin", turn_detection=None)
+    second = SessionConfig.of(voice="cedar", turn_detection="semantic_vad", output_format="pcmu")
+    assert first.updated_by(second) == SessionConfig.of(
+        instructions="One.", voice="cedar", turn_detection="semantic_vad", output_format="pcmu"
+    )
+    assert second.updated_by(SessionConfig()) == second
+    assert SessionConfig().updated_by(first) == first

@@ -89,6 +89,14 @@ def test_a_violation_says_where_and_what() -> None:
     ]
 
 
+def test_every_connection_of_a_session_is_judged_by_itself() -> None:
+    again = say(SessionCreated, session=attrs.evolve(SESSION, id="sess_2"))
+    events = [*text_turn(), again, *text_turn()[1:]]
+    assert check_order(events) == []
+    mistaken = [*events, again, created(), say(SessionCreated, session=SESSION)]
+    assert {each.index for each in check_order(mistaken)} == {len(events), len(events) + 2}
+
+
 def test_the_source_of_a_record_decides_who_said_it() -> None:
     strange = UnknownEvent(type="session.hum", raw={"type": "session.hum"})
     records = [WireRecord(0.0, "server", created()), WireRecord(0.1, "client", strange)]

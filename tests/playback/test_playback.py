@@ -35,6 +35,17 @@ def test_nothing_is_silence() -> None:
     assert samples.dtype == np.int16
 
 
+def test_the_end_of_a_response_lets_go_of_what_a_conversion_of_rates_holds_back() -> None:
+    talk = PlayedTalk(48_000)
+    talk.begin()
+    talk.hear(speech(sound(100)))
+    assert talk.playback.queued < 4800
+    talk.hear(ended("resp_2"))
+    assert talk.playback.queued < 4800
+    talk.hear(ended())
+    assert talk.playback.queued == 4800
+
+
 def test_a_sink_takes_what_was_said_as_far_as_it_has_arrived() -> None:
     talk = PlayedTalk()
     talk.begin()
@@ -281,3 +292,15 @@ def test_reports_are_for_a_playback_that_goes_by_them() -> None:
         with pytest.raises(LocalProtocolError, match="does not go by reports"):
             report()
     Playback(tracking="reported").played(0)
+
+
+def test_what_is_playing_is_known_without_looking_at_anything_else() -> None:
+    now = 0.0
+    playback = Playback(tracking="clock", clock=lambda: now)
+    playback.append(sound(100), "item_1")
+    playback.append(sound(100), "item_2")
+    playback.take(9999)
+    now = 0.15
+    playing = playback.playing
+    assert playing is not None
+    assert (playing.item_id, playing.heard_ms) == ("item_2", 50)

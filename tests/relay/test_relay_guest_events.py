@@ -172,6 +172,12 @@ def test_other_fields_may_be_taken_out_instead() -> None:
     assert checked(payload, other_updates="drop")["session"] == {"type": "realtime"}
 
 
+def test_the_model_is_that_of_the_grant_whatever_a_client_believes() -> None:
+    payload = update(model="gpt-mine", instructions="x")
+    assert checked(payload, updates={"*"}) == update(instructions="x")
+    assert checked(update(model="gpt-mine"), updates={"instructions"}) == update()
+
+
 @pytest.mark.parametrize("grant", [{"updates": {"*"}}, {"other_updates": "drop"}])
 def test_a_session_stays_what_it_is(grant: dict[str, Any]) -> None:
     refusal = refused({"type": "session.update", "session": {"type": "transcription"}}, **grant)

@@ -139,6 +139,18 @@ def test_it_is_shortened_when_most_of_it_is_not_needed(path: Path) -> None:
     assert ids(path) == ("item_0",)
 
 
+@POSIX
+def test_a_link_stays_a_link(path: Path) -> None:
+    filled(path, put(0), put(0, "again"))
+    link = path.with_name("link.jsonl")
+    link.symlink_to(path)
+    file = JournalFile(link)
+    file.shorten()
+    file.close()
+    assert link.is_symlink()
+    assert len(path.read_bytes().splitlines()) == 2
+
+
 def test_what_is_needed_is_not_shortened(path: Path) -> None:
     file = JournalFile(path)
     assert file.append(map(put, range(600))) is None

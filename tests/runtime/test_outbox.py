@@ -414,3 +414,51 @@ async def test_it_is_not_idle_before_those_have_come_who_were_promised_a_slot(
             # Nothing is in hand any more, and nothing is in there.
             assert await outbox.take() == 1
         assert looked == [False]
+
+
+async def test_what_waits_can_be_replaced_even_when_it_is_closed(
+    autojump_clock: MockClock,
+) -> None:
+    outbox = await full_outbox(1, 2)
+    outbox.pause()
+    assert outbox.waits
+    outbox.refill([3, 1, 2, 4])
+    outbox.resume()
+    outbox.close()
+    outbox.refill([*range(5)])
+    assert await take_all(outbox) == [*range(5)]
+    assert not outbox.waits
+
+
+async def test_whoever_waits_for_room_gets_it_when_what_waits_is_replaced_by_less(
+    autojump_clock: MockClock,
+) -> None:
+    outbox = await full_outbox(1)
+    outbox.pause()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(put, outbox, 2)
+        await wait_all_tasks_blocked()
+        outbox.refill([])
+        await wait_all_tasks_blocked()
+        assert not nursery.child_tasks
+    outbox.resume()
+    outbox.close()
+    assert await take_all(outbox) == [2]
+
+
+async def test_a_pause_can_wait_until_what_is_being_written_is_written(
+    autojump_clock: MockClock,
+) -> None:
+    outbox = await full_outbox(1, 2)
+    assert await outbox.take() == 1
+    outbox.pause()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.wait_put_down)
+        await wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        nursery.start_soon(outbox.take)
+        await wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1  # it has put down what it had, and takes nothing
+        nursery.cancel_scope.cancel()
+    with trio.fail_after(1):
+        await outbox.wait_put_down()

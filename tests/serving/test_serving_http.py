@@ -15,6 +15,7 @@ from realtime_trio._serving.http import (
     HttpRequest,
     HttpResponse,
     RequestHead,
+    _Exchange,
     answer_request,
 )
 from realtime_trio._transport.headers import encode_headers
@@ -262,3 +263,15 @@ def test_headers_are_checked_without_quoting_their_values() -> None:
 def test_a_request_has_a_path_and_headers() -> None:
     request = RequestHead(path="/a?b", headers=(("x", "1"), ("x", "2")), peer=PEER)
     assert request.header("X") == "1"
+
+
+async def test_of_a_request_only_the_head_is_kept_and_what_came_with_it() -> None:
+    ours, theirs = memory_stream_pair()
+    reading = _Exchange(ours)
+    came = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 12\r\n\r\nat once"
+    await theirs.send_all(came)
+    assert isinstance(await reading.next_event(), h11.Request)
+    assert isinstance(await reading.next_event(), h11.Data)
+    await theirs.send_all(b"later")
+    assert isinstance(await reading.next_event(), h11.Data)
+    assert reading.received == came

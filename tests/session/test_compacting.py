@@ -12,9 +12,11 @@ from peers import failure, open_pair
 from simulated import open_simulated, records, sent, speech
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
+from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.old_part import Compaction
 from realtime_trio._state.utility_events import ItemAppended, ItemDeleted, ToolCallRequested
+from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio.errors import LocalProtocolError, RequestTimeout, ServerError, SessionClosed
 from realtime_trio.events import (
     ConversationItemCreate,
@@ -28,7 +30,7 @@ from realtime_trio.events import (
     UserMessage,
 )
 from realtime_trio.playback import Playback
-from realtime_trio.simulator import Call, Reply
+from realtime_trio.simulator import Call, Reply, Script, SimulatedServer, run_server
 
 
 async def fill(session: Session, count: int) -> None:  # noqa: ASYNC910 - nobody gives 0
@@ -264,19 +266,36 @@ async def test_two_at_once_take_turns(autojump_clock: MockClock) -> None:
         assert said(session) == ["1 things", "4", "5"]
 
 
-async def test_what_the_service_leaves_out_by_itself_is_put_in_short_too(
+async def test_a_summary_is_read_also_where_the_service_leaves_out_what_is_old(
     autojump_clock: MockClock,
 ) -> None:
+    async def count(items: Sequence[Item]) -> str:
+        await trio.lowlevel.checkpoint()
+        return f"before: {len(items)} messages"
+
+    server = SimulatedServer(Script([Reply.text("Yes.") for _ in range(6)]))
+    near, far = memory_transport_pair()
     ratio = RetentionRatio(retention_ratio=0.5, token_limits=TokenLimits(post_instructions=60))
-    replies = [Reply.text("Yes.") for _ in range(6)]
-    async with open_simulated(*replies, truncation=ratio, output_modalities=("text",)) as session:
-        for number in range(5):
-            await session.ask(f"{number} " + "x" * 60)
-        done = await session.compact(keep_items=2, summarize=in_short)
-        assert len(done.removed) == 8
-        # The summary stands where the rest begins, so that the model reads it.
-        assert [item.role for item in session.conversation.items] == ["system", "user", "assistant"]
-        await session.ask("Well?")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_server, far, server)
+        async with open_session(
+            transport=near, truncation=ratio, output_modalities=("text",)
+        ) as session:
+            for number in range(5):
+                await session.ask(f"{number} " + "x" * 60)
+            entries = server._conversation._entries
+            assert [entry.is_left_out for entry in entries[:6]].count(True) == 5
+            done = await session.compact(keep_items=2, summarize=count)
+            # What the model does not see any more is told in the summary, and that is seen.
+            assert len(done.removed) == 8
+            assert done.summary is not None
+            assert done.summary.text == "before: 8 messages"
+            await session.ask("Well?")
+            entries = server._conversation._entries
+            assert [entry.id for entry in entries] == [
+                item.id for item in session.conversation.items
+            ]
+            assert not any(entry.is_left_out for entry in entries)
 
 
 # --- what goes wrong ------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from simulated import sent
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio._session.voice import Session
-from realtime_trio._state.budget import GOODBYE_TOKENS
+from realtime_trio._state.budget import GOODBYE_TOKENS, Ending
 from realtime_trio._state.prices import Unpriced
 from realtime_trio.errors import BudgetExceeded, LocalProtocolError, SessionClosed
 from realtime_trio.events import (
@@ -419,6 +419,35 @@ async def test_leaving_the_block_while_it_says_goodbye_leaves_nothing_behind(
         await spend(session, server)
         await server.hear(ResponseCreate)
     assert was_closed(session)
+
+
+@pytest.mark.parametrize("when_spent", ["close", "goodbye"])
+async def test_a_server_that_closes_first_is_no_failure(
+    when_spent: Ending, autojump_clock: MockClock
+) -> None:
+    budget = Budget(seconds=10, when_spent=when_spent)
+    async with open_limited(budget=budget) as (session, server):
+        await session.respond()
+        await server.hear(ResponseCreate)
+        await trio.sleep(11)
+        await server.transport.aclose()
+        await trio.sleep(100)
+        assert was_closed(session)
+
+
+async def test_what_is_spent_from_the_beginning_is_told_when_the_session_can_be_used(
+    autojump_clock: MockClock,
+) -> None:
+    budget = Budget(tokens=0, when_spent="close")
+    async with open_simulated_within(budget=budget, instructions="Be kind.") as session:
+        told = session.events(BudgetWarning, BudgetSpent, HangingUp)
+        assert session.config.instructions == "Be kind."
+        assert [type(event) for event in await drain(told)] == [
+            BudgetWarning,
+            BudgetSpent,
+            HangingUp,
+        ]
+        assert was_closed(session)
 
 
 # --- opening ------------------------------------------------------------------------------------

@@ -6,13 +6,17 @@ import sys
 from types import ModuleType
 
 import pytest
+import trio
 from bills import MODEL, PRICES
 from trio.testing import MockClock, assert_checkpoints
 
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._session import limits
 from realtime_trio._session.limits import check_limits, check_prices, load_prices, make_limits
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.money import Budget
+
+CHOSEN = ChosenModel(MODEL, "somebody")
 
 
 def test_limits_that_can_be_meant_pass() -> None:
@@ -23,14 +27,18 @@ def test_limits_that_can_be_meant_pass() -> None:
 
 
 async def test_a_budget_gets_a_meter_and_nothing_else_does(autojump_clock: MockClock) -> None:
-    free = make_limits(None, None, model=MODEL, idle_timeout=None, close_timeout=2.0)
+    await trio.lowlevel.checkpoint()
+    free = make_limits(None, None, CHOSEN, idle_timeout=None, close_timeout=2.0)
     assert free.meter is None
-    assert free.model == MODEL
-    bound = make_limits(Budget(usd=1), PRICES, model=MODEL, idle_timeout=3.0, close_timeout=2.0)
+    assert free.costs.model == MODEL
+    bound = make_limits(Budget(usd=1), PRICES, CHOSEN, idle_timeout=3.0, close_timeout=2.0)
     assert bound.meter is not None
+    assert bound.costs is bound.meter.costs
+    unknown = make_limits(Budget(usd=1), PRICES, None, idle_timeout=None, close_timeout=2.0)
+    assert unknown.costs.model is None
     assert bound.meter.budget == Budget(usd=1)
     with pytest.raises(LocalProtocolError, match="needs the prices"):
-        make_limits(Budget(usd=1), None, model=MODEL, idle_timeout=None, close_timeout=2.0)
+        make_limits(Budget(usd=1), None, CHOSEN, idle_timeout=None, close_timeout=2.0)
 
 
 @pytest.mark.parametrize("is_loaded", [True, False])

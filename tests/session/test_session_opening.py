@@ -432,7 +432,7 @@ async def test_a_history_has_been_taken_when_the_session_is_ready(
 @pytest.mark.parametrize(
     ("argument", "error", "problem"),
     [
-        ({"transport": 5}, TypeError, "transport must be a Transport or None, not int"),
+        ({"transport": 5}, TypeError, "transport must be a Transport, .* or None, not int"),
         ({"new_id": 5}, TypeError, "new_id must be a function from a prefix to an id, not int"),
         ({"capacity": 0}, ValueError, "capacity"),
         ({"retention": "some"}, LocalProtocolError, "retention"),

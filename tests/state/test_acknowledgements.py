@@ -471,3 +471,18 @@ def test_a_refused_setting_without_an_event_id_settles_the_oldest_update() -> No
     assert acknowledgements.settle(refusal(None, param="session.audio.output.voice"))
     assert isinstance(first.error, ServerError)
     assert (first.error.event_id, second.error, deletion.error) == ("a", None, None)
+
+
+def test_what_the_server_never_gets_is_settled_by_others() -> None:
+    waiting = Acknowledgements()
+    first, second = update("a"), update("b")
+    pendings = [waiting.expect(first), waiting.expect(second)]
+    answer, lost = updated(), SessionClosed("gone")
+    assert waiting.withdraw(second, lost) is pendings[1]
+    assert waiting.withdraw(second, lost) is None
+    assert waiting.withdraw(first, answer) is pendings[0]
+    assert [(each.acknowledgement, each.error) for each in pendings if each is not None] == [
+        (answer, None),
+        (None, lost),
+    ]
+    assert waiting.close() == ()

@@ -93,7 +93,7 @@ def test_a_budget_in_dollars_needs_prices() -> None:
 def test_nothing_is_admitted_in_dollars_if_the_server_names_a_model_without_a_price() -> None:
     limited = BudgetMeter(Budget(usd=1), prices=PRICES)
     assert [type(event) for event in limited.apply(created("albatross"), 0.0)] == [BudgetSpent]
-    with pytest.raises(BudgetExceeded, match="no price is known for the model"):
+    with pytest.raises(BudgetExceeded, match="no price is known for 'albatross'"):
         limited.admit(create("a"), 0.0)
 
 
@@ -163,6 +163,13 @@ def test_the_message_names_the_limit_in_its_own_unit() -> None:
         limited.check(100.0)
     with pytest.raises(BudgetExceeded, match=r"60 s of the budget of 60 s have passed"):
         meter(Budget(seconds=60)).check(160.0)
+
+
+def test_a_budget_that_is_smaller_than_its_goodbye_says_so() -> None:
+    with pytest.raises(
+        BudgetExceeded, match="0 tokens of the budget of 300 are spent, and the rest is set aside"
+    ):
+        meter(Budget(tokens=300, when_spent="goodbye")).check(100.0)
 
 
 def test_transcriptions_count() -> None:
@@ -268,6 +275,11 @@ def test_seconds_begin_when_the_session_does() -> None:
     limited.check(559.0)
     with pytest.raises(BudgetExceeded):
         limited.check(560.0)
+
+
+def test_seconds_alone_limit_no_words() -> None:
+    event = create("a")
+    assert meter(Budget(seconds=60)).admit(event, 100.0) is event
 
 
 def test_without_a_limit_in_seconds_time_has_nothing_to_say() -> None:
@@ -423,7 +435,7 @@ class Spending(RuleBasedStateMachine):
         assert said + promised <= self.budget.tokens
 
 
-Spending.TestCase.settings = settings(max_examples=200, stateful_step_count=30)
+Spending.TestCase.settings = settings(max_examples=100, stateful_step_count=20)
 test_spending = Spending.TestCase
 
 

@@ -13,6 +13,7 @@ from conversation_events import (
     created,
     done,
     ended,
+    ids,
     item_of,
     names,
     output_added,
@@ -24,6 +25,7 @@ from conversation_events import (
     tell,
     text,
     text_done,
+    user,
     words,
 )
 from numpy.testing import assert_array_equal
@@ -424,3 +426,20 @@ def test_pictures_and_parts_from_the_future_are_kept() -> None:
     assert tell(conversation, done(item)) == []
     brighter = UserMessage(id="item_1", content=[InputImage("data:image/png;base64,//=="), smell])
     assert tell(conversation, done(brighter)) == [ItemUpdated(item=item_of(conversation))]
+
+
+def test_it_knows_what_a_running_response_has_made() -> None:
+    conversation = answering()
+    assert [*conversation.made_by("resp_1")] == [*conversation.items]
+    assert not conversation.made_by("resp_2")
+    conversation.end()
+    assert not conversation.made_by("resp_1")
+
+
+def test_what_the_server_does_not_have_any_more_keeps_its_place() -> None:
+    conversation = Conversation()
+    for item_id in ("a", "b"):
+        conversation.apply(added(user(item_id, "Hello!")))
+    conversation.leave_behind({"b"})
+    conversation.apply(added(user("c", "Hello!"), after="a"))
+    assert ids(conversation) == ["a", "b", "c"]

@@ -166,6 +166,83 @@ def test_the_users_audio_is_exported_if_it_is_wanted() -> None:
     assert entries_of(conversation.items) == (entry,)
 
 
+@pytest.mark.parametrize(
+    ("entry", "read"),
+    [
+        (7, Entry(item_id=None, problem="it is not an item")),
+        (
+            {"type": "function_call", "id": "item_1", "call_id": "call_1", "name": "f"},
+            Entry(
+                item_id="item_1",
+                told=FunctionCall(id="item_1", call_id="call_1", name="f", arguments=""),
+            ),
+        ),
+        (
+            {"type": "function_call_output", "call_id": "call_1", "output": 7},
+            Entry(item_id=None, told=FunctionCallOutput(call_id="call_1", output="")),
+        ),
+        (
+            {"type": "function_call", "id": "", "call_id": "call_1"},
+            Entry(item_id=None, problem="it has no call_id or no name"),
+        ),
+        (
+            {"type": "function_call_output"},
+            Entry(item_id=None, problem="it has no call_id or no name"),
+        ),
+        ({"type": "message", "content": 7}, Entry(item_id=None, told=Said(role=None, pieces=()))),
+        (
+            {"type": "message", "role": "user", "status": "incomplete", "content": (7, {})},
+            Entry(
+                item_id=None,
+                told=Said(role="user", pieces=(), is_partial=True, is_cut_short=True),
+            ),
+        ),
+    ],
+)
+def test_entries_are_read_as_far_as_they_make_sense(entry: object, read: Entry) -> None:
+    assert read_history([entry]) == (read,)
+
+
+PCM: dict[str, object] = {"type": "audio/pcm", "rate": 24000}
+
+
+@pytest.mark.parametrize(
+    ("part", "read"),
+    [
+        ({"type": "text", "text": "a"}, "a"),
+        ({"type": "input_text", "text": " "}, None),
+        ({"type": "output_text"}, None),
+        ({"type": "audio", "transcript": "a"}, Spoken(words="a")),
+        ({"type": "input_audio", "transcript": " "}, None),
+        ({"type": "output_audio", "transcript": "", "heard_ms": 0}, Spoken(words=None, heard_ms=0)),
+        ({"type": "output_audio", "transcript": "a", "heard_ms": -1}, Spoken(words="a")),
+        ({"type": "output_audio", "transcript": "a", "heard_ms": "7"}, Spoken(words="a")),
+        (
+            {"type": "output_audio", "transcript": "a", "heard_ms": 7, "is_estimate": True},
+            Spoken(words="a", heard_ms=7, is_estimate=True),
+        ),
+        (
+            {"type": "input_audio", "audio": "AAAA", "format": PCM},
+            Spoken(words=None, audio=AudioData(bytes(3)), encoding=Encoding()),
+        ),
+        ({"type": "input_audio", "audio": ""}, None),
+        (
+            {"type": "input_audio", "audio": "AAAA", "format": {"type": 7}},
+            Spoken(words=None, audio=AudioData(bytes(3))),
+        ),
+        ({"type": "input_image", "image_url": IMAGE, "detail": 7}, InputImage(IMAGE)),
+        ({"type": "input_image"}, None),
+        ({"type": "smell"}, None),
+        ("text", None),
+    ],
+)
+def test_parts_are_read_as_far_as_they_make_sense(part: object, read: object) -> None:
+    (entry,) = read_history([{"type": "message", "role": "user", "content": [part]}])
+    assert isinstance(entry.told, Said)
+    assert entry.told.pieces == (() if read is None else (read,))
+    assert entry.told.is_partial == (read is None)
+
+
 @pytest.mark.parametrize("history", ["text", b"bytes", {"type": "message"}, 7])
 def test_what_is_no_list_of_entries_is_no_history(history: object) -> None:
     with pytest.raises(TypeError, match="history must be a list of entries, not"):

@@ -40,6 +40,8 @@ from realtime_trio._state.utility_events import (
     DeltaDropped,
     InputTranscriptDelta,
     InputTranscriptSegment,
+    ItemAppended,
+    ItemCompleted,
     ItemUpdated,
     TextDelta,
 )
@@ -516,3 +518,28 @@ def test_fragments_within_the_window_are_counted_together() -> None:
     assert_array_equal(item.audio, np.arange(200 * 24)[-len(item.audio) :])
     assert shelf._output_window is not None
     assert len(shelf._output_window._stretches) <= 100 / 5 + 2
+
+
+def test_what_was_committed_is_shown_when_the_server_cannot_say_so_any_more() -> None:
+    conversation = Conversation()
+    conversation.sent(InputAudioBufferAppend(audio=AudioData(bytes(4800))))
+    conversation.sent(InputAudioBufferCommit())
+    conversation.apply(committed("user_1"))
+    assert not conversation.items
+    (appended, completed) = conversation.show_committed()
+    assert isinstance(appended, ItemAppended)
+    assert isinstance(completed, ItemCompleted)
+    assert appended.item.audio_ms == 100
+    assert [*conversation.items] == [appended.item]
+    assert conversation.show_committed() == ()
+
+
+def test_it_says_which_speech_has_no_words_yet() -> None:
+    conversation = Conversation()
+    tell(conversation, committed("user_1"), committed("user_2"))
+    conversation.show_committed()
+    first, second = conversation.items
+    assert first.is_awaiting_words
+    tell(conversation, transcribed("Hello.", "user_1"), untranscribed("user_2"))
+    assert not first.is_awaiting_words
+    assert not second.is_awaiting_words

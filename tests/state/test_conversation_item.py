@@ -343,3 +343,42 @@ def test_an_item_is_out_of_band_when_its_response_is() -> None:
         for response in (None, GrowingResponse("resp_2"), aside)
     ]
     assert [item._response_is_out_of_band for item in items] == [False, False, True]
+
+
+# --- what was heard -------------------------------------------------------------------------------
+
+
+def test_what_was_not_truncated_was_heard() -> None:
+    item = ConversationItem(id="item_1", type="message", role="assistant")
+    item._parts[0] = spoken_part("output_audio", "one two", *range(100))
+    assert item.heard_transcript == item.transcript == "one two"
+
+
+def test_of_what_was_truncated_the_words_are_counted_off_by_time() -> None:
+    part = spoken_part("output_audio", "one two three", *range(24 * 100))
+    part.cut(60, 0)
+    item = ConversationItem(id="item_1", type="message", role="assistant")
+    item._parts[0] = part
+    assert (item.transcript, item.heard_transcript) == ("", "one two")
+    part.cut(30, 0)
+    assert item.heard_transcript == "one"
+    assert item.audio_ms == 30
+    part.transcript.append("one two")  # the server says which words are left
+    assert item.heard_transcript == "one two"
+
+
+@pytest.mark.parametrize(("is_whole", "heard"), [(True, "one"), (False, "one two")])
+def test_audio_that_was_dropped_counts_where_the_transcript_is_that_of_all(
+    is_whole: bool, heard: str
+) -> None:
+    part = spoken_part("output_audio", "one two three", *range(24 * 100))
+    part.transcript.is_final = is_whole
+    part.cut(60, 100_000)
+    assert part.heard == heard
+
+
+def test_of_a_part_without_audio_nothing_was_heard() -> None:
+    part = GrowingPart("output_audio")
+    part.transcript.append("one two")
+    part.cut(60, 0)
+    assert part.heard == ""

@@ -69,6 +69,7 @@ def test_items_stand_where_the_last_line_about_them_has_put_them() -> None:
     journal.take(Gone("x"))
     assert ids(journal) == ["b", "a", "c"]
     assert journal.lines == 7
+    assert len(journal._items) == 3  # what is gone is not kept
 
 
 def test_an_item_behind_one_that_is_not_there_is_the_last() -> None:
@@ -77,6 +78,8 @@ def test_an_item_behind_one_that_is_not_there_is_the_last() -> None:
     order.put("a", "a")
     assert list(order) == ["a"]
     assert len(order) == 1
+    assert "a" in order
+    assert "b" not in order
 
 
 @given(st.lists(LINES, max_size=12))

@@ -113,6 +113,19 @@ def test_an_answer_that_was_cut_short_is_written_as_far_as_it_came() -> None:
     ]
 
 
+def test_what_the_server_says_of_an_item_later_is_written_then() -> None:
+    kept = Kept(answering())
+    whole = assistant("item_1", OutputAudio(None, "one two three"), status="completed")
+    kept.tell(words("one two three"), speech(sound(1000)), done(whole), ended(output=[whole]))
+    kept.tell(truncated(500))
+    kept.lines()
+    kept.tell(retrieved(assistant("item_1", OutputAudio(None, "one two"), status="completed")))
+    assert len(kept.lines()) == 1
+    assert kept.journal.items[0]["content"] == [
+        {"type": "output_audio", "transcript": "one two", "heard_ms": 500, "is_estimate": False}
+    ]
+
+
 def test_what_a_response_leaves_unfinished_is_written_when_it_ends() -> None:
     kept = Kept(answering())
     kept.tell(words("Once upon"))

@@ -106,6 +106,18 @@ def test_an_item_stands_behind_the_one_that_is_named() -> None:
     assert ids(order.items) == "abXcdefghijklmnYoZ"
 
 
+def test_what_the_server_does_not_have_keeps_its_place_before_what_comes() -> None:
+    order = order_of(*"abcd")
+    for each in order.items[1:3]:
+        each._is_left_behind = True
+    order.show(item("X", "a"))
+    assert ids(order.items) == "abcXd"
+    order.show(item("Y", "d"))
+    order.items[-1]._is_left_behind = True
+    order.show(item("Z", "d"))
+    assert ids(order.items) == "abcXdYZ"
+
+
 def test_a_word_that_comes_late_moves_an_item_once() -> None:
     order = order_of(*"abc")
     last = order.items[-1]

@@ -55,9 +55,10 @@ def test_a_limit_that_makes_no_sense_is_refused(name: str) -> None:
     bad: Any = {name: -1}
     with pytest.raises(LocalProtocolError, match=f"{name} must be 0 or more, or None, not -1"):
         HistoryLimit(**bad)
-    bad = {name: "many"}
-    with pytest.raises(TypeError, match=f"{name} must be 0 or more, or None, not str"):
-        HistoryLimit(**bad)
+    for wrong, kind in (("many", "str"), (2.5, "float"), (True, "bool")):
+        bad = {name: wrong}
+        with pytest.raises(TypeError, match=f"{name} must be 0 or more, or None, not {kind}"):
+            HistoryLimit(**bad)
 
 
 def test_what_summarizes_is_a_function() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from strategies import any_server_event
 
 from realtime_trio._state import costs as costs_module
-from realtime_trio._state.costs import Costs, Usage
+from realtime_trio._state.costs import Costs, Usage, usage_of
 from realtime_trio.events import (
     CachedTokenDetails,
     ConversationItemInputAudioTranscriptionCompleted,
@@ -17,11 +17,18 @@ from realtime_trio.events import (
     OutputTokenDetails,
     RateLimit,
     RateLimitsUpdated,
+    RealtimeSession,
     Response,
     ResponseDone,
     ResponseUsage,
     ServerEvent,
+    SessionAudio,
+    SessionAudioInput,
+    SessionCreated,
+    SessionUpdated,
     TokenTranscriptionUsage,
+    Transcription,
+    TranscriptionSession,
     TranscriptionTokenDetails,
     TranscriptionUsage,
     UnknownObject,
@@ -52,6 +59,13 @@ def transcribed(
     return ConversationItemInputAudioTranscriptionCompleted(
         event_id="e", item_id=item_id, content_index=0, transcript="hello", usage=usage
     )
+
+
+def session_of(model: str | None, transcriber: str | None) -> SessionUpdated:
+    asked = None if transcriber is None else Transcription(model=transcriber)
+    audio = SessionAudio(input=SessionAudioInput(transcription=asked))
+    session = RealtimeSession(id="sess_1", model=model, audio=audio)
+    return SessionUpdated(event_id="e", session=session)
 
 
 def test_tokens_are_summed_by_modality_with_the_cached_ones_as_a_share() -> None:
@@ -181,6 +195,92 @@ def test_usages_add_and_subtract() -> None:
     assert after + before == Usage(responses=4, total_tokens=35)
     for operation in (Usage.__add__, Usage.__sub__):
         assert operation(after, 1) is NotImplemented  # type: ignore[arg-type]  # that is the point
+
+
+# --- by model -------------------------------------------------------------------------------------
+
+
+def test_the_model_is_the_one_that_the_server_names() -> None:
+    costs = Costs("parrot-1")
+    assert (costs.model, costs.alias_of("parrot-1"), costs.transcriber) == (
+        "parrot-1",
+        "parrot-1",
+        None,
+    )
+    costs.apply(session_of("parrot-1-2026", "scribe-1"))
+    assert (costs.model, costs.transcriber) == ("parrot-1-2026", "scribe-1")
+    assert costs.alias_of("parrot-1-2026") == "parrot-1"
+    assert costs.alias_of("scribe-1") is None
+    costs.apply(session_of(None, None))
+    assert (costs.model, costs.transcriber) == ("parrot-1-2026", None)
+
+
+def test_a_default_that_the_server_took_no_notice_of_is_not_another_name() -> None:
+    costs = Costs("parrot-1", is_default=True)
+    costs.apply(session_of("parrot-1-2026", None))
+    assert costs.alias_of("parrot-1-2026") == "parrot-1"
+    costs.apply(session_of("albatross", None))
+    assert costs.alias_of("albatross") is None
+    assert Costs().alias_of(None) is None
+
+
+def test_a_session_without_audio_settings_keeps_its_transcriber() -> None:
+    costs = Costs()
+    costs.apply(session_of("parrot-1", "scribe-1"))
+    costs.apply(SessionUpdated(event_id="e", session=RealtimeSession(id="s", model="parrot-1")))
+    assert costs.transcriber == "scribe-1"
+
+
+def test_a_transcription_session_has_a_transcriber_alone() -> None:
+    costs = Costs()
+    heard = SessionAudio(input=SessionAudioInput(transcription=Transcription(model="scribe-1")))
+    session = TranscriptionSession(id="s", audio=heard)
+    costs.apply(SessionCreated(event_id="e", session=session))
+    assert (costs.model, costs.transcriber) == (None, "scribe-1")
+
+
+def test_what_each_model_took_is_apart() -> None:
+    costs = Costs()
+    costs.apply(session_of("parrot-1", "scribe-1"))
+    costs.apply(done("resp_1", SPOKEN))
+    costs.apply(transcribed("item_1", DurationTranscriptionUsage(seconds=2.0)))
+    costs.apply(session_of("parrot-1", "scribe-2"))
+    costs.apply(transcribed("item_2", DurationTranscriptionUsage(seconds=3.0)))
+    # What is reported again is still of the model that it was of.
+    costs.apply(transcribed("item_1", DurationTranscriptionUsage(seconds=2.5)))
+    by_model = costs.by_model
+    assert by_model["parrot-1"].total_tokens == 120
+    assert by_model["scribe-1"].transcription_seconds == 2.5
+    assert by_model["scribe-2"].transcription_seconds == 3.0
+    assert sum(by_model.values(), Usage()) == costs.usage
+    assert costs.model_of("resp_1") == "parrot-1"
+    assert costs.model_of("resp_2") is None
+
+
+def test_a_response_that_ended_without_a_bill_is_noted() -> None:
+    costs = Costs()
+    costs.apply(done("resp_1", None))
+    costs.apply(done("resp_2", None, "cancelled"))
+    costs.apply(done("resp_3", SPOKEN))
+    costs.apply(done("resp_3", None))
+    assert costs.usage.unreported == 1
+
+
+@pytest.mark.parametrize("kind", ["text", "audio", "image"])
+def test_cached_tokens_of_one_modality_are_of_that_modality(kind: str) -> None:
+    read = {
+        "text": InputTokenDetails(cached_tokens=5, text_tokens=10),
+        "audio": InputTokenDetails(cached_tokens=5, audio_tokens=10),
+        "image": InputTokenDetails(cached_tokens=5, image_tokens=10),
+    }[kind]
+    taken = usage_of(ResponseUsage(input_tokens=10, input_token_details=read))
+    assert getattr(taken, f"cached_{kind}_tokens") == 5
+    assert taken.untold_tokens == 0
+
+
+def test_cached_tokens_of_several_modalities_are_untold() -> None:
+    read = InputTokenDetails(cached_tokens=5, text_tokens=10, audio_tokens=10)
+    assert usage_of(ResponseUsage(input_tokens=20, input_token_details=read)).untold_tokens == 5
 
 
 def test_what_can_be_looked_up_is_bounded_and_the_sums_are_not(

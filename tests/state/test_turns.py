@@ -488,60 +488,11 @@ def test_after_the_end_nothing_is_sent_and_nothing_can_be_asked_for() -> None:
         turns.want_response(request("b"))
 
 
-def test_on_another_connection_what_the_server_had_not_taken_is_asked_for_again_in_its_order() -> (
-    None
-):
-    turns = open_turns()
-    first, second, aside = request("a"), request("b"), request("x", aside=True)
-    for each in (first, second, aside):
-        turns.want_response(each)
-    assert sent(*turns.restart(LOST)) == ["x", "a"]
-    assert feed(turns, [created("r", "a"), done("r", "a")]) != ()
-    assert state_of(turns) is State.ASKED  # and that is the second one
-    assert sent(*turns.abandon(second)) == []
-
-
-def test_on_another_connection_what_the_server_had_taken_has_failed_with_its_calls() -> None:
-    turns, asked_tools = with_call_under_way()
-    active, queued, aside = request("b"), request("d"), request("y", aside=True)
-    for each in (active, queued, aside):
-        turns.want_response(each)
-    feed(turns, [created("s", "b"), created("t", "y", conversation=None)])
-    actions = turns.restart(LOST)
-    assert {action for action in actions if isinstance(action, Failed)} == {
-        Failed(each, LOST) for each in (asked_tools, active, aside)
-    }
-    assert sent(*actions) == ["d"]
-    assert not turns.awaits("c")
-    with pytest.raises(LocalProtocolError, match="never made"):
-        turns.call_answered("c")
-
-
-def test_on_another_connection_nothing_is_owed_and_nobody_speaks() -> None:
-    turns, asked_tools = with_call_under_way(ServerVad())
-    follow_up = turns.call_answered("c")
-    assert len(sent(*follow_up)) == 1
-    turns.apply(SPEECH_STARTED)
-    actions = turns.restart(LOST)
-    assert Failed(asked_tools, LOST) in actions
-    assert sent(*actions) == []
-    assert state_of(turns) is State.FREE
-    ask(turns, "b")
-
-
-def test_what_nobody_wants_any_more_is_not_asked_for_on_another_connection() -> None:
-    turns = open_turns()
-    wish = ask(turns)
-    turns.abandon(wish)
-    assert turns.restart(LOST) == (Withdrawn(wish),)
-    assert state_of(turns) is State.FREE
-
-
 def test_after_the_end_there_is_no_other_connection() -> None:
     turns = open_turns()
     ask(turns)
     turns.disconnected(LOST)
-    assert turns.restart(LOST) == ()
+    assert turns.restart(ask=True) == ()
     assert state_of(turns) is State.CLOSED
 
 
@@ -599,12 +550,6 @@ def test_a_refused_request_that_is_withdrawn_can_be_made_again() -> None:
     assert turns.abandon(wish) == (Withdrawn(wish),)
     feed(turns, [done("other")])
     assert sent(*turns.want_response(wish)) == ["message a", "a"]
-
-
-def test_another_connection_is_told_again() -> None:
-    turns = open_turns()
-    turns.want_response(request("a", about="message a"))
-    assert sent(*turns.restart(LOST)) == ["message a", "a"]
 
 
 def test_an_event_takes_the_same_however_many_calls_are_open() -> None:

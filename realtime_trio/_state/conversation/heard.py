@@ -28,11 +28,10 @@ def words_heard(words: str, heard: float, whole: float) -> str:
     Returns:
         A beginning of `words` that ends with a whole word.
     """
-    if heard <= 0 or whole <= 0:
+    if whole <= 0:
         return ""
     if heard >= whole:
         return words
     count = int(len(words) * heard / whole)
-    # One more character is looked at: a word is whole if a blank follows it.
-    ends = [match.start() for match in _WORD_END.finditer(words[: count + 1])]
+    ends = (match.start() for match in _WORD_END.finditer(words))
     return words[: max((end for end in ends if end <= count), default=0)]

@@ -262,6 +262,8 @@ class ConversationItem:
     """Whether the server has said where in the conversation it stands."""
     _is_committed: bool = False
     """Whether it was made of the input buffer."""
+    _is_left_behind: bool = False
+    """Whether the server does not have it: it went with another one."""
 
     @property
     def id(self) -> str:
@@ -385,6 +387,11 @@ class ConversationItem:
     def transcription_error(self) -> TranscriptionErrorDetail | None:
         """Why it has no transcript, if its transcription failed."""
         return self._transcription_error
+
+    @property
+    def is_awaiting_words(self) -> bool:
+        """Whether it is the user's speech, without a transcript or the reason why there is none."""
+        return self._is_committed and not self.transcript and self._transcription_error is None
 
     @property
     def name(self) -> str | None:

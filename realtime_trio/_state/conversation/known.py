@@ -62,6 +62,11 @@ class KnownItems:
         """The item of this id, shown or not; None if there is none."""
         return None if item_id is None else self.by_id.get(item_id)
 
+    def made_by(self, response_id: str) -> tuple[ConversationItem, ...]:
+        """What a running response has made."""
+        growing = self._running.get(response_id)
+        return () if growing is None else tuple(growing.items)
+
     # --- items ------------------------------------------------------------------------------------
 
     def described(self, wire: Item, *, is_new: bool = True) -> ConversationItem | None:
@@ -206,6 +211,14 @@ class KnownItems:
         for item in self.by_id.values():
             if item._status == "in_progress":
                 events += self.tell(item, self.become(item, "incomplete"))
+        return events
+
+    def show_committed(self) -> list[UtilityEvent]:
+        """Put messages in that were made of the input buffer and not announced yet."""
+        events: list[UtilityEvent] = []
+        for item in self.by_id.values():
+            if item._is_committed and not item._is_shown:
+                events += self.tell(item, self.become(item, "completed"), reveal=True)
         return events
 
     def _response(self, response_id: str) -> GrowingResponse:

@@ -156,7 +156,13 @@ class ItemOrder:
         if previous == "root":
             return 0
         known = self._by_id.get(previous)
-        return len(self._items) if known is None else self._index(known) + 1
+        if known is None:
+            return len(self._items)
+        position = self._index(known) + 1
+        # Of what it does not have, the server cannot say that something comes behind it.
+        while position < len(self._items) and self._items[position]._is_left_behind:
+            position += 1
+        return position
 
     def _index(self, item: ConversationItem) -> int:
         end = len(self._items)

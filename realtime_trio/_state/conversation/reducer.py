@@ -24,7 +24,7 @@ delta, so that nobody plays or prints them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
 from typing import ClassVar
 
@@ -177,6 +177,10 @@ class Conversation:
         """
         return self._items.get(item_id)
 
+    def made_by(self, response_id: str) -> Sequence[ConversationItem]:
+        """What a response has made that is still running; nothing if it is not."""
+        return self._items.made_by(response_id)
+
     @property
     def pending_input_ms(self) -> int:
         """Milliseconds of input audio that were sent and neither committed nor cleared."""
@@ -188,17 +192,17 @@ class Conversation:
         return self._audible.at(self._clock())
 
     @property
-    def input_encoding(self) -> Encoding:
-        """How the session's input is encoded."""
-        return self._shelf.input
-
-    @property
     def audible_until(self) -> float | None:
         """When a player that plays what arrives will have played all of the model's speech.
 
         In seconds of the session's clock, `trio.current_time()`; None if there is nothing to play.
         """
         return self._audible.until
+
+    @property
+    def input_encoding(self) -> Encoding:
+        """How the session's input is encoded."""
+        return self._shelf.input
 
     def export(self, *, audio: bool = False) -> list[JsonObject]:
         """The items as JSON-ready objects: what `open_session` takes as a `history`.
@@ -248,6 +252,22 @@ class Conversation:
             What that means, as `apply` does.
         """
         return _in_order(self._items.end_all())
+
+    def show_committed(self) -> tuple[UtilityEvent, ...]:
+        """Note that what was committed is in the conversation, if the server did not get to say so.
+
+        Returns:
+            What that means, as `apply` does.
+        """
+        return _in_order(self._items.show_committed())
+
+    def leave_behind(self, item_ids: Collection[str]) -> None:
+        """Note that it goes on with a server which has all items but these.
+
+        They keep their places: what comes stands behind them.
+        """
+        for item in self.items:
+            item._is_left_behind = item._id in item_ids
 
     # --- what the server says ---------------------------------------------------------------------
 

@@ -210,7 +210,7 @@ def _tell(
                     assert isinstance(answered, FunctionCall)
                     items.setdefault(calls[call_id], answered)
                     items[index] = output
-            case Said() as said:
+            case said:
                 message, differences = _message(entry.item_id, said, encoding)
                 if message is not None:
                     items[index] = message
@@ -288,8 +288,8 @@ def _message(
                 if said.role != "user":
                     lacks.append(("part", "a part of it is an image, which only users show"))
                 continue
-            case str():
-                words = piece
+            case words:
+                pass
         texts += _portions(words)
         content += map(InputText, _portions(words))
     match said.role:

@@ -6,10 +6,11 @@ Owns an estimate: the services count tokens in their own ways, and tell only the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from types import NoneType
 from typing import Final, TypeAlias
 
 from realtime_trio._frozen import frozen
-from realtime_trio._misuse import check_number, kind_of
+from realtime_trio._misuse import check_kind, check_number, kind_of
 from realtime_trio._state.conversation.audio import Encoding
 from realtime_trio.events import (
     AssistantMessage,
@@ -57,8 +58,10 @@ class HistoryLimit:
 
     def __attrs_post_init__(self) -> None:
         for name, value in (("items", self.items), ("tokens", self.tokens)):
+            allowed = "0 or more, or None"
+            check_kind(name, value, int, NoneType, allowed=allowed)
             if value is not None:
-                check_number(name, value, lambda least: least >= 0, allowed="0 or more, or None")
+                check_number(name, value, lambda most: most >= 0, allowed=allowed)
         if self.summarize is not None and not callable(self.summarize):
             raise TypeError(
                 "summarize must be an async function from items to a text, "

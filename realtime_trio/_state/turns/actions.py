@@ -52,6 +52,13 @@ class Started:
 
 
 @frozen
+class Restarted:
+    """The request is asked for again: its response went with a connection that broke."""
+
+    request: ResponseRequest
+
+
+@frozen
 class Finished:
     """The request's own response is done, with whatever status.  May come without `Started`."""
 
@@ -102,5 +109,7 @@ class GiveUpCalls:
     call_ids: frozenset[str]
 
 
-Action = Send | Started | Finished | Concluded | Failed | NotAsked | Withdrawn | GiveUpCalls
+Action = (
+    Send | Started | Restarted | Finished | Concluded | Failed | NotAsked | Withdrawn | GiveUpCalls
+)
 Actions = tuple[Action, ...]

@@ -41,7 +41,8 @@ whether a reply is owed, is in `_state.turns.rounds`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 from realtime_trio._state.reactions import Reactions
@@ -54,12 +55,13 @@ from realtime_trio._state.turns.actions import (
     GiveUpCalls,
     NotAsked,
     ResponseRequest,
+    Restarted,
     Send,
     Started,
     Withdrawn,
 )
 from realtime_trio._state.turns.rounds import Round, Rounds
-from realtime_trio._state.turns.run import Asked, Run, is_interrupted, mark, salvage
+from realtime_trio._state.turns.run import Asked, Run, cut, is_interrupted, mark, salvage
 from realtime_trio.errors import BudgetExceeded, LocalProtocolError, ServerError
 from realtime_trio.events import (
     ConversationItemAdded,
@@ -95,6 +97,8 @@ from realtime_trio.events import (
 )
 
 _ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
+_NO_ENDS: Final[Mapping[str, Response]] = MappingProxyType({})
+_EXPIRED: Final = "session_expired"
 _REMEMBERED: Final = 64
 """Ended responses whose stragglers we know; they trail by a round trip, not by minutes."""
 
@@ -172,6 +176,37 @@ class Turns:
         """Whether a reply to tools waits for nothing but the user to finish."""
         return (
             self._user is not _User.SILENT and self._rounds.owe_reply and self.state is State.FREE
+        )
+
+    @property
+    def under_way(self) -> tuple[ResponseCreate, ...]:
+        """The creates that were sent, and that the server has neither taken nor refused."""
+        return tuple(asked.event for asked in self._under_way)
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Ids of the responses that run, the oldest first; empty where they are not known."""
+        return tuple(run.id for run in self._running)
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The calls of functions that await their outputs."""
+        return self._rounds.awaited
+
+    @property
+    def hosted_calls(self) -> tuple[str, ...]:
+        """The calls that the service has yet to run."""
+        return self._rounds.hosted
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing goes on or will by itself: nobody speaks, and no call waits."""
+        return (
+            self.state is State.FREE
+            and not self._running
+            and not self._queue
+            and not self._rounds.are_open
+            and self._user is _User.SILENT
         )
 
     @property
@@ -333,32 +368,61 @@ class Turns:
         self._forget()
         return failed
 
-    def restart(self, error: Exception) -> Actions:
-        """Go on with another connection, whose server knows nothing of this one.
+    def restart(self, *, ask: bool, ends: Mapping[str, Response] = _NO_ENDS) -> Actions:
+        """Go on with another connection, whose server is told what the last one knew.
 
-        Requests that the server had not taken are asked for again, in their order and before those
-        that still wait.  The others fail with `error`: their responses, and the calls in them, went
-        with the old connection.  Turn detection counts as off until `configure` is called.  Nothing
-        happens after `disconnected`.
+        The responses that were running went with the old connection.  One that had made calls ends
+        as if it had been cancelled: its calls may still be answered, and the reply to their outputs
+        goes on from there.  The others are asked for again, or end like that; so does the one that
+        turn detection owed, unless the user speaks, since what is being said will be answered.
+        Creates without an answer stay under way: whoever has sent them sends them again
+        (`under_way`).  Nothing happens after `disconnected`.
+
+        Args:
+            ask: Whether to ask again for responses that were cut.
+            ends: How responses have ended, by their ids, as far as that is known.  What has
+                completed is not asked for again.
         """
         if self._is_closed:
             return ()
-        own = [asked for asked in self._under_way if not asked.request.is_follow_up]
-        withdrawn = [asked.request for asked in own if asked.is_abandoned]
-        again = [asked.request for asked in own if not asked.is_abandoned]
-        kept = {*withdrawn, *again, *self._queue}
-        lost = [request for request in self._unsettled() if request not in kept]
-        self._forget()
-        actions: Actions = (
-            *(Withdrawn(request) for request in withdrawn),
-            *(Failed(request, error) for request in lost),
-        )
-        for request in again:
-            if request.is_out_of_band:
-                actions += self._hand_out(request)
-            else:
-                self._queue.insert(0, request)  # there is at most one
+        is_owed = self._user is _User.DUE
+        is_interrupted = self._user in (_User.SPEAKING, _User.STOPPED)
+        self._user = _User.SILENT
+        running, self._running, self._active = self._running, [], None
+        # Stragglers cannot come, and another server may have the same ids.
+        self._ended = Recent(_REMEMBERED)
+        actions: Actions = ()
+        for run in running:
+            end = ends.get(run.id) or cut(run.id)
+            is_over = end.status == "completed" or (is_interrupted and not run.is_aside)
+            if not ask or is_over or not _is_wanted(run):
+                actions += self._finish(run, end)
+                continue
+            self._rounds.forget(run)
+            # A follow-up is owed again by itself, since what it was to read is still unread.
+            if run.asked is None:
+                is_owed = is_owed or not run.is_aside
+            elif not run.asked.request.is_follow_up:
+                actions += self._ask_again(run.asked.request)
+        for asked in [*self._under_way]:
+            if asked.is_abandoned and not asked.request.is_follow_up:
+                self._under_way.remove(asked)
+                actions += (Withdrawn(asked.request),)
+        is_owed = is_owed or bool(self._rounds.hosted)
+        for owner in self._rounds.give_up_hosted():
+            assert owner.response is not None, "nothing else concludes"
+            actions += tuple(Concluded(request, owner.response) for request in owner.origins)
+        is_answered = self._asked is not None or self._queue or self._rounds.owe_reply
+        if ask and is_owed and not is_interrupted and not is_answered:
+            self._queue.append(ResponseRequest(ResponseCreate(event_id=self._new_id("evt_"))))
         return (*actions, *self._advance())
+
+    def _ask_again(self, request: ResponseRequest) -> Actions:
+        self._refused_before.add(request)
+        if request.is_out_of_band:
+            return (Restarted(request), *self._hand_out(request))
+        self._queue.insert(0, request)
+        return (Restarted(request),)
 
     def apply(self, event: ServerEvent) -> Actions:
         """Take note of a server event; most are of no interest.
@@ -463,12 +527,16 @@ class Turns:
         if run is None:
             return ()
         self._running.remove(run)
-        self._rounds.response_done(run, response, is_guess=run.is_guess)
         if run is self._active:
             self._active = None
             # The user has interrupted it, and the event that says so may still be on its way.
             if self._user is _User.SILENT and is_interrupted(response):
                 self._hear(_User.DUE)
+        return self._finish(run, response)
+
+    def _finish(self, run: Run, response: Response) -> Actions:
+        """Settle what waited for a response that is over."""
+        self._rounds.response_done(run, response, is_guess=run.is_guess)
         actions: Actions = ()
         reads = run.reads
         if run.asked is not None:
@@ -541,8 +609,10 @@ class Turns:
     def _refuse(self, detail: ErrorDetail) -> Actions:
         asked = self._refused(detail.event_id)
         if asked is None:
-            # Not ours; the response that turn detection owes may be what could not be created.
-            if detail.event_id is None and self._user is _User.DUE:
+            # Not ours; the response that turn detection owes may be what could not be created.  But
+            # one that ends the whole session is about no response, which is still owed on the next.
+            is_about_it = detail.event_id is None and detail.code != _EXPIRED
+            if is_about_it and self._user is _User.DUE:
                 self._hear(_User.SILENT)
             return ()
         request = asked.request
@@ -736,6 +806,15 @@ class Turns:
         }
     )
     """What is done with which event: not with deltas, of which there are most."""
+
+
+def _is_wanted(run: Run) -> bool:
+    """Whether to ask again for a response that was cut.
+
+    Not if somebody has stopped it; and one that has called functions is followed by the reply to
+    their outputs, or they would be called twice.
+    """
+    return not (run.is_stopped or run.is_given_up or run.calls - run.hosted)
 
 
 def _give_up_calls(owner: Round[ResponseRequest]) -> tuple[GiveUpCalls, ...]:

@@ -112,6 +112,22 @@ class Rounds(Generic[R]):
         return frozenset(name for name, owner in self._by_unread.items() if owner.unread[name])
 
     @property
+    def are_open(self) -> bool:
+        """Whether some call awaits its output, or some output its reply."""
+        return bool(self._rounds)
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The calls that await an output which the service does not make."""
+        rounds = (each for each in self._rounds if not each.is_aside)
+        return frozenset(name for each in rounds for name in each.pending - each.hosted)
+
+    @property
+    def hosted(self) -> tuple[str, ...]:
+        """The calls that the service has yet to run, by their names here."""
+        return tuple(name for each in self._rounds for name in each.pending & each.hosted)
+
+    @property
     def origins(self) -> list[R]:
         """Everything that waits for the end of a round."""
         return [origin for each in self._rounds for origin in each.origins]
@@ -190,6 +206,29 @@ class Rounds(Generic[R]):
         owner.origins.remove(origin)
         owner.is_given_up = not owner.origins
         return owner if owner.is_given_up else None
+
+    def forget(self, owner: Round[R]) -> None:
+        """Forget a round whose response will be given once more, and what it has brought."""
+        for name in [*owner.unread]:
+            del owner.unread[name], self._by_unread[name]
+        self._look(owner)
+        if owner in self._rounds:
+            self._forget(owner)
+
+    def give_up_hosted(self) -> list[Round[R]]:
+        """Note that the service which ran calls is gone, and with it what they returned.
+
+        Returns:
+            The rounds to which nothing follows any more.
+        """
+        changed = [owner for owner in self._rounds if owner.hosted]
+        for owner in changed:
+            owner.pending -= owner.hosted
+            for name in owner.hosted & owner.unread.keys():
+                del owner.unread[name], self._by_unread[name]
+            self._look(owner)
+        self._approved.clear()
+        return [owner for owner in changed if self.conclude(owner)]
 
     # --- outputs ----------------------------------------------------------------------------------
 

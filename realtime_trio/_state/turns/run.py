@@ -10,6 +10,7 @@ from attrs import define, evolve
 from realtime_trio._state.turns.actions import ResponseRequest
 from realtime_trio._state.turns.rounds import Round
 from realtime_trio.events import (
+    Item,
     JsonObject,
     Response,
     ResponseConfig,
@@ -21,6 +22,10 @@ METADATA_KEY: Final = "client_event_id"
 """The metadata pair by which a response tells which create it answers."""
 METADATA_PAIRS: Final = 16
 """How many pairs the protocol allows.  A request that needs them all is recognised by all."""
+
+
+CUT: Final = "connection_lost"
+"""Why a response is over that went with its connection.  No server says this."""
 
 
 @define(eq=False)
@@ -99,6 +104,24 @@ def is_interrupted(response: Response) -> bool:
         ):
             return True
     return False
+
+
+def cut(response_id: str, output: tuple[Item, ...] = (), *, is_whole: bool = False) -> Response:
+    """A response that went with its connection, as the server would have told of its end.
+
+    Args:
+        response_id: Its id.
+        output: What had come of it.
+        is_whole: Whether that is all that it was to say, as far as one can tell.
+    """
+    if is_whole:
+        return Response(id=response_id, status="completed", output=output)
+    return Response(
+        id=response_id,
+        status="cancelled",
+        status_details=ResponseStatusDetails(type="cancelled", reason=CUT),
+        output=output,
+    )
 
 
 def salvage(raw: object) -> Response:

@@ -206,6 +206,10 @@ class Performance:
     # With a seed of its own: the same script gives the same run, also beside other connections.
     _chance: random.Random = field(factory=partial(random.Random, 0), init=False)
 
+    def perform(self) -> Performance:
+        """Go on where it is: a further connection of the same client gets the rest."""
+        return self
+
     def answer(self, turn: Turn) -> Reply:
         """Take the reply for this turn; the simulator's own words if there is none.
 

@@ -79,6 +79,11 @@ class ServerConversation:
         """The items with speech of the model."""
 
     @property
+    def entries(self) -> tuple[ItemEntry, ...]:
+        """The items, in order; a copy."""
+        return tuple(self._entries)
+
+    @property
     def last_id(self) -> str | None:
         """Id of the last item."""
         return self._entries[-1].id if self._entries else None

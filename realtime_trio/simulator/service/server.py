@@ -58,7 +58,7 @@ from realtime_trio.events import (
     UnknownEvent,
 )
 from realtime_trio.simulator.roles import Piece, Say
-from realtime_trio.simulator.script.script import Call, Failure, Script
+from realtime_trio.simulator.script.script import Call, Failure, Performance, Script
 from realtime_trio.simulator.service.configuration import (
     detection_of,
     idle_timeout_ms,
@@ -69,6 +69,7 @@ from realtime_trio.simulator.service.configuration import (
 )
 from realtime_trio.simulator.service.conversation import ServerConversation
 from realtime_trio.simulator.service.input_audio import InputAudioBuffer, TurnEnded
+from realtime_trio.simulator.service.item_entry import KnownItem
 from realtime_trio.simulator.service.item_requests import ItemRequests
 from realtime_trio.simulator.service.lifecycle import Lifecycle, Steps, Task
 from realtime_trio.simulator.service.mcp import HostedTools
@@ -110,7 +111,8 @@ class SimulatedServer(Lifecycle):
     waits.
 
     Args:
-        script: What the model says.
+        script: What the model says; or a `Performance` of it, for a connection that goes on where
+            another one was lost.
         kind: What the session is for: `REALTIME` or `TRANSCRIPTION`.
         model: The model the client asked for; any name is served.
         new_id: Makes ids: a function from a prefix to an id that was never made before.
@@ -132,7 +134,7 @@ class SimulatedServer(Lifecycle):
 
     def __init__(
         self,
-        script: Script,
+        script: Script | Performance,
         *,
         kind: SessionKind = SessionKind.REALTIME,
         model: str = DEFAULT_MODEL,
@@ -185,6 +187,14 @@ class SimulatedServer(Lifecycle):
     def conversation_id(self) -> str:
         """The id of the conversation, as its responses name it."""
         return self._conversation.id
+
+    @property
+    def items(self) -> tuple[KnownItem, ...]:
+        """The conversation as the server has it, in order.
+
+        With what the user is understood to say, whether clients were told or not.
+        """
+        return tuple(entry.understood for entry in self._conversation.entries)
 
     # --- time -------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""What keeps a session going when its link does not."""

@@ -1,0 +1,176 @@
+"""One further link of a session, from dialing until its end.
+
+Owns the transport, and the opening exchange on it.  What is said in that exchange comes from
+`continuity`; when there is a need for another link is known to `upkeep`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeAlias
+
+import trio
+
+from realtime_trio._legible import legible
+from realtime_trio._protocol.codec import Codec
+from realtime_trio._session.lasting.policy import is_final
+from realtime_trio._session.link import Link
+from realtime_trio._state.introduction import Introduction
+from realtime_trio._transport.contract import Transport
+from realtime_trio.errors import ConnectionFailed, ConnectionLost
+from realtime_trio.events import ClientEvent, ServerEvent
+from realtime_trio.recording import Source
+
+Dial: TypeAlias = Callable[[], AbstractAsyncContextManager[Transport]]
+"""Opens a connection to the service, with whatever key there is then."""
+Record: TypeAlias = Callable[[Source, ServerEvent | ClientEvent, str | bytes], None]
+"""Takes note of what is on the wire."""
+
+
+class RefusedLink(ConnectionFailed):
+    """There is no further link, and there would be none the next time."""
+
+
+class Successor:
+    """One further link.  `run` is its task; everything else is for the task that needs it.
+
+    Args:
+        dial: Opens the connection.
+        codec: Reads and writes what travels on it.
+        record: Takes note of what is on the wire.
+    """
+
+    def __init__(self, dial: Dial, codec: Codec, record: Record) -> None:
+        self._dial = dial
+        self._codec = codec
+        self._record = record
+        self._changed = trio.lowlevel.ParkingLot()
+        self._scope = trio.CancelScope()
+        self._understand: Callable[[ServerEvent, str | bytes], None] = self._introduce
+        self._error: Exception | None = None
+        self.introduction = Introduction()
+        self.link: Link | None = None
+        """None until there is a connection."""
+
+    # --- its task ---------------------------------------------------------------------------------
+
+    async def run(self, ended: Callable[[Link], None]) -> None:
+        """Open the connection, and read from it until it ends.
+
+        Args:
+            ended: Called when it has ended after the session went on with it.
+        """
+        try:
+            with self._scope:
+                await self._carry(ended)
+        # The application's function for the key runs in here, and may raise anything.
+        except Exception as error:
+            if self._has_taken_over:
+                raise
+            self._fail(error)
+        finally:
+            self._changed.unpark_all()
+
+    async def _carry(self, ended: Callable[[Link], None]) -> None:
+        async with self._dial() as transport:
+            link = self.link = Link(transport, self._codec, configures=False)
+            self._changed.unpark_all()
+            await link.receive_loop(lambda event, message: self._understand(event, message))
+            close = link.closed
+            assert close is not None
+            if self._has_taken_over:
+                ended(link)
+                return
+            detail = self.introduction.error
+            said = close.reason if detail is None else detail.message
+            code = None if detail is None else detail.code or detail.type
+            kind = RefusedLink if is_final(close, code) else ConnectionFailed
+            why = f"the service closed the new connection: {close.code} {legible(said)}".rstrip()
+            self._fail(kind(why, code=code))
+
+    def _fail(self, error: Exception) -> None:
+        self._error = self._error or error
+        self._changed.unpark_all()
+
+    def _introduce(self, event: ServerEvent, message: str | bytes) -> None:
+        if not self.introduction.apply(event, message):
+            self._record("server", event, message)
+        self._changed.unpark_all()
+
+    # --- the opening ------------------------------------------------------------------------------
+
+    async def begin(self, configuration: ClientEvent | None) -> None:
+        """Wait for the greeting, and configure it.
+
+        Raises:
+            RefusedLink: The service does not take the configuration, or us.
+            ConnectionFailed: It does not work now.
+            RealtimeError, Exception: What the application's function for the key has raised, or
+                an argument for connecting that is unusable.
+        """
+        await self._wait_until(lambda: self.introduction.created is not None)
+        if configuration is not None:
+            await self._say(configuration)
+            await self._wait_until(lambda: self.introduction.is_configured)
+        if (refusal := self.introduction.refusal) is not None:
+            raise RefusedLink(f"the service refused the configuration: {refusal}") from refusal
+
+    async def tell(self, items: tuple[ClientEvent, ...]) -> None:
+        """Tell it the conversation, and wait until it has taken or refused every item.
+
+        Raises:
+            ConnectionFailed: It has ended meanwhile.
+        """
+        for create in items:
+            await self._say(create)
+        await self._wait_until(lambda: self.introduction.is_over)
+
+    async def _say(self, event: ClientEvent) -> None:
+        assert self.link is not None, "it has greeted us"
+        text = self._codec.encode(event)
+        self.introduction.says(event)
+        self._record("client", event, text)
+        try:
+            await self.link.write(event, text)
+        except ConnectionLost:
+            # Why, its own task is about to say.
+            await self._wait_until(lambda: False)
+
+    async def _wait_until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            if self._error is not None:
+                raise self._error
+            await self._changed.park()
+        await trio.lowlevel.checkpoint()
+
+    # --- afterwards -------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not failed."""
+        return self._error is None
+
+    @property
+    def _has_taken_over(self) -> bool:
+        return self._understand != self._introduce
+
+    def take_over(self, understand: Callable[[ServerEvent, str | bytes], None]) -> Link:
+        """The session goes on with it: `understand` gets what it says from now on."""
+        assert self.link is not None
+        introduction, record = self.introduction, self._record
+
+        def without_echoes(event: ServerEvent, message: str | bytes) -> None:
+            # The last words about what it was told may come now.
+            if introduction.is_echo(event):
+                record("server", event, message)
+            else:
+                understand(event, message)
+
+        self._understand = without_echoes if introduction.taken else understand
+        self.link.begin()
+        return self.link
+
+    def give_up(self) -> None:
+        """Close it: the session does not go on with it."""
+        self._scope.cancel()

@@ -1,0 +1,1 @@
+"""What a person sees of the console, in a real browser."""

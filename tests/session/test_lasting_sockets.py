@@ -1,0 +1,238 @@
+"""Sessions that go on over real sockets: cut at every message of a spoken turn with a tool."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import count
+
+import numpy as np
+import pytest
+import trio
+from attrs import frozen
+from lasting_talk import lines_of
+from numpy.typing import NDArray
+from peers import sockets, tasks
+
+from realtime_trio import open_session, tool
+from realtime_trio._session.voice import Session
+from realtime_trio.errors import ConnectionLost
+from realtime_trio.events import AssistantMessage, ResponseDone, UserMessage
+from realtime_trio.lasting import Loss, Reconnect, Reconnected, Reconnecting
+from realtime_trio.simulator import Call, Cast, Fault, Script, Turn, serve_simulator
+from realtime_trio.simulator.roles import Piece, Say
+
+QUESTION = "How is the weather in Paris?"
+NOTHING = Loss()
+ANSWER = "It is sunny in Paris, at 21 degrees."
+PROMPT = Reconnect(delay=0.01, longest_delay=0.05, attempts=20)
+
+
+class Agent:
+    """Looks the weather up, once, and tells it."""
+
+    async def answer(self, turn: Turn) -> AsyncIterator[Piece]:
+        await trio.lowlevel.checkpoint()
+        if turn.tool_output is None:
+            assert turn.user_text == QUESTION
+            yield Call("get_weather", {"city": "Paris"})
+        else:
+            yield Say("It is sunny in Paris, ")
+            yield Say(f"at {turn.tool_output} degrees.")
+
+
+class Ears:
+    """Always hears the same."""
+
+    async def transcribe(self, samples: NDArray[np.int16]) -> str | None:
+        await trio.lowlevel.checkpoint()
+        return QUESTION
+
+
+@tool
+async def get_weather(city: str) -> int:
+    """Look up the weather."""
+    await trio.lowlevel.checkpoint()
+    return 21
+
+
+def first_only(*faults: Fault) -> Callable[[], Iterable[Fault]]:
+    """These go wrong on the first connection, and nothing on all others."""
+    connections = count(1)
+    return lambda: faults if next(connections) == 1 else ()
+
+
+def spoken() -> NDArray[np.int16]:
+    """Half a second of speech, and silence after it."""
+    speech = np.tile(np.array([4000, -4000], np.int16), 6000)
+    return np.concatenate([speech, np.zeros(24_000, np.int16)])
+
+
+async def serve(nursery: trio.Nursery, *faults: Fault) -> str:
+    cast = Cast(Agent(), ears=Ears())
+    url: str = await nursery.start(
+        partial(serve_simulator, Script(), cast=cast, faults=first_only(*faults))
+    )
+    return url
+
+
+def faults_at(nth: int) -> Iterator[Fault]:
+    """One way to break at every message, and the others at some."""
+    yield Fault.drop(nth=nth)
+    if nth % 6 == 0:
+        yield Fault.reset(nth=nth)
+        yield Fault.expiry(nth=nth)
+
+
+async def answered(session: Session) -> None:
+    """Wait until the answer has been given."""
+    with session.events(ResponseDone) as done:
+        while True:
+            response = (await done.receive()).response
+            if response.status == "completed" and any(
+                isinstance(item, AssistantMessage) for item in response.output
+            ):
+                return
+
+
+async def talk(session: Session) -> None:
+    """One turn, spoken, with a tool."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answered, session)
+        await trio.lowlevel.checkpoint()
+        await session.append_audio(spoken(), chunk_ms=100)
+    # Whatever were still to come would come before this.
+    item = await session.insert_item(UserMessage.text("Thank you."))
+    assert session.conversation.items[-1] is item
+
+
+def check(session: Session, lost: Loss = NOTHING) -> None:
+    lines = lines_of(item.snapshot for item in session.conversation.items)
+    whole = [
+        line
+        for line, item in zip(lines, session.conversation.items, strict=True)
+        if item.status == "completed"
+    ]
+    assert whole[-4:] == [
+        ("call", 'get_weather {"city":"Paris"}'),
+        ("output", "21"),
+        ("assistant", ANSWER),
+        ("user", "Thank you."),
+    ]
+    assert whole.count(("assistant", ANSWER)) == 1
+    question = session.conversation.items[0]
+    heard = "" if question.id in lost.transcripts else QUESTION
+    assert [words for who, words in whole if who == "user"] == [heard, "Thank you."]
+
+
+async def messages_of_a_turn() -> int:
+    """How many messages the server sends in the turn, when nothing goes wrong."""
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            url = await serve(nursery)
+            async with open_talking(url=url) as session:
+                wire = session.wire()
+                await talk(session)
+                check(session)
+                records = [wire.receive_nowait() for _ in range(wire.pending)]
+            nursery.cancel_scope.cancel()
+    return sum(record.source == "server" for record in records)
+
+
+open_talking = partial(
+    open_session,
+    api_key="key",
+    reconnect=PROMPT,
+    tools=[get_weather],
+    transcription="whisper-1",
+    turn_detection="server_vad",
+)
+
+
+async def test_wherever_the_connection_breaks_the_right_answer_is_given_once() -> None:
+    whole = await messages_of_a_turn()
+    assert whole > 25
+    cut = 0
+    # The first two open the session.
+    for nth in range(3, whole + 1):
+        for fault in faults_at(nth):
+            with trio.fail_after(30):
+                async with trio.open_nursery() as nursery:
+                    url = await serve(nursery, fault)
+                    async with open_talking(url=url) as session:
+                        reconnected = session.events(Reconnected)
+                        await talk(session)
+                        told = [reconnected.receive_nowait() for _ in range(reconnected.pending)]
+                        check(session, sum((each.lost for each in told), NOTHING))
+                        cut += len(told)
+                    nursery.cancel_scope.cancel()
+    # The turn may have been over, as far as we look at it, when the last ones were to be sent.
+    assert cut >= whole - 5
+
+
+async def lose(session: Session, server: trio.CancelScope, how: str) -> None:
+    """Lose the server, and stop in the middle of the search for another."""
+    trying = session.events(Reconnecting)
+    server.cancel()
+    for _ in range(3):
+        await trying.receive()
+    if how == "interrupt":
+        signal.raise_signal(signal.SIGINT)
+    elif how == "exception":
+        raise ValueError("mine")
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("how", ["cancellation", "exception", "interrupt"])
+async def test_leaving_in_the_middle_of_a_search_leaves_nothing_behind(how: str) -> None:
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(serve_in_scope)
+            tasks_before, sockets_before = tasks(), sockets()
+            with trio.CancelScope() as scope, suppress(ValueError, KeyboardInterrupt):
+                async with open_talking(url=server.url) as session:
+                    if how == "cancellation":
+                        nursery.start_soon(cancel_later, session, scope)
+                    await lose(session, server.scope, how)
+            assert tasks() < tasks_before
+            assert not sockets() - sockets_before
+
+
+async def cancel_later(session: Session, scope: trio.CancelScope) -> None:
+    with session.events(Reconnecting) as trying:
+        for _ in range(4):
+            await trying.receive()
+        scope.cancel()
+
+
+@frozen
+class Served:
+    url: str
+    scope: trio.CancelScope
+
+
+async def serve_in_scope(task_status: trio.TaskStatus[Served]) -> None:
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            task_status.started(Served(await serve(nursery), scope))
+
+
+async def test_what_is_lost_for_good_is_lost_with_its_story() -> None:
+    async def talk_to_nobody() -> None:
+        policy = Reconnect(delay=0.01, attempts=2)
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(serve_in_scope)
+            async with open_session(url=server.url, api_key="key", reconnect=policy):
+                server.scope.cancel()
+                await trio.sleep_forever()
+
+    with trio.fail_after(30), pytest.RaisesGroup(ConnectionLost) as caught:
+        await talk_to_nobody()
+    (lost,) = caught.value.exceptions
+    assert [note.partition(":")[0] for note in lost.__notes__] == [
+        "attempt 1",
+        "attempt 2",
+        "not tried again",
+    ]
