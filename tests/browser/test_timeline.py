@@ -27,7 +27,11 @@ from browser_pages import (
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-STORY = "Once upon a time there was a small robot that wanted to count the stars."
+STORY = (
+    "Once upon a time there was a small robot that wanted to count the stars. Every night it sat "
+    "on a hill and counted, one after the other, until the sun came up and it had to begin again."
+)
+"""Long enough to be interrupted on a busy machine, too."""
 
 COLORS = """canvas => {
   const style = getComputedStyle(canvas);
