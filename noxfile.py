@@ -153,7 +153,7 @@ NPM_INSTALL = [
     *("--fetch-timeout=30000", "--fetch-retries=1"),
     *("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=3000"),
 ]
-TRIO_CODE = [*CODE, "--exclude=interop/clients,node_modules"]  # those are programs for asyncio
+TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
 STARTABLE = (
     "serve_websocket",
     "serve_simulator",

@@ -27,7 +27,11 @@ from browser_pages import (
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-STORY = "Once upon a time there was a small robot that wanted to count the stars."
+STORY = (
+    "Once upon a time there was a small robot that wanted to count the stars. Every night it sat "
+    "on a hill and counted, one after the other, until the sun came up and it had to begin again."
+)
+"""Long enough to be interrupted on a busy machine, too."""
 
 COLORS = """canvas => {
   const style = getComputedStyle(canvas);
@@ -117,11 +121,14 @@ def test_keys_move_and_zoom(open_page: OpenPage, tmp_path: Path) -> None:
         expect(slider).to_have_attribute("aria-valuenow", "0.00")
         expect(page.locator(".items > li")).to_have_count(0)
         page.keyboard.press("ArrowRight")
+        expect(slider).not_to_have_attribute("aria-valuenow", "0.00")
         wide = float(slider.get_attribute("aria-valuenow") or "nan")
         page.keyboard.press("Home")
+        expect(slider).to_have_attribute("aria-valuenow", "0.00")
         for _ in range(3):
             page.keyboard.press("+")
         page.keyboard.press("ArrowRight")
+        expect(slider).not_to_have_attribute("aria-valuenow", "0.00")
         narrow = float(slider.get_attribute("aria-valuenow") or "nan")
         assert abs(narrow - wide / 8) < 0.05
         page.keyboard.press("End")

@@ -371,7 +371,10 @@ class Page {
 
   _renderFrame() {
     const hasRecords = this._desk.ring.size > 0;
-    this._header.draw(this._standing, hasRecords);
+    const { leftOut } = this._call;
+    const isSlow = this._call.isOpen && leftOut > 0;
+    const words = isSlow ? `Connected, but the line is slow: ${leftOut} pieces of your voice were left out` : this._standing.words;
+    this._header.draw({ ...this._standing, words }, hasRecords);
     this._dock.render(this._canTalk, this._desk.scene.captions);
     this._editor.render();
     document.body.dataset.phase = this._standing.phase;

@@ -22,7 +22,7 @@ import { Track } from "./track.js";
  */
 
 const LONGEST_LABEL = 200; // characters
-const ALL_THE_TIME = 0.25; // seconds: audio that comes later than this did not follow on from itself
+const LARGEST_GAP = 0.25; // seconds: audio that comes later than this did not follow on from itself
 
 export class Timeline {
   constructor() {
@@ -118,7 +118,7 @@ export class Timeline {
     // It was sent when its last sample had been heard.  What follows on from itself is drawn
     // without the small gaps that timers and networks make.
     const start = at - samples.length / RATE;
-    this.you.add(samples, start - this.you.end < ALL_THE_TIME ? this.you.end : start);
+    this.you.add(samples, start - this.you.end < LARGEST_GAP ? this.you.end : start);
     this.end = Math.max(this.end, this.you.end);
   }
 

@@ -58,6 +58,11 @@ export class Call {
     return this._source.isOpen;
   }
 
+  /** Pieces of audio that were not sent, because the line is too slow for them. */
+  get leftOut() {
+    return this._source.leftOut;
+  }
+
   get now() {
     return this._source.now;
   }

@@ -95,11 +95,6 @@ export class VirtualList {
     this._expected = this._scroller.scrollTop;
   }
 
-  /** @param {number} key */
-  elementOf(key) {
-    return this._shown.get(key);
-  }
-
   /**
    * @param {number} first
    * @param {number} last
