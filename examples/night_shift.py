@@ -33,8 +33,10 @@ class Concierge:
 
     async def answer(self, turn: Turn) -> AsyncIterator[Piece]:  # noqa: ASYNC900, ASYNC911
         """Answer one turn."""
+        await trio.sleep(0.2)
         if turn.tool_output is None:
             yield Call("look_up", {"room": turn.user_text.split()[-1].rstrip("?")})
+            await trio.lowlevel.checkpoint()
             return
         for word in f"There is {turn.tool_output} in it.".split():
             await trio.sleep(0.3)
