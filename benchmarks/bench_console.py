@@ -119,7 +119,7 @@ async def _flood(messages: list[str], inspects: bool, readers: int, deaf: int) -
     return elapsed / len(messages) * 1e6
 
 
-async def _send(transport: Transport, messages: list[str]) -> None:
+async def _send(transport: Transport, messages: list[str]) -> None:  # noqa: ASYNC910
     for message in messages:
         await transport.send(message)
 
@@ -156,7 +156,7 @@ async def lateness(messages: list[str], seconds: int) -> list[float]:
     sent: list[float] = []
     received: list[float] = []
 
-    async def serve(transport: Transport, request: HandshakeRequest) -> None:
+    async def serve(transport: Transport, request: HandshakeRequest) -> None:  # noqa: ASYNC910
         start = trio.current_time()
         for number in range(RATE * seconds):
             await trio.sleep_until(start + number / RATE)

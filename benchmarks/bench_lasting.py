@@ -98,7 +98,7 @@ async def cut(url: str, items: int) -> float:
     raise AssertionError("nothing was said again")
 
 
-async def speak_again(items: int, rounds: int) -> Comparison:  # noqa: ASYNC910
+async def speak_again(items: int, rounds: int) -> Comparison:
     """Compare both, in turn."""
     again: list[float] = []
     anew: list[float] = []
@@ -113,7 +113,7 @@ async def speak_again(items: int, rounds: int) -> Comparison:  # noqa: ASYNC910
             anew.append(await opened(url, items))
             nursery.cancel_scope.cancel()
     rounds_of = {"the same session": again, "opened by hand": anew}
-    return Comparison(rounds=rounds_of, peer="opened by hand", unit="ms")
+    return Comparison(rounds=rounds_of, peer="opened by hand", unit="ms")  # noqa: ASYNC910
 
 
 # --- a day ----------------------------------------------------------------------------------------

@@ -78,7 +78,10 @@ ExpectedItem: TypeAlias = Sequence[str | Mapping[str, object] | EllipsisType | N
 
 
 class SimulationOptions(SessionOptions, total=False):
-    """Every keyword of `open_session` but those that say where the service is."""
+    """Every keyword of `open_session` but those that say where the service is.
+
+    A session with `reconnect` needs a service that can be reached again: `SimulatedService`.
+    """
 
     tools: Iterable[AnyTool] | None
     tool_concurrency: int

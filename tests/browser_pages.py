@@ -163,7 +163,7 @@ def run_program(serve: Callable[[Callable[[str], None]], Awaitable[None]]) -> It
     def work() -> None:
         try:
             trio.run(main)
-        except BaseException as failure:
+        except BaseException as failure:  # noqa: ASYNC103
             program._failure = failure
         finally:
             ready.set()

@@ -122,6 +122,7 @@ def test_every_keyword_of_open_session_is_passed_on() -> None:
         "model",
         "url",
         "transport",
+        "reconnect",
         "options",
     }
     assert (

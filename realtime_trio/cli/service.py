@@ -151,7 +151,8 @@ async def opened(
             service.model, playback=playback, record=service.record, **given, **settings
         ) as session:
             if service.debug:
-                nursery.start_soon(_print, session.wire(), is_printed)
+                # It ends with the session.
+                nursery.start_soon(_print, session.wire(), is_printed)  # noqa: ASYNC111
             else:
                 is_printed.set()
             yield session

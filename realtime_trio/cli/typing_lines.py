@@ -69,7 +69,7 @@ class _TypedLines:
         except EOFError:
             # Ctrl-D leaves the cursor behind the prompt.
             print()
-            return None
+            return None  # noqa: ASYNC910
         except trio.Cancelled:
             print()
             raise

@@ -21,7 +21,7 @@ async def print_wire(wire: EventStream[WireRecord]) -> None:
     """Print every message of a stream until it ends, without audio and secrets."""
     await trio.lowlevel.checkpoint()
     start: float | None = None
-    while True:
+    while True:  # noqa: ASYNC913
         try:
             record = await wire.receive()
         except SlowConsumer as gap:

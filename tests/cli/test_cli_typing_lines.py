@@ -57,14 +57,14 @@ class Terminal:
 
     async def wait(self) -> int:
         """Wait for the end of the command."""
-        with trio.fail_after(60):
+        with trio.fail_after(60):  # noqa: ASYNC912
             while (code := self.process.poll()) is None:  # noqa: ASYNC110 - another process
                 # What it writes has to go somewhere, or it would not end.
                 with trio.move_on_after(0.05):
                     await trio.lowlevel.wait_readable(self._descriptor)
                     with suppress(OSError):
                         self.shown += os.read(self._descriptor, 65536).decode()
-        return code
+        return code  # noqa: ASYNC910
 
 
 def started_at(terminal: int, *arguments: str) -> subprocess.Popen[bytes]:

@@ -56,8 +56,8 @@ class Agent:
         if turn.tool_output is not None:
             words = f"It says {turn.tool_output}."
         elif turn.user_text.startswith("look"):
-            yield Call("look", {"at": turn.user_text})
-            return
+            yield Call("look", {"at": turn.user_text})  # noqa: ASYNC911
+            return  # noqa: ASYNC911
         else:
             words = f"You said {turn.user_text}."
         for word in words.split():
@@ -179,7 +179,7 @@ class Talk:
             answer = await self.session.ask(words)
         except ServerError:
             self.failed.append(words)
-            return
+            return  # noqa: ASYNC910
         if answer.status == "completed":
             self.answers[words] = answer.text.strip()
         else:

@@ -40,7 +40,7 @@ class Agent:
             yield Call("get_weather", {"city": "Paris"})
         else:
             yield Say("It is sunny in Paris, ")
-            yield Say(f"at {turn.tool_output} degrees.")
+            yield Say(f"at {turn.tool_output} degrees.")  # noqa: ASYNC911
 
 
 class Ears:

@@ -603,7 +603,7 @@ async def test_of_a_history_that_is_too_long_the_oldest_part_is_summarized(
 
 
 async def test_a_summary_that_fails_is_the_callers_affair(autojump_clock: MockClock) -> None:
-    async def fail(items: Sequence[Item]) -> str:
+    async def fail(items: Sequence[Item]) -> str:  # noqa: ASYNC124
         raise ZeroDivisionError
 
     limit = HistoryLimit(items=0, summarize=fail)

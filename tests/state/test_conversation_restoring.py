@@ -475,7 +475,7 @@ def test_a_limit_does_not_part_a_call_from_its_output() -> None:
     assert items_of(there)[0].type == "function_call"
 
 
-async def summary(items: object) -> str:
+async def summary(items: object) -> str:  # noqa: ASYNC124
     raise AssertionError("only whoever sends asks for it")
 
 
