@@ -293,10 +293,6 @@ class BudgetMeter:
         """Admit the create of this id, although nothing is left, until its response is done."""
         self._goodbye_id = event_id
 
-    def forget_promises(self) -> None:
-        """The connection is gone, and with it every response that was under way."""
-        self._promises.clear()
-
     # --- what happened ----------------------------------------------------------------------------
 
     def apply(self, event: Event, now: float) -> tuple[UtilityEvent, ...]:

@@ -245,13 +245,6 @@ def test_creates_without_an_id_are_counted_too() -> None:
     assert clamp(limited.admit(create("a"), 100.0)) == 100
 
 
-def test_with_the_connection_go_the_promises() -> None:
-    limited = meter(Budget(tokens=1000))
-    limited.admit(create("a", aside=True), 100.0)
-    limited.forget_promises()
-    assert clamp(limited.admit(create("b"), 100.0)) == 1000
-
-
 # --- time, warnings, the end --------------------------------------------------------------------
 
 
