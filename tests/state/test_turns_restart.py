@@ -242,3 +242,17 @@ def test_a_response_that_had_said_everything_is_over() -> None:
         Concluded(wish, whole),
     )
     assert turns.is_at_rest
+
+
+def test_on_another_connection_a_response_that_nobody_here_asked_for_is_owed() -> None:
+    turns = open_turns()
+    feed(turns, [created("s")])
+    assert sent(*turns.restart(ask=True)) == ["evt_1"]
+
+
+def test_on_another_connection_somebody_elses_response_out_of_band_is_not_owed() -> None:
+    turns = open_turns()
+    feed(turns, [created("s"), created("t", conversation=None), done("s")])
+    assert [*turns.running] == ["t"]
+    assert turns.restart(ask=True) == ()
+    assert turns.state is State.FREE
