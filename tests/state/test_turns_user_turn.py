@@ -67,6 +67,12 @@ def test_a_turn_that_nobody_answers_is_silent(turn_detection: TurnDetection | No
     assert where(turn) == SILENT
 
 
+def test_nothing_is_expected_before_turn_detection_is_known() -> None:
+    turn = UserTurn()
+    turn.start()
+    assert where(turn) == SILENT
+
+
 def test_turn_detection_that_is_switched_off_ends_the_turn() -> None:
     turn = committed()
     turn.configure(ServerVad(silence_duration_ms=300))
