@@ -7,7 +7,8 @@ from itertools import count
 from typing import Final
 
 from realtime_trio._state.turns.actions import Action, ResponseRequest, Send
-from realtime_trio._state.turns.machine import State, Turns
+from realtime_trio._state.turns.exchange import State
+from realtime_trio._state.turns.machine import Turns
 from realtime_trio._state.turns.run import METADATA_KEY
 from realtime_trio.errors import SessionClosed
 from realtime_trio.events import (

@@ -36,7 +36,8 @@ from realtime_trio._state.turns.actions import (
     Started,
     Withdrawn,
 )
-from realtime_trio._state.turns.machine import State, Turns
+from realtime_trio._state.turns.exchange import State
+from realtime_trio._state.turns.machine import Turns
 from realtime_trio._state.turns.run import METADATA_KEY
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (

@@ -9,7 +9,8 @@ import pytest
 from turn_events import called, created, done, feed, refusal, request, sent
 
 from realtime_trio._state.turns.actions import Failed, NotAsked, Send
-from realtime_trio._state.turns.machine import State, Turns
+from realtime_trio._state.turns.exchange import State
+from realtime_trio._state.turns.machine import Turns
 from realtime_trio.errors import BudgetExceeded
 from realtime_trio.events import ResponseConfig, ResponseCreate
 

@@ -31,7 +31,8 @@ from realtime_trio._state.turns.actions import (
     Send,
     Started,
 )
-from realtime_trio._state.turns.machine import State, Turns
+from realtime_trio._state.turns.exchange import State
+from realtime_trio._state.turns.machine import Turns
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     ConversationItemAdded,

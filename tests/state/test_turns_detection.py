@@ -29,7 +29,7 @@ from realtime_trio._state.turns.actions import (
     Concluded,
     Finished,
 )
-from realtime_trio._state.turns.machine import State
+from realtime_trio._state.turns.exchange import State
 from realtime_trio.events import (
     ConversationItemAdded,
     ConversationItemCreated,

@@ -15,7 +15,7 @@ from turn_events import (
 )
 
 from realtime_trio._state.turns.actions import Concluded, Finished, GiveUpCalls
-from realtime_trio._state.turns.machine import State
+from realtime_trio._state.turns.exchange import State
 
 
 def test_who_gives_a_turn_up_in_a_round_of_tools_gets_no_reply_to_them() -> None:

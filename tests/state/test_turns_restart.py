@@ -27,7 +27,7 @@ from realtime_trio._state.turns.actions import (
     Send,
     Withdrawn,
 )
-from realtime_trio._state.turns.machine import State
+from realtime_trio._state.turns.exchange import State
 from realtime_trio._state.turns.run import cut
 from realtime_trio.events import (
     McpCall,

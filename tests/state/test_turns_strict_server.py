@@ -35,7 +35,7 @@ from realtime_trio._state.turns.actions import (
     Started,
     Withdrawn,
 )
-from realtime_trio._state.turns.machine import State
+from realtime_trio._state.turns.exchange import State
 from realtime_trio._state.turns.run import METADATA_KEY
 from realtime_trio.events import (
     ClientEvent,
