@@ -20,6 +20,7 @@ import trio
 from numpy.typing import NDArray
 
 from realtime_trio.audio import PCM_RATE, write_wav
+from realtime_trio.money import default_prices
 from realtime_trio.recording import Recording, read_recording
 from realtime_trio.simulator.speech import synthesize_speech
 
@@ -222,6 +223,14 @@ def search_events(page: Page, words: str) -> None:
 def open_panel(page: Page, name: str) -> Locator:
     page.get_by_role("tab", name=name).click()
     return page.get_by_role("tabpanel", name=name)
+
+
+def expect_usage_of_one(page: Page) -> Locator:
+    """See that one response was counted, and priced where there is a price list; the panel."""
+    panel = open_panel(page, "Usage")
+    counted = r"\$0\.\d{4}" if default_prices() else r"[\d,]+ tokens"
+    expect(panel.locator(".figure")).to_have_text(re.compile(f"^{counted} for 1 response$"))
+    return panel
 
 
 def loudness(page: Page) -> float:

@@ -10,6 +10,7 @@ from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
 from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.conversation.size import NO_LIMIT
 from realtime_trio.events import (
     AssistantMessage,
     Event,
@@ -23,6 +24,7 @@ from realtime_trio.events import (
     SystemMessage,
     UserMessage,
 )
+from realtime_trio.history import HistoryLimit
 from realtime_trio.lasting import Reconnect
 from realtime_trio.playback import Playback
 from realtime_trio.simulator import Reply, Script, SimulatedServer, SimulatedService
@@ -46,6 +48,7 @@ async def open_lasting(
     *,
     tools: Iterable[AnyTool] | None = None,
     playback: Playback | None = None,
+    history_limit: HistoryLimit = NO_LIMIT,
     **options: Unpack[SessionOptions],
 ) -> AsyncIterator[Session]:
     """A session that reconnects; what does not fit the protocol is an error."""
@@ -55,6 +58,7 @@ async def open_lasting(
         reconnect=policy or Reconnect(),
         tools=tools,
         playback=playback,
+        history_limit=history_limit,
         **options,
     ) as session:
         yield session

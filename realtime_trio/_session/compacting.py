@@ -133,13 +133,15 @@ class CompactingSession(LimitedSession):
         try:
             if text.strip() and old:
                 message = system_message(text, self._new_id("item_"))
-                create = ConversationItemCreate(item=message, previous_item_id=old[-1].id)
+                create = ConversationItemCreate(item=message, previous_item_id=self._last_told(old))
                 pending = await self._send_request(create)
                 summary_id = message.id
                 await self._wait_for_ack(pending)
             await self._outbox.wait_for_room()
             # No checkpoint from here until all are queued.
-            deletions = [self._delete(item) for item in old]
+            deletions = [
+                self._delete(item) for item in old if not self._forget_left_behind(item.id)
+            ]
         except ServerError:
             raise
         except BaseException:
@@ -151,6 +153,11 @@ class CompactingSession(LimitedSession):
             removed=tuple(old),
             summary=None if summary_id is None else self._conversation.get(summary_id),
         )
+
+    def _last_told(self, old: Sequence[ConversationItem]) -> str:
+        """What the summary stands behind, for a server that may have been told only the rest."""
+        is_left_behind = self._conversation.is_left_behind
+        return next((item.id for item in reversed(old) if not is_left_behind(item.id)), "root")
 
     def _delete(self, item: ConversationItem) -> tuple[ConversationItem, Pending]:
         event = self._named(ConversationItemDelete(item_id=item.id))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+import trio
+
 from realtime_trio._misuse import check_number, kind_of
 from realtime_trio._session.base import with_id
 from realtime_trio._session.input_audio import InputAudioSession
@@ -15,6 +17,7 @@ from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     ConversationItemCreate,
     ConversationItemDelete,
+    ConversationItemDeleted,
     ConversationItemRetrieve,
     ConversationItemTruncate,
     Item,
@@ -65,6 +68,8 @@ class ItemSession(InputAudioSession[RealtimeSession]):
     async def delete_item(self, item_id: ItemOrId) -> None:
         """Delete an item and wait until it is gone.
 
+        One that the present server was not told of, after a reconnection, is gone at once.
+
         Args:
             item_id: The item, or its id.
 
@@ -73,7 +78,11 @@ class ItemSession(InputAudioSession[RealtimeSession]):
             LocalProtocolError, TypeError: This is not an item that has an id; nothing was sent.
             SessionClosed: The session ended before the answer came.
         """
-        await self._request(ConversationItemDelete(item_id=id_of(item_id)))
+        item_id = id_of(item_id)
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        if not self._forget_left_behind(item_id):
+            await self._request(ConversationItemDelete(item_id=item_id))
 
     async def retrieve_item(self, item_id: ItemOrId) -> ConversationItem:
         """Fetch an item as the server keeps it, audio included, into the conversation.
@@ -119,6 +128,18 @@ class ItemSession(InputAudioSession[RealtimeSession]):
             )
         )
         return self._known_item(item_id)
+
+    def _forget_left_behind(self, item_id: str) -> bool:
+        """Delete an item if it is one that the present server was not told of; say whether it was.
+
+        That one would refuse to delete it.
+        """
+        if not self._conversation.is_left_behind(item_id):
+            return False
+        deleted = ConversationItemDeleted(event_id=self._new_id("event_"), item_id=item_id)
+        for event in (*self._understand(deleted),):
+            self._hub.publish(event)
+        return True
 
     def _known_item(self, item_id: str) -> ConversationItem:
         item = self._conversation.get(item_id)

@@ -29,7 +29,7 @@ from realtime_trio.relay import ANY, Grant, Limits, relay, service_at
 from realtime_trio.relay.recorded import recorded
 from realtime_trio.simulator import LIFELIKE, Script, ScriptFile, load_script
 from realtime_trio.simulator.serving.reception import Reception
-from realtime_trio.simulator.serving.rest import TALKING_MODELS
+from realtime_trio.simulator.serving.rest import MODELS, TALKING_MODELS
 from realtime_trio.simulator.serving.serve import make_reception
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -98,6 +98,10 @@ def console(
     if script is not None and has_service:
         raise click.UsageError(
             "--script is what the simulator says; with --url or a key it is not there"
+        )
+    if model in MODELS and model not in TALKING_MODELS:
+        raise click.UsageError(
+            f"--model {model} holds no conversation; one talks with {', '.join(TALKING_MODELS)}"
         )
     if not is_loopback(host):
         remark(

@@ -28,6 +28,7 @@ from realtime_trio._state.utility_events import (
 from realtime_trio._transport.contract import Transport
 from realtime_trio.console.board import KEPT_SIZE, Look
 from realtime_trio.console.messages import call_id_of, client_events
+from realtime_trio.console.price_list import prices_told
 from realtime_trio.console.serving import INSPECT, PAGE, Address, Announced, serve_console
 from realtime_trio.console.shown import ShownSession
 from realtime_trio.console.sources import OnlyShown, Silent
@@ -211,6 +212,12 @@ class SessionSubject(OnlyShown):
         """What the server has said so far, as the text of a script file."""
         return self._shown.material.write()
 
+    def prices(self) -> JsonObject | None:
+        """What its model costs, by the price list that the session itself goes by.  Blocks."""
+        if not isinstance(self._session, Session):
+            return prices_told(())
+        return prices_told([self._session._costs.model], self._session._price_list)
+
     async def send(self, event: JsonObject) -> None:
         """Send an event as it is, if that is allowed."""
         if not self._may_act:
@@ -264,6 +271,7 @@ class AttachedSource(Silent):
             "client_events": client_events(codec),
             "realtime_url": None,
             "inspect_url": f"{INSPECT}?{PAGE}={page}",
+            "prices": self._subject.prices(),
         }
 
     async def show(self, transport: Transport, page: str) -> None:

@@ -31,6 +31,7 @@ from realtime_trio.console.messages import (
     marks_told,
     state_told,
 )
+from realtime_trio.console.price_list import prices_told
 from realtime_trio.console.script_material import ScriptMaterial
 from realtime_trio.console.serving import INSPECT, PAGE, REALTIME
 from realtime_trio.console.sources import OnlyShown
@@ -210,6 +211,7 @@ class LiveSource:
             "client_events": client_events(Codec(Role.SERVER)),
             "realtime_url": f"{REALTIME}?model={self._models[0]}&{PAGE}={page}",
             "inspect_url": f"{INSPECT}?{PAGE}={page}",
+            "prices": prices_told(self._models),
         }
 
     async def show(self, transport: Transport, page: str) -> None:

@@ -16,10 +16,11 @@ from realtime_trio.console.messages import (
     record_told,
     state_told,
 )
+from realtime_trio.console.price_list import prices_told
 from realtime_trio.console.script_material import ScriptMaterial
 from realtime_trio.console.sources import OnlyShown, Silent
 from realtime_trio.console.visit import serve_visit
-from realtime_trio.events import JsonObject
+from realtime_trio.events import JsonObject, RealtimeSession, SessionCreated, SessionUpdated
 from realtime_trio.recording import Recording
 
 
@@ -42,7 +43,7 @@ def _violations(recording: Recording) -> dict[int, list[Violation]]:
 
 
 def setup_of(recording: Recording, title: str) -> JsonObject:
-    """What a page is told of a recording before it sees it."""
+    """What a page is told of a recording before it sees it.  Blocks."""
     codec = Codec(Role.SERVER, kind=recording.kind)
     return {
         "source": "recording",
@@ -55,7 +56,23 @@ def setup_of(recording: Recording, title: str) -> JsonObject:
         "client_events": client_events(codec),
         "realtime_url": None,
         "inspect_url": None,
+        "prices": prices_told(_models_of(recording)),
     }
+
+
+def _models_of(recording: Recording) -> set[str | None]:
+    """The models that its server has named, and the one of its header."""
+    models = {recording.model}
+    for record in recording.records:
+        match record.event:
+            case (
+                SessionCreated(session=RealtimeSession(model=model))
+                | SessionUpdated(session=RealtimeSession(model=model))
+            ):
+                models.add(model)
+            case _:
+                pass
+    return models
 
 
 def script_of(recording: Recording) -> str:

@@ -54,7 +54,7 @@ class Source(Protocol):
         ...
 
     def setup(self, page: str) -> JsonObject:
-        """What a page is told when it is opened.
+        """What a page is told when it is opened.  Blocks; it is called in a thread.
 
         Args:
             page: The name of the page, new for every page.

@@ -13,6 +13,7 @@ from browser_pages import (
     OpenPage,
     event_row,
     expect,
+    expect_usage_of_one,
     item,
     open_panel,
     run_console,
@@ -25,6 +26,7 @@ from simulated import open_simulated
 from realtime_trio import Session, open_session, tool
 from realtime_trio.audio import PCM_RATE
 from realtime_trio.console import open_inspector, report_of
+from realtime_trio.console.recorded import script_of
 from realtime_trio.recording import read_recording
 from realtime_trio.simulator import LIFELIKE, Reply, Script, open_simulator_transport
 from realtime_trio.simulator.speech import synthesize_speech
@@ -198,4 +200,11 @@ def test_a_report_is_one_file_that_shows_the_same(
 ) -> None:
     report = tmp_path / "report.html"
     report.write_text(report_of(read_recording(recording), recording.name), encoding="utf-8")
-    check_recording(open_page(report.as_uri()))
+    page = open_page(report.as_uri())
+    check_recording(page)
+    # The script is the one that the program has written.
+    page.get_by_role("button", name="Copy as script").click()
+    expect(page.locator(".state")).to_contain_text("copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == script_of(read_recording(recording))
+    expect_usage_of_one(page)

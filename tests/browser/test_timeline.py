@@ -12,6 +12,7 @@ from browser_pages import (
     connect,
     event_row,
     expect,
+    expect_usage_of_one,
     item,
     open_panel,
     run_console,
@@ -152,8 +153,7 @@ def test_usage_is_counted_and_priced(open_page: OpenPage, tmp_path: Path) -> Non
         page = open_page(url)
         connect(page)
         expect(event_row(page, "response.done").first).to_be_visible()
-        panel = open_panel(page, "Usage")
-        expect(panel.locator(".figure")).to_have_text(re.compile(r"^\$0\.\d{4} for 1 response$"))
+        panel = expect_usage_of_one(page)
         audio = panel.get_by_role("row", name=re.compile("^audio"))
         expect(audio.get_by_role("cell").last).to_have_text(re.compile(r"^\d+$"))
 

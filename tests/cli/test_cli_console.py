@@ -25,6 +25,7 @@ from realtime_trio.console.serving import Address
 from realtime_trio.events import ResponseCreate
 from realtime_trio.recording import Recording, read_recording
 from realtime_trio.simulator import Reply, Script, serve_simulator
+from realtime_trio.simulator.serving.rest import MODELS, TALKING_MODELS
 
 pytestmark = [pytest.mark.socket, pytest.mark.usefixtures("no_service_in_environment")]
 
@@ -54,7 +55,8 @@ async def test_the_simulator_talks_with_the_page() -> None:
     async with running() as address:
         told = await setup(address)
         assert told["simulator"]
-        assert told["models"][0] == DEFAULT_MODEL
+        assert told["models"] == list(TALKING_MODELS)
+        assert told["title"] == DEFAULT_MODEL
         async with (
             opened(address, told["inspect_url"]) as seen,
             opened(address, told["realtime_url"]) as page,
@@ -196,6 +198,7 @@ async def test_a_service_is_reached_through_a_relay_that_keeps_the_key(tmp_path:
             told = await setup(address)
             assert not told["simulator"]
             assert told["models"][0] == "gpt-realtime-2"
+            assert sorted(told["models"]) == sorted(TALKING_MODELS)
             assert KEY not in json.dumps(told)
             async with (
                 opened(address, told["inspect_url"]) as seen,
@@ -215,6 +218,19 @@ async def test_a_service_is_reached_through_a_relay_that_keeps_the_key(tmp_path:
     (recording,) = (tmp_path / "calls").iterdir()
     assert read_recording(recording).records[0].event.type == "session.created"
     assert KEY not in recording.read_text("utf-8")
+
+
+@pytest.mark.parametrize("model", sorted(set(MODELS) - set(TALKING_MODELS)))
+@pytest.mark.parametrize("service", [(), ("--api-key", KEY)])
+def test_a_model_that_holds_no_conversation_is_not_talked_with(
+    model: str, service: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("console", "--no-browser", "--model", model, *service) == 2
+    assert "holds no conversation" in capsys.readouterr().err
+
+
+def test_a_model_of_somebody_else_is_the_first_to_choose() -> None:
+    assert command._models("mine") == ("mine", *TALKING_MODELS)
 
 
 def test_a_service_has_no_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

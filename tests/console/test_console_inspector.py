@@ -25,7 +25,14 @@ from realtime_trio.console import open_inspector
 from realtime_trio.console.access import Token
 from realtime_trio.console.serving import Address
 from realtime_trio.events import SessionCreated
-from realtime_trio.simulator import Fault, Reply, Script, open_simulator_transport
+from realtime_trio.money import ModelPrices
+from realtime_trio.simulator import (
+    Fault,
+    Reply,
+    Script,
+    SimulatedServer,
+    open_simulator_transport,
+)
 
 pytestmark = pytest.mark.socket
 
@@ -325,3 +332,13 @@ async def test_an_error_in_the_block_leaves_it_as_it_is() -> None:
     with pytest.raises(ZeroDivisionError):
         async with open_simulated() as session, watching(session):
             _ = 1 / 0
+
+
+async def test_a_page_reckons_with_the_prices_of_the_session() -> None:
+    prices = {"mine": ModelPrices(text_input="1.25")}
+    async with (
+        open_simulator_transport(SimulatedServer(Script(), model="mine")) as transport,
+        open_session(transport=transport, prices=prices) as session,
+        watching(session) as (address, _),
+    ):
+        assert (await setup(address))["prices"] == {"mine": {"text_input": 1.25}}

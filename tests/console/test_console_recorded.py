@@ -9,14 +9,18 @@ import pytest
 from console_visits import opened, serving, setup
 from recordings import client, created, server
 
+from realtime_trio.console import price_list
 from realtime_trio.console.recorded import RecordedSource, RecordedSubject, setup_of, told_of
 from realtime_trio.events import (
     AssistantMessage,
     OutputText,
+    RealtimeSession,
     Response,
     ResponseCreate,
     ResponseDone,
+    SessionUpdated,
 )
+from realtime_trio.money import ModelPrices
 from realtime_trio.recording import Recording
 
 DONE = ResponseDone(
@@ -77,3 +81,13 @@ async def test_a_page_sees_all_of_it_and_may_ask() -> None:
 def test_a_look_at_it_has_an_end() -> None:
     look = RecordedSubject(RECORDING).look()
     assert len([*look.past]) == 6
+
+
+def test_a_recording_is_priced_by_the_models_that_its_server_has_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prices = {"mine": ModelPrices(text_input=1), "other": ModelPrices(text_input=2)}
+    monkeypatch.setattr(price_list, "default_prices", lambda: prices)
+    session = RealtimeSession(id="sess_1", model="mine")
+    records = server(created(), SessionUpdated(event_id="event_9", session=session))
+    assert setup_of(Recording.of(records), "x")["prices"] == {"mine": {"text_input": 1.0}}

@@ -440,5 +440,6 @@ def test_what_the_server_does_not_have_any_more_keeps_its_place() -> None:
     conversation = Conversation()
     tell(conversation, added(user("a", "Hello!")), added(user("b", "Hello!"), after="a"))
     conversation.leave_behind({"b"})
+    assert [conversation.is_left_behind(each) for each in ("a", "b", "c")] == [False, True, False]
     conversation.apply(added(user("c", "Hello!"), after="a"))
     assert ids(conversation) == ["a", "b", "c"]

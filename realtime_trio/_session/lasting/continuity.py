@@ -170,6 +170,8 @@ class Continuity:
             ended = ResponseDone(event_id=self.new_id("event_"), response=response)
             told += [ended, *self.understand(ended), *self.account(ended)]
         told += self.conversation.end()
+        # What the next server will have of it is not known yet.
+        self.conversation.leave_behind(())
         self.act(self.turns.restart(ask=self.policy.resume == "ask", ends=ends))
         # Published when everybody knows, like the events of a server.
         for event in told:
@@ -313,6 +315,11 @@ class Continuity:
         orphans = self.items.orphan(retold.orphans)
         present = {"root", *introduction.taken}
         self.conversation.leave_behind({item.id for item in self.conversation.items} - present)
+        for entry in self.log:
+            match entry.event:
+                # It was asked for while the conversation was being told.
+                case ConversationItemDelete(item_id=gone) if self.conversation.is_left_behind(gone):
+                    self._carry_out(entry)
         rest = self.log.rest(now, self.policy.stale_audio)
         entries: list[tuple[Event, str]] = []
         for entry in rest.entries:

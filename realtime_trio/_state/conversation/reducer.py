@@ -269,6 +269,11 @@ class Conversation:
         for item in self.items:
             item._is_left_behind = item._id in item_ids
 
+    def is_left_behind(self, item_id: str) -> bool:
+        """Whether this is an item that the present server was not told of."""
+        item = self._by_id.get(item_id)
+        return item is not None and item._is_left_behind
+
     # --- what the server says ---------------------------------------------------------------------
 
     def apply(self, event: Event) -> tuple[UtilityEvent, ...]:

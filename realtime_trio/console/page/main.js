@@ -52,7 +52,7 @@ class Page {
     this._offset = 0; // seconds of the page's clock at which an attached session began
     this._kind = setup.kind;
     this._name = setup.title;
-    this._desk = new Desk();
+    this._desk = new Desk({ prices: setup.prices });
     this._desk.watch(() => this._pace.stir());
     this._tools = new Tools(() => this._toolsView.render());
     this._toolsView = new ToolsView(this._tools);
@@ -329,14 +329,21 @@ class Page {
   }
 
   async _copyScript() {
-    const told = this._inspector.isOpen && !this._isDropped ? await this._inspector.ask({ kind: "script" }) : {};
-    const text = typeof told.text === "string" ? told.text : scriptOf(this._desk.ring.since());
+    const text = (await this._toldScript()) ?? scriptOf(this._desk.ring.since());
     try {
       await navigator.clipboard.writeText(text);
       this._stand({ ...this._standing, words: "The script was copied" });
     } catch {
       this._stand({ ...this._standing, words: "The browser does not let the page copy" });
     }
+  }
+
+  /** @returns {Promise<string | null>} the script as the program writes it; null if it has none of this */
+  async _toldScript() {
+    if (this._isDropped) return null;
+    if (!this._inspector.isOpen) return this._setup.script;
+    const { text } = await this._inspector.ask({ kind: "script" });
+    return typeof text === "string" ? text : null;
   }
 
   // --- keys ---------------------------------------------------------------------------------------

@@ -40,8 +40,12 @@ test("a response that nobody asked for is a turn, too", () => {
   assert.deepEqual(told.desk.scene.turns.turns.map(({ by, start }) => [by, start]), [["request", 2]]);
 });
 
-test("usage is counted by modality and cache, and priced", () => {
-  const told = new Teller().server("session.created", { session: { model: "gpt-realtime" } });
+const PRICES = {
+  "gpt-realtime": { text_input: 4, text_cached: 0.4, text_output: 16, audio_input: 32, audio_cached: 0.4, audio_output: 64 },
+};
+
+test("usage is counted by modality and cache, and priced as the program says", () => {
+  const told = new Teller(PRICES).server("session.created", { session: { model: "gpt-realtime" } });
   told.server("response.done", { response: { id: "r", usage: usage(1000, 200, 640, 100) } });
   const meter = told.desk.scene.usage;
   assert.deepEqual([meter.input.text, meter.cached.text, meter.input.audio, meter.output.text, meter.output.audio], [360, 640, 200, 10, 100]);
@@ -50,12 +54,61 @@ test("usage is counted by modality and cache, and priced", () => {
   assert.equal(meter.tokens, 1310);
 });
 
-test("a model whose price is not known has no cost, and a response without usage counts nothing", () => {
-  const told = new Teller().server("session.created", { session: { model: "somebody-elses" } });
-  told.server("response.done", { response: { id: "r", usage: null } });
-  assert.equal(told.desk.scene.usage.cost, 0);
-  told.server("response.done", { response: { id: "s", usage: usage(1, 0, 0, 0) } });
+test("the prices stay when one goes back in time, and when another session begins", () => {
+  const told = new Teller(PRICES).server("session.created", { session: { model: "gpt-realtime" } });
+  told.time(1).server("response.done", { response: { id: "r", usage: usage(1000, 0, 0, 0) } });
+  told.desk.goTo(0.5);
+  told.desk.goTo(1.5);
+  const { cost } = told.desk.scene.usage;
+  told.desk.clear();
+  told.server("session.created", { session: { model: "gpt-realtime" } }).server("response.done", { response: { id: "r", usage: usage(1000, 0, 0, 0) } });
+  assert.ok(Math.abs(Number(cost) - 0.00416) < 1e-12);
+  assert.equal(told.desk.scene.usage.cost, cost);
+});
+
+test("without prices tokens are counted, and cost is not known", () => {
+  const told = new Teller().server("session.created", { session: { model: "gpt-realtime" } });
+  told.server("response.done", { response: { id: "r", usage: usage(1000, 0, 0, 0) } });
+  const meter = told.desk.scene.usage;
+  assert.deepEqual([meter.prices, meter.cost, meter.tokens], [null, null, 1010]);
+});
+
+for (const model of ["somebody-elses", "constructor"]) {
+  test(`${model}, whose price is not known, has no cost, and a response without usage counts nothing`, () => {
+    const told = new Teller(PRICES).server("session.created", { session: { model } });
+    told.server("response.done", { response: { id: "r", status: "cancelled", usage: null } });
+    assert.equal(told.desk.scene.usage.cost, 0);
+    told.server("response.done", { response: { id: "s", usage: usage(1, 0, 0, 0) } });
+    assert.equal(told.desk.scene.usage.cost, null);
+  });
+}
+
+const UNPRICED = {
+  "tokens of a column without a price": { input_token_details: { image_tokens: 5 } },
+  "tokens of which it is not said what they are": { input_tokens: 10, input_token_details: { text_tokens: 9 } },
+  "output of which it is not said what it is": { output_tokens: 10 },
+  "cached tokens of which it is not said what they are": { input_token_details: { text_tokens: 9, audio_tokens: 9, cached_tokens: 4 } },
+};
+
+for (const [what, used] of Object.entries(UNPRICED)) {
+  test(`${what} leave the cost unknown`, () => {
+    const told = new Teller(PRICES).server("session.created", { session: { model: "gpt-realtime" } });
+    told.server("response.done", { response: { id: "r", status: "completed", usage: used } });
+    assert.equal(told.desk.scene.usage.cost, null);
+  });
+}
+
+test("a whole answer without a word about its tokens leaves the cost unknown", () => {
+  const told = new Teller(PRICES).server("session.created", { session: { model: "gpt-realtime" } });
+  told.server("response.done", { response: { id: "r", status: "completed", usage: null } });
   assert.equal(told.desk.scene.usage.cost, null);
+});
+
+test("what came from the cache is known where all that was read is of one kind", () => {
+  const told = new Teller(PRICES).server("session.created", { session: { model: "gpt-realtime" } });
+  told.server("response.done", { response: { id: "r", usage: { input_tokens: 100, input_token_details: { text_tokens: 100, cached_tokens: 50 } } } });
+  const { usage: meter } = told.desk.scene;
+  assert.deepEqual([meter.cached.text, meter.cost], [50, (50 * 4 + 50 * 0.4) / 1e6]);
 });
 
 test("an update shows what it has changed, and nothing else", () => {

@@ -23,8 +23,12 @@ export function toneSamples(seconds, loudness = 8000) {
 
 /** Tells a desk what happens. */
 export class Teller {
-  desk = new Desk();
   at = 0;
+
+  /** @param {import("../../../realtime_trio/console/page/state/usage.js").Prices | null} [prices] */
+  constructor(prices = null) {
+    this.desk = new Desk({ prices });
+  }
 
   /**
    * @param {number} at  seconds

@@ -12,6 +12,8 @@
  * @property {string[]} client_events
  * @property {string | null} realtime_url
  * @property {string | null} inspect_url
+ * @property {import("../state/usage.js").Prices | null} prices  null if the program has no price list
+ * @property {string | null} script  what the server said, as a script file; in a report alone
  */
 
 const KEPT = "realtime-console-token";
@@ -28,6 +30,8 @@ const ALONE = {
   client_events: [],
   realtime_url: null,
   inspect_url: null,
+  prices: null,
+  script: null,
 };
 
 /**

@@ -31,7 +31,6 @@ const FORGET_EVERY = 1000; // records, since the log looks through its oldest ro
 export class Desk {
   log = new LogRows();
   timeline = new Timeline();
-  scene = new Scene();
   /** Seconds that are shown; null is now. @type {number | null} */
   moment = null;
   /** Grows whenever everything begins again, so that views do, too. */
@@ -43,16 +42,18 @@ export class Desk {
   /** The first record that the scene does not know. */
   _sceneNext = 0;
 
-  /** @param {Ring} [ring] */
-  constructor(ring = new Ring()) {
+  /** @param {{ring?: Ring, prices?: import("./usage.js").Prices | null}} [given]  the prices of models, if they are known */
+  constructor({ ring = new Ring(), prices = null } = {}) {
     this.ring = ring;
+    this.prices = prices;
+    this.scene = new Scene(prices);
   }
 
   _begin() {
     this.ring.clear();
     this.log = new LogRows();
     this.timeline = new Timeline();
-    this.scene = new Scene();
+    this.scene = new Scene(this.prices);
     this.moment = null;
     this.session += 1;
     this._formats = this._sceneFormats = new Formats();
@@ -149,7 +150,7 @@ export class Desk {
     const end = moment ?? Infinity;
     const shown = this.moment ?? Infinity;
     if (end < shown) {
-      this.scene = new Scene();
+      this.scene = new Scene(this.prices);
       this._sceneFormats = new Formats();
       this._sceneNext = this.ring.first;
     }

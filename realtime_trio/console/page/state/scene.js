@@ -9,10 +9,11 @@ import { UsageMeter } from "./usage.js";
 /** @typedef {import("../wire/record.js").WireRecord} WireRecord */
 
 export class Scene {
-  constructor() {
+  /** @param {import("./usage.js").Prices | null} [prices]  what models cost, if that is known */
+  constructor(prices = null) {
     this.conversation = new Conversation();
     this.turns = new Turns();
-    this.usage = new UsageMeter();
+    this.usage = new UsageMeter(prices);
     this.configuration = new Configuration();
     this.captions = new Captions();
   }

@@ -4,17 +4,20 @@
 
 /** @typedef {{text: number, audio: number, image: number}} ByModality */
 
-/** Dollars for a million tokens: [input, from the cache, output]. */
-const PRICES = /** @type {const} */ ({
-  "gpt-realtime-2": { text: [4, 0.4, 24], audio: [32, 0.4, 64], image: [5, 0.5, 0] },
-  "gpt-realtime": { text: [4, 0.4, 16], audio: [32, 0.4, 64], image: [5, 0.5, 0] },
-  "gpt-realtime-mini": { text: [0.6, 0.06, 2.4], audio: [10, 0.3, 20], image: [0.8, 0.08, 0] },
-});
+/**
+ * What a model costs, by the names of the program's own price list: dollars for a million tokens.
+ * @typedef {Record<string, number>} ModelPrices
+ */
+
+/** @typedef {Record<string, ModelPrices>} Prices  by the name of the model */
 
 const MODALITIES = /** @type {const} */ (["text", "audio", "image"]);
+const FINISHED = ["completed", "incomplete"];
 
 export class UsageMeter {
-  constructor() {
+  /** @param {Prices | null} [prices]  null if nothing is known */
+  constructor(prices = null) {
+    this.prices = prices;
     /** Without what came from the cache. */
     this.input = none();
     this.cached = none();
@@ -23,7 +26,7 @@ export class UsageMeter {
     /** Tokens and seconds of the model that transcribes. */
     this.transcription = { tokens: 0, seconds: 0 };
     this.model = "";
-    /** Dollars; null if the price of the model is not known. @type {number | null} */
+    /** Dollars; null if something that was used has no price. @type {number | null} */
     this.cost = 0;
     this.version = 0;
   }
@@ -41,6 +44,11 @@ export class UsageMeter {
         break;
       case "response.done":
         if (event.response?.usage) this._count(event.response.usage);
+        // One that was cancelled before it began to speak need not be billed.
+        else if (FINISHED.includes(event.response?.status)) {
+          this._addCost(null);
+          this.version += 1;
+        }
         break;
       case "conversation.item.input_audio_transcription.completed":
         if (event.usage?.type === "duration") this.transcription.seconds += Number(event.usage.seconds) || 0;
@@ -54,36 +62,59 @@ export class UsageMeter {
   _count(usage) {
     this.responses += 1;
     this.version += 1;
-    const prices = pricesOf(this.model);
+    const read = usage.input_token_details ?? {};
+    const cachedTokens = cachedOf(read);
+    let told = 0;
     for (const kind of MODALITIES) {
-      const cached = Number(usage.input_token_details?.cached_tokens_details?.[`${kind}_tokens`]) || 0;
-      const input = Math.max(0, (Number(usage.input_token_details?.[`${kind}_tokens`]) || 0) - cached);
-      const output = Number(usage.output_token_details?.[`${kind}_tokens`]) || 0;
+      const cached = count(cachedTokens[`${kind}_tokens`]);
+      const input = Math.max(0, count(read[`${kind}_tokens`]) - cached);
+      const output = count(usage.output_token_details?.[`${kind}_tokens`]);
       this.cached[kind] += cached;
       this.input[kind] += input;
       this.output[kind] += output;
-      if (prices === null) this.cost = null;
-      else if (this.cost !== null) {
-        const [full, reduced, out] = prices[kind];
-        this.cost += (input * full + cached * reduced + output * out) / 1e6;
-      }
+      told += cached + input + output;
+      this._price(`${kind}_input`, input);
+      this._price(`${kind}_cached`, cached);
+      this._price(`${kind}_output`, output);
     }
+    const isTold = told >= count(usage.input_tokens) + count(usage.output_tokens);
+    const isCacheTold = count(read.cached_tokens) === 0 || MODALITIES.some((kind) => count(cachedTokens[`${kind}_tokens`]) > 0);
+    // Tokens of which it is not said what they are have no price.
+    if (!isTold || !isCacheTold) this._addCost(null);
   }
+
+  /**
+   * @param {string} column  of the price list
+   * @param {number} tokens
+   */
+  _price(column, tokens) {
+    const price = Object.hasOwn(this.prices ?? {}, this.model) ? this.prices?.[this.model][column] : undefined;
+    if (tokens > 0) this._addCost(price === undefined ? null : (tokens * price) / 1e6);
+  }
+
+  /** @param {number | null} dollars  null if they are not known, and then neither is the sum */
+  _addCost(dollars) {
+    this.cost = dollars === null || this.cost === null ? null : this.cost + dollars;
+  }
+}
+
+/**
+ * The cached tokens by modality: as the service says, or where there is only one.
+ * @param {any} read
+ * @returns {Record<string, unknown>}
+ */
+function cachedOf(read) {
+  if (read.cached_tokens_details) return read.cached_tokens_details;
+  const names = MODALITIES.map((kind) => `${kind}_tokens`).filter((name) => count(read[name]) > 0);
+  return names.length === 1 ? { [names[0]]: read.cached_tokens } : {};
+}
+
+/** @param {unknown} value */
+function count(value) {
+  return Number(value) || 0;
 }
 
 /** @returns {ByModality} */
 function none() {
   return { text: 0, audio: 0, image: 0 };
-}
-
-/**
- * @param {string} model
- * @returns {(typeof PRICES)["gpt-realtime"] | (typeof PRICES)["gpt-realtime-2"] | (typeof PRICES)["gpt-realtime-mini"] | null}
- */
-function pricesOf(model) {
-  if (!model.startsWith("gpt-realtime") || /whisper|translate/.test(model)) return null;
-  if (model.includes("mini")) return PRICES["gpt-realtime-mini"];
-  return model.startsWith("gpt-realtime-2") && !model.startsWith("gpt-realtime-2025")
-    ? PRICES["gpt-realtime-2"]
-    : PRICES["gpt-realtime"];
 }

@@ -25,7 +25,7 @@ export class UsageView {
     }
     const share = usage.tokens === 0 ? 0 : sum(usage.cached) / Math.max(1, sum(usage.cached) + sum(usage.input));
     this.element.replaceChildren(
-      h("p", { class: "figure" }, h("strong", {}, dollars(usage.cost)), ` for ${count(usage.responses, "response")}`),
+      h("p", { class: "figure" }, h("strong", {}, usage.prices === null ? `${number(usage.tokens)} tokens` : dollars(usage.cost)), ` for ${count(usage.responses, "response")}`),
       h(
         "table",
         { class: "usage" },
@@ -42,9 +42,16 @@ export class UsageView {
       meter(share),
       h("p", { class: "note" }, `${Math.round(share * 100)} % of the input came from the cache.`),
       transcriptionNote(usage.transcription),
-      h("p", { class: "note" }, usage.cost === null ? `The price of ${usage.model || "this model"} is not known here.` : `Prices of ${usage.model}, as far as they are public. The bill decides.`),
+      h("p", { class: "note" }, priceNote(usage)),
     );
   }
+}
+
+/** @param {import("../state/usage.js").UsageMeter} usage */
+function priceNote({ prices, cost, model }) {
+  if (prices === null) return "Prices are not known: the program that made this page has no price list. The extra “prices” of realtime-trio is one.";
+  if (cost !== null) return `Prices of ${model}, as far as they are public. The bill decides.`;
+  return Object.hasOwn(prices, model) ? `Something of ${model} has no known price.` : `The price of ${model || "this model"} is not known here.`;
 }
 
 /** @param {number} share */
