@@ -9,9 +9,11 @@ not of waiting; the delay before the first attempt, 0.25 s unless told otherwise
 
 A day: the clock jumps, and every two minutes somebody speaks for two seconds and is answered for
 three.  A minute of audio is kept, a new server is told the last fifty items, and the session loses
-its connection once an hour, and is renewed when it has not.  What is told is by how much the memory
-that Python has allocated, for client and simulator together, has grown from the end of the second
-hour to the end of the last one, for every turn.  Left out: what the system's allocator keeps.
+its connection once an hour, and is renewed when it has not.  Twice: once the conversation is left
+to grow, and once it is compacted every hour, to a summary and the last twenty items, as a program
+does that runs for long.  What is told is by how much the memory that Python has allocated, for
+client and simulator together, has grown for every turn, from the end of the second hour (of the
+sixth, if it is compacted) to the end of the last one.  Left out: what the system's allocator keeps.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import statistics
 import sys
 import time
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -33,7 +35,7 @@ from harness import Comparison, Report
 from trio.testing import MockClock
 
 from realtime_trio import ItemUpdated, Transport, open_session
-from realtime_trio.events import JsonObject
+from realtime_trio.events import Item, JsonObject
 from realtime_trio.history import HistoryLimit
 from realtime_trio.lasting import Reconnect, Reconnected, Reconnecting, SessionRenewed
 from realtime_trio.simulator import (
@@ -51,6 +53,8 @@ SPEECH: Final = np.resize(np.array([3000, -3000], np.int16), 48_000)
 """Two seconds."""
 EVERY_MIN: Final = 2
 """Minutes between two turns of a long day."""
+KEPT: Final = 20
+"""Items that a compaction keeps."""
 POLICY: Final = Reconnect(delay=0.0)
 
 
@@ -147,7 +151,13 @@ class Service:
             yield self.line
 
 
-async def talk(hours: int) -> list[float]:
+async def summary_of(items: Sequence[Item]) -> str:
+    """A summary, as long as that of a model would be."""
+    await trio.lowlevel.checkpoint()
+    return f"{len(items)} items. {WORDS * 5}"
+
+
+async def talk(hours: int, *, compacts: bool) -> list[float]:
     """Talk for so many hours; returns the memory at the end of each."""
     service = Service()
     memory: list[float] = []
@@ -159,7 +169,8 @@ async def talk(hours: int) -> list[float]:
         turn_detection=None,
         transcription="whisper-1",
     ) as session:
-        renewed, lost = session.events(SessionRenewed), session.events(Reconnected)
+        changes = session.events(SessionRenewed, Reconnected)
+        renewals = cuts = 0
         for hour in range(hours):
             for minute in range(0, 60, EVERY_MIN):
                 await session.append_audio(SPEECH, chunk_ms=100)
@@ -170,10 +181,33 @@ async def talk(hours: int) -> list[float]:
                 answer = await session.ask(WORDS)
                 assert answer.status == "completed"
                 await trio.sleep_until(hour * 3600 + (minute + EVERY_MIN) * 60)
+            if compacts:
+                done = await session.compact(keep_items=KEPT, summarize=summary_of)
+                assert done.removed
+                assert len(session.conversation.items) <= KEPT + 2
+            while changes.pending:
+                if isinstance(changes.receive_nowait(), Reconnected):
+                    cuts += 1
+                else:
+                    renewals += 1
             memory.append(allocated_kib())
-        assert lost.pending == hours
-        print(f"  {renewed.pending} renewals, {lost.pending} cuts, {service.count} connections")
+        assert cuts == hours
+        print(f"  {renewals} renewals, {cuts} cuts, {service.count} connections")
     return memory
+
+
+def growth(hours: int, *, since: int, compacts: bool) -> float:
+    """KiB that every turn adds to the memory, after the first hours."""
+    how = ", compacted every hour" if compacts else ""
+    print(f"\na day of {hours} hours, a turn every {EVERY_MIN} minutes{how}")
+    tracemalloc.start()
+    run = partial(talk, hours, compacts=compacts)
+    memory = trio.run(run, clock=MockClock(autojump_threshold=0))
+    tracemalloc.stop()
+    grown = (memory[-1] - memory[since - 1]) / ((hours - since) * 60 / EVERY_MIN)
+    print(f"  {memory[since - 1]:.0f} KiB after {since} hours, {memory[-1]:.0f} KiB after {hours}")
+    print(f"  {grown:.2f} KiB for every turn")
+    return grown
 
 
 def main() -> int:
@@ -185,16 +219,13 @@ def main() -> int:
         compared = report.add(title, trio.run(speak_again, items, rounds))
         ratios[items] = compared.ratio("the same session", "opened by hand")
     hours = 4 if report.quick else 24
-    print(f"\na day of {hours} hours, a turn every {EVERY_MIN} minutes")
-    tracemalloc.start()
-    memory = trio.run(talk, hours, clock=MockClock(autojump_threshold=0))
-    tracemalloc.stop()
-    grown = (memory[-1] - memory[1]) / ((hours - 2) * 60 / EVERY_MIN)
-    print(f"  {memory[1]:.0f} KiB after 2 hours, {memory[-1]:.0f} KiB after {hours}")
-    print(f"  {grown:.2f} KiB for every turn")
+    growing = growth(hours, since=2, compacts=False)
+    hours = 9 if report.quick else 24
+    flat = growth(hours, since=6, compacts=True)
     print()
     report.meet("lasting.again", statistics.median(ratios.values()))
-    report.meet("lasting.day", grown)
+    report.meet("lasting.day", growing)
+    report.meet("lasting.flat", flat)
     return report.finish()
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Literal, TypeAlias
 
 import numpy as np
 import trio
@@ -45,6 +46,7 @@ from realtime_trio.simulator.roles import Piece, Say
 
 CHUNK = np.arange(2400, dtype=np.int16)
 """100 ms."""
+Resume: TypeAlias = Literal["ask", "drop"]
 LOUD = np.tile(np.array([4000, -4000], np.int16), 1200)
 SILENT = np.zeros(2400, np.int16)
 
@@ -255,7 +257,7 @@ def check_audio(session: Session, service: SimulatedService) -> None:
             assert np.array_equal(np.concatenate(sounds), ours.audio)
 
 
-async def run(steps: list[Step], faults: list[int], *, detects: bool) -> None:
+async def run(steps: list[Step], faults: list[int], *, detects: bool, resume: Resume) -> None:
     service = SimulatedService(
         Script(),
         cast=Cast(Agent(), ears=Ears()),
@@ -265,7 +267,9 @@ async def run(steps: list[Step], faults: list[int], *, detects: bool) -> None:
         expires_after=300.0,
         latency=0.1,
     )
-    policy = Reconnect(attempts=50, give_up_after=1e4, renew_before=100.0, longest_session=300.0)
+    policy = Reconnect(
+        attempts=50, give_up_after=1e4, renew_before=100.0, longest_session=300.0, resume=resume
+    )
     async with open_session(
         transport=service.open,
         reconnect=policy,
@@ -314,9 +318,9 @@ async def run(steps: list[Step], faults: list[int], *, detects: bool) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(STEPS, max_size=14), FAULTS, st.booleans())
+@given(st.lists(STEPS, max_size=14), FAULTS, st.booleans(), st.sampled_from(["ask", "drop"]))
 def test_both_sides_have_the_same_but_for_what_is_told(
-    steps: list[Step], faults: list[int], detects: bool
+    steps: list[Step], faults: list[int], detects: bool, resume: Resume
 ) -> None:
     clock = MockClock(autojump_threshold=0)
-    trio.run(partial(run, steps, faults, detects=detects), clock=clock)
+    trio.run(partial(run, steps, faults, detects=detects, resume=resume), clock=clock)
