@@ -19,13 +19,14 @@ from realtime_trio._transport.contract import Close
 from realtime_trio.events import FunctionCall, McpApprovalRequest, UnknownEvent
 from realtime_trio.recording import Source, WireRecord, message_json
 
-AskKind = Literal["check", "send", "decide", "fault", "script"]
+AskKind = Literal["check", "send", "decide", "fault", "script", "judge"]
 _ANSWERS: Final[Mapping[AskKind, str]] = {
     "check": "checked",
     "send": "sent",
     "decide": "decided",
     "fault": "faulted",
     "script": "script",
+    "judge": "judged",
 }
 """What a page may ask for, and what the answer is called."""
 _KINDS: Final[Mapping[object, AskKind]] = {kind: kind for kind in _ANSWERS}
@@ -92,7 +93,7 @@ def record_told(record: WireRecord, at: float, violations: Iterable[Violation]) 
             "side": record.source,
             "at": round(at, 6),
             "wall": None if record.wall_time is None else round(record.wall_time, 6),
-            "marks": _marks(violations),
+            "marks": marks_of(violations),
         }
     )
     # Put together as text, so that the page sees numbers and order as they were on the wire.
@@ -118,12 +119,13 @@ def marks_told(
             "side": side,
             "number": number,
             "event_id": event_id,
-            "marks": _marks(violations),
+            "marks": marks_of(violations),
         }
     )
 
 
-def _marks(violations: Iterable[Violation]) -> list[dict[str, str]]:
+def marks_of(violations: Iterable[Violation]) -> list[dict[str, str]]:
+    """What is wrong with one message, as values."""
     return [{"rule": each.rule, "explanation": each.explanation} for each in violations]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import groupby
 from typing import Final
 
 import trio
@@ -14,12 +15,14 @@ import trio
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._transport.contract import Transport
 from realtime_trio.console.board import Look
+from realtime_trio.console.judging import judge
 from realtime_trio.console.messages import (
     Ask,
     AskError,
     AskKind,
     answer,
     dropped_told,
+    marks_of,
     problem_with,
     read_ask,
     refused,
@@ -74,6 +77,14 @@ async def _next(stream: EventStream[str]) -> str | None:
         return dropped_told(gap.dropped)
     except SessionClosed:
         return None
+
+
+async def _judged(ask: Ask) -> dict[str, object]:
+    """The marks of the records that a page has sent, by the place of each, as JSON has it."""
+    # In a thread: it takes seconds if there are many, and others are told things meanwhile.
+    found = await trio.to_thread.run_sync(judge, ask.members, abandon_on_cancel=True)
+    by_place = groupby(found, key=lambda violation: violation.index)
+    return {str(place): marks_of(broken) for place, broken in by_place}
 
 
 class _Visit:
@@ -137,6 +148,8 @@ class _Visit:
         if ask.kind == "script":
             return answer(ask, None, text=self._subject.script())
         try:
+            if ask.kind == "judge":
+                return answer(ask, None, marks=await _judged(ask))
             problem = await self._do(ask)
         except RealtimeError as error:
             problem = str(error)

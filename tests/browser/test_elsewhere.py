@@ -174,11 +174,15 @@ def test_a_recording_is_dropped(open_page: OpenPage, recording: Path, tmp_path: 
         page = open_page(url)
         drop(page, recording.name, recording.read_text())
         check_recording(page)
+        expect(page.locator(".state")).to_have_text("Recorded")
         saved = save_recording(page, tmp_path)
         drop(page, "nonsense.txt", "nonsense")
         expect(page.locator(".state")).to_contain_text("this is not a recording")
         # What was shown is still shown.
         expect(item(page, "model")).to_contain_text(ANSWER)
+        header, first, *rest = recording.read_text().splitlines(keepends=True)
+        drop(page, "broken.jsonl", "".join([header, first, first, *rest]))
+        expect(page.locator(".row-mark", has_text="⚠").first).to_be_visible()
     original = read_recording(recording)
     assert [record.event for record in saved.records] == [r.event for r in original.records]
     assert saved.model == original.model

@@ -140,7 +140,7 @@ def test_what_a_page_asks_for_is_read() -> None:
 
 @pytest.mark.parametrize("said", ["", "x", "5", "[]", "{}", '{"kind": 5}', '{"kind": "dance"}'])
 def test_what_cannot_be_read_is_explained(said: str) -> None:
-    with pytest.raises(AskError, match=r"not JSON|check, send, decide, fault, script"):
+    with pytest.raises(AskError, match=r"not JSON|check, send, decide, fault, script, judge"):
         read_ask(said)
 
 

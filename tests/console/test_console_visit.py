@@ -170,3 +170,16 @@ async def test_a_page_that_goes_while_it_is_told_something_is_no_failure(
         await wait_all_tasks_blocked()
         ours.abort()
         subject.board.tell("{}")
+
+
+async def test_a_recording_of_the_page_is_judged() -> None:
+    session = {"type": "realtime", "id": "sess_1", "model": "x"}
+    created = {"type": "session.created", "event_id": "event_1", "session": session}
+    records = [{"side": "server", "event": created}] * 2
+    async with visiting(Remembered()) as page:
+        answer = await page.ask("judge", records=records)
+        assert (answer["kind"], answer["problem"], list(answer["marks"])) == ("judged", None, ["1"])
+        assert "session_is_created_first" in {mark["rule"] for mark in answer["marks"]["1"]}
+        answer = await page.ask("judge", 2, records=5)
+        assert (answer["kind"], "marks" in answer) == ("judged", False)
+        assert "a list of up to" in answer["problem"]

@@ -3,6 +3,7 @@
 import { Listening } from "./audio/listening.js";
 import { RATE } from "./audio/pcm.js";
 import { Inspector } from "./sources/inspector.js";
+import { marksOf } from "./sources/judging.js";
 import { embeddedJson, fetchSetup, takeToken } from "./sources/setup.js";
 import { Desk } from "./state/desk.js";
 import { Call } from "./talk/call.js";
@@ -302,7 +303,8 @@ class Page {
   /** @param {File} file */
   async _openFile(file) {
     try {
-      const { records, missed, kind, model } = readRecording(await file.text());
+      const recording = readRecording(await file.text());
+      const { records, missed, kind, model } = recording;
       if (this._call.isOpen) this._call.disconnect();
       this._listening.stop();
       this._isDropped = true;
@@ -312,9 +314,23 @@ class Page {
       this._header.nameRecording(file.name);
       this._stand({ phase: "ended", words: "Recorded" });
       this._timeline.fit();
+      await this._judge(recording);
     } catch (error) {
       this._stand({ phase: "failed", words: error instanceof Error ? error.message : String(error) });
     }
+  }
+
+  /**
+   * Let the program say what breaks the order of events in a recording that the page alone has.
+   * @param {import("./wire/recording.js").Recording} recording
+   */
+  async _judge(recording) {
+    const { session } = this._desk;
+    const { marks, problem } = await marksOf(recording, this._inspector);
+    // Something else may be shown by now.
+    if (session !== this._desk.session) return;
+    for (const { seq, marks: found } of marks) this._desk.mark(seq, found);
+    if (problem !== null) this._stand({ ...this._standing, words: `Recorded · order not watched: ${problem}` });
   }
 
   _save() {

@@ -10,6 +10,7 @@ const VERSION = 1;
  * @typedef {object} Recording
  * @property {string} kind  `realtime`, `transcription` or `translation`
  * @property {string | null} model
+ * @property {"ga" | "beta"} dialect  the spelling of the protocol
  * @property {WireRecord[]} records
  * @property {number} missed  how many records the recorder has missed
  */
@@ -33,12 +34,15 @@ export function readRecording(text) {
   /** @type {WireRecord[]} */
   const records = [];
   let missed = 0;
+  /** @type {"ga" | "beta"} */
+  let dialect = "ga";
   for (const [index, line] of lines.entries()) {
     if (index === 0 || line.trim() === "") continue;
     const entry = parse(line);
     if (entry !== null && typeof entry.dropped === "number") {
       missed += entry.dropped;
     } else if (entry !== null && typeof entry.time === "number" && isSide(entry.source)) {
+      if (entry.dialect === "beta") dialect = "beta";
       records.push(
         recordOf({
           seq: records.length,
@@ -54,7 +58,7 @@ export function readRecording(text) {
     }
   }
   const model = typeof header.model === "string" ? header.model : null;
-  return { kind: header.kind, model, records, missed };
+  return { kind: header.kind, model, dialect, records, missed };
 }
 
 /**
