@@ -86,3 +86,20 @@ async def test_a_deletion_that_is_asked_for_while_a_server_is_being_told_is_made
         await reconnected.receive()
     assert [item.text for item in session.conversation.items] == ["1", "2", "3", "4"]
     assert server_lines(service.server) == [("user", "4")]
+
+
+async def test_what_one_server_lacked_the_next_may_be_told_and_is_deleted_there(
+    autojump_clock: MockClock,
+) -> None:
+    service = SimulatedService(latency=1.0)
+    async with open_lasting(service, history_limit=HistoryLimit(items=2)) as session:
+        first, second, third, *last = await retold_in_part(session, service)
+        for item_id in last:
+            await session.delete_item(item_id)
+        told = session.wire()
+        service.drop()
+        while not isinstance((await told.receive()).event, ConversationItemCreate):
+            pass
+        await session.delete_item(third)
+        assert ids_of(session.conversation.items) == [first, second]
+        assert server_lines(service.server) == [("user", "1")]
