@@ -95,10 +95,11 @@ class _KnownPrices(Mapping[str, ModelPrices]):
         return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
-        return (model.id for models in self._models for model in models)
+        # Some of its own names the package finds no price of.
+        return (model.id for models in self._models for model in models if model.id in self)
 
     def __len__(self) -> int:
-        return sum(map(len, self._models))
+        return sum(1 for _ in self)
 
 
 def _ours(prices: object) -> ModelPrices:

@@ -46,6 +46,12 @@ def test_the_models_of_today_have_prices_of_every_modality(model: str) -> None:
 
 
 @pytest.mark.usefixtures("library")
+def test_the_list_has_what_it_names() -> None:
+    prices = known_prices()
+    assert len(dict(prices)) == len(prices) > 10
+
+
+@pytest.mark.usefixtures("library")
 def test_transcription_is_billed_by_the_minute_or_by_the_token() -> None:
     prices = known_prices()
     assert prices["whisper-1"] == ModelPrices(minute="0.006")
