@@ -100,7 +100,8 @@ TARGETS: Final[Mapping[str, Target]] = {
     ),
     # What is left is the usage of each response, which can be looked up for the last 4096.
     "lasting.flat": Target(
-        "the same day, compacted every hour, from the sixth hour on: growth for every turn, KiB", 1.2
+        "the same day, compacted every hour, from the sixth hour on: growth for every turn, KiB",
+        1.2,
     ),
     # The beginning.
     "start.cold": Target("fresh process to session.created: CPU, times openai-python's", 0.4),
