@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="which benchmarks; all of them by default"
     )
-    parser.add_argument("--quick", action="store_true", help="within five minutes, less precisely")
+    parser.add_argument("--quick", action="store_true", help="within seven minutes, less precisely")
     parser.add_argument(
         "--json", metavar="DIR", type=Path, default=HERE / "results", help="where the numbers go"
     )
