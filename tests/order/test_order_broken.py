@@ -8,6 +8,7 @@ from order_turns import (
     FULL,
     PART,
     PLACE,
+    SESSION,
     Events,
     again,
     before,
@@ -432,6 +433,12 @@ BROKEN: list[tuple[str, Events]] = [
 @pytest.mark.parametrize(("rule", "events"), BROKEN)
 def test_a_broken_rule_is_named(rule: str, events: Events) -> None:
     assert rule in {violation.rule for violation in check_order(events)}
+
+
+def test_what_one_connection_passed_by_is_told_also_when_another_has_begun() -> None:
+    passed_by = dict(BROKEN)[UNANSWERED]
+    again = say(SessionCreated, session=attrs.evolve(SESSION, id="sess_2"))
+    assert check_order([*passed_by, again]) == check_order(passed_by)
 
 
 def test_every_rule_is_broken_here_and_explains_itself() -> None:
