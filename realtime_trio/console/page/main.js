@@ -88,12 +88,6 @@ class Page {
     this._showView = drawNav(part("views"), () => this._pace.hurry());
     document.body.dataset.source = setup.source;
     drawStart(this._conversation.start, setup, () => void this._connect());
-    acceptFiles({
-      recording: (file) => void this._openFile(file),
-      image: (file) => {
-        if (this._canTalk) void this._dock.takeImage(file);
-      },
-    });
     window.addEventListener("keydown", (event) => this._key(event));
     this._setPace();
     this._pace.hurry();
@@ -105,7 +99,7 @@ class Page {
     const header = new HeaderView(part("header"), {
       connect: () => void this._connect(),
       disconnect: () => this._call.disconnect(),
-      open: (file) => void this._openFile(file),
+      open: (file) => void this.openFile(file),
       save: () => this._save(),
       copyScript: () => void this._copyScript(),
     });
@@ -300,8 +294,13 @@ class Page {
 
   // --- files --------------------------------------------------------------------------------------
 
-  /** @param {File} file */
-  async _openFile(file) {
+  /** @param {File} file  an image */
+  takeImage(file) {
+    if (this._canTalk) void this._dock.takeImage(file);
+  }
+
+  /** @param {File} file  a recording */
+  async openFile(file) {
     try {
       const recording = readRecording(await file.text());
       const { records, missed, kind, model } = recording;
@@ -434,11 +433,20 @@ function part(id) {
   return /** @type {HTMLElement} */ (document.getElementById(id));
 }
 
+async function makePage() {
+  const token = takeToken();
+  return new Page(await fetchSetup(token), token);
+}
+
 async function start() {
+  const making = makePage();
+  // From the first moment: the browser would leave the page for a file that nobody takes.
+  acceptFiles({
+    recording: (file) => void making.then((page) => page.openFile(file), () => {}),
+    image: (file) => void making.then((page) => page.takeImage(file), () => {}),
+  });
   try {
-    const token = takeToken();
-    const page = new Page(await fetchSetup(token), token);
-    page.begin();
+    (await making).begin();
   } catch (error) {
     drawProblem(part("conversation"), error instanceof Error ? error.message : String(error));
   }

@@ -95,23 +95,28 @@ export class Inspector {
   }
 
   /**
+   * What is asked while the line is being made is sent once it is there.
    * @param {Record<string, unknown>} question
    * @returns {Promise<any>} the answer; its `problem` is null, or a sentence
    */
   ask(question) {
     const socket = this._socket;
-    if (socket === null || socket.readyState !== WebSocket.OPEN) {
+    if (socket === null || !this.isOpen) {
       return Promise.resolve({ problem: "There is no line to the console's program." });
     }
     this._lastId += 1;
     const id = this._lastId;
+    const text = JSON.stringify({ ...question, id });
     return new Promise((resolve) => {
       this._waiting.set(id, resolve);
-      socket.send(JSON.stringify({ ...question, id }));
+      if (socket.readyState === WebSocket.OPEN) socket.send(text);
+      else socket.addEventListener("open", () => socket.send(text), { once: true });
     });
   }
 
+  /** Whether the program is there to be asked, or is being called. */
   get isOpen() {
-    return this._socket?.readyState === WebSocket.OPEN;
+    const state = this._socket?.readyState;
+    return state === WebSocket.CONNECTING || state === WebSocket.OPEN;
   }
 }
