@@ -1,7 +1,7 @@
 // The Realtime Console: everything made, and tied together.
 
 import { Listening } from "./audio/listening.js";
-import { RATE } from "./audio/pcm.js";
+import { RATE, beside } from "./audio/pcm.js";
 import { Inspector } from "./sources/inspector.js";
 import { marksOf } from "./sources/judging.js";
 import { embeddedJson, fetchSetup, takeToken } from "./sources/setup.js";
@@ -414,18 +414,6 @@ class Page {
     }
     if (isMoving || !this._dock.you.isStill || !this._dock.model.isStill) this._pace.stir();
   }
-}
-
-/**
- * Two voices from two places: one more from the left, the other more from the right.
- * @param {Int16Array} left
- * @param {Int16Array} right
- * @returns {[Int16Array, Int16Array]}
- */
-function beside(left, right) {
-  const mixed = (/** @type {Int16Array} */ near, /** @type {Int16Array} */ far) =>
-    near.map((sample, i) => Math.max(-0x8000, Math.min(0x7fff, 0.8 * sample + 0.4 * far[i])));
-  return [mixed(left, right), mixed(right, left)];
 }
 
 /** @param {string} id */

@@ -60,3 +60,15 @@ export function joined(pieces) {
   }
   return all;
 }
+
+/**
+ * Two voices from two places: one more from the left, the other more from the right.
+ * @param {Int16Array} left
+ * @param {Int16Array} right
+ * @returns {[Int16Array, Int16Array]}
+ */
+export function beside(left, right) {
+  const mixed = (/** @type {Int16Array} */ near, /** @type {Int16Array} */ far) =>
+    near.map((sample, i) => Math.max(-0x8000, Math.min(0x7fff, 0.8 * sample + 0.4 * far[i])));
+  return [mixed(left, right), mixed(right, left)];
+}
