@@ -29,7 +29,7 @@ if _typing.TYPE_CHECKING:
         azure as azure,
     )
     from realtime_trio._runtime.hub import EventStream as EventStream
-    from realtime_trio._session.base import generate_id as generate_id
+    from realtime_trio._session.ids import generate_id as generate_id
     from realtime_trio._session.opening import (
         SessionOptions as SessionOptions,
         open_session as open_session,
@@ -158,7 +158,7 @@ else:
             "_protocol.dialects": "Dialect",
             "_protocol.endpoint": "ApiKey Endpoint azure",
             "_runtime.hub": "EventStream",
-            "_session.base": "generate_id",
+            "_session.ids": "generate_id",
             "_session.opening": "SessionOptions open_session",
             "_session.responses": "Answer LiveResponse",
             "_session.tool_context": "ToolContext",

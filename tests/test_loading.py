@@ -16,6 +16,24 @@ DEPENDENCIES = {
 }
 OTHER_SIDE = {f"realtime_trio.{name}" for name in ("simulator", "cli", "testing", "_pytest_plugin")}
 EXTRAS = {"click", "rich", "python_socks", "yaml", "httpx2"}
+ON_REQUEST = {
+    f"realtime_trio.{name}"
+    for name in (
+        # A budget, an idle timeout, prices.
+        *("_session.farewell", "_session.idle_watch", "_session.limits", "_session.spending"),
+        *("_state.budget", "_state.idleness", "_state.prices", "money"),
+        # Another connection.
+        *("_session.lasting.continuity", "_session.lasting.policy", "_session.lasting.successor"),
+        *("_session.lasting.upkeep", "_state.introduction", "_state.losses", "_state.unconfirmed"),
+        *("lasting",),
+        # An earlier conversation, and a file of it; making it shorter.
+        *("_runtime.journal_file", "_state.conversation.journal", "_state.conversation.keeping"),
+        *("_state.conversation.old_part", "_state.conversation.restoring", "history"),
+        # A playback.
+        *("_session.playing", "playback", "playback.playback"),
+    )
+}
+"""What a session has only if it is asked for: see the arguments of `open_session`."""
 
 CONVERSATION = """
 import sys
@@ -92,6 +110,11 @@ def test_a_tool_loads_what_its_calls_need() -> None:
     assert {"cattrs", "docstring_parser"} <= loaded_by(ONE_TOOL)
 
 
+def test_what_is_loaded_on_request_is_there() -> None:
+    """A name in the list that is misspelled would never be loaded."""
+    assert loaded_by(f"import {', '.join(sorted(ON_REQUEST))}") >= ON_REQUEST
+
+
 def test_tests_with_a_script_do_without_the_agent_by_rules() -> None:
     assert "realtime_trio.simulator.offline.agent" not in loaded_by("import realtime_trio.testing")
     exported = loaded_by("from realtime_trio.simulator import *; assert OfflineAgent")
@@ -106,5 +129,5 @@ async def test_a_session_loads_neither_its_server_nor_what_its_program_does_not_
             loaded = await trio.to_thread.run_sync(loaded_by, CONVERSATION, url)
         nursery.cancel_scope.cancel()
     assert {"trio_websocket", "realtime_trio._session.voice"} <= loaded
-    assert loaded & (OTHER_SIDE | EXTRAS) == set()
+    assert loaded & (OTHER_SIDE | EXTRAS | ON_REQUEST) == set()
     assert loaded & {"cattrs", "docstring_parser"} == set()

@@ -29,7 +29,7 @@ from simulated import (
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio._runtime.hub import EventStream
-from realtime_trio._session.base import generate_id
+from realtime_trio._session.ids import generate_id
 from realtime_trio._session.opening import SessionOptions, open_session
 from realtime_trio._session.voice import Session
 from realtime_trio._state.utility_events import (

@@ -16,16 +16,12 @@ close only ends the streams.
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar, cast, overload
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 import trio
 from attrs import evolve
@@ -34,30 +30,17 @@ from realtime_trio._legible import legible
 from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.codec import Codec, Role, check_event
-from realtime_trio._protocol.endpoint import Endpoint
-from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_opened_by
-from realtime_trio._runtime.hub import EventHub, EventStream, check_capacity
-from realtime_trio._runtime.nursery import ServiceNursery, open_service_nursery
+from realtime_trio._protocol.kinds import KINDS, kind_opened_by
+from realtime_trio._runtime.hub import EventHub, EventStream
 from realtime_trio._runtime.outbox import Outbox
-from realtime_trio._session.lasting.upkeep import Upkeep
 from realtime_trio._session.link import Link, Phase
+from realtime_trio._session.parts import SessionParts
 from realtime_trio._state.acknowledgements import Acknowledgements, Pending
 from realtime_trio._state.reactions import Reactions
-from realtime_trio._state.unconfirmed import Unconfirmed
-from realtime_trio._transport.closing import closing
-from realtime_trio._transport.contract import Close, Transport
-from realtime_trio.connection import (
-    ConnectOptions,
-    OpenTransport,
-    check_runs_in_trio,
-    open_transport,
-    resolve_endpoint,
-    websocket_settings,
-)
+from realtime_trio._transport.contract import Close
 from realtime_trio.errors import (
     ConnectionFailed,
     ConnectionLost,
-    LocalProtocolError,
     RemoteProtocolError,
     RequestTimeout,
     ServerError,
@@ -67,19 +50,20 @@ from realtime_trio.events import (
     ClientEvent,
     ErrorEvent,
     Event,
-    Item,
     ServerEvent,
     UnknownEvent,
-    UnknownObject,
 )
-from realtime_trio.recording import Source, WireRecord, check_recordable, open_recording
+from realtime_trio.recording import Source, WireRecord
+
+if TYPE_CHECKING:
+    # Of sessions that have another link when one is lost; most have none, and do not load it.
+    from realtime_trio._session.lasting.upkeep import Upkeep
 
 A = TypeVar("A", bound=Event)
 B = TypeVar("B", bound=Event)
 C = TypeVar("C", bound=Event)
 D = TypeVar("D", bound=Event)
 E = TypeVar("E", bound=Event)
-X = TypeVar("X", bound="BaseSession")
 
 TakeNote: TypeAlias = Callable[[Any], tuple[Event, ...] | None]
 """Takes note of a server event; what it returns follows from the event and is published."""
@@ -100,69 +84,28 @@ be used is not kept, or an hour later there would still be audio that nobody has
 
 _BEGINNINGS: Final = ("session.created", "transcription_session.created")
 """With what a service begins a session, in any kind and dialect."""
-_ID_ALPHABET: Final = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_ID_LETTERS: Final = (_ID_ALPHABET * 5)[:256]
-"""The letter that each byte becomes.  Some are for five bytes and some for four, by which a letter
-has a hundredth of a bit less of chance in it."""
-_logger = logging.getLogger("realtime_trio")
-
-
-def generate_id(prefix: str, length: int = 21) -> str:
-    """Make an id as the service's own clients do: the prefix, filled up to `length` characters.
-
-    Characters that are easily mistaken for each other are left out.
-    """
-    letters = random.randbytes(max(0, length - len(prefix))).translate(_ID_LETTERS)
-    return prefix + letters.decode()
-
-
-def with_id(item: Item, new_id: Callable[[str], str]) -> Item:
-    """The item with an id, by which its acknowledgement can be told."""
-    if item.id or isinstance(item, UnknownObject):
-        return item
-    return evolve(item, id=new_id("item_"))
-
-
-def check_arguments(
-    *,
-    transport: Transport | OpenTransport | None,
-    capacity: int | None,
-    new_id: Callable[[str], str],
-) -> None:
-    """Refuse what no kind of session could be opened with, before anything is opened.
-
-    Raises:
-        LocalProtocolError: This is not trio.
-        TypeError: An argument is of a kind that cannot be meant.
-        ValueError: The capacity is less than 1.
-    """
-    check_runs_in_trio()
-    if not (transport is None or hasattr(transport, "receive") or callable(transport)):
-        raise TypeError(
-            "transport must be a Transport, a function that opens one or None, "
-            f"not {kind_of(transport)}"
-        )
-    if capacity is not None:
-        check_capacity(capacity)
-    if not callable(new_id):
-        raise TypeError(f"new_id must be a function from a prefix to an id, not {kind_of(new_id)}")
 
 
 class BaseSession(ABC):
     """Base of every kind of session.  Usable from any number of tasks."""
 
-    def __init__(
-        self,
-        link: Link,
-        services: ServiceNursery,
-        *,
-        capacity: int | None,
-        new_id: Callable[[str], str],
-    ) -> None:
-        self._link = link
-        self._services = services
-        self._new_id = new_id
-        self._hub: EventHub[Event] = EventHub() if capacity is None else EventHub(capacity=capacity)
+    # What few sessions have, or none at first, is said here: an instance does not hold it then.
+    _admission_error: ErrorEvent | None = None
+    _chosen_model: ChosenModel | None = None
+    """The model in the address, where it was made here."""
+    _request_timeout = math.inf
+    """Seconds to wait for the answer to a request."""
+    _is_entered = False
+    _upkeep: Upkeep | None = None
+    """What opens another link when this one is lost, or about to be."""
+
+    def __init__(self, parts: SessionParts) -> None:
+        self._link = parts.link
+        self._services = parts.services
+        self._new_id = parts.new_id
+        self._hub: EventHub[Event] = (
+            EventHub() if parts.capacity is None else EventHub(capacity=parts.capacity)
+        )
         # Independent of the events: a log that falls behind costs the application nothing.
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
@@ -171,18 +114,9 @@ class BaseSession(ABC):
         """What `_rooms` says, asked when the first event comes."""
         self._concerned: dict[type[Event], tuple[TakeNote, ...]] = {}
         """Class of events -> those of the rooms that it concerns."""
-        self._acknowledgements = Acknowledgements(KINDS[link.codec.kind].client_events)
+        self._acknowledgements = Acknowledgements(KINDS[parts.link.codec.kind].client_events)
         # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
-        self._request_timeout = math.inf
-        """Seconds to wait for the answer to a request."""
-        self._admission_error: ErrorEvent | None = None
-        self._chosen_model: ChosenModel | None = None
-        """The model in the address, where it was made here."""
-        self._is_entered = False
-        # Only of a session that has another link when this one is lost; most have none.
-        self._log: Unconfirmed | None = None
-        self._upkeep: Upkeep | None = None
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -379,9 +313,14 @@ class BaseSession(ABC):
         # Expected before anybody takes note: what follows from that may be sent, too, and comes
         # later in the order of acknowledgements.
         pending = self._acknowledgements.expect(event)
-        if self._log is not None:
-            now, is_expected = trio.current_time(), pending is not None
-            self._log.sent(event, text, now, is_written=is_written, is_expected=is_expected)
+        if self._upkeep is not None:
+            self._upkeep.continuity.log.sent(
+                event,
+                text,
+                trio.current_time(),
+                is_written=is_written,
+                is_expected=pending is not None,
+            )
         self._note_sent(event)
         return pending
 
@@ -601,107 +540,3 @@ def _check_classes(method: str, types: tuple[object, ...]) -> None:
             raise TypeError(
                 f"{method}() takes classes of events such as ResponseDone, not {kind_of(kind)}"
             )
-
-
-@asynccontextmanager
-async def run_session(
-    make: Callable[[Link, ServiceNursery], X],
-    kind: SessionKind,
-    configure: ClientEvent | None,
-    *,
-    model: str | None,
-    url: str | Endpoint | None,
-    transport: Transport | OpenTransport | None,
-    record: str | os.PathLike[str] | None,
-    options: ConnectOptions,
-    prepare: Callable[[X], Awaitable[None]] | None = None,
-    keep_up: Callable[[X, OpenTransport, float], Upkeep] | None = None,
-) -> AsyncIterator[X]:
-    """Run a session of any kind: ready when the block is entered, closed and gone when it is left.
-
-    Args:
-        make: Makes the session from its link and its nursery.
-        kind: Its kind.
-        configure: The update to be acknowledged before it is ready, if any.
-        model: As for `open_session`.
-        url: As for `open_session`.
-        transport: As for `open_session`.
-        record: As for `open_session`.
-        options: How to connect.
-        prepare: What is still to be done when it is ready, before the block is entered.
-        keep_up: Makes what gives it another link when it needs one: from the session, how to open
-            a connection, and the seconds that this may take.  None if it has no other.
-    """
-    limit = options.get("request_timeout")
-    if limit is not None and not limit > 0:
-        raise LocalProtocolError(
-            f"request_timeout must be more than 0 seconds or None, not {limit}"
-        )
-    # Looked at in any case: with a transport of their own, people can misspell a dialect, too.
-    endpoint = resolve_endpoint(Endpoint() if transport is not None else url, options)
-    codec = Codec(
-        Role.CLIENT,
-        endpoint.dialect,
-        kind=kind,
-        strict=options.get("strict", False),
-    )
-    if configure is not None:
-        codec.encode(configure)  # an unusable setting is found here, before anything is sent
-    if record is not None:
-        check_recordable(record)  # and a file that is there already, before anything was said
-    settings = websocket_settings(options)
-    deadline = trio.current_time() + settings.connect_timeout
-    dial: OpenTransport
-    if transport is None:
-        dial = partial(open_transport, endpoint, kind, model, options)
-    elif isinstance(transport, type) or not hasattr(transport, "receive"):
-        dial = cast("OpenTransport", transport)
-    elif keep_up is None:
-        dial = partial(_own, cast("Transport", transport))
-    else:
-        raise LocalProtocolError(
-            "to reconnect, a session must be able to open a connection: "
-            "transport must be a function that opens one, and not a transport"
-        )
-    async with dial() as connected, open_service_nursery() as services:
-        link = Link(connected, codec, configures=configure is not None)
-        session = make(link, services)
-        if transport is None and KINDS[kind].has_model_in_url and endpoint.call_id is None:
-            session._chosen_model = endpoint.chosen_model(kind, model)
-        recording = _recorded(session, record)
-        async with recording:
-            # In the nursery before anything is awaited: from here on the end is always noticed.
-            if keep_up is None:
-                services.start_soon(session._receive_loop)
-                services.start_soon(session._send_loop)
-            else:
-                session._upkeep = keep_up(session, dial, settings.connect_timeout)
-                services.start_soon(session._upkeep.run)
-            try:
-                await session._become_ready(configure, deadline)
-                if prepare is not None:
-                    await prepare(session)
-                # Until here `connect_timeout` has limited all of it.
-                session._request_timeout = math.inf if limit is None else limit
-                session._is_entered = True
-                session._wire.stop_keeping()
-                yield session
-                # Shielded: the nursery's own end must not cut the goodbye short.
-                with trio.move_on_after(settings.close_timeout, shield=True):
-                    await session._drain()
-            finally:
-                session._close()
-
-
-def _recorded(
-    session: BaseSession, path: str | os.PathLike[str] | None
-) -> AbstractAsyncContextManager[None]:
-    """Record a session, if that is wanted, and leave its beginning to the application."""
-    return nullcontext() if path is None else open_recording(session._overhear_wire(), path)
-
-
-@asynccontextmanager
-async def _own(transport: Transport) -> AsyncIterator[Transport]:
-    """Close somebody else's transport at the end of the block."""
-    async with closing(transport):
-        yield transport

@@ -13,52 +13,34 @@ was inserted is taken back; after it everything happens, and only the waiting en
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import trio
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import check_number, kind_of
-from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.limited import LimitedSession
-from realtime_trio._session.limits import Limits
-from realtime_trio._session.link import Link
 from realtime_trio._state.acknowledgements import Pending
-from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.history import entries_of
 from realtime_trio._state.conversation.item import ConversationItem
-from realtime_trio._state.conversation.old_part import Compaction, old_part
-from realtime_trio._state.conversation.restoring import restore, system_message
 from realtime_trio._state.conversation.size import Summarize
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import ConversationItemCreate, ConversationItemDelete
-from realtime_trio.playback.playback import Playback
+
+if TYPE_CHECKING:
+    from realtime_trio._state.conversation import old_part, restoring
+else:
+    old_part = _elsewhere.module("realtime_trio._state.conversation.old_part")
+    restoring = _elsewhere.module("realtime_trio._state.conversation.restoring")
 
 
 class CompactingSession(LimitedSession):
     """Base of sessions whose conversation can be made shorter."""
 
-    def __init__(
-        self,
-        link: Link,
-        services: ServiceNursery,
-        *,
-        capacity: int | None,
-        new_id: Callable[[str], str],
-        retention: Retention,
-        playback: Playback | None,
-        bounds: Limits,
-    ) -> None:
-        super().__init__(
-            link,
-            services,
-            capacity=capacity,
-            new_id=new_id,
-            retention=retention,
-            playback=playback,
-            bounds=bounds,
-        )
-        self._compacting = trio.Lock()
-        """Held by whoever makes the conversation shorter: two would tell the same twice."""
+    _compacting: trio.Lock | None = None
+    """Held by whoever makes the conversation shorter: two would tell the same twice.  Made by the
+    first."""
 
     async def compact(
         self,
@@ -66,7 +48,7 @@ class CompactingSession(LimitedSession):
         keep_items: int | None = None,
         keep_ms: float | None = None,
         summarize: Summarize | None = None,
-    ) -> Compaction:
+    ) -> old_part.Compaction:
         """Delete the old part of the conversation, and put a summary in its place.
 
         Every response reads all of the conversation, and is billed for it; the service leaves out
@@ -102,9 +84,10 @@ class CompactingSession(LimitedSession):
         What `summarize` raises leaves everything as it was.
         """
         _check_keeping(keep_items, keep_ms, summarize)
+        self._compacting = self._compacting or trio.Lock()
         async with self._compacting:
             self._check_open()
-            old = old_part(
+            old = old_part.old_part(
                 self._conversation.items,
                 keep_items=keep_items,
                 keep_ms=keep_ms,
@@ -113,12 +96,12 @@ class CompactingSession(LimitedSession):
                 audible=self._audible_id(),
             )
             if not old:
-                return Compaction()
+                return old_part.Compaction()
             text = "" if summarize is None else await self._summary_of(old, summarize)
             return await self._replace(old, text)
 
     async def _summary_of(self, old: Sequence[ConversationItem], summarize: Summarize) -> str:
-        told = restore(
+        told = restoring.restore(
             entries_of(old), new_id=self._new_id, encoding=self._conversation.input_encoding
         )
         text = await summarize([event.item for event in told.events])
@@ -126,13 +109,13 @@ class CompactingSession(LimitedSession):
             raise TypeError(f"summarize must return a text, not {kind_of(text)}")
         return text
 
-    async def _replace(self, old: Sequence[ConversationItem], text: str) -> Compaction:
+    async def _replace(self, old: Sequence[ConversationItem], text: str) -> old_part.Compaction:
         # Others may have deleted some of them while the summary was being written.
         old = [item for item in old if self._conversation.get(item.id) is item]
         summary_id = None
         try:
             if text.strip() and old:
-                message = system_message(text, self._new_id("item_"))
+                message = restoring.system_message(text, self._new_id("item_"))
                 create = ConversationItemCreate(item=message, previous_item_id=self._last_told(old))
                 pending = await self._send_request(create)
                 summary_id = message.id
@@ -149,7 +132,7 @@ class CompactingSession(LimitedSession):
                 self._post(self._named(ConversationItemDelete(item_id=summary_id)))
             raise
         await self._wait_for_all(deletions)
-        return Compaction(
+        return old_part.Compaction(
             removed=tuple(old),
             summary=None if summary_id is None else self._conversation.get(summary_id),
         )

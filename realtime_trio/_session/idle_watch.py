@@ -7,12 +7,13 @@ by whoever asks for this.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 import trio
 
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._state.idleness import Idleness
+from realtime_trio._state.reactions import Reactions
 from realtime_trio.events import Event, ServerEvent
 
 LOOK_AGAIN_S: Final = 0.25
@@ -31,6 +32,9 @@ class IdleWatch:
         audible_until: Says when the model's speech ends, by an estimate; None if there is none.
         hang_up: Called once, when the time is over.
     """
+
+    reactions: ClassVar[Reactions[Idleness, None]] = Idleness.reactions
+    """What says that something happens."""
 
     def __init__(
         self,

@@ -7,21 +7,19 @@ build on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final, Generic, SupportsIndex, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final, Generic, SupportsIndex, TypeVar
 
 import trio
 from attrs import evolve
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import check_kind
-from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import BaseSession
-from realtime_trio._session.link import Link
-from realtime_trio._state.conversation.audio import Retention
+from realtime_trio._session.parts import SessionParts
 from realtime_trio._state.conversation.input_buffer import COMMIT_EMPTY
 from realtime_trio._state.conversation.reducer import Conversation
-from realtime_trio._state.costs import Costs, Usage
-from realtime_trio._state.prices import Cost, Prices, session_cost
+from realtime_trio._state.costs import Usage
 from realtime_trio.audio import PCM_RATE, AudioData, AudioLike, alaw_encode, mulaw_encode
 from realtime_trio.errors import LocalProtocolError, ServerError
 from realtime_trio.events import (
@@ -40,7 +38,13 @@ from realtime_trio.events import (
     TranscriptionSession,
     UserMessage,
 )
-from realtime_trio.money import default_prices
+
+if TYPE_CHECKING:
+    from realtime_trio import money
+    from realtime_trio._state import prices
+else:
+    money = _elsewhere.module("realtime_trio.money")
+    prices = _elsewhere.module("realtime_trio._state.prices")
 
 S = TypeVar("S", bound=RealtimeSession | TranscriptionSession)
 
@@ -51,6 +55,17 @@ MAX_APPEND_BYTES: Final = 2**20
 would hold up everybody else."""
 _PCM: Final = AudioFormat.pcm()
 _G711: Final = {"audio/pcmu": mulaw_encode, "audio/pcma": alaw_encode}
+
+
+def check_prices(given: object) -> None:
+    """Refuse what is not a price list.
+
+    Raises:
+        TypeError: It is not.
+    """
+    check_kind(
+        "prices", given, Mapping, type(None), allowed="a mapping of names to ModelPrices, or None"
+    )
 
 
 def in_format(audio: AudioData, audio_format: AudioFormat) -> AudioData:
@@ -95,27 +110,17 @@ def split_audio(
 class InputAudioSession(BaseSession, Generic[S]):
     """Base of the kinds of session that make user messages of an input buffer."""
 
-    def __init__(
-        self,
-        link: Link,
-        services: ServiceNursery,
-        *,
-        capacity: int | None,
-        new_id: Callable[[str], str],
-        retention: Retention,
-        has_listener: bool = False,
-        costs: Costs | None = None,
-        prices: Prices | None = None,
-    ) -> None:
-        super().__init__(link, services, capacity=capacity, new_id=new_id)
+    def __init__(self, parts: SessionParts) -> None:
+        super().__init__(parts)
         self._config: S | None = None
         self._conversation = Conversation(
-            retention=retention,
+            retention=parts.retention,
             clock=trio.current_time,
-            wants=(lambda _: True) if has_listener else self._hub.wants,
+            # A playback listens to everything.
+            wants=self._hub.wants if parts.playback is None else (lambda _: True),
         )
-        self._costs = Costs() if costs is None else costs
-        self._prices = prices
+        self._costs = parts.costs
+        self._prices = parts.prices
 
     @property
     def config(self) -> S:
@@ -134,7 +139,7 @@ class InputAudioSession(BaseSession, Generic[S]):
         return self._costs.usage
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> prices.Cost:
         """What that has cost so far, by the prices that the session was given.
 
         Exact, by modality, with the cached part and the transcriptions apart; `cost.total` is None
@@ -142,11 +147,11 @@ class InputAudioSession(BaseSession, Generic[S]):
         loads the list of the extra `prices`, which takes a third of a second; without the extra
         nothing has a price.
         """
-        return session_cost(self._costs, self._price_list)
+        return prices.session_cost(self._costs, self._price_list)
 
     @property
-    def _price_list(self) -> Prices:
-        return default_prices() if self._prices is None else self._prices
+    def _price_list(self) -> prices.Prices:
+        return money.default_prices() if self._prices is None else self._prices
 
     async def append_audio(  # noqa: ASYNC910 - every way through has a checkpoint
         self, audio: AudioLike, *, chunk_ms: int | None = None

@@ -10,7 +10,7 @@ import math
 import trio
 
 from realtime_trio._misuse import check_number, kind_of
-from realtime_trio._session.base import with_id
+from realtime_trio._session.ids import with_id
 from realtime_trio._session.input_audio import InputAudioSession
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio.errors import LocalProtocolError

@@ -1,35 +1,28 @@
 """A session with limits: what it has cost, what it may cost, and when it hangs up.
 
 Owns what a session does when its budget is spent, or when nothing happens any more.  How much is
-left is decided in `_state.budget`; what is under way is known to the sessions below and above.
+left is decided in `_state.budget`; what is under way is known to the sessions below and above.  A
+session without limits has nothing of it, and does not load it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import check_kind
-from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.base import Room
-from realtime_trio._session.farewell import Farewell
-from realtime_trio._session.idle_watch import IdleWatch
-from realtime_trio._session.limits import Limits
-from realtime_trio._session.link import Link
+from realtime_trio._session.parts import SessionParts
 from realtime_trio._session.responding import RespondingSession
 from realtime_trio._session.responses import Answer
-from realtime_trio._session.spending import Spending
 from realtime_trio._state.acknowledgements import Pending
-from realtime_trio._state.budget import BudgetMeter, BudgetSpent
-from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.costs import Costs, usage_of
-from realtime_trio._state.idleness import Idleness
-from realtime_trio._state.prices import Cost, cost_of
 from realtime_trio._state.utility_events import ToolCallFinished, UtilityEvent
 from realtime_trio.errors import LocalProtocolError, SlowConsumer
 from realtime_trio.events import (
@@ -45,7 +38,17 @@ from realtime_trio.events import (
     SessionConfig,
     SessionUpdate,
 )
-from realtime_trio.playback.playback import Playback
+
+if TYPE_CHECKING:
+    from realtime_trio._session import farewell, idle_watch, spending
+    from realtime_trio._session.limits import Limits
+    from realtime_trio._state import budget, prices
+else:
+    farewell = _elsewhere.module("realtime_trio._session.farewell")
+    idle_watch = _elsewhere.module("realtime_trio._session.idle_watch")
+    spending = _elsewhere.module("realtime_trio._session.spending")
+    budget = _elsewhere.module("realtime_trio._state.budget")
+    prices = _elsewhere.module("realtime_trio._state.prices")
 
 _ENDS: Final = (ResponseDone, ErrorEvent, ToolCallFinished)
 """With one of these the last thing ends that is under way."""
@@ -54,51 +57,38 @@ _ENDS: Final = (ResponseDone, ErrorEvent, ToolCallFinished)
 class LimitedSession(RespondingSession):
     """Base of sessions in which the model responds, within limits."""
 
-    def __init__(
-        self,
-        link: Link,
-        services: ServiceNursery,
-        *,
-        capacity: int | None,
-        new_id: Callable[[str], str],
-        retention: Retention,
-        playback: Playback | None,
-        bounds: Limits,
-    ) -> None:
-        meter = bounds.meter
-        super().__init__(
-            link,
-            services,
-            capacity=capacity,
-            new_id=new_id,
-            retention=retention,
-            playback=playback,
-            costs=bounds.costs,
-            prices=bounds.prices,
-        )
-        self._spending = None if meter is None else Spending(meter, services, self._tell)
-        self._farewell = Farewell(
-            services,
+    _farewell: farewell.Farewell | None = None
+    _idle_watch: idle_watch.IdleWatch | None = None
+    _spending: spending.Spending | None = None
+
+    def __init__(self, parts: SessionParts) -> None:
+        super().__init__(parts)
+        if parts.limits is not None:
+            self._limit(parts.limits)
+
+    def _limit(self, limits: Limits) -> None:
+        """Make what keeps the session within its limits."""
+        goodbye = self._farewell = farewell.Farewell(
+            self._services,
             tell=self._tell,
             wait_quiet=self._wait_quiet,
             is_heard=self._is_heard,
             drain=self._drain,
-            limit=bounds.close_timeout,
+            limit=limits.close_timeout,
         )
-        self._idle_watch = (
-            None
-            if bounds.idle_timeout is None
-            else IdleWatch(
-                bounds.idle_timeout,
-                services,
+        if limits.meter is not None:
+            self._spending = spending.Spending(limits.meter, self._services, self._tell)
+        if limits.idle_timeout is not None:
+            self._idle_watch = idle_watch.IdleWatch(
+                limits.idle_timeout,
+                self._services,
                 is_busy=self._is_busy,
                 is_heard=self._is_heard,
                 audible_until=lambda: self._conversation.audible_until,
-                hang_up=lambda: self._farewell.begin("idle"),
+                hang_up=lambda: goodbye.begin("idle"),
             )
-        )
 
-    def cost_of(self, response: Response | Answer | str) -> Cost:
+    def cost_of(self, response: Response | Answer | str) -> prices.Cost:
         """What one response has cost; see `cost`.
 
         Args:
@@ -119,7 +109,7 @@ class LimitedSession(RespondingSession):
                 "server has not said what it took, or it was thousands of responses ago"
             )
         model = self._costs.model_of(response_id)
-        return cost_of(usage_of(usage), self._price_list, model, self._costs.alias_of(model))
+        return prices.cost_of(usage_of(usage), self._price_list, model, self._costs.alias_of(model))
 
     # --- the gate ---------------------------------------------------------------------------------
 
@@ -135,9 +125,9 @@ class LimitedSession(RespondingSession):
         if self._spending is None:
             yield Costs.reactions, self._costs.apply
         else:
-            yield BudgetMeter.reactions, self._spending.apply
-        if (watch := self._idle_watch) is not None:
-            yield Idleness.reactions, watch.apply
+            yield self._spending.reactions, self._spending.apply
+        if self._idle_watch is not None:
+            yield self._idle_watch.reactions, self._idle_watch.apply
 
     def _check_budget(self) -> None:
         if self._spending is not None:
@@ -172,13 +162,17 @@ class LimitedSession(RespondingSession):
 
     def _react(self, event: Event) -> None:
         super()._react(event)
-        if isinstance(event, BudgetSpent) and self._spending is not None:
-            self._stop_server_responses()
-            budget = self._spending.meter.budget
-            if budget.when_spent == "goodbye":
-                self._farewell.begin("budget", partial(self._say_goodbye, budget.goodbye))
-            elif budget.when_spent == "close":
-                self._farewell.begin("budget")
+        if self._spending is not None and isinstance(event, budget.BudgetSpent):
+            self._end_spending(self._spending.meter.budget)
+
+    def _end_spending(self, spent: budget.Budget) -> None:
+        """The budget is spent: see to it that nothing more is, and end the session as it says."""
+        assert self._farewell is not None, "a budget is a limit"
+        self._stop_server_responses()
+        if spent.when_spent == "goodbye":
+            self._farewell.begin("budget", partial(self._say_goodbye, spent.goodbye))
+        elif spent.when_spent == "close":
+            self._farewell.begin("budget")
 
     def _stop_server_responses(self) -> None:
         """See to it that turn detection starts no more responses by itself."""

@@ -6,7 +6,6 @@ Owns what is made of the arguments of `open_session`, price lists included.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from types import MappingProxyType
 
 import trio
@@ -15,7 +14,6 @@ from attrs import frozen
 from realtime_trio._misuse import check_kind, check_number
 from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._state.budget import Budget, BudgetMeter
-from realtime_trio._state.costs import Costs
 from realtime_trio._state.prices import Prices
 from realtime_trio.money import known_prices
 
@@ -25,40 +23,24 @@ class Limits:
     """What limits one session."""
 
     meter: BudgetMeter | None
-    """Its budget."""
-    prices: Prices | None
-    """What its models cost, None for the list that is installed."""
-    costs: Costs
-    """What the session takes: empty, and that of the meter, if there is one."""
+    """Its budget; it counts what the session takes."""
     idle_timeout: float | None
     """Seconds in which nothing happens, None for ever."""
     close_timeout: float
     """Seconds that closing may take."""
 
 
-def check_limits(budget: object, prices: object, idle_timeout: object) -> None:
+def check_limits(budget: object, idle_timeout: object) -> None:
     """Refuse limits that cannot be meant.
 
     Raises:
         LocalProtocolError, TypeError: One of them is.
     """
     check_kind("budget", budget, Budget, type(None), allowed="a Budget or None")
-    check_prices(prices)
     if idle_timeout is not None:
         check_number(
             "idle_timeout", idle_timeout, lambda n: n > 0, allowed="more than 0 seconds or None"
         )
-
-
-def check_prices(prices: object) -> None:
-    """Refuse what is not a price list.
-
-    Raises:
-        TypeError: It is not.
-    """
-    check_kind(
-        "prices", prices, Mapping, type(None), allowed="a mapping of names to ModelPrices, or None"
-    )
 
 
 async def load_prices() -> Prices:
@@ -93,22 +75,13 @@ def make_limits(
     Raises:
         LocalProtocolError: The budget is in US dollars, and the model has no price.
     """
-    name = None if model is None else model.name
-    is_default = model is not None and model.is_default
-    meter, costs = None, Costs(name, is_default=is_default)
+    meter = None
     if budget is not None:
         meter = BudgetMeter(
             budget,
             prices=MappingProxyType({}) if prices is None else prices,
-            model=name,
-            is_default=is_default,
+            model=None if model is None else model.name,
+            is_default=model is not None and model.is_default,
             now=trio.current_time(),
         )
-        costs = meter.costs
-    return Limits(
-        meter=meter,
-        prices=prices,
-        costs=costs,
-        idle_timeout=idle_timeout,
-        close_timeout=close_timeout,
-    )
+    return Limits(meter=meter, idle_timeout=idle_timeout, close_timeout=close_timeout)

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
-from types import NoneType
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import check_kind
 from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import check_arguments, generate_id, run_session
-from realtime_trio._session.lasting.policy import Reconnect
-from realtime_trio._session.lasting.upkeep import Upkeep
-from realtime_trio._session.limits import check_limits, load_prices, make_limits
+from realtime_trio._session.ids import generate_id
+from realtime_trio._session.input_audio import check_prices
 from realtime_trio._session.link import Link
-from realtime_trio._session.playing import check_playback
+from realtime_trio._session.parts import SessionParts
+from realtime_trio._session.running import check_arguments, run_session
 from realtime_trio._session.tool_calls import DEFAULT_OUTPUT_LIMIT, MakeContext, ToolLimits
 from realtime_trio._session.tool_context import ToolContext
 from realtime_trio._session.voice import Session
-from realtime_trio._state.budget import Budget
 from realtime_trio._state.conversation.audio import (
     DEFAULT_RETENTION,
     Retention,
     check_retention,
 )
 from realtime_trio._state.conversation.history import Entry, read_history
-from realtime_trio._state.conversation.keeping import NOTED
-from realtime_trio._state.conversation.restoring import restore
 from realtime_trio._state.conversation.size import NO_LIMIT, HistoryLimit
-from realtime_trio._state.prices import Prices
+from realtime_trio._state.costs import Costs
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import (
     ConnectOptions,
@@ -50,10 +46,25 @@ from realtime_trio.events import (
     SessionSettings,
     SessionUpdate,
 )
-from realtime_trio.history import ConversationStore
-from realtime_trio.playback.playback import Playback
 from realtime_trio.tools.failures import ToolErrors
 from realtime_trio.tools.registry import AnyTool, ToolRegistry
+
+# What a session has only if it is asked for, and is loaded then.
+if TYPE_CHECKING:
+    from realtime_trio import history as stores, money
+    from realtime_trio._session import limits, playing
+    from realtime_trio._session.lasting import policy
+    from realtime_trio._state.conversation import keeping, restoring
+    from realtime_trio.playback import playback as playbacks
+else:
+    stores = _elsewhere.module("realtime_trio.history")
+    money = _elsewhere.module("realtime_trio.money")
+    limits = _elsewhere.module("realtime_trio._session.limits")
+    playing = _elsewhere.module("realtime_trio._session.playing")
+    policy = _elsewhere.module("realtime_trio._session.lasting.policy")
+    keeping = _elsewhere.module("realtime_trio._state.conversation.keeping")
+    restoring = _elsewhere.module("realtime_trio._state.conversation.restoring")
+    playbacks = _elsewhere.module("realtime_trio.playback.playback")
 
 
 class SessionOptions(ConnectOptions, SessionSettings, total=False):
@@ -66,7 +77,7 @@ async def open_session(
     *,
     url: str | Endpoint | None = None,
     transport: Transport | OpenTransport | None = None,
-    reconnect: Reconnect | None = None,
+    reconnect: policy.Reconnect | None = None,
     record: str | os.PathLike[str] | None = None,
     tools: Iterable[AnyTool] | None = None,
     tool_concurrency: int = 8,
@@ -76,11 +87,11 @@ async def open_session(
     tool_output_limit: int | None = DEFAULT_OUTPUT_LIMIT,
     history: Iterable[JsonObject] = (),
     history_limit: HistoryLimit = NO_LIMIT,
-    store: ConversationStore | None = None,
+    store: stores.ConversationStore | None = None,
     retention: Retention = DEFAULT_RETENTION,
-    playback: Playback | None = None,
-    prices: Prices | None = None,
-    budget: Budget | None = None,
+    playback: playbacks.Playback | None = None,
+    prices: money.Prices | None = None,
+    budget: money.Budget | None = None,
     idle_timeout: float | None = None,
     capacity: int | None = None,
     new_id: Callable[[str], str] = generate_id,
@@ -152,9 +163,14 @@ async def open_session(
     check_options(options, SessionOptions, function=open_session)
     check_arguments(transport=transport, capacity=capacity, new_id=new_id)
     check_retention(retention)
-    check_playback(playback)
-    check_kind("reconnect", reconnect, Reconnect, NoneType, allowed="a Reconnect or None")
-    check_limits(budget, prices, idle_timeout)
+    check_prices(prices)
+    if playback is not None:
+        playing.check_playback(playback)
+    if reconnect is not None:
+        check_kind("reconnect", reconnect, policy.Reconnect, allowed="a Reconnect or None")
+    is_limited = budget is not None or idle_timeout is not None
+    if is_limited:
+        limits.check_limits(budget, idle_timeout)
     settings: Any = {
         name: value for name, value in options.items() if name in SessionSettings.__annotations__
     }
@@ -162,7 +178,7 @@ async def open_session(
         name: value for name, value in options.items() if name in ConnectOptions.__annotations__
     }
     registry = ToolRegistry(tools or ())
-    limits = ToolLimits(
+    tool_limits = ToolLimits(
         concurrency=tool_concurrency,
         timeout=tool_timeout,
         approval_timeout=approval_timeout,
@@ -172,11 +188,11 @@ async def open_session(
     # UNSET leaves the server's tools alone; an empty list clears them.
     config = SessionConfig.of(tools=UNSET if tools is None else registry.definitions, **settings)
     check_kind("history_limit", history_limit, HistoryLimit, allowed="a HistoryLimit")
-    check_kind(
-        "store", store, ConversationStore, NoneType, allowed="a store of open_store(), or None"
-    )
     entries = read_history(history)
     if store is not None:
+        check_kind(
+            "store", store, stores.ConversationStore, allowed="a store of open_store(), or None"
+        )
         if entries:
             raise LocalProtocolError(
                 "a session begins with a history or with a store, not with both"
@@ -184,37 +200,45 @@ async def open_session(
         entries = read_history(await store.history())
 
     kind = SessionKind.REALTIME
-    if budget is not None and budget.usd is not None and prices is None:
-        prices = await load_prices()
     if transport is None:
         asked = model_asked_for(url, kind, model)
     else:
         # What its address asks for is not known, unless it is said here.
         asked = None if model is None else ChosenModel(model, "the argument model=")
-    bounds = make_limits(
-        budget,
-        prices,
-        asked,
-        idle_timeout=idle_timeout,
-        close_timeout=websocket_settings(connecting).close_timeout,
-    )
+    bounds = None
+    if is_limited:
+        if budget is not None and budget.usd is not None and prices is None:
+            prices = await limits.load_prices()
+        bounds = limits.make_limits(
+            budget,
+            prices,
+            asked,
+            idle_timeout=idle_timeout,
+            close_timeout=websocket_settings(connecting).close_timeout,
+        )
+    if bounds is not None and bounds.meter is not None:
+        costs = bounds.meter.costs
+    elif asked is not None:
+        costs = Costs(asked.name, is_default=asked.is_default)
+    else:
+        costs = Costs()
 
     def make_context(session: Session) -> MakeContext:
         return partial(ToolContext, session=session)
 
     def make(link: Link, services: ServiceNursery) -> Session:
-        return Session(
-            link,
-            services,
+        parts = SessionParts(
+            link=link,
+            services=services,
             capacity=capacity,
             new_id=new_id,
             retention=retention,
+            costs=costs,
+            prices=prices,
             playback=playback,
-            tools=registry,
-            limits=limits,
-            make_context=make_context,
-            bounds=bounds,
+            limits=bounds,
         )
+        return Session(parts, tools=registry, tool_limits=tool_limits, make_context=make_context)
 
     # Without a history there is nothing to wait for.
     async def prepare(session: Session) -> None:  # noqa: ASYNC910
@@ -222,11 +246,14 @@ async def open_session(
         if tools is None:  # what the server gives the model by itself stays when one more is added
             with suppress(LocalProtocolError):
                 session._offered.begin_with(ToolRegistry.known(session.config.tools or ()))
-        await _tell_history(session, entries, history_limit, new_id)
+        if entries:
+            await _tell_history(session, entries, history_limit, new_id)
 
-    def keep_up(session: Session, dial: OpenTransport, connect_timeout: float) -> Upkeep:
+    def keep_up(
+        session: Session, dial: OpenTransport, connect_timeout: float
+    ) -> Callable[[], Awaitable[None]]:
         assert reconnect is not None
-        return session._keep_up(reconnect, history_limit)(dial, connect_timeout)
+        return session._keep_up(reconnect, history_limit, dial, connect_timeout)
 
     following = nullcontext() if store is None else store._following()
     async with (
@@ -247,11 +274,11 @@ async def open_session(
         ) as session,
     ):
         if follow is not None:
-            follow(session.conversation, session._hub.subscribe(*NOTED, kept=False))
+            follow(session.conversation, session._hub.subscribe(*keeping.NOTED, kept=False))
         yield session
 
 
-# Without a history there is nothing to wait for.
+# All of it may be left out, and then there is nothing to wait for.
 async def _tell_history(  # noqa: ASYNC910
     session: Session, entries: Sequence[Entry], limit: HistoryLimit, new_id: Callable[[str], str]
 ) -> None:
@@ -260,7 +287,7 @@ async def _tell_history(  # noqa: ASYNC910
     Raises:
         ConnectionFailed: The server refused it.
     """
-    restored = restore(
+    restored = restoring.restore(
         entries, new_id=new_id, encoding=session.conversation.input_encoding, limit=limit
     )
     if restored.older and limit.summarize is not None:

@@ -8,12 +8,18 @@ word never lets it hear the end.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
+from realtime_trio import _elsewhere
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._state.idleness import LONGEST_SPEECH_S, SILENT_MICROPHONE_S
 from realtime_trio._state.turns.machine import Turns
+
+if TYPE_CHECKING:
+    from realtime_trio._state import idleness
+else:
+    idleness = _elsewhere.module("realtime_trio._state.idleness")
 
 
 class Patience:
@@ -45,7 +51,7 @@ class Patience:
             self._services.start_soon(self._watch)
 
     async def _watch(self) -> None:
-        limit = trio.current_time() + LONGEST_SPEECH_S
+        limit = trio.current_time() + idleness.LONGEST_SPEECH_S
         await trio.lowlevel.checkpoint()
         try:
             while self._turns.is_withholding:
@@ -53,7 +59,7 @@ class Patience:
                 deadline = limit
                 # Where the audio reaches the service on another way, nobody here sees it stop.
                 if self._last_audio is not None:
-                    deadline = min(limit, self._last_audio + SILENT_MICROPHONE_S)
+                    deadline = min(limit, self._last_audio + idleness.SILENT_MICROPHONE_S)
                 if deadline <= trio.current_time():
                     self._stop_waiting()
                     return

@@ -7,7 +7,7 @@ are for the voice session that builds on it.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Unpack
 
@@ -16,18 +16,13 @@ import trio
 
 from realtime_trio import _elsewhere
 from realtime_trio._misuse import kind_of
-from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.items import ItemOrId, ItemSession, id_of
-from realtime_trio._session.link import Link
+from realtime_trio._session.parts import SessionParts
 from realtime_trio._session.patience import Patience
-from realtime_trio._session.playing import AudioOutput, SessionPlayback, open_output
 from realtime_trio._session.response_book import ResponseBook
 from realtime_trio._session.responses import FOLLOWED, Answer, LiveResponse
 from realtime_trio._state.acknowledgements import Pending
-from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
-from realtime_trio._state.costs import Costs
-from realtime_trio._state.prices import Prices
 from realtime_trio._state.turns.actions import Actions, ResponseRequest
 from realtime_trio._state.turns.machine import Turns
 from realtime_trio.connection import check_options
@@ -50,49 +45,32 @@ from realtime_trio.events import (
     ServerEvent,
     UserMessage,
 )
-from realtime_trio.playback.playback import Playback
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from realtime_trio._session import playing
 else:
     np = _elsewhere.module("numpy")
+    playing = _elsewhere.module("realtime_trio._session.playing")
 
 
 class RespondingSession(ItemSession):
     """Base of sessions in which the model responds."""
 
-    def __init__(
-        self,
-        link: Link,
-        services: ServiceNursery,
-        *,
-        capacity: int | None,
-        new_id: Callable[[str], str],
-        retention: Retention,
-        playback: Playback | None,
-        costs: Costs,
-        prices: Prices | None,
-    ) -> None:
-        super().__init__(
-            link,
-            services,
-            capacity=capacity,
-            new_id=new_id,
-            retention=retention,
-            has_listener=playback is not None,
-            costs=costs,
-            prices=prices,
-        )
-        self._is_in_turn = False
-        self._playing = (
-            None
-            if playback is None
-            else SessionPlayback(playback, self._conversation, self._post_reflex)
-        )
-        self._turns = Turns(new_id, self._admit)
+    _is_in_turn = False
+    _playing: playing.SessionPlayback | None = None
+
+    def __init__(self, parts: SessionParts) -> None:
+        super().__init__(parts)
+        if parts.playback is not None:
+            self._playing = playing.SessionPlayback(
+                parts.playback, self._conversation, self._post_reflex
+            )
+        self._turns = Turns(parts.new_id, self._admit)
         self._book = ResponseBook(self._turns, self._post, self._give_up_calls, self._silence)
         self._patience = Patience(
-            self._turns, services, lambda: self._book.act(self._turns.stop_waiting_for_user())
+            self._turns, parts.services, lambda: self._book.act(self._turns.stop_waiting_for_user())
         )
 
     # --- speaking ---------------------------------------------------------------------------------
@@ -251,7 +229,7 @@ class RespondingSession(ItemSession):
         settings["instructions"] = f"{always}\n\n{how}" if always else how
         await self.respond(None, **settings)
 
-    def audio_output(self, size: int | None = None) -> AudioOutput:
+    def audio_output(self, size: int | None = None) -> playing.AudioOutput:
         """Open a stream of the speech that comes next, for `async for samples in ...`.
 
         Its chunks are int16 arrays at the rate of the playback.  It ends with the item, and at once
@@ -264,7 +242,7 @@ class RespondingSession(ItemSession):
         Raises:
             LocalProtocolError: The session has no playback, or the size is less than 1.
         """
-        return open_output(self._playing, size)
+        return playing.open_output(self._playing, size)
 
     @asynccontextmanager
     async def open_response(

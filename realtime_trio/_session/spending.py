@@ -11,11 +11,13 @@ be queued.  Both end in the same queue, where the first must not be asked a seco
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import trio
 
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._state.budget import BudgetMeter
+from realtime_trio._state.reactions import Reactions
 from realtime_trio._state.utility_events import UtilityEvent
 from realtime_trio.events import Event, ResponseCreate, ResponseCreated, ServerEvent, UnknownEvent
 
@@ -28,6 +30,9 @@ class Spending:
         services: Runs the clock.
         tell: Publishes what time brings, and acts on it.
     """
+
+    reactions: ClassVar[Reactions[BudgetMeter, None]] = BudgetMeter.reactions
+    """What concerns the budget."""
 
     def __init__(
         self,

@@ -9,22 +9,24 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import DEFAULT_TRANSCRIPTION_MODEL, SessionKind
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import Room, check_arguments, generate_id, run_session
-from realtime_trio._session.input_audio import InputAudioSession
-from realtime_trio._session.limits import check_prices
+from realtime_trio._session.base import Room
+from realtime_trio._session.ids import generate_id
+from realtime_trio._session.input_audio import InputAudioSession, check_prices
 from realtime_trio._session.link import Link
+from realtime_trio._session.parts import SessionParts
+from realtime_trio._session.running import check_arguments, run_session
 from realtime_trio._state.captions import Caption, Captions
 from realtime_trio._state.conversation.audio import Retention, check_retention
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.costs import Costs
-from realtime_trio._state.prices import Prices
 from realtime_trio._state.reactions import Reactions
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import ConnectOptions, OpenTransport, check_options
@@ -44,6 +46,11 @@ from realtime_trio.events import (
     TurnDetection,
     TurnDetectionName,
 )
+
+if TYPE_CHECKING:
+    from realtime_trio import money
+else:
+    money = _elsewhere.module("realtime_trio.money")
 
 
 class TranscriptionSettings(TypedDict, total=False):
@@ -66,24 +73,8 @@ class Transcriber(InputAudioSession[TranscriptionSession]):
     Made by `open_transcription_session`; usable from any number of tasks.
     """
 
-    def __init__(
-        self,
-        link: Link,
-        services: ServiceNursery,
-        *,
-        capacity: int | None,
-        new_id: Callable[[str], str],
-        retention: Retention,
-        prices: Prices | None = None,
-    ) -> None:
-        super().__init__(
-            link,
-            services,
-            capacity=capacity,
-            new_id=new_id,
-            retention=retention,
-            prices=prices,
-        )
+    def __init__(self, parts: SessionParts) -> None:
+        super().__init__(parts)
         self._captions = Captions()
 
     def captions(self, *, capacity: int | None = None) -> EventStream[Caption]:
@@ -179,7 +170,7 @@ async def open_transcription_session(
     transport: Transport | OpenTransport | None = None,
     record: str | os.PathLike[str] | None = None,
     retention: Retention = "none",
-    prices: Prices | None = None,
+    prices: money.Prices | None = None,
     capacity: int | None = None,
     new_id: Callable[[str], str] = generate_id,
     **options: Unpack[TranscriptionOptions],
@@ -237,12 +228,14 @@ async def open_transcription_session(
 
     def make(link: Link, services: ServiceNursery) -> Transcriber:
         return Transcriber(
-            link,
-            services,
-            capacity=capacity,
-            new_id=new_id,
-            retention=retention,
-            prices=prices,
+            SessionParts(
+                link=link,
+                services=services,
+                capacity=capacity,
+                new_id=new_id,
+                retention=retention,
+                prices=prices,
+            )
         )
 
     async with run_session(

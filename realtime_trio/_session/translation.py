@@ -18,9 +18,12 @@ from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import DEFAULT_TRANSLATION_MODEL, SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import BaseSession, Room, check_arguments, generate_id, run_session
+from realtime_trio._session.base import BaseSession, Room
+from realtime_trio._session.ids import generate_id
 from realtime_trio._session.input_audio import split_audio
 from realtime_trio._session.link import Link, Phase
+from realtime_trio._session.parts import SessionParts
+from realtime_trio._session.running import check_arguments, run_session
 from realtime_trio._state.acknowledgements import Pending, unanswered
 from realtime_trio._state.conversation.item import GrowingText
 from realtime_trio._state.reactions import Reactions
@@ -66,15 +69,8 @@ class Translator(BaseSession):
     audio is not.
     """
 
-    def __init__(
-        self,
-        link: Link,
-        services: ServiceNursery,
-        *,
-        capacity: int | None,
-        new_id: Callable[[str], str],
-    ) -> None:
-        super().__init__(link, services, capacity=capacity, new_id=new_id)
+    def __init__(self, parts: SessionParts) -> None:
+        super().__init__(parts)
         self._config: TranslationSession | None = None
         self._said = GrowingText()
         self._heard = GrowingText()
@@ -302,7 +298,8 @@ async def open_translation_session(
     )
 
     def make(link: Link, services: ServiceNursery) -> Translator:
-        return Translator(link, services, capacity=capacity, new_id=new_id)
+        parts = SessionParts(link=link, services=services, capacity=capacity, new_id=new_id)
+        return Translator(parts)
 
     async with run_session(
         make,

@@ -8,31 +8,27 @@ are asked for in `responding`, what they may cost in `limited`, and how tools ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import ClassVar, Unpack
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 import attrs
 import trio
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import check_kind, kind_of
-from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.base import Room
-from realtime_trio._session.lasting.policy import Reconnect
 from realtime_trio._session.lasting.session import LastingSession
-from realtime_trio._session.lasting.upkeep import Upkeep
-from realtime_trio._session.limits import Limits
-from realtime_trio._session.link import Link, Phase
+from realtime_trio._session.link import Phase
+from realtime_trio._session.parts import SessionParts
 from realtime_trio._session.tool_calls import MakeContext, ToolLimits, ToolWorkers
 from realtime_trio._session.tool_changes import ToolChanges
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Pending
-from realtime_trio._state.conversation.audio import Retention
 from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
-from realtime_trio._state.conversation.restoring import Omission
 from realtime_trio._state.conversation.size import HistoryLimit
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
@@ -69,53 +65,48 @@ from realtime_trio.events import (
     Tool,
     Unset,
 )
-from realtime_trio.playback.playback import Playback
 from realtime_trio.tools.registry import AnyTool, LocalTool, ToolRegistry, several
 from realtime_trio.tools.results import ToolOutput
+
+if TYPE_CHECKING:
+    from realtime_trio._session.lasting import policy
+    from realtime_trio._state.conversation import restoring
+else:
+    policy = _elsewhere.module("realtime_trio._session.lasting.policy")
+    restoring = _elsewhere.module("realtime_trio._state.conversation.restoring")
 
 
 class Session(LastingSession):
     """A conversation with the service.  Made by `open_session`; usable from any number of tasks."""
 
+    _omissions: tuple[restoring.Omission, ...] = ()
+
     def __init__(
         self,
-        link: Link,
-        services: ServiceNursery,
+        parts: SessionParts,
         *,
-        capacity: int | None,
-        new_id: Callable[[str], str],
-        retention: Retention,
-        playback: Playback | None = None,
         tools: ToolRegistry,
-        limits: ToolLimits,
+        tool_limits: ToolLimits,
         make_context: Callable[[Session], MakeContext],
-        bounds: Limits,
     ) -> None:
-        super().__init__(
-            link,
-            services,
-            capacity=capacity,
-            new_id=new_id,
-            retention=retention,
-            playback=playback,
-            bounds=bounds,
-        )
+        super().__init__(parts)
         self._mcp = McpActivity()
         self._offered = OfferedTools(tools)
         self._changes = ToolChanges(self._offered)
         self._calls = OpenCalls()
-        self._items = ToolItems(new_id)
+        self._items = ToolItems(parts.new_id)
         self._workers = ToolWorkers(
             self._calls,
-            services,
-            limits,
+            parts.services,
+            tool_limits,
             tell=self._act_on_call,
             make_context=make_context(self),
         )
         self._approvals = HostedApprovals(
-            services, limits.approval_timeout, partial(self._expire, limits.nobody_approved)
+            parts.services,
+            tool_limits.approval_timeout,
+            partial(self._expire, tool_limits.nobody_approved),
         )
-        self._omissions: tuple[Omission, ...] = ()
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -135,7 +126,7 @@ class Session(LastingSession):
         return self._calls.calls
 
     @property
-    def omissions(self) -> tuple[Omission, ...]:
+    def omissions(self) -> tuple[restoring.Omission, ...]:
         """What of the `history` given to `open_session` is not in this one, or not as it was."""
         return self._omissions
 
@@ -388,10 +379,22 @@ class Session(LastingSession):
     # --- inside -----------------------------------------------------------------------------------
 
     def _keep_up(
-        self, policy: Reconnect, limit: HistoryLimit
-    ) -> Callable[[OpenTransport, float], Upkeep]:
-        """Go on over other connections, as the policy says."""
-        return self._last(policy, limit, self._items, self._approvals, self._configured)
+        self,
+        reconnect: policy.Reconnect,
+        limit: HistoryLimit,
+        dial: OpenTransport,
+        connect_timeout: float,
+    ) -> Callable[[], Awaitable[None]]:
+        """Go on over other connections, as the policy says; returns the task that sees to it."""
+        return self._last(
+            reconnect,
+            limit,
+            dial,
+            connect_timeout,
+            items=self._items,
+            approvals=self._approvals,
+            configured=self._configured,
+        )
 
     def _rooms(self) -> tuple[Room, ...]:
         return (

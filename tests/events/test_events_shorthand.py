@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from realtime_trio._session.base import with_id
+from realtime_trio._session.ids import with_id
 from realtime_trio.audio import AudioData
 from realtime_trio.errors import LocalProtocolError, ToolDefinitionError
 from realtime_trio.events import (

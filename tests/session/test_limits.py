@@ -12,7 +12,7 @@ from trio.testing import MockClock, assert_checkpoints
 
 from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._session import limits
-from realtime_trio._session.limits import check_limits, check_prices, load_prices, make_limits
+from realtime_trio._session.limits import check_limits, load_prices, make_limits
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.money import Budget
 
@@ -20,22 +20,22 @@ CHOSEN = ChosenModel(MODEL, "somebody")
 
 
 def test_limits_that_can_be_meant_pass() -> None:
-    check_limits(None, None, None)
-    check_limits(Budget(tokens=1), PRICES, 0.5)
-    with pytest.raises(TypeError, match="prices must be a mapping"):
-        check_prices([])
+    check_limits(None, None)
+    check_limits(Budget(tokens=1), 0.5)
+    with pytest.raises(TypeError, match="budget must be a Budget"):
+        check_limits(1, None)
 
 
 async def test_a_budget_gets_a_meter_and_nothing_else_does(autojump_clock: MockClock) -> None:
     await trio.lowlevel.checkpoint()
     free = make_limits(None, None, CHOSEN, idle_timeout=None, close_timeout=2.0)
     assert free.meter is None
-    assert free.costs.model == MODEL
     bound = make_limits(Budget(usd=1), PRICES, CHOSEN, idle_timeout=3.0, close_timeout=2.0)
     assert bound.meter is not None
-    assert bound.costs is bound.meter.costs
+    assert bound.meter.costs.model == MODEL
     unknown = make_limits(Budget(usd=1), PRICES, None, idle_timeout=None, close_timeout=2.0)
-    assert unknown.costs.model is None
+    assert unknown.meter is not None
+    assert unknown.meter.costs.model is None
     assert bound.meter.budget == Budget(usd=1)
     with pytest.raises(LocalProtocolError, match="needs the prices"):
         make_limits(Budget(usd=1), None, CHOSEN, idle_timeout=None, close_timeout=2.0)

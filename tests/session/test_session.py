@@ -30,7 +30,7 @@ from websocket_peers import TEXT, accept_upgrade, frame, open_peer, read_to_the_
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._runtime.hub import EventStream
-from realtime_trio._session.base import generate_id
+from realtime_trio._session.ids import generate_id
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.responses import Answer
 from realtime_trio._session.voice import Session

@@ -1,62 +1,42 @@
 """A session that may outlive its links, as far as that is the session's own business.
 
 Owns `restart`, and introduces the session's parts to what keeps it going.  A session without a
-policy has nothing of it.
+policy has nothing of it, and does not load it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING
 
 import trio
 
-from realtime_trio._runtime.nursery import ServiceNursery
+from realtime_trio import _elsewhere
 from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.base import Room
 from realtime_trio._session.compacting import CompactingSession
-from realtime_trio._session.lasting.continuity import Continuity
-from realtime_trio._session.lasting.policy import Reconnect
-from realtime_trio._session.lasting.upkeep import Upkeep
-from realtime_trio._session.limits import Limits
-from realtime_trio._session.link import Link
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Pending
-from realtime_trio._state.conversation.audio import DEFAULT_ENCODING, Encoding, Retention
+from realtime_trio._state.conversation.audio import DEFAULT_ENCODING, Encoding
 from realtime_trio._state.conversation.size import HistoryLimit
-from realtime_trio._state.losses import Loss
-from realtime_trio._state.unconfirmed import Unconfirmed
 from realtime_trio.connection import OpenTransport
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import Event, RealtimeSession, ServerEvent
-from realtime_trio.playback.playback import Playback
+
+if TYPE_CHECKING:
+    from realtime_trio._session.lasting import continuity, policy, upkeep
+    from realtime_trio._state import losses
+else:
+    continuity = _elsewhere.module("realtime_trio._session.lasting.continuity")
+    policy = _elsewhere.module("realtime_trio._session.lasting.policy")
+    upkeep = _elsewhere.module("realtime_trio._session.lasting.upkeep")
+    losses = _elsewhere.module("realtime_trio._state.losses")
 
 
 class LastingSession(CompactingSession):
     """Base of sessions that go on over another connection."""
 
-    def __init__(
-        self,
-        link: Link,
-        services: ServiceNursery,
-        *,
-        capacity: int | None,
-        new_id: Callable[[str], str],
-        retention: Retention,
-        playback: Playback | None,
-        bounds: Limits,
-    ) -> None:
-        super().__init__(
-            link,
-            services,
-            capacity=capacity,
-            new_id=new_id,
-            retention=retention,
-            playback=playback,
-            bounds=bounds,
-        )
-        self._continuity: Continuity | None = None
-
-    async def restart(self) -> Loss:
+    async def restart(self) -> losses.Loss:
         """Go on over another connection now, with the conversation and everything else as it is.
 
         The other one is opened and configured first.  A response that is being given is cut, as by
@@ -83,79 +63,78 @@ class LastingSession(CompactingSession):
 
     def _last(
         self,
-        policy: Reconnect,
+        reconnect: policy.Reconnect,
         limit: HistoryLimit,
+        dial: OpenTransport,
+        connect_timeout: float,
+        *,
         items: ToolItems,
         approvals: HostedApprovals,
         configured: Callable[[RealtimeSession], None],
-    ) -> Callable[[OpenTransport, float], Upkeep]:
-        """Keep from now on what another link has to be told.
+    ) -> Callable[[], Awaitable[None]]:
+        """Keep from now on what another link has to be told, and open one when it is needed.
 
         Args:
-            policy: When there is another one.
+            reconnect: When there is another one.
             limit: How much of the conversation it is told.
+            dial: Opens a connection.
+            connect_timeout: Seconds that this may take.
             items: How the model is told of outputs.
             approvals: What somebody has to decide.
             configured: Puts a configuration in force that the server reports.
 
         Returns:
-            Makes what opens it, from how to connect and the seconds that this may take.
+            The task that does so.
         """
-        continuity = self._continuity = Continuity(
-            policy=policy,
-            limit=limit,
-            codec=self._codec,
-            new_id=self._new_id,
-            outbox=self._outbox,
-            acknowledgements=self._acknowledgements,
-            conversation=self._conversation,
-            turns=self._turns,
-            items=items,
-            approvals=approvals,
-            understand=(self._playing or self._conversation).apply,
-            account=self._account,
-            publish=self._hub.publish,
-            act=self._act,
-            settled=self._settled,
-            configured=configured,
-            is_transcribing=lambda: self._input.transcription is not None,
-            is_playing=lambda: self._playing is not None and self._playing.is_playing,
-        )
-        self._log = continuity.log
-
-        def keep_up(dial: OpenTransport, connect_timeout: float) -> Upkeep:
-            return Upkeep(
-                policy=policy,
-                continuity=continuity,
-                services=self._services,
-                outbox=self._outbox,
-                hub=self._hub,
-                dial=dial,
+        self._upkeep = upkeep.Upkeep(
+            policy=reconnect,
+            continuity=continuity.Continuity(
+                policy=reconnect,
+                limit=limit,
                 codec=self._codec,
-                link=self._link,
-                connect_timeout=connect_timeout,
-                dispatch=self._dispatch,
-                record=self._record,
-                put_in_place=self._put_in_place,
-                is_entered=lambda: self._is_entered,
-                ended=self._ended,
-            )
-
-        return keep_up
+                new_id=self._new_id,
+                outbox=self._outbox,
+                acknowledgements=self._acknowledgements,
+                conversation=self._conversation,
+                turns=self._turns,
+                items=items,
+                approvals=approvals,
+                understand=(self._playing or self._conversation).apply,
+                account=self._account,
+                publish=self._hub.publish,
+                act=self._act,
+                settled=self._settled,
+                configured=configured,
+                is_transcribing=lambda: self._input.transcription is not None,
+                is_playing=lambda: self._playing is not None and self._playing.is_playing,
+            ),
+            services=self._services,
+            outbox=self._outbox,
+            hub=self._hub,
+            dial=dial,
+            codec=self._codec,
+            link=self._link,
+            connect_timeout=connect_timeout,
+            dispatch=self._dispatch,
+            record=self._record,
+            put_in_place=self._put_in_place,
+            is_entered=lambda: self._is_entered,
+            ended=self._ended,
+        )
+        return self._upkeep.run
 
     def _lasting_rooms(self) -> tuple[Room, ...]:
-        if self._log is None or self._upkeep is None:
+        if self._upkeep is None:
             return ()
-        return (
-            (Unconfirmed.reactions, self._log.apply),
-            (Upkeep.reactions, self._upkeep.apply),
-        )
+        log = self._upkeep.continuity.log
+        return ((log.reactions, log.apply), (self._upkeep.reactions, self._upkeep.apply))
 
     def _note_audio_settings(self) -> None:
         """Take note of how the user's audio is encoded, and whether the server detects turns."""
-        if self._log is not None:
+        if self._upkeep is not None:
             encoding = Encoding.of(self._input_format) or DEFAULT_ENCODING
-            self._log.configure(encoding, is_detecting=self._is_detecting_turns)
+            log = self._upkeep.continuity.log
+            log.configure(encoding, is_detecting=self._is_detecting_turns)
 
     def _account(self, event: ServerEvent) -> Iterator[Event]:
         """Let the sums and the limits take note of an event that no server has said."""
@@ -165,5 +144,5 @@ class LastingSession(CompactingSession):
 
     def _settled(self, pending: Pending) -> None:
         super()._settled(pending)
-        if self._continuity is not None:
-            self._continuity.note_settled(pending)
+        if self._upkeep is not None:
+            self._upkeep.continuity.note_settled(pending)
