@@ -118,6 +118,9 @@ class EventHub(Generic[E]):
         self._kept_out: Counter[type] = Counter()
         self._is_keeping = True
         self._buffers: list[_Buffer[E]] = []
+        self.is_idle = not backlog
+        """Whether what is published now gets nowhere, and is missed by nobody.  Not a property:
+        it is asked about every message."""
         self._routes: dict[type, tuple[_Buffer[E], ...]] = {}
         self._cause = 0
         self._has_abandoned = False
@@ -150,7 +153,7 @@ class EventHub(Generic[E]):
             route = self._routes[kind] = self._route_of(kind)
         return bool(route)
 
-    def publish(self, event: E, *, size: int = 0, follows: bool = False) -> None:
+    def publish(self, event: E, size: int = 0, *, follows: bool = False) -> None:
         """Append an event to every stream that asked for its type, and wake the tasks there.
 
         Never blocks and never raises; takes time proportional to the number of interested streams.
@@ -271,6 +274,7 @@ class EventHub(Generic[E]):
             buffer.end(self._error)
         else:
             self._buffers.append(buffer)
+            self.is_idle = False
             self._routes.clear()
         return EventStream(self, buffer)
 
@@ -308,6 +312,7 @@ class EventHub(Generic[E]):
         """
         if self._kept is not None:
             self._kept = None
+            self.is_idle = not self._buffers
             self._kept_out.clear()
             self._routes.clear()
 
@@ -323,6 +328,7 @@ class EventHub(Generic[E]):
         for buffer in self._buffers:
             buffer.end(error)
         self._buffers = []
+        self.is_idle = True
         self._routes.clear()
 
     def _route_of(self, kind: type) -> tuple[_Buffer[E], ...]:
@@ -352,6 +358,7 @@ class EventHub(Generic[E]):
     def _drop_abandoned(self) -> None:
         self._has_abandoned = False
         self._buffers = [buffer for buffer in self._buffers if not buffer.ended]
+        self.is_idle = self._kept is None and not self._buffers
         self._routes.clear()
 
 

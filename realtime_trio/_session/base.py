@@ -19,9 +19,9 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, overload
 
 import trio
 from attrs import evolve
@@ -36,7 +36,8 @@ from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._session.parts import SessionParts
 from realtime_trio._state.acknowledgements import Acknowledgements, Pending
-from realtime_trio._state.reactions import Reactions
+from realtime_trio._state.reactions import Concerned, Reactions, Room
+from realtime_trio._state.utility_events import UtilityEvent
 from realtime_trio._transport.contract import Close
 from realtime_trio.errors import (
     ConnectionFailed,
@@ -64,11 +65,6 @@ B = TypeVar("B", bound=Event)
 C = TypeVar("C", bound=Event)
 D = TypeVar("D", bound=Event)
 E = TypeVar("E", bound=Event)
-
-TakeNote: TypeAlias = Callable[[Any], tuple[Event, ...] | None]
-"""Takes note of a server event; what it returns follows from the event and is published."""
-Room: TypeAlias = tuple[Reactions[Any, Any], TakeNote]
-"""Which events concern a room, and how it is told of them."""
 
 OUTBOX_CAPACITY: Final = 256
 """Client events that may wait to be written: 25 s of audio in 100 ms pieces, far more than a
@@ -110,10 +106,8 @@ class BaseSession(ABC):
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
         self._sent_in_a_row = 0
-        self._told: tuple[Room, ...] = ()
-        """What `_rooms` says, asked when the first event comes."""
-        self._concerned: dict[type[Event], tuple[TakeNote, ...]] = {}
-        """Class of events -> those of the rooms that it concerns."""
+        self._concerned = Concerned(self._rooms)
+        self._reflexes = Concerned(self._acting)
         self._acknowledgements = Acknowledgements(KINDS[parts.link.codec.kind].client_events)
         # Made by the first task that waits: most acknowledgements come before anybody does.
         self._waiting: dict[Pending, trio.Event] = {}
@@ -359,7 +353,11 @@ class BaseSession(ABC):
         configuration.
         """
         # Settled first: what the machines do next may depend on what has been acknowledged.
-        return ((Acknowledgements.reactions, self._settle),)
+        return (self._own.of(self), Acknowledgements.reactions.through(self._settle))
+
+    def _acting(self) -> tuple[Room, ...]:
+        """Who acts on what followed from server events, when it has been published; asked once."""
+        return ()
 
     def _settled(self, pending: Pending) -> None:
         """Take note that the server has answered a client event, or never will."""
@@ -369,9 +367,6 @@ class BaseSession(ABC):
     def _is_benign(self, event: ErrorEvent) -> bool:
         """Whether this refusal concerns nobody; it is kept out of the events, not off the wire."""
         return False
-
-    def _react(self, event: Event) -> None:  # noqa: B027 - a hook, not a duty
-        """Act on an event that followed from a server event, now that it has been published."""
 
     def _leave(self) -> None:  # noqa: B027 - a hook, not a duty
         """The block is being left in the normal way: say what is still to be said."""
@@ -390,34 +385,31 @@ class BaseSession(ABC):
         No checkpoint in here: nobody may see half of its consequences.
         """
         # First, for what the machines answer may be on the wire before they return.
-        self._record("server", event, message)
-        if isinstance(event, ErrorEvent) and not self._link.is_ready:
-            self._admission_error = event
-        derived = self._understand(event)
-        if self._link.phase is Phase.CONNECTING and event.type in _BEGINNINGS:
+        if not self._wire.is_idle:
+            self._record("server", event, message)
+        derived = self._concerned.tell(event)
+        if event.type in _BEGINNINGS and self._link.phase is Phase.CONNECTING:
             # There is no other beginning to wait for.
             self._services.fail(ConnectionFailed(self._misbegun(event)))
         size = len(message)
         # The cause comes before its consequences, and all rooms have taken note of it by now.
         if not (isinstance(event, ErrorEvent) and self._is_benign(event)):
-            self._hub.publish(event, size=size)
+            self._hub.publish(event, size)
         for consequence in derived:
-            self._hub.publish(consequence, size=size, follows=True)
-            self._react(consequence)
+            self._hub.publish(consequence, size, follows=True)
+            self._reflexes.tell(consequence)
 
-    def _understand(self, event: ServerEvent) -> Iterable[Event]:
-        """Let the rooms that an event concerns take note of it, and return what follows from it."""
-        kind = type(event)
-        rooms = self._concerned.get(kind)
-        if rooms is None:
-            self._told = self._told or self._rooms()
-            rooms = self._concerned[kind] = tuple(
-                take_note for table, take_note in self._told if table[kind] is not None
-            )
-        derived: tuple[Event, ...] = ()
-        for take_note in rooms:
-            derived += take_note(event) or ()
-        return derived
+    def _tell(self, event: UtilityEvent) -> None:
+        """Publish an event that no server event has caused, and act on it."""
+        self._hub.publish(event)
+        self._reflexes.tell(event)
+
+    def _on_error(self, event: ErrorEvent) -> None:
+        if not self._link.is_ready:
+            self._admission_error = event
+
+    _own: ClassVar[Reactions[BaseSession, None]] = Reactions({ErrorEvent: _on_error})
+    """What concerns sessions of every kind."""
 
     def _settle(self, event: ServerEvent) -> None:
         if pending := self._acknowledgements.settle(event):

@@ -137,7 +137,7 @@ class ItemSession(InputAudioSession[RealtimeSession]):
         if not self._conversation.is_left_behind(item_id):
             return False
         deleted = ConversationItemDeleted(event_id=self._new_id("event_"), item_id=item_id)
-        for event in (*self._understand(deleted),):
+        for event in self._concerned.tell(deleted):
             self._hub.publish(event)
         return True
 

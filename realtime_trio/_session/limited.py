@@ -17,13 +17,13 @@ import trio
 
 from realtime_trio import _elsewhere
 from realtime_trio._misuse import check_kind
-from realtime_trio._session.base import Room
 from realtime_trio._session.parts import SessionParts
 from realtime_trio._session.responding import RespondingSession
 from realtime_trio._session.responses import Answer
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.costs import Costs, usage_of
-from realtime_trio._state.utility_events import ToolCallFinished, UtilityEvent
+from realtime_trio._state.reactions import Reactions, Room
+from realtime_trio._state.utility_events import ToolCallFinished
 from realtime_trio.errors import LocalProtocolError, SlowConsumer
 from realtime_trio.events import (
     ErrorEvent,
@@ -123,11 +123,17 @@ class LimitedSession(RespondingSession):
     def _limit_rooms(self) -> Iterator[Room]:
         """Who takes note of what a session takes, and of what happens in it."""
         if self._spending is None:
-            yield Costs.reactions, self._costs.apply
+            yield Costs.reactions.of(self._costs)
         else:
-            yield self._spending.reactions, self._spending.apply
+            yield self._spending.reactions.through(self._spending.apply)
         if self._idle_watch is not None:
-            yield self._idle_watch.reactions, self._idle_watch.apply
+            yield self._idle_watch.reactions.through(self._idle_watch.apply)
+
+    def _acting(self) -> tuple[Room, ...]:
+        if self._spending is None:
+            return super()._acting()
+        spent = Reactions({budget.BudgetSpent: LimitedSession._on_budget_spent})
+        return (*super()._acting(), spent.of(self))
 
     def _check_budget(self) -> None:
         if self._spending is not None:
@@ -155,19 +161,11 @@ class LimitedSession(RespondingSession):
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def _tell(self, event: UtilityEvent) -> None:
-        """Publish an event that no server event has caused."""
-        self._hub.publish(event)
-        self._react(event)
-
-    def _react(self, event: Event) -> None:
-        super()._react(event)
-        if self._spending is not None and isinstance(event, budget.BudgetSpent):
-            self._end_spending(self._spending.meter.budget)
-
-    def _end_spending(self, spent: budget.Budget) -> None:
-        """The budget is spent: see to it that nothing more is, and end the session as it says."""
+    def _on_budget_spent(self, _: budget.BudgetSpent) -> None:
+        """See to it that nothing more is spent, and end the session as the budget says."""
+        assert self._spending is not None, "it has a budget"
         assert self._farewell is not None, "a budget is a limit"
+        spent = self._spending.meter.budget
         self._stop_server_responses()
         if spent.when_spent == "goodbye":
             self._farewell.begin("budget", partial(self._say_goodbye, spent.goodbye))

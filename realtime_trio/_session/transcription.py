@@ -17,7 +17,6 @@ from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import DEFAULT_TRANSCRIPTION_MODEL, SessionKind
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import Room
 from realtime_trio._session.ids import generate_id
 from realtime_trio._session.input_audio import InputAudioSession, check_prices
 from realtime_trio._session.link import Link
@@ -27,7 +26,7 @@ from realtime_trio._state.captions import Caption, Captions
 from realtime_trio._state.conversation.audio import Retention, check_retention
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.costs import Costs
-from realtime_trio._state.reactions import Reactions
+from realtime_trio._state.reactions import Reactions, Room
 from realtime_trio._transport.contract import Transport
 from realtime_trio.connection import ConnectOptions, OpenTransport, check_options
 from realtime_trio.events import (
@@ -36,7 +35,6 @@ from realtime_trio.events import (
     Include,
     NoiseReduction,
     NoiseReductionType,
-    ServerEvent,
     SessionCreated,
     SessionUpdate,
     SessionUpdated,
@@ -131,15 +129,11 @@ class Transcriber(InputAudioSession[TranscriptionSession]):
     def _rooms(self) -> tuple[Room, ...]:
         return (
             *super()._rooms(),
-            (self._reactions, self._take_note),
-            (Conversation.reactions, self._conversation.apply),
-            (Costs.reactions, self._costs.apply),
-            (Captions.reactions, self._captions.apply),
+            self._reactions.of(self),
+            Conversation.reactions.of(self._conversation),
+            Costs.reactions.of(self._costs),
+            Captions.reactions.through(self._captions.apply),
         )
-
-    def _take_note(self, event: ServerEvent) -> None:
-        if react := self._reactions[type(event)]:
-            react(self, event)
 
     def _on_session_created(self, event: SessionCreated) -> None:
         if isinstance(event.session, TranscriptionSession):

@@ -18,7 +18,7 @@ from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.kinds import DEFAULT_TRANSLATION_MODEL, SessionKind
 from realtime_trio._runtime.nursery import ServiceNursery
-from realtime_trio._session.base import BaseSession, Room
+from realtime_trio._session.base import BaseSession
 from realtime_trio._session.ids import generate_id
 from realtime_trio._session.input_audio import split_audio
 from realtime_trio._session.link import Link, Phase
@@ -26,7 +26,7 @@ from realtime_trio._session.parts import SessionParts
 from realtime_trio._session.running import check_arguments, run_session
 from realtime_trio._state.acknowledgements import Pending, unanswered
 from realtime_trio._state.conversation.item import GrowingText
-from realtime_trio._state.reactions import Reactions
+from realtime_trio._state.reactions import Reactions, Room
 from realtime_trio._transport.contract import Transport
 from realtime_trio.audio import AudioLike
 from realtime_trio.connection import ConnectOptions, OpenTransport, check_options
@@ -37,7 +37,6 @@ from realtime_trio.events import (
     Event,
     NoiseReduction,
     NoiseReductionType,
-    ServerEvent,
     Transcription,
     TranslationSession,
     TranslationSessionClose,
@@ -186,11 +185,7 @@ class Translator(BaseSession):
     # --- inside -----------------------------------------------------------------------------------
 
     def _rooms(self) -> tuple[Room, ...]:
-        return (*super()._rooms(), (self._reactions, self._take_note))
-
-    def _take_note(self, event: ServerEvent) -> None:
-        if react := self._reactions[type(event)]:
-            react(self, event)
+        return (*super()._rooms(), self._reactions.of(self))
 
     def _on_words(self, event: TranslationSessionOutputTranscriptDelta) -> None:
         self._said.append(event.delta)

@@ -19,7 +19,6 @@ import trio
 from realtime_trio import _elsewhere
 from realtime_trio._misuse import check_kind, kind_of
 from realtime_trio._session.approvals import HostedApprovals
-from realtime_trio._session.base import Room
 from realtime_trio._session.lasting.session import LastingSession
 from realtime_trio._session.link import Phase
 from realtime_trio._session.parts import SessionParts
@@ -33,7 +32,7 @@ from realtime_trio._state.conversation.size import HistoryLimit
 from realtime_trio._state.mcp import McpActivity
 from realtime_trio._state.offered_tools import OfferedTools
 from realtime_trio._state.open_calls import ForSession, OpenCalls, PostOutput, Publish, TellModel
-from realtime_trio._state.reactions import Reactions
+from realtime_trio._state.reactions import Reactions, Room
 from realtime_trio._state.turns.actions import Send
 from realtime_trio._state.turns.machine import Turns
 from realtime_trio._state.utility_events import (
@@ -56,7 +55,6 @@ from realtime_trio.events import (
     RealtimeSession,
     ResponseConfig,
     ResponseCreate,
-    ServerEvent,
     SessionConfig,
     SessionCreated,
     SessionSettings,
@@ -399,27 +397,29 @@ class Session(LastingSession):
     def _rooms(self) -> tuple[Room, ...]:
         return (
             *super()._rooms(),
-            (self._reactions, self._take_note),
-            (Conversation.reactions, (self._playing or self._conversation).apply),
-            (McpActivity.reactions, self._mcp.apply),
-            *self._limit_rooms(),
+            self._reactions.of(self),
+            Conversation.reactions.of(self._conversation)
+            if self._playing is None
+            else Conversation.reactions.through(self._playing.apply),
+            McpActivity.reactions.of(self._mcp),
             # Late: what the turns ask for is sent with what the conversation knows by now.
-            (Turns.reactions, self._take_turns),
+            *self._limits_and_turns(),
             # After the turns, which know best what a response answers.
             *self._lasting_rooms(),
         )
 
-    def _take_note(self, event: ServerEvent) -> None:
-        if react := self._reactions[type(event)]:
-            react(self, event)
+    def _limits_and_turns(self) -> tuple[Room, ...]:
+        turns = Turns.reactions.through(self._take_turns)
+        # What a budget does not allow is known before the turns ask for it; sums alone can wait.
+        if self._spending is None:
+            return (turns, *self._limit_rooms())
+        return (*self._limit_rooms(), turns)
+
+    def _acting(self) -> tuple[Room, ...]:
+        return (*super()._acting(), self._acts.of(self))
 
     def _is_busy(self) -> bool:
         return super()._is_busy() or bool(self._calls.calls)
-
-    def _react(self, event: Event) -> None:
-        super()._react(event)
-        if reflex := self._reflexes[type(event)]:
-            reflex(self, event)
 
     def _on_session_created(self, event: SessionCreated) -> None:
         if isinstance(event.session, RealtimeSession):
@@ -450,7 +450,7 @@ class Session(LastingSession):
         {SessionCreated: _on_session_created, SessionUpdated: _on_session_updated}
     )
     """What the server says about the session itself."""
-    _reflexes: ClassVar[Reactions[Session, None]] = Reactions(
+    _acts: ClassVar[Reactions[Session, None]] = Reactions(
         {
             Interrupted: _on_interrupted,
             ToolApprovalRequested: _on_approval_requested,

@@ -8,12 +8,18 @@ and concern nearly nobody.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from types import MethodType
+from typing import Any, TypeAlias, TypeVar
 
 from realtime_trio.events import Event
 
 M = TypeVar("M")
 R = TypeVar("R")
+
+TakeNote: TypeAlias = Callable[[Any], tuple[Event, ...] | None]
+"""Takes note of an event; what it returns follows from the event and is published."""
+Room: TypeAlias = Callable[[type[Event]], TakeNote | None]
+"""Says of a class of events who takes note of them; None if they do not concern the room."""
 
 
 class Reactions(dict[type[Event], Callable[[M, Any], R] | None]):
@@ -27,3 +33,44 @@ class Reactions(dict[type[Event], Callable[[M, Any], R] | None]):
         known = (self.get(base) for base in kind.__mro__)
         react = self[kind] = next((react for react in known if react is not None), None)
         return react
+
+    def of(self, machine: M) -> Room:
+        """The room in which a machine takes every event by the method that is in its table."""
+
+        def find(kind: type[Event]) -> TakeNote | None:
+            react = self[kind]
+            return None if react is None else MethodType(react, machine)
+
+        return find
+
+    def through(self, take_note: TakeNote) -> Room:
+        """The room of the same events, where this takes note of them for the machine."""
+        return lambda kind: None if self[kind] is None else take_note
+
+
+class Concerned(dict[type[Event], tuple[TakeNote, ...]]):
+    """From the class of an event to all who take note of it, in order.
+
+    Args:
+        rooms: Says where they are; asked when the first event comes, and not again.
+    """
+
+    def __init__(self, rooms: Callable[[], tuple[Room, ...]]) -> None:
+        super().__init__()
+        self._find_rooms = rooms
+        self._rooms: tuple[Room, ...] | None = None
+
+    def tell(self, event: Event) -> tuple[Event, ...]:
+        """Let all whom it concerns take note of an event; return what follows from it."""
+        derived: tuple[Event, ...] = ()
+        for take_note in self[type(event)]:
+            derived += take_note(event) or ()
+        return derived
+
+    # Called once per class, as that of `Reactions`.
+    def __missing__(self, kind: type[Event]) -> tuple[TakeNote, ...]:
+        if self._rooms is None:
+            self._rooms = self._find_rooms()
+        found = (room(kind) for room in self._rooms)
+        concerned = self[kind] = tuple(take_note for take_note in found if take_note is not None)
+        return concerned

@@ -389,17 +389,39 @@ def test_what_is_passed_over_counts_only_for_streams_of_its_type_and_not_after_t
 def test_a_hub_says_whether_anybody_would_get_an_event() -> None:
     hub: EventHub[object] = EventHub()
     heard = [hub.is_heard]  # what is published is kept
-    hub.forget_kept()
-    heard.append(hub.is_heard)
-    with hub.subscribe():
+    idle = [hub.is_idle]
+
+    def look() -> None:
         heard.append(hub.is_heard)
+        idle.append(hub.is_idle)
+
+    hub.forget_kept()
+    look()
+    with hub.subscribe():
+        look()
     hub.publish(object())  # cleans up behind the stream
-    heard.append(hub.is_heard)
+    look()
     _stream = hub.subscribe()
     hub.close()
-    heard.append(hub.is_heard)
+    look()
     assert heard == [True, False, True, False, False]
+    assert idle == [not each for each in heard]
     assert not EventHub[object](backlog=0).is_heard
+    assert EventHub[object](backlog=0).is_idle
+
+
+def test_a_hub_that_counts_for_the_first_stream_is_not_idle() -> None:
+    hub: EventHub[object] = EventHub()
+    hub.stop_keeping()
+    assert not hub.is_heard
+    assert not hub.is_idle
+    # A stream that is there keeps it from being idle, whatever is forgotten.
+    stream = hub.overhear()
+    hub.forget_kept()
+    assert not hub.is_idle
+    stream.close()
+    hub.publish(object())
+    assert hub.is_idle
 
 
 def test_a_hub_says_of_which_classes_anybody_would_get_an_event() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import pytest
 from attrs import frozen
@@ -12,7 +13,7 @@ from realtime_trio._state.captions import Captions
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.costs import Costs
 from realtime_trio._state.mcp import McpActivity
-from realtime_trio._state.reactions import Reactions
+from realtime_trio._state.reactions import Concerned, Reactions, Room
 from realtime_trio._state.turns.machine import Turns
 from realtime_trio.events import (
     Event,
@@ -89,6 +90,81 @@ def test_bases_are_looked_through_once(table: Reactions[Machine, str]) -> None:
     assert RateLimitsUpdated not in table
     assert table[RateLimitsUpdated] is None
     assert RateLimitsUpdated in table
+
+
+# --- rooms ---------------------------------------------------------------------------------------
+
+
+class Counter:
+    """Takes note of events, and says how many it has seen."""
+
+    def __init__(self) -> None:
+        self.seen: list[Event] = []
+
+    def on_cleared(self, event: InputAudioBufferCleared) -> tuple[Event, ...]:
+        self.seen.append(event)
+        return (event,) * len(self.seen)
+
+    def on_rate_limits(self, event: RateLimitsUpdated) -> None:
+        self.seen.append(event)
+
+    reactions: ClassVar[Reactions[Counter, tuple[Event, ...] | None]] = Reactions(
+        {InputAudioBufferCleared: on_cleared, RateLimitsUpdated: on_rate_limits}
+    )
+
+
+CLEARED = InputAudioBufferCleared(event_id="event_1")
+LIMITS = RateLimitsUpdated(event_id="event_2", rate_limits=())
+
+
+def test_in_the_room_of_a_machine_each_event_is_taken_by_its_method() -> None:
+    counter = Counter()
+    room = counter.reactions.of(counter)
+    assert room(ResponseDone) is None
+    for event in (CLEARED, LIMITS):
+        take_note = room(type(event))
+        assert take_note is not None
+        take_note(event)
+    assert counter.seen == [CLEARED, LIMITS]
+
+
+def test_somebody_else_may_take_note_of_the_same_events() -> None:
+    seen: list[Event] = []
+    room = Counter.reactions.through(seen.append)
+    assert room(ResponseDone) is None
+    assert room(RateLimitsUpdated) == seen.append
+
+
+def test_all_whom_an_event_concerns_are_told_in_order_and_what_follows_is_put_together() -> None:
+    first, second, seen = Counter(), Counter(), list[Event]()
+    second.on_cleared(CLEARED)
+    concerned = Concerned(
+        lambda: (
+            Counter.reactions.of(first),
+            Counter.reactions.through(seen.append),
+            Counter.reactions.of(second),
+        )
+    )
+    assert concerned.tell(CLEARED) == (CLEARED,) * 3
+    assert concerned.tell(LIMITS) == ()
+    assert [len(first.seen), len(seen), len(second.seen)] == [2, 2, 3]
+
+
+def test_rooms_are_looked_for_once_and_not_before_there_is_an_event() -> None:
+    asked = []
+
+    def rooms() -> tuple[Room, ...]:
+        asked.append("rooms")
+        return (lambda kind: asked.append(kind.__name__),)
+
+    concerned = Concerned(rooms)
+    assert asked == []
+    for event in (CLEARED, LIMITS, CLEARED):
+        assert concerned.tell(event) == ()
+    assert asked == ["rooms", "InputAudioBufferCleared", "RateLimitsUpdated"]
+
+
+# --- the machines there are ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("delta", [ResponseOutputAudioDelta, ResponseOutputAudioTranscriptDelta])

@@ -13,12 +13,12 @@ import trio
 
 from realtime_trio import _elsewhere
 from realtime_trio._session.approvals import HostedApprovals
-from realtime_trio._session.base import Room
 from realtime_trio._session.compacting import CompactingSession
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import DEFAULT_ENCODING, Encoding
 from realtime_trio._state.conversation.size import HistoryLimit
+from realtime_trio._state.reactions import Room
 from realtime_trio.connection import OpenTransport
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import Event, RealtimeSession, ServerEvent
@@ -127,7 +127,7 @@ class LastingSession(CompactingSession):
         if self._upkeep is None:
             return ()
         log = self._upkeep.continuity.log
-        return ((log.reactions, log.apply), (self._upkeep.reactions, self._upkeep.apply))
+        return (log.reactions.of(log), self._upkeep.reactions.of(self._upkeep))
 
     def _note_audio_settings(self) -> None:
         """Take note of how the user's audio is encoded, and whether the server detects turns."""
@@ -138,8 +138,8 @@ class LastingSession(CompactingSession):
 
     def _account(self, event: ServerEvent) -> Iterator[Event]:
         """Let the sums and the limits take note of an event that no server has said."""
-        for table, take_note in self._limit_rooms():
-            if table[type(event)] is not None:
+        for room in self._limit_rooms():
+            if take_note := room(type(event)):
                 yield from take_note(event) or ()
 
     def _settled(self, pending: Pending) -> None:
