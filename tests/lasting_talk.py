@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TypeAlias, TypeVar, Unpack
 
 from realtime_trio._runtime.hub import EventStream
@@ -50,6 +51,7 @@ async def open_lasting(
     playback: Playback | None = None,
     history_limit: HistoryLimit = NO_LIMIT,
     budget: Budget | None = None,
+    record: Path | None = None,
     **options: Unpack[SessionOptions],
 ) -> AsyncIterator[Session]:
     """A session that reconnects; what does not fit the protocol is an error."""
@@ -61,6 +63,7 @@ async def open_lasting(
         playback=playback,
         history_limit=history_limit,
         budget=budget,
+        record=record,
         **options,
     ) as session:
         yield session

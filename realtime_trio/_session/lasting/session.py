@@ -135,10 +135,12 @@ class LastingSession(CompactingSession):
                 link=self._link,
                 connect_timeout=connect_timeout,
                 dispatch=self._dispatch,
+                take=self._take,
                 record=self._record,
                 put_in_place=self._put_in_place,
                 is_entered=lambda: self._is_entered,
                 ended=self._ended,
+                over=self._close,
             )
 
         return keep_up
