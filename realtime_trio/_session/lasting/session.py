@@ -133,6 +133,7 @@ class LastingSession(CompactingSession):
                 dial=dial,
                 codec=self._codec,
                 link=self._link,
+                chosen_model=self._chosen_model,
                 connect_timeout=connect_timeout,
                 dispatch=self._dispatch,
                 take=self._take,

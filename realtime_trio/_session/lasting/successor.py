@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 import trio
 
 from realtime_trio._legible import legible
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.codec import Codec
 from realtime_trio._session.lasting.policy import is_final
 from realtime_trio._session.link import Link
@@ -56,11 +57,21 @@ class Successor:
         dial: Opens the connection.
         codec: Reads and writes what travels on it.
         record: Takes note of what is on the wire.
+        chosen_model: The model in the address, where it was made here.
         is_shown: Whether that is done at once.  Where another link still talks it is done when that
             has ended (`show`), since whoever reads it takes everything for the words of one server.
     """
 
-    def __init__(self, dial: Dial, codec: Codec, record: Record, *, is_shown: bool) -> None:
+    def __init__(
+        self,
+        dial: Dial,
+        codec: Codec,
+        record: Record,
+        *,
+        chosen_model: ChosenModel | None,
+        is_shown: bool,
+    ) -> None:
+        self._chosen_model = chosen_model
         self._dial = dial
         self._codec = codec
         self._record = record
@@ -108,6 +119,8 @@ class Successor:
             code = None if detail is None else detail.code or detail.type
             kind = RefusedLink if is_final(close, code) else ConnectionFailed
             why = f"the service closed the new connection: {close.code} {legible(said)}".rstrip()
+            if self._chosen_model is not None:
+                why += self._chosen_model.advice(code, said)
             self._fail(kind(why, code=code))
 
     def _fail(self, error: Exception) -> None:

@@ -25,6 +25,7 @@ import trio
 from attrs import define, field
 
 from realtime_trio._legible import legible
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.codec import Codec
 from realtime_trio._runtime.hub import EventHub
 from realtime_trio._runtime.nursery import ServiceNursery
@@ -106,6 +107,8 @@ class Upkeep:
     """Reads and writes."""
     link: Link
     """The present one."""
+    chosen_model: ChosenModel | None
+    """The model in the address, where it was made here."""
     connect_timeout: float
     """Seconds that one attempt may take."""
     dispatch: Callable[[ServerEvent, str | bytes], None]
@@ -288,7 +291,13 @@ class Upkeep:
 
     def _successor(self) -> Successor:
         is_alone = self._lost is not None
-        successor = Successor(self.dial, self.codec, self.record, is_shown=is_alone)
+        successor = Successor(
+            self.dial,
+            self.codec,
+            self.record,
+            chosen_model=self.chosen_model,
+            is_shown=is_alone,
+        )
         self.services.start_soon(successor.run, self._link_ended)
         return successor
 
