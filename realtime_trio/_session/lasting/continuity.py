@@ -238,6 +238,7 @@ class Continuity:
             encoding=self.conversation.input_encoding,
             limit=self.limit,
             open_calls=open_calls,
+            keep_ids=True,
         )
         if restored.older and self.limit.summarize is not None:
             summary = await self.limit.summarize(restored.older)
