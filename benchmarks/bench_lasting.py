@@ -13,7 +13,7 @@ its connection once an hour, and is renewed when it has not.  Twice: once the co
 to grow, and once it is compacted every hour, to a summary and the last twenty items, as a program
 does that runs for long.  What is told is by how much the memory that Python has allocated, for
 client and simulator together, has grown for every turn, from the end of the second hour (of the
-sixth, if it is compacted) to the end of the last one.  Left out: what the system's allocator keeps.
+tenth, if it is compacted) to the end of the last one.  Left out: what the system's allocator keeps.
 """
 
 from __future__ import annotations
@@ -220,8 +220,8 @@ def main() -> int:
         ratios[items] = compared.ratio("the same session", "opened by hand")
     hours = 4 if report.quick else 24
     growing = growth(hours, since=2, compacts=False)
-    hours = 9 if report.quick else 24
-    flat = growth(hours, since=6, compacts=True)
+    hours = 12 if report.quick else 24
+    flat = growth(hours, since=10, compacts=True)
     print()
     report.meet("lasting.again", statistics.median(ratios.values()))
     report.meet("lasting.day", growing)

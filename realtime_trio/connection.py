@@ -13,7 +13,7 @@ import os
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import NoneType
 from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, Unpack
 
@@ -27,7 +27,8 @@ from realtime_trio._protocol.codec import Codec as Codec, Role as Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.endpoint import OPENAI_URL, ApiKey, Endpoint, Headers
 from realtime_trio._protocol.exposure import OPENAI_HOST, exposure_of_key
-from realtime_trio._protocol.kinds import SessionKind as SessionKind
+from realtime_trio._protocol.http_refusal import HttpRefusal
+from realtime_trio._protocol.kinds import KINDS, SessionKind as SessionKind
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.dial import PROXY_FROM_ENVIRONMENT
 from realtime_trio._transport.settings import WebSocketSettings as WebSocketSettings
@@ -220,15 +221,41 @@ async def open_transport(
         key = await _fetch_key(key, deadline)
         timeout = max(0.0, deadline - trio.current_time())
     headers, subprotocols = endpoint.credentials(key)
-    async with open_websocket(
+    opening = open_websocket(
         url,
         headers=headers,
         subprotocols=subprotocols,
         ssl_context=context,
         proxy=proxy,
         settings=evolve(websocket_settings(options), connect_timeout=timeout),
-    ) as transport:
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            transport = await stack.enter_async_context(opening)
+        except ConnectionFailed as error:
+            is_asked = KINDS[kind].has_model_in_url and endpoint.call_id is None
+            chosen = endpoint.chosen_model(kind, model) if is_asked else None
+            if (explained := _explained(error, chosen)) is None:
+                raise
+            raise explained from error
         yield transport
+
+
+def _explained(error: ConnectionFailed, chosen: ChosenModel | None) -> ConnectionFailed | None:
+    """A refused handshake in the words of its body; None if that says nothing.
+
+    Args:
+        error: What the transport has to say.
+        chosen: The model in the address, if it has one.
+    """
+    said = HttpRefusal.of(error.body)
+    if said == HttpRefusal():
+        return None
+    why = f": {legible(said.message or str(said.code))}"
+    advice = "" if chosen is None else chosen.advice(said.code, said.message)
+    return ConnectionFailed(
+        f"{error}{why}{advice}", status=error.status, code=said.code, body=error.body
+    )
 
 
 async def _fetch_key(fetch: Callable[[], Awaitable[str]], deadline: float) -> str:

@@ -33,6 +33,7 @@ from realtime_trio.events import (
     ConversationItemTruncate,
     InputAudio,
     InputAudioBufferAppend,
+    InputAudioBufferCommitted,
     ResponseCancel,
     ResponseDone,
     ResponseOutputAudioDelta,
@@ -256,6 +257,7 @@ class _Stored:
 def _lay_down(records: Sequence[WireRecord]) -> tuple[_Side, _Side]:
     """What the user and what the model said."""
     formats, user, player = AudioFormats(), _Side(), _Player(_Heard(records))
+    said: set[str | None] = set()
     for record in records:
         formats.follow(record.event)
         match record.event:
@@ -264,7 +266,12 @@ def _lay_down(records: Sequence[WireRecord]) -> tuple[_Side, _Side]:
                 | TranslationSessionInputAudioBufferAppend(audio=audio)
             ):
                 _record(user, record.time, audio, _Stored.of(formats.input))
-            case ConversationItemCreate(item=UserMessage(content=content)):
+            case InputAudioBufferCommitted(item_id=item_id):
+                said.add(item_id)
+            case ConversationItemCreate(item=UserMessage(id=item_id, content=content)):
+                if item_id is not None and item_id in said:
+                    continue  # told to the server of another connection, and said before
+                said.add(item_id)
                 for part in content:
                     if isinstance(part, InputAudio) and part.audio is not None:
                         stored = _Stored.of(formats.input)

@@ -38,6 +38,7 @@ def restored(
     encoding: Encoding | None = DEFAULT_ENCODING,
     limit: HistoryLimit = NO_LIMIT,
     open_calls: Collection[str] = (),
+    keep_ids: bool = False,
 ) -> Restored:
     """What becomes of an exported conversation."""
     return restore(
@@ -46,6 +47,7 @@ def restored(
         encoding=encoding,
         limit=limit,
         open_calls=open_calls,
+        keep_ids=keep_ids,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TypeAlias, TypeVar, Unpack
 
 from realtime_trio._runtime.hub import EventStream
@@ -13,7 +14,6 @@ from realtime_trio._state.conversation.item import ConversationItem
 from realtime_trio._state.conversation.size import NO_LIMIT
 from realtime_trio.events import (
     AssistantMessage,
-    Event,
     FunctionCall,
     FunctionCallOutput,
     InputAudio,
@@ -26,12 +26,13 @@ from realtime_trio.events import (
 )
 from realtime_trio.history import HistoryLimit
 from realtime_trio.lasting import Reconnect
+from realtime_trio.money import Budget
 from realtime_trio.playback import Playback
 from realtime_trio.simulator import Reply, Script, SimulatedServer, SimulatedService
 from realtime_trio.simulator.script.script import Pacing
 from realtime_trio.tools.registry import AnyTool
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E")
 Line: TypeAlias = tuple[str, str]
 """Who says or does something, and what."""
 
@@ -49,6 +50,8 @@ async def open_lasting(
     tools: Iterable[AnyTool] | None = None,
     playback: Playback | None = None,
     history_limit: HistoryLimit = NO_LIMIT,
+    budget: Budget | None = None,
+    record: Path | None = None,
     **options: Unpack[SessionOptions],
 ) -> AsyncIterator[Session]:
     """A session that reconnects; what does not fit the protocol is an error."""
@@ -59,6 +62,8 @@ async def open_lasting(
         tools=tools,
         playback=playback,
         history_limit=history_limit,
+        budget=budget,
+        record=record,
         **options,
     ) as session:
         yield session

@@ -22,6 +22,7 @@ from realtime_trio.events import (
     Event,
     InputAudio,
     InputAudioBufferAppend,
+    InputAudioBufferCommitted,
     InputText,
     Response,
     ResponseAudio,
@@ -218,6 +219,23 @@ def test_audio_in_a_message_is_heard_when_it_is_sent() -> None:
     message = ConversationItemCreate(item=UserMessage(content=content))
     user, _ = played(recorded((2.0, "client", message)))
     assert stretches(user) == [(2.0, 3.0, 5)]
+
+
+def test_what_another_server_is_told_of_was_heard_once() -> None:
+    def told(item_id: str) -> ConversationItemCreate:
+        audio = InputAudio(audio=AudioData.of(tone(0.5, 5)))
+        return ConversationItemCreate(item=UserMessage(id=item_id, content=(audio,)))
+
+    committed = InputAudioBufferCommitted(event_id="e", item_id="item_1")
+    user, _ = played(
+        recorded(
+            says(1.0, 0.5, 7),
+            (1.1, "server", committed),
+            (2.0, "client", told("item_2")),
+            *((9.0, "client", told(each)) for each in ("item_1", "item_2", "item_3")),
+        )
+    )
+    assert stretches(user) == [(0.5, 1.0, 7), (2.0, 2.5, 5), (9.0, 9.5, 5)]
 
 
 def test_half_a_sample_at_the_end_of_a_delta_belongs_to_the_next() -> None:

@@ -11,7 +11,14 @@ from typing import Final
 from attrs import frozen
 
 _CODES: Final = frozenset(
-    {"invalid_model", "model_not_found", "model_not_available", "model_deprecated", "model_retired"}
+    {
+        "DeploymentNotFound",  # Azure's
+        "invalid_model",
+        "model_deprecated",
+        "model_not_available",
+        "model_not_found",
+        "model_retired",
+    }
 )
 _GONE: Final = re.compile(
     r"\bmodel\b.*\b(deprecated|retired|shut ?down|discontinued|decommissioned|no longer"

@@ -170,6 +170,10 @@ class BaseSession(ABC):
         Each record has the event and the message as it was.  Otherwise it is like `events`, but
         the beginning is what came before the session was ready: if anything has come since, a
         `SlowConsumer` tells how much of it the first stream has missed.
+
+        Of a session that goes on over other connections there is one after the other.  What is said
+        on the next one while the present one still holds comes when the session goes on with it,
+        with the times at which it was said; if that comes to nothing it is not shown.
         """
         return self._wire.subscribe(capacity=capacity)
 
@@ -387,6 +391,10 @@ class BaseSession(ABC):
         # First, for what the machines answer may be on the wire before they return.
         if not self._wire.is_idle:
             self._record("server", event, message)
+        self._take(event, message)
+
+    def _take(self, event: ServerEvent, message: str | bytes) -> None:
+        """The same with an event that is on record."""
         derived = self._concerned.tell(event)
         if event.type in _BEGINNINGS and self._link.phase is Phase.CONNECTING:
             # There is no other beginning to wait for.
@@ -428,17 +436,25 @@ class BaseSession(ABC):
     def _note_written(self, event: Event, message: str) -> None:
         self._record("client", event, message)
 
-    def _record(self, source: Source, event: Event, message: str | bytes) -> None:
+    def _record(
+        self,
+        source: Source,
+        event: Event,
+        message: str | bytes,
+        moment: tuple[float, float] | None = None,
+    ) -> None:
+        """Show a message on the wire: of now, or of a moment by trio's clock and by the world's."""
         # Most sessions are not recorded, and should not pay for it.
         if self._wire.is_heard:
+            now, wall_time = moment or (trio.current_time(), time.time())
             self._wire.publish(
                 WireRecord.of_message(
-                    trio.current_time(),
+                    now,
                     source,
                     event,
                     message,
                     dialect=self._codec.dialect,
-                    wall_time=time.time(),
+                    wall_time=wall_time,
                 ),
                 size=len(message),
             )

@@ -96,7 +96,7 @@ class LimitedSession(RespondingSession):
 
         Raises:
             LocalProtocolError: It is not done, the server has not said what it took, or it was
-                thousands of responses ago.
+                hundreds of responses ago.
         """
         check_kind("response", response, Response, Answer, str, allowed="a response or its id")
         if isinstance(response, Answer):
@@ -106,7 +106,7 @@ class LimitedSession(RespondingSession):
         if usage is None:
             raise LocalProtocolError(
                 f"it is not known what the response {response_id!r} has cost: it is not done, the "
-                "server has not said what it took, or it was thousands of responses ago"
+                "server has not said what it took, or it was hundreds of responses ago"
             )
         model = self._costs.model_of(response_id)
         return prices.cost_of(usage_of(usage), self._price_list, model, self._costs.alias_of(model))

@@ -34,9 +34,9 @@ from realtime_trio.events import (
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
-_REMEMBERED: Final = 4096
-"""Responses and transcriptions that can still be looked up and corrected: hours of talk, 2 MB.
-Older ones stay in the sums."""
+_REMEMBERED: Final = 256
+"""Responses and transcriptions, of each so many, that can still be looked up and corrected: an hour
+of lively talk, a quarter of a megabyte.  Older ones stay in the sums."""
 
 
 @frozen(kw_only=True)
@@ -166,7 +166,7 @@ class Costs:
     def of_response(self, response_id: str) -> ResponseUsage | None:
         """What one response took.
 
-        None if it is not done, was not billed, or was thousands of responses ago.
+        None if it is not done, was not billed, or was hundreds of responses ago.
         """
         return self._responses.get(response_id, (None, None))[1]
 

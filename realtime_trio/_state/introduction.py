@@ -56,8 +56,8 @@ class Introduction:
         else:
             self._configuration = pending
 
-    def apply(self, event: ServerEvent, message: str | bytes) -> bool:
-        """Take what the server says; returns whether that is for later (`rest`)."""
+    def apply(self, event: ServerEvent, message: str | bytes) -> None:
+        """Take what the server says."""
         settled = self._acknowledgements.settle(event)
         match event:
             case SessionCreated():
@@ -70,8 +70,6 @@ class Introduction:
                 pass
             case _ if not self.is_echo(event):
                 self.rest.append((event, message))
-                return True
-        return False
 
     def is_echo(self, event: ServerEvent) -> bool:
         """Whether an event says only that the server has an item which it was told."""

@@ -8,7 +8,9 @@ for the network, and leaves when the server has said what became of it:
 
 - what is acknowledged or refused, when it is;
 - a create of a response, when its response has begun or it was refused.  Which create that is the
-  turns know best (`under_way`), for those that they have asked for;
+  turns know best (`under_way`), for those that they have asked for; those of the application are
+  remembered until their responses are done (`answered`), since one that is cut is asked for again
+  as it was;
 - audio, when it is part of a message or was thrown away: by our own commit or clear, or where turn
   detection says that a turn has ended.  While nobody speaks, turn detection needs but the last
   moments of it;
@@ -20,7 +22,7 @@ it twice, since each begins with nothing but the items that were acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import takewhile
 from typing import ClassVar, Final
 
@@ -43,6 +45,7 @@ from realtime_trio.events import (
     InputAudioBufferTimeoutTriggered,
     ResponseCreate,
     ResponseCreated,
+    ResponseDone,
     ServerEvent,
     UnknownEvent,
 )
@@ -102,6 +105,8 @@ class Unconfirmed:
         self._audio_ms = 0
         self._own_creates: dict[int, ResponseCreate] = {}
         """Creates that the application has sent by itself."""
+        self._answered: dict[str, ResponseCreate] = {}
+        """Responses that run -> those of these creates that they answer."""
         self._encoding = DEFAULT_ENCODING
         self._is_detecting = False
         self._end_ms = 0
@@ -124,6 +129,14 @@ class Unconfirmed:
         """Whether nothing is in here but audio in which nobody speaks."""
         is_silence = not self._audio or (self._is_detecting and not self._speeches)
         return len(self._entries) == len(self._audio) and is_silence
+
+    @property
+    def answered(self) -> Mapping[str, ResponseCreate]:
+        """The creates that the application has sent by itself, by the ids of their responses.
+
+        Only of responses that run; none when the link is gone (`down`).
+        """
+        return self._answered
 
     def configure(self, encoding: Encoding, *, is_detecting: bool) -> None:
         """Take the encoding of the audio to come, and whether the server detects turns."""
@@ -237,12 +250,21 @@ class Unconfirmed:
             # Nobody else's that we know of, so the oldest of the application's own.
             key = next(iter(own), None)
         if key is not None:
+            if event.response.id:
+                self._answered[event.response.id] = own[key]
             self._drop(self._entries[key])
+
+    def _on_done(self, event: ResponseDone) -> None:
+        self._answered.pop(event.response.id, None)
 
     def _on_error(self, event: ErrorEvent) -> None:
         self._forget_answered()
         if not event.error.event_id:
             return
+        for response_id, create in [*self._answered.items()]:
+            if create.event_id == event.error.event_id:
+                # It was somebody else's: of those without a name, the first had to be taken for it.
+                del self._answered[response_id]
         for entry in self:
             # Audio that is refused was not audio, and will not be audio for another server.
             if _id_of(entry.event) == event.error.event_id:
@@ -268,6 +290,7 @@ class Unconfirmed:
         """Note that there is no link: what comes now waits for the next one."""
         if self._down_since is None:
             self._down_since = now
+        self._answered = {}
         # The commit of what was being said was not made, or nobody knows of it.
         self._speeches.clear()
 
@@ -334,6 +357,7 @@ class Unconfirmed:
             InputAudioBufferSpeechStopped: _on_speech_stopped,
             InputAudioBufferTimeoutTriggered: _on_speech_stopped,
             ResponseCreated: _on_created,
+            ResponseDone: _on_done,
         }
     )
     """What says that something has arrived; acknowledgements say the rest."""

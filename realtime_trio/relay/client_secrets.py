@@ -16,6 +16,7 @@ from realtime_trio._legible import legible
 from realtime_trio._misuse import check_kind, check_number, without_extra
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._protocol.http_refusal import HttpRefusal
 from realtime_trio._protocol.json_text import parse_json, write_json
 from realtime_trio._protocol.kinds import KINDS, SessionKind
 from realtime_trio.connection import ConnectOptions, check_options, resolve_endpoint
@@ -122,14 +123,12 @@ def _address(endpoint: Endpoint) -> str:
 
 
 def _refusal(status: int, body: bytes) -> ConnectionFailed:
-    error = _members(body).get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    said = error.get("message") if isinstance(error, dict) else None
-    why = f": {legible(said)}" if isinstance(said, str) else ""
+    said = HttpRefusal.of(body)
+    why = f": {legible(said.message)}" if said.message else ""
     return ConnectionFailed(
         f"the service made no client secret, HTTP {status}{why}",
         status=status,
-        code=code if isinstance(code, str) else None,
+        code=said.code,
         body=body,
     )
 

@@ -288,7 +288,8 @@ def _steps(recording: Recording) -> Iterator[_Step]:
             audio += event.audio.nbytes
         yield _Step(event, is_client, max(0.0, record.time - time), requests, audio)
         requests += is_client and not isinstance(event, _APPENDS)
-        time = record.time
+        # The opening of a further connection stands behind what was said on the old one meanwhile.
+        time = max(time, record.time)
 
 
 def _pairs(then: object, now: object, name: str = "") -> Iterator[tuple[str, str]]:

@@ -30,6 +30,7 @@ from peers import Leaves, Server, committed, created, failure, open_server
 from trio.testing import wait_all_tasks_blocked
 from websocket_peers import BINARY, CLOSE, TEXT, Reader, frame, open_tcp_server, reset
 
+from realtime_trio._protocol.json_text import write_json
 from realtime_trio._serving.websocket_server import Reject
 from realtime_trio._session.opening import open_session
 from realtime_trio._transport.contract import Close
@@ -128,6 +129,32 @@ async def test_an_http_error_with_a_body(open_: Open, status: int) -> None:
             async with open_(url=url):
                 pytest.fail("not reached")
     assert (caught.value.status, caught.value.body, caught.value.code) == (status, body, None)
+
+
+@both
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (404, "model_not_found", "The model `parrot-0` does not exist."),
+        (400, None, "The model parrot-0 has been retired."),
+        (404, "DeploymentNotFound", "The API deployment for this resource does not exist."),
+        (400, "invalid_model", ""),
+    ],
+)
+async def test_a_model_that_is_refused_with_the_handshake(
+    open_: Open, status: int, code: str | None, message: str
+) -> None:
+    body = write_json({"error": {"message": message, "code": code, "param": None}}).encode()
+    async with open_server(greet, admit=lambda _: Reject(status=status, body=body)) as url:
+        with Leaves(
+            ConnectionFailed,
+            f"HTTP {status} .*: {message or code}; the model 'parrot-0' was chosen by the argument",
+        ) as caught:
+            async with open_(url=url, model="parrot-0"):
+                pytest.fail("not reached")
+    failure = caught.value
+    assert isinstance(failure, ConnectionFailed)
+    assert (failure.status, failure.body, failure.code) == (status, body, code)
 
 
 @both

@@ -12,7 +12,7 @@ from simulated import SLOW
 from trio.testing import MockClock
 
 from realtime_trio._transport.contract import Close
-from realtime_trio.errors import ConnectionLost
+from realtime_trio.errors import ConnectionFailed, ConnectionLost
 from realtime_trio.events import (
     InputAudioBufferCommitted,
     InputAudioBufferSpeechStarted,
@@ -223,6 +223,109 @@ async def test_a_new_connection_that_breaks_while_it_is_told_everything_is_a_los
         await trio.sleep(3310)
         assert [type(event) for event in taken(events)] == [Reconnecting, Reconnected]
         assert server_lines(service.server) == [("user", "Hello!")]
+
+
+@pytest.mark.parametrize("nth", range(1, 8))
+@pytest.mark.parametrize("way", ["renewal", "restart"])
+async def test_a_new_connection_that_breaks_is_another_attempt_and_nothing_is_there_twice(
+    nth: int, way: str, autojump_clock: MockClock
+) -> None:
+    def faults(number: int) -> list[Fault]:
+        return [Fault.drop(nth=nth)] if number == 2 else []
+
+    service = SimulatedService(faults=faults, expires_after=math.inf)
+    policy = Reconnect(attempts=1, renew_before=100.0, longest_session=1000.0)
+    async with open_lasting(service, policy, instructions="Be brief.") as session:
+        for word in ("one", "two"):
+            await session.insert_item(UserMessage.text(word))
+        events = session.events(SessionRenewed, Reconnecting, Reconnected)
+        server = None
+        if way == "renewal":
+            await trio.sleep(899.9)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep, 50)
+                await trio.sleep(0.1)
+                await session.insert_item(UserMessage.text("three"))
+        else:
+            try:
+                lost = await session.restart()
+            except ConnectionFailed:
+                assert nth <= 2  # it was not even configured, and the old one goes on
+                server = service.servers[0]
+            else:
+                assert lost == Loss()
+            await session.insert_item(UserMessage.text("three"))
+        await session.insert_item(UserMessage.text("four"))
+        lines = server_lines(server or service.server)
+        assert [words for _, words in lines] == ["one", "two", "three", "four"]
+        assert lines == client_lines(session)
+        for event in taken(events):
+            assert isinstance(event, Reconnecting) or event.lost == Loss()
+
+
+async def test_attempts_of_long_ago_are_not_held_against_a_renewal(
+    autojump_clock: MockClock,
+) -> None:
+    def faults(number: int) -> list[Fault]:
+        return [Fault.drop("conversation.item.added")] if number == 3 else []
+
+    service = SimulatedService(faults=faults, expires_after=math.inf)
+    policy = Reconnect(attempts=2, renew_before=100.0, longest_session=1000.0)
+    async with open_lasting(service, policy) as session:
+        await session.insert_item(UserMessage.text("Hello!"))
+        events = session.events(SessionRenewed, Reconnecting, Reconnected)
+        service.refuse(None)
+        service.drop()
+        await session.wait_for(Reconnected)
+        assert [type(event) for event in taken(events)] == [Reconnecting, Reconnecting, Reconnected]
+        await trio.sleep(950)
+        # The third connection breaks while it is told everything; the fourth one holds.
+        reconnecting, reconnected = taken(events)
+        assert isinstance(reconnecting, Reconnecting)
+        assert reconnecting.attempt == 1
+        assert isinstance(reconnected, Reconnected)
+        assert server_lines(service.server) == [("user", "Hello!")]
+
+
+async def test_a_new_connection_that_breaks_while_it_is_told_everything_may_be_the_end(
+    autojump_clock: MockClock,
+) -> None:
+    service = SimulatedService(
+        faults=lambda number: [Fault.drop("conversation.item.added")] if number == 2 else []
+    )
+
+    async def talk() -> None:
+        async with open_lasting(service, Reconnect(attempts=0)) as session:
+            await session.insert_item(UserMessage.text("Hello!"))
+            await session.restart()
+
+    with pytest.raises(ConnectionLost, match="was to go on over another connection") as caught:
+        await talk()
+    first, last = caught.value.__notes__
+    assert first.startswith("going on over another one: the service closed the new connection")
+    assert last == "not tried again: 0 attempts are allowed"
+
+
+async def test_who_is_sent_away_while_a_renewal_waits_is_sent_away(
+    autojump_clock: MockClock,
+) -> None:
+    def faults(number: int) -> list[Fault]:
+        return [Fault.closing(1000, on="response.output_audio.delta", nth=9)] if number == 1 else []
+
+    service = SimulatedService(
+        Script([Reply.text("One, two, three, four, five, six.", pacing=SLOW)]),
+        faults=faults,
+        expires_after=math.inf,
+    )
+    policy = Reconnect(renew_before=100.0, longest_session=1000.0)
+    async with open_lasting(service, policy) as session:
+        events = session.events(SessionExpiring, SessionRenewed, Reconnecting)
+        await trio.sleep(899)
+        await session.send_message("Count!")
+        await trio.sleep(200)
+        assert [type(event) for event in taken(events)] == [SessionExpiring]
+        assert session.closed == Close(1000)
+        assert [line.closed for line in service.lines] == [Close(1000), Close(1000)]
 
 
 async def test_a_server_that_does_not_say_when_it_ends_is_left_after_the_longest_time(

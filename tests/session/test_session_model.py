@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
 
 import pytest
 import trio
+from peers import Server, created, failure, open_server
 
 from realtime_trio._protocol.endpoint import Endpoint
+from realtime_trio._protocol.json_text import write_json
 from realtime_trio._protocol.kinds import DEFAULT_MODEL
+from realtime_trio._serving.websocket_server import Accept, HandshakeRequest, Reject
 from realtime_trio._session.opening import open_session
-from realtime_trio.errors import ConnectionFailed
+from realtime_trio.errors import ConnectionFailed, ConnectionLost
+from realtime_trio.lasting import Reconnect
 from realtime_trio.simulator import Script, serve_simulator
 
 pytestmark = pytest.mark.socket
@@ -61,3 +66,38 @@ async def test_other_refusals_say_nothing_of_it() -> None:
                     pass
             assert "parrot-0" not in str(caught.value)
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("way", ["handshake", "error"])
+async def test_a_model_that_goes_while_a_session_lasts_ends_it_and_names_the_setting(
+    way: str,
+) -> None:
+    said = "The model `parrot-0` has been retired."
+    refusal = write_json({"error": {"message": said, "code": "model_not_found"}}).encode()
+    visits = count(1)
+
+    def admit(_: HandshakeRequest) -> Accept | Reject:
+        is_first = next(visits) == 1
+        return Accept() if is_first or way == "error" else Reject(status=404, body=refusal)
+
+    async def serve(server: Server) -> None:
+        if next(visits) <= 2:
+            await server.say(created())
+            await server.transport.aclose(1011, "restarting")
+        else:
+            await server.say(failure(said, code="model_not_found"))
+            await server.transport.aclose(4004, "invalid_request_error.model_not_found")
+
+    async def talk(url: str) -> None:
+        policy = Reconnect(delay=0.01)
+        async with open_session("parrot-0", url=url, api_key=None, reconnect=policy):
+            await trio.sleep_forever()
+
+    with trio.fail_after(10):
+        async with open_server(serve, admit=admit) as url:
+            with pytest.raises(ConnectionLost, match="1011 restarting") as caught:
+                await talk(url)
+    first, last = caught.value.__notes__
+    assert said in first
+    assert first.endswith("the model 'parrot-0' was chosen by the argument model=")
+    assert last == "not tried again: it would be the same the next time"

@@ -213,6 +213,17 @@ def test_it_takes_as_long_as_it_took_then() -> None:
     assert server.take_due(300.0) == (joined("u"),)
 
 
+def test_what_is_on_record_late_makes_nothing_wait_longer() -> None:
+    # The beginning of another connection stands behind what was said on the first one meanwhile.
+    again = attrs.evolve(CREATED, event_id="event_9")
+    server = replay(
+        said(CREATED), said(joined("u"), 9.0), said(again, 2.0), said(joined("v"), 10.0), speed=1.0
+    )
+    server.take_due(100.0)
+    assert server.take_due(109.0) == (joined("u"), again)
+    assert server.next_due == 110.0
+
+
 def test_a_client_may_be_ahead_of_the_recording() -> None:
     create = ConversationItemCreate(item=UserMessage.text("hello", id="u"))
     server = replay(

@@ -14,6 +14,7 @@ from conversation_events import (
     ended,
     item_of,
     output_added,
+    output_done,
     sound,
     speech,
     tell,
@@ -34,6 +35,7 @@ from realtime_trio.events import (
     McpApprovalResponse,
     McpListTools,
     OutputText,
+    ServerEvent,
     SystemMessage,
     UserMessage,
 )
@@ -49,6 +51,11 @@ def said(item_id: str, text: str = "x") -> AssistantMessage:
 
 def made(item_id: str, call_id: str = "call_1") -> Item:
     return call(item_id, "{}", call_id=call_id, status="completed")
+
+
+def in_response(response_id: str, item: Item) -> list[ServerEvent]:
+    """A call, as a response makes it."""
+    return [output_added(item, response_id), added(item), output_done(item, response_id)]
 
 
 def ids(old: tuple[ConversationItem, ...]) -> str:
@@ -101,9 +108,30 @@ def test_a_call_goes_with_its_output_or_not_at_all() -> None:
     assert found == ["ucdopa", "ucdop", "u", "u", "u", "u", ""]
 
 
-def test_an_output_that_stands_before_its_call_parts_nothing() -> None:
+def test_an_output_that_stands_before_its_call_goes_with_it() -> None:
     items = talk(output("o"), made("c"), said("a")).items
-    assert [ids(old_part(items, keep_items=count)) for count in range(3)] == ["oca", "oc", "o"]
+    assert [ids(old_part(items, keep_items=count)) for count in range(3)] == ["oca", "oc", ""]
+
+
+def test_the_calls_of_a_response_go_together() -> None:
+    conversation = talk(user("u", "x"))
+    # The first call is answered before the second one is made.
+    tell(
+        conversation,
+        created("resp_1"),
+        *in_response("resp_1", made("c")),
+        added(output("o"), "c"),
+        *in_response("resp_1", made("d", "call_2")),
+        added(output("p", "call_2"), "d"),
+        ended("resp_1"),
+        created("resp_2"),
+        *in_response("resp_2", made("e", "call_3")),
+        added(output("q", "call_3"), "e"),
+        ended("resp_2"),
+    )
+    items = conversation.items
+    found = [ids(old_part(items, keep_items=count)) for count in range(8)]
+    assert found == ["ucodpeq", "ucodp", "ucodp", "u", "u", "u", "u", ""]
 
 
 def test_a_turn_with_an_open_call_stays() -> None:

@@ -429,7 +429,25 @@ def test_ids_that_would_be_refused_become_others() -> None:
         (2, "id", "its id is that of another item"),
         (4, "id", "its id is that of another item"),
     ]
-    assert there.renamed == {"x" * 33: "item_new1"}
+
+
+def test_ids_that_a_service_takes_again_are_kept() -> None:
+    call_id = "chatcmpl-tool-" + 32 * "0"
+    there = restored(
+        [
+            message("user", "hi", id="x" * 37),
+            {**CALL, "call_id": call_id, "id": "y" * 37},
+            {**OUTPUT, "call_id": call_id, "id": "z" * 37},
+            message("user", "hi", id="x" * 37),
+        ],
+        keep_ids=True,
+    )
+    assert [item.id for item in items_of(there)] == ["x" * 37, "y" * 37, "z" * 37, "item_new1"]
+    _, one, two, _ = items_of(there)
+    assert isinstance(one, FunctionCall)
+    assert isinstance(two, FunctionCallOutput)
+    assert one.call_id == two.call_id == call_id
+    assert differences(there) == [(3, "id", "its id is that of another item")]
 
 
 @pytest.mark.parametrize("call_id", ["x" * 33, "call 1", "rufé"])
@@ -515,6 +533,37 @@ def test_what_follows_an_open_call_stays_with_it() -> None:
     output = FunctionCallOutput(call_id="call_1", output="")
     assert [boundary_at([*items, output], position) for position in range(6)] == [0, 1, 5, 5, 5, 5]
     assert boundary_at([], 0) == 0
+
+
+def parallel() -> list[dict[str, object]]:
+    """Two rounds of two calls each, of which the first call is answered before the second."""
+    entries: list[dict[str, object]] = [message("user", "Look!", id="item_u")]
+    for name in "abcd":
+        response_id = "resp_1" if name in "ab" else "resp_2"
+        made = {**CALL, "call_id": name, "id": f"call_{name}", "response_id": response_id}
+        entries.append({**made})
+        entries.append({**OUTPUT, "call_id": name, "id": f"output_{name}"})
+    return entries
+
+
+@pytest.mark.parametrize(("most", "told"), [(9, 9), (8, 8), (7, 4), (5, 4), (4, 4), (3, 0)])
+def test_a_limit_keeps_a_round_of_tools_whole(most: int, told: int) -> None:
+    there = restored(parallel(), limit=HistoryLimit(items=most))
+    assert len(there.events) == told
+    # Without a word about who has made them, calls are parted one by one.
+    plain = [{key: each[key] for key in each if key != "response_id"} for each in parallel()]
+    there = restored(plain, limit=HistoryLimit(items=most))
+    assert len(there.events) == most - (most % 2) * (most < 9)
+
+
+def test_a_round_of_which_a_call_is_open_is_kept_whole() -> None:
+    entries = parallel()[:4]  # the second call is not answered
+    there = restored(entries, limit=HistoryLimit(items=1), open_calls=["b"])
+    assert [item.id for item in items_of(there)] == ["call_a", "output_a", "call_b"]
+    # And without hope of an answer, what is answered is told.
+    there = restored(entries)
+    assert [item.id for item in items_of(there)] == ["item_u", "call_a", "output_a"]
+    assert differences(there) == [(3, "item", "the call was never answered")]
 
 
 # --- whatever it is -------------------------------------------------------------------------------

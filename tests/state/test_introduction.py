@@ -54,7 +54,7 @@ def test_before_the_greeting_nothing_is_configured() -> None:
 def test_without_a_configuration_the_greeting_is_enough() -> None:
     assert Introduction().session is None
     opening = Introduction()
-    assert not opening.apply(CREATED, "")
+    opening.apply(CREATED, "")
     assert opening.is_configured
     assert opening.session is CREATED.session
     assert opening.is_over
@@ -108,10 +108,10 @@ def test_what_it_says_of_the_items_is_an_echo_and_all_else_is_for_later() -> Non
     opening.says(message("a"))
     done = ConversationItemDone(event_id="e", item=UserMessage.text("Hello!", id="a"))
     other, limits = added("b"), RateLimitsUpdated(event_id="e", rate_limits=())
-    assert not opening.apply(added("a"), "1")
-    assert not opening.apply(done, "2")
-    assert opening.apply(other, "3")
-    assert opening.apply(limits, "4")
+    opening.apply(added("a"), "1")
+    opening.apply(done, "2")
+    opening.apply(other, "3")
+    opening.apply(limits, "4")
     assert opening.rest == [(other, "3"), (limits, "4")]
     assert opening.is_echo(done)
     assert not opening.is_echo(other)

@@ -28,9 +28,10 @@ from realtime_trio._state.turns.actions import (
     Withdrawn,
 )
 from realtime_trio._state.turns.exchange import State
-from realtime_trio._state.turns.run import cut
+from realtime_trio._state.turns.run import METADATA_KEY, cut
 from realtime_trio.events import (
     McpCall,
+    ResponseCreate,
     ResponseMcpCallCompleted,
     ResponseOutputItemAdded,
     ServerVad,
@@ -256,3 +257,49 @@ def test_on_another_connection_somebody_elses_response_out_of_band_is_not_owed()
     assert [*turns.running] == ["t"]
     assert turns.restart(ask=True) == ()
     assert turns.state is State.FREE
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_what_the_application_has_sent_by_itself_is_asked_for_again_as_it_was(
+    is_active: bool,
+) -> None:
+    turns = open_turns()
+    mine = request("mine", metadata={"topic": "x"}).event
+    aside = request("aside", aside=True).event
+    conversation = "conv" if is_active else None
+    feed(turns, [created("s", conversation=conversation), created("t", conversation=None)])
+    actions = turns.restart(ask=True, creates={"s": mine, "t": aside})
+    assert sent(*actions) == ["aside", "mine"]
+    asked_aside, asked = (
+        each.event.response
+        for each in actions
+        if isinstance(each, Send) and isinstance(each.event, ResponseCreate)
+    )
+    assert asked_aside is not None
+    assert asked is not None
+    assert (asked_aside.conversation, asked.conversation) == ("none", None)
+    assert asked.metadata == {"topic": "x", METADATA_KEY: "mine"}
+    feed(turns, [created("s2", "mine"), created("t2", "aside", conversation=None)])
+    # From now on it is known whose they are.
+    assert sent(*turns.restart(ask=True)) == ["aside", "mine"]
+
+
+def test_what_the_application_has_sent_is_over_if_it_is_dropped() -> None:
+    turns = open_turns()
+    feed(turns, [created("s")])
+    assert turns.restart(ask=False, creates={"s": request("mine").event}) == ()
+    assert turns.is_at_rest
+
+
+def test_what_the_application_has_sent_aside_is_asked_for_again_while_the_user_speaks() -> None:
+    turns = open_turns(ServerVad())
+    feed(turns, [created("s", conversation=None), SPEECH_STARTED])
+    actions = turns.restart(ask=True, creates={"s": request("aside", aside=True).event})
+    assert sent(*actions) == ["aside"]
+
+
+def test_what_was_sent_without_an_id_gets_one() -> None:
+    turns = open_turns()
+    feed(turns, [created("s")])
+    actions = turns.restart(ask=True, creates={"s": request(None).event})
+    assert sent(*actions) == ["evt_1"]

@@ -9,7 +9,7 @@ import pytest
 from effort import lines_run
 from hypothesis import given, strategies as st
 from strategies import events
-from turn_events import created, refusal
+from turn_events import created, done, refusal
 
 from realtime_trio._state.conversation.audio import DEFAULT_ENCODING
 from realtime_trio._state.unconfirmed import LEAD_MS, MOST_AUDIO_MS, Unconfirmed
@@ -167,6 +167,39 @@ def test_what_is_refused_by_its_name_is_not_sent_again() -> None:
     log.apply(refusal("b"))
     assert rest(log) == [create]
     log.apply(refusal("a"))
+    assert rest(log) == []
+
+
+def test_while_its_response_runs_a_create_of_the_application_is_remembered() -> None:
+    log = open_log()
+    first, second = ResponseCreate(event_id="a"), ResponseCreate(event_id="b")
+    for create in (first, second):
+        send(log, create, expected=False)
+    log.apply(created("r"))
+    log.apply(created("s", "b"))
+    assert log.answered == {"r": first, "s": second}
+    log.apply(done("r"))
+    log.apply(done("t"))
+    assert log.answered == {"s": second}
+    log.down(0.0)
+    assert log.answered == {}
+
+
+def test_a_create_that_is_refused_after_all_was_not_answered() -> None:
+    log = open_log()
+    for create in (ResponseCreate(event_id="a"), ResponseCreate(event_id="b")):
+        send(log, create, expected=False)
+    log.apply(created("r"))  # of turn detection, which was faster
+    log.apply(created("s", "b"))
+    log.apply(refusal("a"))
+    assert [*log.answered] == ["s"]
+
+
+def test_a_response_without_an_id_cannot_be_told_from_another() -> None:
+    log = open_log()
+    send(log, ResponseCreate(event_id="a"), expected=False)
+    log.apply(created(""))
+    assert not log.answered
     assert rest(log) == []
 
 

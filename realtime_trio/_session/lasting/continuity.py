@@ -162,6 +162,7 @@ class Continuity:
             now: The time, in seconds.
         """
         self.outbox.pause()
+        creates = self.log.answered
         self.log.down(now)
         cut_short, hosted = self.turns.running, self.turns.hosted_calls
         told: list[Event] = [*self.conversation.show_committed()]
@@ -172,7 +173,8 @@ class Continuity:
         told += self.conversation.end()
         # What the next server will have of it is not known yet.
         self.conversation.leave_behind(())
-        self.act(self.turns.restart(ask=self.policy.resume == "ask", ends=ends))
+        ask = self.policy.resume == "ask"
+        self.act(self.turns.restart(ask=ask, ends=ends, creates=creates))
         # Published when everybody knows, like the events of a server.
         for event in told:
             self.publish(event)
@@ -236,6 +238,7 @@ class Continuity:
             encoding=self.conversation.input_encoding,
             limit=self.limit,
             open_calls=open_calls,
+            keep_ids=True,
         )
         if restored.older and self.limit.summarize is not None:
             summary = await self.limit.summarize(restored.older)

@@ -114,12 +114,15 @@ class LastingSession(CompactingSession):
             dial=dial,
             codec=self._codec,
             link=self._link,
+            chosen_model=self._chosen_model,
             connect_timeout=connect_timeout,
             dispatch=self._dispatch,
+            take=self._take,
             record=self._record,
             put_in_place=self._put_in_place,
             is_entered=lambda: self._is_entered,
             ended=self._ended,
+            over=self._close,
         )
         return self._upkeep.run
 

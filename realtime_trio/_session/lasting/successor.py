@@ -6,26 +6,44 @@ Owns the transport, and the opening exchange on it.  What is said in that exchan
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import trio
 
 from realtime_trio._legible import legible
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.codec import Codec
 from realtime_trio._session.lasting.policy import is_final
 from realtime_trio._session.link import Link
 from realtime_trio._state.introduction import Introduction
 from realtime_trio._transport.contract import Transport
 from realtime_trio.errors import ConnectionFailed, ConnectionLost
-from realtime_trio.events import ClientEvent, ServerEvent
+from realtime_trio.events import ClientEvent, Event, ServerEvent
 from realtime_trio.recording import Source
 
 Dial: TypeAlias = Callable[[], AbstractAsyncContextManager[Transport]]
 """Opens a connection to the service, with whatever key there is then."""
-Record: TypeAlias = Callable[[Source, ServerEvent | ClientEvent, str | bytes], None]
-"""Takes note of what is on the wire."""
+
+
+class Record(Protocol):
+    """Takes note of what is on the wire."""
+
+    def __call__(
+        self,
+        source: Source,
+        event: Event,
+        message: str | bytes,
+        moment: Moment | None = None,
+        /,
+    ) -> None:
+        """Take note of a message: now, or of another moment."""
+
+
+Moment: TypeAlias = tuple[float, float]
+"""A time by trio's clock, and by that of the world."""
 
 
 class RefusedLink(ConnectionFailed):
@@ -39,12 +57,26 @@ class Successor:
         dial: Opens the connection.
         codec: Reads and writes what travels on it.
         record: Takes note of what is on the wire.
+        chosen_model: The model in the address, where it was made here.
+        is_shown: Whether that is done at once.  Where another link still talks it is done when that
+            has ended (`show`), since whoever reads it takes everything for the words of one server.
     """
 
-    def __init__(self, dial: Dial, codec: Codec, record: Record) -> None:
+    def __init__(
+        self,
+        dial: Dial,
+        codec: Codec,
+        record: Record,
+        *,
+        chosen_model: ChosenModel | None,
+        is_shown: bool,
+    ) -> None:
+        self._chosen_model = chosen_model
         self._dial = dial
         self._codec = codec
         self._record = record
+        self._unshown: list[tuple[Source, Event, str | bytes, Moment]] = []
+        self._is_shown = is_shown
         self._changed = trio.lowlevel.ParkingLot()
         self._scope = trio.CancelScope()
         self._understand: Callable[[ServerEvent, str | bytes], None] = self._introduce
@@ -87,6 +119,8 @@ class Successor:
             code = None if detail is None else detail.code or detail.type
             kind = RefusedLink if is_final(close, code) else ConnectionFailed
             why = f"the service closed the new connection: {close.code} {legible(said)}".rstrip()
+            if self._chosen_model is not None:
+                why += self._chosen_model.advice(code, said)
             self._fail(kind(why, code=code))
 
     def _fail(self, error: Exception) -> None:
@@ -94,8 +128,8 @@ class Successor:
         self._changed.unpark_all()
 
     def _introduce(self, event: ServerEvent, message: str | bytes) -> None:
-        if not self.introduction.apply(event, message):
-            self._record("server", event, message)
+        self._note("server", event, message)
+        self.introduction.apply(event, message)
         self._changed.unpark_all()
 
     # --- the opening ------------------------------------------------------------------------------
@@ -130,7 +164,7 @@ class Successor:
         assert self.link is not None, "it has greeted us"
         text = self._codec.encode(event)
         self.introduction.says(event)
-        self._record("client", event, text)
+        self._note("client", event, text)
         try:
             await self.link.write(event, text)
         except ConnectionLost:
@@ -144,6 +178,22 @@ class Successor:
         # Also if it is so: nobody may go on with a link that has just ended.
         if self._error is not None:
             raise self._error
+
+    # --- on record --------------------------------------------------------------------------------
+
+    def _note(self, source: Source, event: Event, message: str | bytes) -> None:
+        if self._is_shown:
+            self._record(source, event, message)
+        else:
+            moment = trio.current_time(), time.time()
+            self._unshown.append((source, event, message, moment))
+
+    def show(self) -> None:
+        """No other link talks any more: show what was said here, and what will be.  Idempotent."""
+        self._is_shown = True
+        unshown, self._unshown = self._unshown, []
+        for each in unshown:
+            self._record(*each)
 
     # --- afterwards -------------------------------------------------------------------------------
 

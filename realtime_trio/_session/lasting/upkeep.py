@@ -25,13 +25,14 @@ import trio
 from attrs import define, field
 
 from realtime_trio._legible import legible
+from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.codec import Codec
 from realtime_trio._runtime.hub import EventHub
 from realtime_trio._runtime.nursery import ServiceNursery
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.lasting.continuity import Continuity
 from realtime_trio._session.lasting.policy import Reconnect, is_final, is_refused
-from realtime_trio._session.lasting.successor import Dial, RefusedLink, Successor
+from realtime_trio._session.lasting.successor import Dial, Record, RefusedLink, Successor
 from realtime_trio._session.link import Link, Phase
 from realtime_trio._state.losses import (
     Loss,
@@ -55,7 +56,6 @@ from realtime_trio.events import (
     SessionCreated,
     SessionUpdated,
 )
-from realtime_trio.recording import Source
 
 _LATEST_RENEWAL: Final = 0.1
 """Share of the margin that is left when a renewal does not wait for an idle moment any longer."""
@@ -107,11 +107,15 @@ class Upkeep:
     """Reads and writes."""
     link: Link
     """The present one."""
+    chosen_model: ChosenModel | None
+    """The model in the address, where it was made here."""
     connect_timeout: float
     """Seconds that one attempt may take."""
     dispatch: Callable[[ServerEvent, str | bytes], None]
     """Takes what the present one says."""
-    record: Callable[[Source, Event, str | bytes], None]
+    take: Callable[[ServerEvent, str | bytes], None]
+    """Takes it if it is on record already."""
+    record: Record
     """Takes note of what is on the wire."""
     put_in_place: Callable[[Link], None]
     """Makes another one the session's."""
@@ -119,6 +123,8 @@ class Upkeep:
     """Whether the session has been handed out."""
     ended: Callable[[], None]
     """Ends the session as its link has ended."""
+    over: Callable[[], None]
+    """Ends the session, whose link may still be there."""
     chance: Callable[[], float] = random.random
     """A random number from 0 to 1."""
     wall_time: Callable[[], float] = time.time
@@ -137,6 +143,8 @@ class Upkeep:
     _story: list[str] = field(factory=list, init=False)
     """What has been tried since the loss."""
     _wishes: list[_Wish] = field(factory=list, init=False)
+    _is_over: bool = field(default=False, init=False)
+    """Whether the session has ended, and gets no other link."""
     _sending: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _last_error: str | None = field(default=None, init=False)
     """Code or type of the last error that was about nothing in particular."""
@@ -153,6 +161,8 @@ class Upkeep:
                 with trio.move_on_at(self._renewal_at):
                     await self._bell.wait()
                 self._bell = trio.Event()
+                if self._is_over:
+                    break
                 if self._lost is not None:
                     await self._reconnect(self._lost)
                 elif self._wishes:
@@ -182,6 +192,8 @@ class Upkeep:
 
     def close(self) -> None:
         """The session has ended: nobody gets another link.  Idempotent."""
+        self._is_over = True
+        self._bell.set()
         wishes, self._wishes = self._wishes, []
         for wish in wishes:
             wish.error = SessionClosed("the session ended before it could be restarted")
@@ -239,11 +251,7 @@ class Upkeep:
         if close.is_clean or not self.is_entered() or link.phase >= Phase.LEAVING:
             self.ended()
             return
-        now = trio.current_time()
-        self._lost, self._lost_at = ConnectionLost(close.code, close.reason), now
-        self._story.clear()
-        if now - self._held_since > self.policy.longest_delay:
-            self._attempt = 0
+        self._lose(ConnectionLost(close.code, close.reason))
         if is_final(close, self._last_error):
             self._give_up("it would be the same on another connection")
         elif self._is_exhausted:
@@ -251,6 +259,14 @@ class Upkeep:
         else:
             self._announce(str(self._lost))
             self._break_off()
+
+    def _lose(self, lost: ConnectionLost) -> None:
+        """There is no link from now on."""
+        self._lost, self._lost_at = lost, trio.current_time()
+        self._story.clear()
+        # One that has held for so long is not to be held against the next.
+        if self._lost_at - self._held_since > self.policy.longest_delay:
+            self._attempt = 0
 
     def _break_off(self) -> None:
         self._sending.cancel()
@@ -274,7 +290,14 @@ class Upkeep:
         return lost
 
     def _successor(self) -> Successor:
-        successor = Successor(self.dial, self.codec, self.record)
+        is_alone = self._lost is not None
+        successor = Successor(
+            self.dial,
+            self.codec,
+            self.record,
+            chosen_model=self.chosen_model,
+            is_shown=is_alone,
+        )
         self.services.start_soon(successor.run, self._link_ended)
         return successor
 
@@ -335,7 +358,8 @@ class Upkeep:
         why = f"{type(error).__name__}: {legible(str(error))}"
         if isinstance(error, ConnectionFailed):
             why = legible(str(error))
-        self._story.append(f"attempt {self._attempt}: {why}")
+        which = f"attempt {self._attempt}" if self._attempt else "going on over another one"
+        self._story.append(f"{which}: {why}")
         if isinstance(error, RefusedLink) or is_refused(error):
             self._give_up("it would be the same the next time")
         elif self._is_exhausted:
@@ -366,7 +390,7 @@ class Upkeep:
             lost.add_note(line)
         lost.add_note(f"not tried again: {why}")
         self.services.fail(lost)
-        self.ended()
+        self.over()
 
     # --- on purpose -------------------------------------------------------------------------------
 
@@ -407,7 +431,7 @@ class Upkeep:
             return
         latest = self._ends_at - self._margin * _LATEST_RENEWAL
         await self._wait_idle(latest, successor)
-        if self._lost is not None or not successor.is_open:
+        if not self._is_holding or not successor.is_open:
             successor.give_up()
             return
         start = trio.current_time()
@@ -418,19 +442,26 @@ class Upkeep:
             self._grant(what)
 
     async def _change_over(self, successor: Successor) -> Loss | None:
-        """Go on with a link that is configured; None if that fails, which is then a loss."""
-        await trio.lowlevel.checkpoint()
+        """Go on with a link that is configured; None if that fails, which is then a loss.
+
+        Then the next link is an attempt like any other: the old one is not listened to any more.
+        """
         old, closing = self.link, self._lost is None
+        # At once, or what is sent in between would be cut.  Whoever sends meanwhile waits; what is
+        # half written goes to the old one.
+        self.outbox.pause()
+        await trio.lowlevel.checkpoint()
         if closing:
-            # What is half written goes to the old one.  Whoever sends meanwhile waits.
-            self.outbox.pause()
             with trio.move_on_after(self.connect_timeout):
                 await self.outbox.wait_put_down()
+        if self._is_over:
+            successor.give_up()
+            return None
         if self._lost is None:
             old.mute()
-            self._lost = ConnectionLost(1006, "the session was to go on over another connection")
-            self._lost_at = trio.current_time()
+            self._lose(ConnectionLost(1006, "the session was to go on over another connection"))
             self._break_off()
+        successor.show()
         try:
             what = await self._told(successor, self.connect_timeout)
         except Exception as error:
@@ -449,9 +480,14 @@ class Upkeep:
             self.hub.subscribe(*_STIRS, kept=False) as stream,
             trio.move_on_at(deadline),  # noqa: ASYNC912 - it may be idle at once
         ):
-            while not self.continuity.is_idle and self._lost is None and successor.is_open:
+            while not self.continuity.is_idle and self._is_holding and successor.is_open:
                 with trio.move_on_after(_LOOK_AGAIN_S), suppress(SlowConsumer, SessionClosed):
                     await stream.receive()
+
+    @property
+    def _is_holding(self) -> bool:
+        """Whether the present link can be used."""
+        return self._lost is None and not self._is_over
 
     @property
     def _margin(self) -> float:
@@ -466,7 +502,7 @@ class Upkeep:
     def _catch_up(self, successor: Successor) -> None:
         """Take what the new link has said besides, while it was being told everything."""
         for event, message in successor.introduction.rest:
-            self.dispatch(event, message)
+            self.take(event, message)
 
     def _grant(self, what: Loss) -> None:
         """Whoever wanted a restart has one."""

@@ -80,6 +80,8 @@ class Entry:
     """What it says; None if that cannot be told again."""
     problem: str = ""
     """Why not."""
+    response_id: str | None = None
+    """Of a call: the response that made it, together with others; None if that is not known."""
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -88,9 +90,10 @@ class Entry:
 def export_items(items: Iterable[ConversationItem], *, audio: bool = False) -> list[JsonObject]:
     """Write items as JSON-ready objects, as the protocol does: texts and transcripts.
 
-    Two members are not the protocol's.  A part that was truncated has `heard_ms`, and as its
-    transcript what was heard; `is_estimate` says that the words were counted off by time.  And with
-    `audio`, what the user said has its `format` beside it.
+    Some members are not the protocol's.  A part that was truncated has `heard_ms`, and as its
+    transcript what was heard; `is_estimate` says that the words were counted off by time.  With
+    `audio`, what the user said has its `format` beside it.  And a call has its `response_id`, by
+    which those are known that were made together.
 
     Args:
         items: The items.
@@ -140,7 +143,10 @@ def exported(item: ConversationItem, *, audio: bool) -> JsonObject:
                 "content": content,
             }
         case other:
-            return {"type": other.type, **asdict(other, filter=lambda _, value: value is not None)}
+            members = asdict(other, filter=lambda _, value: value is not None)
+            if isinstance(other, FunctionCall) and item.response_id is not None:
+                members["response_id"] = item.response_id
+            return {"type": other.type, **members}
 
 
 def _exported_part(growing: GrowingPart, *, audio: bool) -> JsonObject:
@@ -204,7 +210,7 @@ def _read(entry: object) -> Entry:
             call = FunctionCall(
                 id=item_id, call_id=call_id, name=name, arguments=_text(entry, "arguments") or ""
             )
-            return Entry(item_id=item_id, told=call)
+            return Entry(item_id=item_id, told=call, response_id=_text(entry, "response_id"))
         case "function_call_output" if call_id:
             answer = FunctionCallOutput(id=item_id, call_id=call_id, output=output or "")
             return Entry(item_id=item_id, told=answer)

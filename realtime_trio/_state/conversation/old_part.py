@@ -1,7 +1,7 @@
 """Which items of a living conversation are old enough to go.
 
 Owns where a conversation may be parted: behind a whole turn, never inside one that is going on, and
-never between a call and its output.
+never between the calls of a response and their outputs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 from realtime_trio._frozen import frozen
 from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.conversation.parting import boundaries
 from realtime_trio.events import FunctionCallOutput, McpApprovalResponse
 
 MS_PER_CHARACTER: Final = 66
@@ -96,18 +97,13 @@ class _Calls:
 
     @property
     def boundaries(self) -> Iterator[int]:
-        """The positions at which no call is parted from its output."""
-        yield 0
-        opened: set[str | None] = set()
-        coming = self._answered.copy()
-        for position, item in enumerate(self._items, start=1):
-            if (asked := _asks(item)) in coming:
-                opened.add(asked)
-            answered = _answers(item)
-            opened.discard(answered)
-            coming.discard(answered)
-            if not opened:
-                yield position
+        """The positions at which no round of tools is parted."""
+        rounds: dict[str | None, str | None] = {}
+        for item in self._items:
+            asked = _asks(item)
+            if asked in self._answered:
+                rounds[asked] = item.response_id or asked
+        return boundaries([rounds.get(_asks(each) or _answers(each)) for each in self._items])
 
 
 def _asks(item: ConversationItem) -> str | None:

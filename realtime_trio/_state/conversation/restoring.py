@@ -8,20 +8,25 @@ transcript; of what was truncated, the words that were heard.  The user's speech
 all of its audio is still here, or else its transcript.  A call of a tool is told together with its
 output or not at all.  Every item is put behind the one before it by name, and the first one at the
 front, so that what comes meanwhile (the user goes on talking) stands behind all of them.  The
-oldest items are those that go where there is a limit, and a summary may take their place.
+oldest items are those that go where there is a limit, and a summary may take their place.  A limit
+keeps all calls of a response, with their outputs, or none of them.  One that nobody has answered
+goes alone: without the others the model would not know what has been done, and do it again.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from attrs import evolve, field
+from attrs import evolve
 
 from realtime_trio._frozen import frozen
 from realtime_trio._state.conversation.audio import DEFAULT_ENCODING, Encoding
 from realtime_trio._state.conversation.history import Entry, Said, Spoken
+from realtime_trio._state.conversation.parting import boundaries
 from realtime_trio._state.conversation.size import NO_LIMIT, HistoryLimit, tokens_of
 from realtime_trio.audio.data import AudioData
 from realtime_trio.errors import RemoteProtocolError
@@ -55,6 +60,7 @@ _Restorable: TypeAlias = (
     SystemMessage | UserMessage | AssistantMessage | FunctionCall | FunctionCallOutput
 )
 _Lack: TypeAlias = tuple[Difference, str]
+_NO_ROUNDS: Final[Mapping[str, str]] = MappingProxyType({})
 _BEYOND_LIMIT: Final = "it is older than what the limit allows"
 
 
@@ -82,8 +88,6 @@ class Restored:
     goes to the front."""
     omitted: tuple[Omission, ...]
     """Every difference, in the history's order."""
-    renamed: Mapping[str, str] = field(factory=dict)
-    """Ids of items that could not be kept, and those that they have now."""
     older: tuple[Item, ...] = ()
     """What the limit leaves out, the oldest first; for a summary."""
 
@@ -116,6 +120,7 @@ def restore(
     encoding: Encoding | None = DEFAULT_ENCODING,
     limit: HistoryLimit = NO_LIMIT,
     open_calls: Collection[str] = (),
+    keep_ids: bool = False,
 ) -> Restored:
     """Say which events recreate a conversation, and what will be different.
 
@@ -134,13 +139,21 @@ def restore(
         limit: How much to tell; see `Restored.summarized` for what to do about the rest.
         open_calls: Ids of calls without an output that are to be told all the same, because they
             are still worked on; their outputs can be sent when they are there.
+        keep_ids: Whether the service has taken or made all of the ids, so that it takes them again,
+            however long they are.
     """
     items, lacks = _tell(entries, encoding, open_calls)
-    first = _first_within(limit, list(items.values()), encoding or DEFAULT_ENCODING)
+    # A round is known by its response: the first call may be answered before the second is made.
+    rounds = {
+        str(entry.told.call_id): entry.response_id
+        for entry in entries
+        if isinstance(entry.told, FunctionCall) and entry.response_id is not None
+    }
+    first = _first_within(limit, list(items.values()), encoding or DEFAULT_ENCODING, rounds)
     older, kept = list(items.items())[:first], list(items.items())[first:]
     for index, _ in older:
         lacks[index] = [("item", _BEYOND_LIMIT)]
-    told, renamed = _with_usable_ids(kept, lacks, new_id)
+    told = _with_usable_ids(kept, lacks, new_id, math.inf if keep_ids else MAX_ID)
     return Restored(
         events=tuple(_chained(told)),
         omitted=tuple(
@@ -148,7 +161,6 @@ def restore(
             for index, differences in sorted(lacks.items())
             for what, reason in differences
         ),
-        renamed=renamed,
         older=tuple(item for _, item in older),
     )
 
@@ -220,7 +232,12 @@ def _tell(
     return items, lacks
 
 
-def _first_within(limit: HistoryLimit, items: Sequence[_Restorable], encoding: Encoding) -> int:
+def _first_within(
+    limit: HistoryLimit,
+    items: Sequence[_Restorable],
+    encoding: Encoding,
+    rounds: Mapping[str, str],
+) -> int:
     """The position of the first item that the limit allows."""
     room = len(items) if limit.items is None else limit.items
     if limit.summarize is not None and len(items) > room:
@@ -233,33 +250,35 @@ def _first_within(limit: HistoryLimit, items: Sequence[_Restorable], encoding: E
             if tokens > limit.tokens:
                 first = position + 1
                 break
-    return boundary_at(items, first)
+    return boundary_at(items, first, rounds)
 
 
-def boundary_at(items: Sequence[object], position: int) -> int:
-    """The first position from `position` on at which no call is parted from its output.
+def boundary_at(
+    items: Sequence[object], position: int, rounds: Mapping[str, str] = _NO_ROUNDS
+) -> int:
+    """The first position from `position` on at which no round of tools is parted.
 
     If there is none, because a call is still open, the last one before.
 
     Args:
         items: Items, in order.
         position: Where to part them: before the item of this position, from 0.
+        rounds: Ids of calls, and the round that each is part of; others are by themselves.
     """
-    opened: set[str | None] = set()
-    last = 0
-    for at, item in enumerate(items):
-        if not opened:
-            last = at
-            if at >= position:
-                return at
+    parts: list[str | None] = []
+    unanswered: dict[str, str] = {}
+    for item in items:
         match item:
-            case FunctionCall(call_id=call_id):
-                opened.add(call_id)
+            case FunctionCall(call_id=str(call_id)):
+                parts.append(rounds.get(call_id, call_id))
+                unanswered[call_id] = rounds.get(call_id, call_id)
             case FunctionCallOutput(call_id=call_id):
-                opened.discard(call_id)
+                parts.append(rounds.get(call_id, call_id))
+                unanswered.pop(call_id, None)
             case _:
-                pass
-    return last if opened else len(items)
+                parts.append(None)
+    found = [*boundaries(parts, {*unanswered.values()})]
+    return next((each for each in found if each >= position), found[-1])
 
 
 # --- how an item is told --------------------------------------------------------------------------
@@ -348,21 +367,21 @@ def _with_usable_ids(
     items: Sequence[tuple[int, _Restorable]],
     lacks: dict[int, list[_Lack]],
     new_id: Callable[[str], str],
-) -> tuple[list[_Restorable], dict[str, str]]:
-    """The items with ids that the service takes, and which ids have become others.
+    most: float,
+) -> list[_Restorable]:
+    """The items with ids that the service takes, of so many characters at most.
 
     What differs is added to `lacks`.
     """
     told: list[_Restorable] = []
     used: set[str | None] = {"root"}
-    renamed: dict[str, str] = {}
     calls: dict[str, str] = {}
     for index, item in items:
         usable = item
         if isinstance(item, FunctionCall | FunctionCallOutput):
             # A call and its output name it alike, whatever it is called now.
             call_id = str(item.call_id)
-            if not _CALL_ID.fullmatch(call_id):
+            if most == MAX_ID and not _CALL_ID.fullmatch(call_id):
                 if call_id not in calls:
                     calls[call_id] = new_id("call_")
                 usable = evolve(item, call_id=calls[call_id])
@@ -370,14 +389,11 @@ def _with_usable_ids(
                 lacks.setdefault(index, []).append(("id", why))
         if item.id is None:
             usable = evolve(usable, id=new_id("item_"))
-        elif len(item.id) > MAX_ID or item.id in used:
+        elif len(item.id) > most or item.id in used:
             usable = evolve(usable, id=new_id("item_"))
-            if len(item.id) > MAX_ID:
-                why = f"its id has more than {MAX_ID} characters"
-                renamed.setdefault(item.id, str(usable.id))
-            else:
-                why = "its id is that of another item"
-            lacks.setdefault(index, []).append(("id", why))
+            is_long = len(item.id) > most
+            why = f"has more than {MAX_ID} characters" if is_long else "is that of another item"
+            lacks.setdefault(index, []).append(("id", f"its id {why}"))
         used.add(usable.id)
         told.append(usable)
-    return told, renamed
+    return told

@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import ClassVar, Final
 
+from attrs import evolve
+
 from realtime_trio._state.reactions import Reactions
 from realtime_trio._state.turns.actions import (
     Actions,
@@ -72,6 +74,7 @@ from realtime_trio.events import (
 _ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
 _EXPIRED: Final = "session_expired"
 _NO_ENDS: Final[Mapping[str, Response]] = MappingProxyType({})
+_NO_CREATES: Final[Mapping[str, ResponseCreate]] = MappingProxyType({})
 
 
 class Turns:
@@ -271,7 +274,13 @@ class Turns:
         self._exchange, self._rounds, self._user = Exchange(), Rounds(), UserTurn()
         return failed
 
-    def restart(self, *, ask: bool, ends: Mapping[str, Response] = _NO_ENDS) -> Actions:
+    def restart(
+        self,
+        *,
+        ask: bool,
+        ends: Mapping[str, Response] = _NO_ENDS,
+        creates: Mapping[str, ResponseCreate] = _NO_CREATES,
+    ) -> Actions:
         """Go on with another connection, whose server is told what the last one knew.
 
         The responses that were running went with the old connection.  One that had made calls ends
@@ -285,20 +294,30 @@ class Turns:
             ask: Whether to ask again for responses that were cut.
             ends: How responses have ended, by their ids, as far as that is known.  What has
                 completed is not asked for again.
+            creates: What the application has sent by itself, by the ids of the responses to it:
+                they are asked for again with the settings that they had.
         """
         if self._is_closed:
             return ()
         is_due, is_interrupted = self._user.is_due, self._user.is_uncommitted
         self._user.silence()
-        loss = lose(self._exchange, self._rounds, ends, ask=ask, is_interrupted=is_interrupted)
+        loss = lose(
+            self._exchange, self._rounds, ends, creates, ask=ask, is_interrupted=is_interrupted
+        )
         actions = loss.actions
         for request in loss.again:
-            actions += self._ask_again(request)
+            actions += self._ask_again(self._with_id(request))
         is_owed = (is_due or loss.is_reply_lost) and not is_interrupted
         is_answered = self._exchange.asked is not None or self._queue or self._rounds.owe_reply
         if ask and is_owed and not is_answered:
             self._queue.append(ResponseRequest(ResponseCreate(event_id=self._new_id("evt_"))))
         return (*actions, *self._advance())
+
+    def _with_id(self, request: ResponseRequest) -> ResponseRequest:
+        """The same request; what was sent unchecked need not have had an id."""
+        if request.event.event_id:
+            return request
+        return evolve(request, event=evolve(request.event, event_id=self._new_id("evt_")))
 
     def _ask_again(self, request: ResponseRequest) -> Actions:
         self._refused_before.add(request)

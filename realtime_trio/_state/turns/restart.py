@@ -15,7 +15,7 @@ from realtime_trio._state.turns.exchange import Exchange
 from realtime_trio._state.turns.rounds import Rounds
 from realtime_trio._state.turns.run import Run, cut
 from realtime_trio._state.turns.settling import concluded, finish
-from realtime_trio.events import Response
+from realtime_trio.events import Response, ResponseCreate
 
 
 @frozen(kw_only=True)
@@ -35,6 +35,7 @@ def lose(
     exchange: Exchange,
     rounds: Rounds[ResponseRequest],
     ends: Mapping[str, Response],
+    creates: Mapping[str, ResponseCreate],
     *,
     ask: bool,
     is_interrupted: bool,
@@ -46,6 +47,7 @@ def lose(
             those stay that somebody wants.
         rounds: The rounds of tools: a round whose response will be given again is forgotten.
         ends: How responses have ended, by their ids, as far as that is known.
+        creates: What asked for responses that nobody has asked the turns for, by their ids.
         ask: Whether to ask again for responses that were cut.
         is_interrupted: Whether the user was speaking, so that the conversation's response is over.
     """
@@ -54,22 +56,32 @@ def lose(
     is_reply_lost = False
     for run in exchange.cut():
         end = ends.get(run.id) or cut(run.id)
-        is_over = end.status == "completed" or (is_interrupted and not run.is_aside)
+        request = _request_of(run, creates)
+        is_aside = run.is_aside if request is None else request.is_out_of_band
+        is_over = end.status == "completed" or (is_interrupted and not is_aside)
         if not ask or is_over or not _is_wanted(run):
             actions += finish(rounds, run, end)
             continue
         rounds.forget(run)
         # A follow-up is owed again by itself, since what it was to read is still unread.
-        if run.asked is None:
-            is_reply_lost = is_reply_lost or not run.is_aside
-        elif not run.asked.request.is_follow_up:
-            actions += (Restarted(run.asked.request),)
-            again.append(run.asked.request)
+        if request is None:
+            is_reply_lost = is_reply_lost or not is_aside
+        elif not request.is_follow_up:
+            actions += (Restarted(request),)
+            again.append(request)
     actions += tuple(Withdrawn(asked.request) for asked in exchange.drop_abandoned())
     is_reply_lost = is_reply_lost or bool(rounds.hosted)
     for owner in rounds.give_up_hosted():
         actions += concluded(owner)
     return Loss(actions=actions, again=tuple(again), is_reply_lost=is_reply_lost)
+
+
+def _request_of(run: Run, creates: Mapping[str, ResponseCreate]) -> ResponseRequest | None:
+    """What has asked for a response, and may ask for it again; None if that was not we."""
+    if run.asked is not None:
+        return run.asked.request
+    create = creates.get(run.id)
+    return None if create is None else ResponseRequest(create)
 
 
 def _is_wanted(run: Run) -> bool:
