@@ -66,7 +66,8 @@ class CompactingSession(LimitedSession):
                 as it takes to say them, 66 ms a character.  Give either this or `keep_items`.
             summarize: An async function that gets the items that go, the oldest first, as values
                 with their words, and returns a text, which becomes a system message in their place;
-                `""` for none.  It may ask this session, out of band.  None deletes without a word.
+                `""` for none.  It may ask this session, out of band, and is not called if there are
+                no words.  None deletes without a word.
 
         Returns:
             What was deleted, and the summary.  If nothing is old enough nothing happens, and
@@ -104,6 +105,8 @@ class CompactingSession(LimitedSession):
         told = restoring.restore(
             entries_of(old), new_id=self._new_id, encoding=self._conversation.input_encoding
         )
+        if not told.events:
+            return ""
         text = await summarize([event.item for event in told.events])
         if not isinstance(text, str):
             raise TypeError(f"summarize must return a text, not {kind_of(text)}")

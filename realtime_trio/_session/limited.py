@@ -23,6 +23,7 @@ from realtime_trio._session.responses import Answer
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.costs import Costs, usage_of
 from realtime_trio._state.reactions import Reactions, Room
+from realtime_trio._state.turns.actions import Actions, Withdrawn
 from realtime_trio._state.utility_events import ToolCallFinished
 from realtime_trio.errors import LocalProtocolError, SlowConsumer
 from realtime_trio.events import (
@@ -152,6 +153,13 @@ class LimitedSession(RespondingSession):
             if passed is not event and text == self._codec.encode(event):
                 event, text = passed, self._codec.encode(passed)
         return super()._enqueue(event, text)
+
+    def _act(self, actions: Actions) -> None:
+        if self._spending is not None:
+            for action in actions:
+                if isinstance(action, Withdrawn):
+                    self._spending.meter.withdraw(action.request.event.event_id)
+        super()._act(actions)
 
     def _take_turns(self, event: ServerEvent) -> None:
         super()._take_turns(event)

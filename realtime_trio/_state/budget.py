@@ -289,6 +289,13 @@ class BudgetMeter:
         """Whether a response was admitted and is not done, as far as one can tell."""
         return any(each.response_id == response_id for each in self._promises.values())
 
+    def withdraw(self, event_id: str | None) -> None:
+        """Note that there will be no response to a create that was admitted, and keep no promise.
+
+        It went with its connection before the server had taken it, and is not sent again.
+        """
+        self._promises.pop(event_id, None)
+
     def expect_goodbye(self, event_id: str) -> None:
         """Admit the create of this id, although nothing is left, until its response is done."""
         self._goodbye_id = event_id

@@ -99,6 +99,20 @@ async def test_if_nothing_is_old_nothing_happens(autojump_clock: MockClock) -> N
         assert sent(wire) == []
 
 
+async def test_what_has_no_words_is_not_summarized(autojump_clock: MockClock) -> None:
+    async def never(items: Sequence[Item]) -> str:
+        await trio.lowlevel.checkpoint()
+        raise AssertionError
+
+    async with open_simulated(turn_detection=None, retention="none") as session:
+        await session.append_audio(speech(500))
+        await session.commit_audio()
+        await fill(session, 1)
+        done = await session.compact(keep_items=1, summarize=never)
+        assert (len(done.removed), done.summary) == (1, None)
+        assert said(session) == ["0"]
+
+
 async def test_speech_is_kept_by_how_long_it_is(autojump_clock: MockClock) -> None:
     replies = [Reply.speech(text, speech(1000)) for text in ("One.", "Two.", "Three.")]
     async with open_simulated(*replies) as session:

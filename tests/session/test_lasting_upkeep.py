@@ -37,6 +37,7 @@ from realtime_trio.events import (
     UserMessage,
 )
 from realtime_trio.lasting import Loss, Reconnect, Reconnected, Reconnecting
+from realtime_trio.money import Budget
 from realtime_trio.recording import read_recording
 from realtime_trio.simulator import Fault, Reply, Script, SimulatedService
 from realtime_trio.testing import assert_order
@@ -225,6 +226,22 @@ async def test_a_response_that_was_cut_can_be_dropped(autojump_clock: MockClock)
         assert answer.status == "cancelled"
         await session.wait_for(Reconnected)
         assert (await session.ask("And?")).text == "Seven."
+
+
+async def test_a_response_that_nobody_wants_any_more_keeps_nothing_of_the_budget(
+    autojump_clock: MockClock,
+) -> None:
+    service = service_of()
+    async with open_session(
+        transport=service.open, reconnect=Reconnect(), budget=Budget(tokens=2000), strict=True
+    ) as session:
+        with session.events(Reconnected) as reconnected:
+            async with session.open_response(conversation="none"):
+                # The server has not heard of it yet.
+                service.drop()
+            await reconnected.receive()
+        # All of the budget had been promised to it.
+        assert (await session.ask(conversation="none")).status == "completed"
 
 
 async def test_a_response_that_is_followed_begins_anew(autojump_clock: MockClock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,6 +170,71 @@ async def test_a_failing_predicate_does_not_cancel_a_message_that_is_half_sent(
             await run_server(slow, server, Cast(ears=ears))
     assert not slow.broken
     assert len(await ours.receive()) >= 1
+
+
+async def test_what_fails_as_an_answer_ends_does_not_cancel_a_message_either(
+    autojump_clock: MockClock,
+) -> None:
+    class Failing(SimulatedServer):
+        def answer_ends(self, question_id: str, now: float) -> None:
+            raise LocalProtocolError("a predicate failed, whose time it was")
+
+    ours, theirs = memory_transport_pair()
+    slow = Slow(theirs)
+    await ours.send(Codec().encode(ResponseCreate()))
+    # In the middle of the second message.
+    agent = says("Hi.", wait=1.5)
+    with pytest.raises(LocalProtocolError, match="predicate"), trio.fail_after(20):
+        await run_server(slow, Failing(Script()), Cast(agent))
+    assert not slow.broken
+
+
+async def test_the_next_question_is_asked_although_the_client_does_not_read(
+    autojump_clock: MockClock,
+) -> None:
+    agent = says("Hello.")
+    ours, theirs = memory_transport_pair(capacity=1)
+    async with trio.open_nursery() as nursery:
+        cast = Cast(agent, ears=Listener(["words"], wait=1.0))
+        nursery.start_soon(run_server, theirs, SimulatedServer(Script()), cast)
+        for event in (
+            InputAudioBufferAppend(audio=tone(500)),
+            InputAudioBufferCommit(),
+            ResponseCreate(),
+        ):
+            await ours.send(Codec().encode(event))
+        await wait_all_tasks_blocked()
+        assert not agent.turns
+        await trio.sleep(2)
+        (turn,) = agent.turns
+        assert turn.user_text == "words"
+        nursery.cancel_scope.cancel()
+
+
+async def test_nobody_looks_after_a_question_that_is_answered(autojump_clock: MockClock) -> None:
+    looked_after: list[str] = []
+
+    class Asked(SimulatedServer):
+        def is_wanted(self, question_id: str) -> bool:
+            looked_after.append(question_id)
+            return super().is_wanted(question_id)
+
+    ours, theirs = memory_transport_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_server, theirs, Asked(Script()), Cast(says("Hi.")))
+        async with open_session(transport=ours, **TEXT) as session:
+            assert (await session.ask("?")).text == "Hi."
+            first = {*looked_after}
+            looked_after.clear()
+            assert (await session.ask("?")).text == "Hi."
+    assert len(first) == 1
+    assert not first & {*looked_after}
+
+
+@pytest.mark.parametrize("nobody", [OfflineAgent, "hello", Beeper()])
+def test_an_agent_is_an_object_that_answers(nobody: Any) -> None:
+    with pytest.raises(TypeError, match="agent must be an object with a method answer"):
+        Cast(nobody)
 
 
 # --- the offline agent ----------------------------------------------------------------------------

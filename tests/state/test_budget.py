@@ -214,6 +214,15 @@ def test_the_end_of_a_response_gives_back_what_it_did_not_say(end: list[ServerEv
     assert clamp(limited.admit(create("b", aside=True), 100.0)) == 1000
 
 
+def test_what_the_server_will_never_take_keeps_no_promise() -> None:
+    limited = meter(Budget(tokens=1000))
+    limited.admit(create("a", aside=True), 100.0)
+    limited.withdraw("b")
+    assert limited.has_admitted("a")
+    limited.withdraw("a")
+    assert clamp(limited.admit(create("b", aside=True), 100.0)) == 1000
+
+
 def test_a_response_is_known_by_its_name_among_several() -> None:
     limited = meter(Budget(tokens=1000))
     limited.admit(create("a", most=100), 100.0)

@@ -211,14 +211,49 @@ def test_a_call_that_the_service_was_making_is_gone_and_the_response_is_asked_fo
     assert not turns.awaits("m")
 
 
-def test_a_call_that_the_service_was_making_for_a_response_that_is_over_has_no_reply() -> None:
+def test_who_waits_for_the_reply_to_a_call_that_is_gone_gets_the_one_that_comes() -> None:
     turns = open_turns()
     wish = ask(turns)
     feed(turns, [created("r", "a"), hosted_begins(), done("r", "a")])
-    actions = turns.restart(ask=True)
-    assert Concluded(wish, done("r", "a").response) in actions
-    assert len(sent(*actions)) == 1  # the model is asked once more, without the call
+    # The model is asked once more, without the call.
+    assert sent(*turns.restart(ask=True)) == ["evt_1"]
     assert not turns.hosted_calls
+    reply = done("s", "evt_1")
+    assert Concluded(wish, reply.response) in feed(turns, [created("s", "evt_1"), reply])
+    assert turns.is_at_rest
+
+
+def test_the_reply_to_what_the_service_had_found_is_asked_for_again() -> None:
+    turns = open_turns()
+    wish = ask(turns)
+    ended = ResponseMcpCallCompleted(event_id="event", output_index=0, item_id="m")
+    feed(turns, [created("r", "a"), hosted_begins(), done("r", "a"), ended])
+    feed(turns, [created("s", "evt_1")])
+    assert sent(*turns.restart(ask=True)) == ["evt_2"]
+    reply = done("t", "evt_2")
+    assert Concluded(wish, reply.response) in feed(turns, [created("t", "evt_2"), reply])
+    assert turns.is_at_rest
+
+
+@pytest.mark.parametrize("why", ["dropped", "interrupted"])
+def test_a_call_that_is_gone_has_no_reply_if_none_is_asked_for_again(why: str) -> None:
+    turns = open_turns(ServerVad())
+    wish = ask(turns)
+    feed(turns, [created("r", "a"), hosted_begins(), done("r", "a")])
+    if why == "interrupted":
+        feed(turns, [SPEECH_STARTED])
+    actions = turns.restart(ask=why == "interrupted")
+    assert actions == (Concluded(wish, done("r", "a").response),)
+    assert turns.is_at_rest
+
+
+def test_a_reply_that_nobody_wants_is_not_asked_for_again() -> None:
+    turns = open_turns()
+    wish = ask(turns)
+    feed(turns, [created("r", "a"), hosted_begins(), done("r", "a")])
+    turns.abandon(wish)
+    assert turns.restart(ask=True) == ()
+    assert turns.is_at_rest
 
 
 def test_what_the_service_had_found_is_not_replied_to_where_nobody_has_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import struct
@@ -157,7 +158,10 @@ async def test_a_refused_connection_says_where_and_why() -> None:
 async def test_a_name_that_does_not_resolve_says_so() -> None:
     message = await failure_of("wss://no-such-host.invalid/v1?key=s3cret")
     assert message.startswith("cannot connect to wss://no-such-host.invalid:443/v1: ")
-    assert len(message.rpartition(": ")[2]) > 8
+    why = message.rpartition(": ")[2]
+    assert len(why) > 8
+    # In the words of the system, without its number.
+    assert "Errno" not in why
 
 
 # TLS
@@ -217,7 +221,9 @@ async def test_a_certificate_for_another_host_is_refused(authority: trustme.CA) 
 @pytest.mark.socket
 async def test_a_server_that_does_not_speak_tls_is_named_as_such() -> None:
     async with listening(echo) as port:
-        assert "failed: " in await failure_of(f"wss://127.0.0.1:{port}/")
+        message = await failure_of(f"wss://127.0.0.1:{port}/")
+    # Which one it is depends on the version of OpenSSL.
+    assert re.search(r" failed: [a-z]+( [a-z0-9]+)+$", message)
 
 
 @pytest.mark.socket
@@ -249,17 +255,24 @@ async def test_a_connection_reset_during_the_tls_handshake_is_named_as_such() ->
 
 @pytest.mark.socket
 async def test_cancelling_during_the_tls_handshake_leaves_no_socket() -> None:
-    seen = trio.Event()
+    begun, closed = trio.Event(), trio.Event()
 
     async def never_answer(stream: trio.SocketStream) -> None:
         async for _ in stream:
-            pass
-        seen.set()
+            begun.set()
+        closed.set()
 
-    async with listening(never_answer) as port:
-        with trio.move_on_after(0.05):
+    async with listening(never_answer) as port, trio.open_nursery() as nursery:
+
+        async def dial() -> None:
             await open_line(parse_url(f"wss://127.0.0.1:{port}/"), ssl_context=None, proxy=None)
-        await seen.wait()
+            raise AssertionError("a cancelled handshake is no connection")
+
+        nursery.start_soon(dial)
+        await begun.wait()
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await closed.wait()
 
 
 # Proxies
@@ -439,6 +452,24 @@ async def test_a_proxy_that_echoes_credentials_does_not_get_them_into_an_excepti
 
 
 @pytest.mark.socket
+async def test_a_socks_proxy_that_refuses_says_why() -> None:
+    async def refuse(stream: trio.SocketStream) -> None:
+        await read_exactly(stream, 3)
+        await stream.send_all(b"\x05\x00")
+        await read_exactly(stream, 4)
+        # 5 is "connection refused" (RFC 1928, 6).
+        await stream.send_all(b"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00")
+
+    async with listening(refuse) as port:
+        message = await failure_of("ws://example.invalid/", proxy=f"socks5://127.0.0.1:{port}")
+    shown = (
+        f"cannot connect to ws://example.invalid:80/ through the proxy socks5://127.0.0.1:{port}"
+    )
+    assert message.startswith(f"{shown}: ")
+    assert "refused" in message.removeprefix(shown).lower()
+
+
+@pytest.mark.socket
 async def test_a_password_that_a_proxy_cannot_be_told_is_not_quoted() -> None:
     async with open_proxy("http") as (_, proxy_port, _port):
         message = await failure_of(
@@ -464,7 +495,8 @@ async def test_an_unusable_proxy_url_is_refused_without_quoting_it(
 
 
 @pytest.mark.parametrize(
-    ("scheme", "port"), [("http", 80), ("socks4", 1080), ("socks4a", 1080), ("socks5", 1080)]
+    ("scheme", "port"),
+    [("http", 80), ("socks4", 1080), ("socks4a", 1080), ("socks5", 1080), ("socks5h", 1080)],
 )
 async def test_a_proxy_without_the_extra_names_the_extra(
     scheme: str, port: int, monkeypatch: pytest.MonkeyPatch

@@ -27,8 +27,7 @@ class Loss:
     again: tuple[ResponseRequest, ...]
     """What to ask for again, the oldest first."""
     is_reply_lost: bool
-    """Whether a response went that nobody here had asked for, or one that was to follow the calls
-    which the service ran."""
+    """Whether a response went that nobody here had asked for."""
 
 
 def lose(
@@ -70,8 +69,8 @@ def lose(
             actions += (Restarted(request),)
             again.append(request)
     actions += tuple(Withdrawn(asked.request) for asked in exchange.drop_abandoned())
-    is_reply_lost = is_reply_lost or bool(rounds.hosted)
-    for owner in rounds.give_up_hosted():
+    # A reply to what the service was calling is owed as well, though it cannot read that.
+    for owner in rounds.give_up_hosted(goes_on=ask and not is_interrupted):
         actions += concluded(owner)
     return Loss(actions=actions, again=tuple(again), is_reply_lost=is_reply_lost)
 

@@ -215,17 +215,26 @@ class Rounds(Generic[R]):
         if owner in self._rounds:
             self._forget(owner)
 
-    def give_up_hosted(self) -> list[Round[R]]:
+    def give_up_hosted(self, *, goes_on: bool) -> list[Round[R]]:
         """Note that the service which ran calls is gone, and with it what they returned.
+
+        Args:
+            goes_on: Whether the model should reply all the same, from what it still knows.  Then
+                whoever waits for a reply to these calls waits for that one.
 
         Returns:
             The rounds to which nothing follows any more.
         """
         changed = [owner for owner in self._rounds if owner.hosted]
         for owner in changed:
-            owner.pending -= owner.hosted
-            for name in owner.hosted & owner.unread.keys():
-                del owner.unread[name], self._by_unread[name]
+            is_replied_to = goes_on and not owner.is_aside and not owner.is_given_up
+            for name in owner.hosted & (owner.pending | owner.unread.keys()):
+                owner.pending.discard(name)
+                if is_replied_to:
+                    # Nobody has it, so nothing is to be waited for: any response reads it.
+                    self._set_unread(owner, name, is_acknowledged=True)
+                elif owner.unread.pop(name, None) is not None:
+                    del self._by_unread[name]
             self._look(owner)
         self._approved.clear()
         return [owner for owner in changed if self.conclude(owner)]
