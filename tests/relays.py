@@ -60,7 +60,8 @@ class Audits:
 
     async def next(self) -> AuditRecord:
         """The record of the next session that is over."""
-        return await self._receive.receive()
+        with trio.fail_after(20):
+            return await self._receive.receive()
 
 
 class Talker:
