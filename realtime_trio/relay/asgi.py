@@ -17,9 +17,9 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import trio
 
@@ -48,8 +48,9 @@ from realtime_trio.relay.sessions import (
     sessions_of,
 )
 
-Scope = MutableMapping[str, Any]
-Event = MutableMapping[str, Any]
+# Starlette's are mutable mappings, and Hypercorn's are typed dicts: nothing else fits both.
+Scope: TypeAlias = Any
+Event: TypeAlias = Any
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 

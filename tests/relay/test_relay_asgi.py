@@ -356,3 +356,55 @@ async def test_our_own_client_talks_through_it_in_starlette_under_hypercorn() ->
             assert failure.value.status == 401
             assert b"unknown_guest" in failure.value.body
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.socket
+async def test_hypercorn_can_mount_it_and_stops_only_when_it_is_drained() -> None:
+    dispatcher: Any = pytest.importorskip("hypercorn.middleware.dispatcher")
+
+    async def page(scope: Event, receive: Any, send: Any) -> None:
+        """An application that has nothing to say, but that there is a lifespan."""
+        while scope["type"] == "lifespan":
+            event = (await receive())["type"]
+            await send({"type": f"{event}.complete"})
+            if event == "lifespan.shutdown":
+                return
+
+    stops, audits = trio.Event(), Audits()
+    async with trio.open_nursery() as nursery:
+        simulator: str = await nursery.start(partial(serve_simulator, Script(), api_key=KEY))
+        service = service_at(simulator, api_key=KEY)
+        relay = relay_app(granting(Grant()), service=service, audit=audits, grace=0.1)
+
+        async def stop() -> None:
+            await stops.wait()
+            await relay.drain()
+
+        mounted = dispatcher.TrioDispatcherMiddleware({"/v1": relay, "": page})
+        async with hypercorn(mounted, shutdown_trigger=stop) as url:
+            async with open_websocket(f"{url}/v1/realtime") as transport:
+                await transport.receive()
+                stops.set()
+                assert await transport.receive() == ()
+                assert transport.closed == Close(1001, "the relay is stopping")
+            assert (await audits.next()).why == "drained"
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.socket
+async def test_whoever_hypercorn_cuts_off_hears_a_goodbye() -> None:
+    pytest.importorskip("hypercorn", reason="the extra web is not installed")
+    audits = Audits()
+    async with trio.open_nursery() as nursery:
+        simulator: str = await nursery.start(partial(serve_simulator, Script(), api_key=KEY))
+        service = service_at(simulator, api_key=KEY)
+        relay = relay_app(granting(Grant()), service=service, audit=audits)
+        stops = trio.Event()
+        async with hypercorn(relay, shutdown_trigger=stops.wait, graceful_timeout=0.1) as url:
+            async with open_websocket(f"{url}/v1/realtime") as transport:
+                await transport.receive()
+                stops.set()
+                assert await transport.receive() == ()
+                assert transport.closed == Close(1001)
+            assert (await audits.next()).why == "cancelled"
+        nursery.cancel_scope.cancel()
