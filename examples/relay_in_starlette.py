@@ -5,6 +5,7 @@ the one that OPENAI_API_KEY, or OPENAI_BASE_URL, stands for.  Needs the extra `w
 """
 
 import secrets
+import signal
 import sys
 
 import trio
@@ -38,9 +39,15 @@ async def authorize(request: HandshakeRequest) -> Grant:  # noqa: ASYNC124 - it 
     )
 
 
-app = Starlette(
-    routes=[Route("/token", token, methods=["POST"]), Mount("/v1", relay_app(authorize))]
-)
+relay = relay_app(authorize, grace=30)
+app = Starlette(routes=[Route("/token", token, methods=["POST"]), Mount("/v1", relay)])
+
+
+async def stop() -> None:
+    """Return when it is time to stop: at SIGTERM, once all sessions are over."""
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        await anext(signals)
+        await relay.drain()
 
 
 async def main() -> None:
@@ -49,7 +56,7 @@ async def main() -> None:
     config.websocket_ping_interval = 20.0
     config.websocket_max_message_size = 2**20
     config.bind = [sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8080"]
-    await serve(app, config)  # type: ignore[arg-type]
+    await serve(app, config, shutdown_trigger=stop)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

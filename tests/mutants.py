@@ -62,6 +62,7 @@ ALSO_TESTED_BY = {
     "relay.core": "relay/*_tools",
     "relay.recorded": "relay/*_serve",
     "relay.service": "relay/*_serve",
+    "relay.sessions": "relay/*_serve relay/*_asgi",
     "audio.wav_format": "audio/*_wav",
     "cli.exposure": "cli/*_serve* cli/*_console",
     "cli.files": "cli/*_say",

@@ -8,9 +8,10 @@ from __future__ import annotations
 import importlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,7 +61,8 @@ class Audits:
 
     async def next(self) -> AuditRecord:
         """The record of the next session that is over."""
-        return await self._receive.receive()
+        with trio.fail_after(20):
+            return await self._receive.receive()
 
 
 class Talker:
@@ -200,8 +202,23 @@ async def relay_at_port(
 
 
 @asynccontextmanager
-async def hypercorn(app: Any) -> AsyncIterator[str]:
-    """Hypercorn with its trio worker, at a free port."""
+async def hypercorn(
+    app: Any,
+    *,
+    shutdown_trigger: Callable[[], Awaitable[None]] | None = None,
+    tls: tuple[Path, Path] | None = None,
+    limit: float = 20,
+    **options: Any,
+) -> AsyncIterator[str]:
+    """Hypercorn with its trio worker, at a free port, which must not be needed for long.
+
+    Args:
+        app: What is served.
+        shutdown_trigger: Returns when it should stop; else it does at the end of the block.
+        tls: Files with a chain of certificates and the private key.
+        limit: Seconds.
+        **options: Of its `Config`.
+    """
     pytest.importorskip("hypercorn", reason="the extra web is not installed")
     config_module: Any = importlib.import_module("hypercorn.config")
     trio_module: Any = importlib.import_module("hypercorn.trio")
@@ -211,10 +228,15 @@ async def hypercorn(app: Any) -> AsyncIterator[str]:
     config = config_module.Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.errorlog = None
-    with trio.fail_after(20):
+    if tls is not None:
+        config.certfile, config.keyfile = map(str, tls)
+    for name, value in options.items():
+        setattr(config, name, value)
+    with trio.fail_after(limit):
         async with trio.open_nursery() as nursery:
-            await nursery.start(partial(trio_module.serve, app, config))
-            yield f"ws://127.0.0.1:{port}"
+            serve = partial(trio_module.serve, shutdown_trigger=shutdown_trigger)
+            await nursery.start(serve, app, config)
+            yield f"{'ws' if tls is None else 'wss'}://127.0.0.1:{port}"
             nursery.cancel_scope.cancel()
 
 

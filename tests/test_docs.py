@@ -51,6 +51,7 @@ from realtime_trio import (
 from realtime_trio.audio import PCM_RATE
 from realtime_trio.connection import SessionKind
 from realtime_trio.events import McpListedTool, ResponseCancel, ResponseOutputAudioDelta
+from realtime_trio.relay import Grant, HandshakeRequest
 from realtime_trio.simulator import (
     LIFELIKE,
     Call,
@@ -74,6 +75,7 @@ HANDED = {
     "nursery": "trio.Nursery",
     "microphone_chunks": "Microphone",
     "speaker": "Speaker",
+    "authorize": "Authorize",
 }
 """What a snippet may use without making it, and of what type it is for a type checker.
 
@@ -100,6 +102,9 @@ EXTRAS = {
     "best_voice": ("hibari" if find_spec("hibari") else "espeakng_loader",),
     "simulator.chat_completions": ("httpx2",),
     "known_prices()": ("genai_prices",),
+    "from starlette": ("starlette",),
+    "from fastapi": ("fastapi",),
+    "from quart_trio": ("quart_trio", "hypercorn"),
 }
 """Packages that not everybody has, by what uses them."""
 
@@ -149,7 +154,9 @@ class Snippet:
 
     @property
     def opens_sessions(self) -> bool:
-        return re.search(r"open_\w*(session|connection)\(|serve_simulator", self.code) is not None
+        """Whether it talks with a service, or has to know of one."""
+        talks = r"open_\w*(session|connection)\(|serve_simulator|relay_app\(authorize\)"
+        return re.search(talks, self.code) is not None
 
     @property
     def situation(self) -> str:
@@ -168,6 +175,7 @@ class Snippet:
             for name in HANDED
             if re.search(rf"\b{name}\b", self.code)
             and not (self.is_program and re.search(rf"\bas {name}\b", self.code))
+            and f"def {name}(" not in self.code
             and self.situation in ("in a session", "with a service")
             and (name != "session" or self.situation == "in a session")
         ]
@@ -214,6 +222,7 @@ def as_module(snippet: Snippet) -> str:
     if not (snippet.is_program or snippet.tests):
         handed = ", ".join(f"{name}: {HANDED[name]}" for name in snippet.handed)
         head.append("import trio; from realtime_trio import Session")
+        head.append("from realtime_trio.relay import Authorize as Authorize")
         head.append("from test_docs import Microphone, Speaker")
         head.append(f"async def snippet({handed}) -> None:")
         code = textwrap.indent(code, "    ")
@@ -402,10 +411,21 @@ class Speaker:
 
 def namespace_of(snippet: Snippet, **more: object) -> dict[str, object]:
     """The names that a snippet finds: what its page imports, and what it is handed."""
-    names: dict[str, object] = {}
+    names: dict[str, object] = {"__name__": __name__}
     exec(imports_for(snippet), names)
-    handed = {"microphone_chunks": Microphone(), "speaker": Speaker(), **more}
+    handed = {
+        "microphone_chunks": Microphone(),
+        "speaker": Speaker(),
+        "authorize": authorize,
+        **more,
+    }
     return {**names, **{name: handed[name] for name in snippet.handed}}
+
+
+async def authorize(_request: HandshakeRequest) -> Grant:
+    """Lets everybody in."""
+    await trio.lowlevel.checkpoint()
+    return Grant()
 
 
 async def run(snippet: Snippet, names: dict[str, object]) -> None:

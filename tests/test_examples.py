@@ -26,6 +26,7 @@ from simulated import simulator_at_port
 
 from realtime_trio import open_session
 from realtime_trio.audio import PCM_RATE, read_wav, write_wav
+from realtime_trio.errors import ConnectionFailed
 from realtime_trio.simulator import INSTANT, Reply, Script, Turn, synthesize_speech
 
 pytest_plugins = ["pytester"]
@@ -606,10 +607,11 @@ async def test_webrtc_gives_its_page_a_client_secret() -> None:
     not (importlib.util.find_spec("hypercorn") and importlib.util.find_spec("starlette")),
     reason="the extra web, or Starlette, is missing",
 )
-async def test_relay_in_starlette_lets_in_whoever_has_its_token() -> None:
+async def test_relay_in_starlette_lets_in_whoever_has_its_token_and_drains_at_sigterm() -> None:
     with socket.create_server(("127.0.0.1", 0)) as found:
         host = f"127.0.0.1:{found.getsockname()[1]}"
-    async with simulator(Reply.text("I am.")) as url, trio.open_nursery() as nursery:
+    replies = [Reply.text("I am."), Reply.text("Yes.")]
+    async with simulator(*replies) as url, trio.open_nursery() as nursery:
         environment = {**os.environ, "OPENAI_BASE_URL": url, "PYTHONUNBUFFERED": "1"}
         program = [sys.executable, str(EXAMPLES / "relay_in_starlette.py"), host]
         run = partial(trio.run_process, program, env=environment, stderr=subprocess.PIPE)
@@ -619,7 +621,16 @@ async def test_relay_in_starlette_lets_in_whoever_has_its_token() -> None:
         token = (await post(f"http://{host}/token"))["token"]
         async with open_session(url=f"ws://{host}/v1", api_key=token) as session:
             assert (await session.ask("Are you there?")).text == "I am."
-        nursery.cancel_scope.cancel()
+            process.terminate()
+            # It lets nobody in any more, but goes on for whoever is inside.
+            while True:
+                with pytest.raises(ConnectionFailed) as refused:
+                    async with open_session(url=f"ws://{host}/v1", api_key="none"):
+                        pass
+                if refused.value.status == 503:
+                    break
+            assert (await session.ask("Are you still there?")).text == "Yes."
+        assert await process.wait() == 0
 
 
 def test_every_example_is_tested() -> None:

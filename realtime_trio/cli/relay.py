@@ -33,7 +33,7 @@ from realtime_trio.relay import (
     service_at,
     token_of,
 )
-from realtime_trio.relay.serve import GRACE_S, MAX_SESSIONS
+from realtime_trio.relay.sessions import GRACE_S, MAX_SESSIONS
 from realtime_trio.simulator import serve_simulator
 
 DEFAULT_PORT: Final = 8766

@@ -103,14 +103,18 @@ class Doors:
         """Sessions that there are."""
         return self._by_who.total()
 
+    def check_open(self) -> None:
+        """Raise AccessDenied if nobody is let in any more."""
+        if self.is_closing:
+            raise AccessDenied("the relay is stopping", status=503, code="stopping")
+
     def enter(self, grant: Grant, address: str) -> None:
         """Count a session; every one that was counted has to `leave`.
 
         Raises:
-            AccessDenied: There are too many already.
+            AccessDenied: There are too many already, or nobody is let in any more.
         """
-        if self.is_closing:
-            raise AccessDenied("the relay is stopping", status=503, code="stopping")
+        self.check_open()
         if self.inside >= self.most:
             raise AccessDenied("there are too many sessions", status=429, code="too_many_sessions")
         if self._by_address[address] >= self.most_per_address:

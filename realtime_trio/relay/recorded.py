@@ -6,8 +6,11 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
+
+import trio
 
 from realtime_trio._protocol.codec import Role
 from realtime_trio._serving.wiretap import open_wiretap
@@ -20,12 +23,11 @@ def recorded(service: Service, folder: str | os.PathLike[str]) -> Service:
     """The same service, whose sessions are recorded as `open_recording` does it.
 
     A recording has what the service was told and said, the calls that guests do not see included.
-    `serve_relay(record=...)` does this; elsewhere, as in `relay_app(service=recorded(...))`, it is
-    yours to do.
+    `serve_relay(record=...)` and `relay_app(record=...)` do this; around `relay` it is yours to do.
 
     Args:
         service: The service.
-        folder: Where the files are made; it must exist.
+        folder: Where the files are made; it is made with the first, if it does not exist.
     """
     numbers = count(1)
 
@@ -34,6 +36,7 @@ def recorded(service: Service, folder: str | os.PathLike[str]) -> Service:
 
     @asynccontextmanager
     async def connect_and_record(grant: Grant) -> AsyncIterator[Transport]:
+        await make_folder(folder)
         # Numbered, because two sessions may begin in the same second, those of other processes too.
         stamp = time.strftime("%Y%m%d-%H%M%S")
         named = (Path(folder, f"{stamp}-{number}.jsonl") for number in numbers)
@@ -45,3 +48,12 @@ def recorded(service: Service, folder: str | os.PathLike[str]) -> Service:
             yield tapped
 
     return connect
+
+
+async def make_folder(folder: str | os.PathLike[str]) -> None:
+    """Make the folder for recordings, unless it is there.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    await trio.to_thread.run_sync(partial(Path(folder).mkdir, parents=True, exist_ok=True))

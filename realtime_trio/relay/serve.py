@@ -1,6 +1,7 @@
-"""A relay on a port of its own: who is let in, what else is served there, and how it stops.
+"""A relay on a port of its own: what else is served there, and who may come at all.
 
-Owns the shell around `relay`.  Sockets and handshakes are in `_serving`.
+Owns the shell around the sessions, which are in `sessions`.  Sockets and handshakes are in
+`_serving`.
 """
 
 from __future__ import annotations
@@ -10,21 +11,18 @@ import math
 import os
 import ssl
 from collections.abc import Iterable
-from functools import partial
-from pathlib import Path
 from typing import Final
 
 import attrs
 import trio
 
-from realtime_trio._legible import legible
-from realtime_trio._misuse import check_kind, check_number, to_tuple
+from realtime_trio._misuse import to_tuple
 from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._protocol.exposure import is_loopback
 from realtime_trio._protocol.kinds import kind_at
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._serving.http import HttpRequest, HttpResponse, RequestHead
-from realtime_trio._serving.requests import SUBPROTOCOL, path_of, query_of
+from realtime_trio._serving.requests import path_of, query_of
 from realtime_trio._serving.visitors import ANY, Visitors
 from realtime_trio._serving.websocket_server import (
     Accept,
@@ -36,33 +34,25 @@ from realtime_trio._serving.websocket_server import (
 from realtime_trio._transport.contract import Transport
 from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio.errors import LocalProtocolError
-from realtime_trio.relay.access import (
-    AccessDenied,
-    Authorize,
-    Doors,
-    check_kind_of_session,
-    refusal,
-)
+from realtime_trio.relay.access import Authorize, refusal
 from realtime_trio.relay.audit import Audit, log_audit
-from realtime_trio.relay.core import relay
 from realtime_trio.relay.grant import Grant
-from realtime_trio.relay.recorded import recorded
+from realtime_trio.relay.recorded import make_folder
 from realtime_trio.relay.routes import Route, find_route
-from realtime_trio.relay.service import Service, service_at
+from realtime_trio.relay.service import Service
+from realtime_trio.relay.sessions import (
+    GRACE_S,
+    HEALTH,
+    MAX_SESSIONS,
+    RelayedSessions,
+    sessions_of,
+)
 
-MAX_SESSIONS: Final = 500
-"""Sessions at once: what a core holds, and some."""
-GRACE_S: Final = 30.0
-"""Seconds for which sessions go on while the relay stops; as long as most supervisors wait."""
-HEALTH: Final = "/healthz"
-"""Path that says whether there is room for new guests."""
 _MORE_CONNECTIONS: Final = 256
 """Connections besides those with sessions: handshakes, and requests for pages."""
 _PATH: Final = "/v1/realtime"
-_LAST_WORDS_S: Final = 5.0
-"""Seconds for the goodbyes of all sessions."""
 GUEST_SETTINGS: Final = WebSocketSettings(connect_timeout=5.0, max_message_size=2**20)
-"""How patient a relay is with guests, and how much it accepts: a third of the default patience, for
+"""How patient a relay is with guests, and how much it accepts: half of the default patience, for
 whoever is slow on purpose, and as much as the default `Limits.message_size`."""
 
 _logger = logging.getLogger("realtime_trio.relay")
@@ -140,21 +130,21 @@ async def serve_relay(  # noqa: ASYNC128 - UrlStatus does it
             )
     elif not callable(authorize):
         raise TypeError("authorize must be an async function or a Grant")
-    for name, most in (("max_sessions", max_sessions), ("grace", grace)):
-        check_number(name, most, lambda number: number >= 0, allowed="0 or more")
     known_hosts = hosts if hosts is not None else () if isinstance(authorize, Grant) else (ANY,)
     visitors = Visitors(host, origins=origins, hosts=known_hosts)
-    shell = _Shell(
+    sessions = sessions_of(
         authorize,
-        service if callable(service) else service_at(service),
-        Doors(max_sessions, max_sessions_per_address),
-        to_tuple("routes", routes),
-        audit,
+        service,
+        max_sessions=max_sessions,
+        max_sessions_per_address=max_sessions_per_address,
+        audit=audit,
+        record=record,
+        grace=grace,
     )
+    shell = _Shell(sessions, to_tuple("routes", routes))
     if record is not None:
-        folder = Path(record)
-        await trio.to_thread.run_sync(partial(folder.mkdir, parents=True, exist_ok=True))
-        shell = attrs.evolve(shell, service=recorded(shell.service, folder))
+        # At once, because a folder that cannot be made should be known before a guest comes.
+        await make_folder(record)
 
     def look(request: RequestHead) -> HttpResponse | None:
         objection = visitors.objection(request)
@@ -167,7 +157,7 @@ async def serve_relay(  # noqa: ASYNC128 - UrlStatus does it
 
     async def stop(drain: trio.Event) -> None:
         await drain.wait()
-        await shell.drain(grace)
+        await sessions.drain()
         until_drained.cancel()
 
     async with open_service_nursery() as services:
@@ -192,55 +182,18 @@ async def serve_relay(  # noqa: ASYNC128 - UrlStatus does it
 class _Shell:
     """What the relay does with requests."""
 
-    authorize: Authorize | Grant
-    service: Service
-    doors: Doors
+    sessions: RelayedSessions
     routes: tuple[Route, ...]
-    audit: Audit
-    drained: trio.Event = attrs.field(factory=trio.Event)
-    left: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
 
     async def admit(self, request: HandshakeRequest) -> Accept | Reject:
         """Decide about a WebSocket."""
         await trio.lowlevel.checkpoint()
         if kind_at(path_of(request), query_of(request).get("intent")) is None:
             return await self._admit_to_route(request)
-        address = request.peer[0]
-        try:
-            grant = await self._grant(request)
-            check_kind_of_session(request, grant)
-            self.doors.enter(grant, address)
-        except AccessDenied as denied:
-            _logger.info("refused a guest: %s", legible(str(denied)))
-            return _rejection(refusal(denied.status, denied.code, str(denied)))
-
-        async def serve(transport: Transport) -> None:
-            await relay(
-                transport,
-                grant,
-                self.service,
-                peer=address,
-                audit=self.audit,
-                drained=self.drained,
-            )
-
-        def leave() -> None:
-            self.doors.leave(grant, address)
-            self.left.unpark_all()
-
-        return Accept(
-            subprotocol=SUBPROTOCOL if SUBPROTOCOL in request.subprotocols else None,
-            serve=serve,
-            leave=leave,
-        )
-
-    async def _grant(self, request: HandshakeRequest) -> Grant:
-        await trio.lowlevel.checkpoint()
-        if isinstance(self.authorize, Grant):
-            return self.authorize
-        grant = await self.authorize(request)
-        check_kind("what authorize returns", grant, Grant, allowed="a Grant")
-        return grant
+        guest = await self.sessions.admit(request)
+        if isinstance(guest, HttpResponse):
+            return _rejection(guest)
+        return Accept(subprotocol=guest.subprotocol, serve=guest.serve, leave=guest.leave)
 
     async def _admit_to_route(self, request: HandshakeRequest) -> Accept | Reject:
         await trio.lowlevel.checkpoint()
@@ -263,30 +216,11 @@ class _Shell:
         """Answer a request that is not for a WebSocket."""
         await trio.lowlevel.checkpoint()
         if path_of(request) == HEALTH:
-            status, word = (503, "stopping") if self.doors.is_closing else (200, "ok")
-            return HttpResponse(
-                status=status,
-                headers=(("content-type", "application/json"), ("cache-control", "no-store")),
-                body=f'{{"status":"{word}"}}'.encode(),
-            )
+            return self.sessions.health()
         route = find_route(self.routes, request)
         if route is None or route.http is None:
             return _not_found()
         return await route.http(request)
-
-    async def drain(self, grace: float) -> None:
-        """Let nobody in any more, and wait for those who are inside."""
-        self.doors.is_closing = True
-        with trio.move_on_after(grace):
-            await self._wait_empty()
-        self.drained.set()
-        with trio.move_on_after(_LAST_WORDS_S):
-            await self._wait_empty()
-
-    async def _wait_empty(self) -> None:
-        await trio.lowlevel.checkpoint()
-        while self.doors.inside:
-            await self.left.park()
 
     async def serve_nobody(self, _: Transport, request: HandshakeRequest) -> None:
         """Whoever is let in has somebody who serves."""

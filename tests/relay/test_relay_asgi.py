@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from realtime_trio._transport.contract import Close
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio._transport.websocket import open_websocket
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError
+from realtime_trio.recording import read_recording
 from realtime_trio.relay import AccessDenied, Authorize, Grant, HandshakeRequest, service_at
 from realtime_trio.relay.asgi import RelayApp, relay_app
 from realtime_trio.simulator import Reply, Script, serve_simulator
@@ -43,6 +45,7 @@ class Visit:
         self.tell, self._told = trio.open_memory_channel[Event](100)
         self._say, self.said = trio.open_memory_channel[Event](100)
         self.refuses_sends = False
+        self.accept_event: Callable[[Event], Awaitable[None]] = self._say.send
 
     async def run(self) -> None:
         await self._app(self.scope, self._told.receive, self._send)
@@ -50,10 +53,11 @@ class Visit:
     async def _send(self, event: Event) -> None:
         if self.refuses_sends:
             raise OSError("the client has gone")
-        await self._say.send(event)
+        await self.accept_event(event)
 
     async def next(self, kind: str) -> Event:
-        event = await self.said.receive()
+        with trio.fail_after(20):
+            event = await self.said.receive()
         assert event["type"] == kind, event
         return event
 
@@ -167,9 +171,16 @@ async def test_requests_that_are_not_for_websockets_find_nothing(autojump_clock:
     async with visiting(type="http") as (visit, _, _):
         assert (await visit.next("http.response.start"))["status"] == 404
         await visit.next("http.response.body")
-    with pytest.RaisesGroup(pytest.RaisesExc(NotImplementedError, match="lifespan")):
-        async with visiting(type="lifespan") as (visit, _, _):
-            await trio.sleep(1)
+    async with visiting(type="http", path="/v1/healthz") as (visit, _, _):
+        assert (await visit.next("http.response.start"))["status"] == 200
+        await visit.next("http.response.body")
+
+
+async def test_what_asgi_does_not_have_today_is_refused() -> None:
+    app = relay_app(granting(Grant()), service=service_of(memory_transport_pair()[0]))
+    visit = Visit(app, type="webtransport")
+    with pytest.raises(LocalProtocolError, match=r"'webtransport'.*websocket, http and lifespan"):
+        await visit.run()
 
 
 async def test_sessions_are_counted(autojump_clock: MockClock) -> None:
@@ -184,6 +195,123 @@ async def test_sessions_are_counted(autojump_clock: MockClock) -> None:
             else:
                 assert await refused(visit) == (429, "too_many_sessions_of_guest")
         nursery.cancel_scope.cancel()
+
+
+# How it ends
+
+
+@asynccontextmanager
+async def living(app: RelayApp) -> AsyncIterator[Visit]:
+    """The lifespan of an application, which has started."""
+    lifespan = Visit(app, type="lifespan")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lifespan.run)
+        await lifespan.tell.send({"type": "lifespan.startup"})
+        await lifespan.next("lifespan.startup.complete")
+        yield lifespan
+        nursery.cancel_scope.cancel()
+
+
+async def test_when_the_server_stops_sessions_get_their_time_and_then_a_goodbye(
+    autojump_clock: MockClock,
+) -> None:
+    service_end, service = memory_transport_pair()
+    app = relay_app(granting(Grant()), service=service_of(service_end), grace=7)
+    visit, late = Visit(app), Visit(app)
+    async with living(app) as lifespan, trio.open_nursery() as nursery:
+        await visit.tell.send({"type": "websocket.connect"})
+        nursery.start_soon(visit.run)
+        await greeted(visit, Talker(service))
+        began = trio.current_time()
+        await lifespan.tell.send({"type": "lifespan.shutdown"})
+        await trio.sleep(1)
+        await late.tell.send({"type": "websocket.connect"})
+        nursery.start_soon(late.run)
+        assert await refused(late) == (503, "stopping")
+        assert visit.said.statistics().current_buffer_used == 0
+        close = await visit.next("websocket.close")
+        assert (close["code"], close["reason"]) == (1001, "the relay is stopping")
+        await lifespan.next("lifespan.shutdown.complete")
+        assert 7 <= trio.current_time() - began < 8
+
+
+async def test_it_stops_at_once_if_nobody_is_inside(autojump_clock: MockClock) -> None:
+    app = relay_app(granting(Grant()), service=service_of(memory_transport_pair()[0]))
+    async with living(app) as lifespan:
+        began = trio.current_time()
+        await lifespan.tell.send({"type": "lifespan.shutdown"})
+        await lifespan.next("lifespan.shutdown.complete")
+        assert trio.current_time() == began
+
+
+async def test_it_can_be_drained_by_hand_and_says_so_to_whoever_asks_for_its_health(
+    autojump_clock: MockClock,
+) -> None:
+    app = relay_app(granting(Grant()), service=service_of(memory_transport_pair()[0]))
+    await app.drain()
+    health = Visit(app, type="http", path="/healthz")
+    await health.run()
+    assert (await health.next("http.response.start"))["status"] == 503
+    assert b"stopping" in (await health.next("http.response.body"))["body"]
+
+
+async def test_a_session_that_is_cancelled_ends_with_1001(autojump_clock: MockClock) -> None:
+    async with visiting() as (visit, service, audits):
+        await greeted(visit, service)
+    assert (await visit.next("websocket.close"))["code"] == 1001
+    assert (await audits.next()).why == "cancelled"
+
+
+async def test_a_server_that_cannot_be_hurried_keeps_no_session(autojump_clock: MockClock) -> None:
+    """Hypercorn shields its sends, so that a client that does not read holds them up for ever."""
+    lets_go = trio.Event()
+    service_end, service = memory_transport_pair()
+    audits = Audits()
+    app = relay_app(granting(Grant(sessions=1)), service=service_of(service_end), audit=audits)
+    visit, next_one = Visit(app), Visit(app)
+    say = visit.accept_event
+
+    async def hang(event: Event) -> None:
+        if event["type"] == "websocket.accept":
+            await say(event)
+        else:
+            with trio.CancelScope(shield=True):
+                await lets_go.wait()
+
+    visit.accept_event = hang
+    async with trio.open_nursery() as nursery:
+        try:
+            for each in (visit, next_one):
+                await each.tell.send({"type": "websocket.connect"})
+            nursery.start_soon(visit.run)
+            await visit.next("websocket.accept")
+            talker = Talker(service)
+            await talker.say(CREATED)
+            await trio.sleep(1)
+            await talker.transport.aclose(4000)
+            assert (await audits.next()).why == "service_closed"
+            # It is not counted any more, whatever the server still does.
+            await trio.sleep(1)
+            nursery.start_soon(next_one.run)
+            await next_one.next("websocket.accept")
+        finally:
+            lets_go.set()
+        nursery.cancel_scope.cancel()
+
+
+async def test_every_session_is_recorded_as_the_service_saw_it(tmp_path: Path) -> None:
+    service_end, service = memory_transport_pair()
+    folder = tmp_path / "made" / "later"
+    app = relay_app(granting(Grant()), service=service_of(service_end), record=folder)
+    assert not folder.exists()
+    visit = Visit(app)
+    async with trio.open_nursery() as nursery:
+        await visit.tell.send({"type": "websocket.connect"})
+        nursery.start_soon(visit.run)
+        await greeted(visit, Talker(service))
+        await visit.tell.send({"type": "websocket.disconnect", "code": 1000})
+    [file] = folder.iterdir()
+    assert [record.event.type for record in read_recording(file).records] == ["session.created"]
 
 
 def test_it_runs_in_trio_alone() -> None:
@@ -227,4 +355,56 @@ async def test_our_own_client_talks_through_it_in_starlette_under_hypercorn() ->
                     pass
             assert failure.value.status == 401
             assert b"unknown_guest" in failure.value.body
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.socket
+async def test_hypercorn_can_mount_it_and_stops_only_when_it_is_drained() -> None:
+    dispatcher: Any = pytest.importorskip("hypercorn.middleware.dispatcher")
+
+    async def page(scope: Event, receive: Any, send: Any) -> None:
+        """An application that has nothing to say, but that there is a lifespan."""
+        while scope["type"] == "lifespan":
+            event = (await receive())["type"]
+            await send({"type": f"{event}.complete"})
+            if event == "lifespan.shutdown":
+                return
+
+    stops, audits = trio.Event(), Audits()
+    async with trio.open_nursery() as nursery:
+        simulator: str = await nursery.start(partial(serve_simulator, Script(), api_key=KEY))
+        service = service_at(simulator, api_key=KEY)
+        relay = relay_app(granting(Grant()), service=service, audit=audits, grace=0.1)
+
+        async def stop() -> None:
+            await stops.wait()
+            await relay.drain()
+
+        mounted = dispatcher.TrioDispatcherMiddleware({"/v1": relay, "": page})
+        async with hypercorn(mounted, shutdown_trigger=stop) as url:
+            async with open_websocket(f"{url}/v1/realtime") as transport:
+                await transport.receive()
+                stops.set()
+                assert await transport.receive() == ()
+                assert transport.closed == Close(1001, "the relay is stopping")
+            assert (await audits.next()).why == "drained"
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.socket
+async def test_whoever_hypercorn_cuts_off_hears_a_goodbye() -> None:
+    pytest.importorskip("hypercorn", reason="the extra web is not installed")
+    audits = Audits()
+    async with trio.open_nursery() as nursery:
+        simulator: str = await nursery.start(partial(serve_simulator, Script(), api_key=KEY))
+        service = service_at(simulator, api_key=KEY)
+        relay = relay_app(granting(Grant()), service=service, audit=audits)
+        stops = trio.Event()
+        async with hypercorn(relay, shutdown_trigger=stops.wait, graceful_timeout=0.1) as url:
+            async with open_websocket(f"{url}/v1/realtime") as transport:
+                await transport.receive()
+                stops.set()
+                assert await transport.receive() == ()
+                assert transport.closed == Close(1001)
+            assert (await audits.next()).why == "cancelled"
         nursery.cancel_scope.cancel()
