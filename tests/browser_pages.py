@@ -225,11 +225,11 @@ def open_panel(page: Page, name: str) -> Locator:
     return page.get_by_role("tabpanel", name=name)
 
 
-def expect_usage_of_one(page: Page) -> Locator:
-    """See that one response was counted, and priced where there is a price list; the panel."""
+def expect_usage(page: Page, things: str) -> Locator:
+    """See that so many things were counted, and priced where there is a price list; the panel."""
     panel = open_panel(page, "Usage")
     counted = r"\$0\.\d{4}" if default_prices() else r"[\d,]+ tokens"
-    expect(panel.locator(".figure")).to_have_text(re.compile(f"^{counted} for 1 response$"))
+    expect(panel.locator(".figure")).to_have_text(re.compile(f"^{counted} for {things}$"))
     return panel
 
 

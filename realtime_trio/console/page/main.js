@@ -53,7 +53,7 @@ class Page {
     this._offset = 0; // seconds of the page's clock at which an attached session began
     this._kind = setup.kind;
     this._name = setup.title;
-    this._desk = new Desk({ prices: setup.prices });
+    this._desk = new Desk({ prices: setup.prices, asked: setup.source === "recording" ? (setup.models[0] ?? "") : "" });
     this._desk.watch(() => this._pace.stir());
     this._tools = new Tools(() => this._toolsView.render());
     this._toolsView = new ToolsView(this._tools);
@@ -309,7 +309,7 @@ class Page {
       this._isDropped = true;
       this._kind = kind;
       this._name = model ?? "";
-      this._desk.open(records, missed);
+      this._desk.open(records, missed, this._name);
       this._header.nameRecording(file.name);
       this._stand({ phase: "ended", words: "Recorded" });
       this._timeline.fit();

@@ -12,7 +12,7 @@
  * @property {string[]} client_events
  * @property {string | null} realtime_url
  * @property {string | null} inspect_url
- * @property {import("../state/usage.js").Prices | null} prices  null if the program has no price list
+ * @property {import("../state/bill.js").Prices | null} prices  null if the program has no price list
  * @property {string | null} script  what the server said, as a script file; in a report alone
  */
 

@@ -73,7 +73,7 @@ export class Call {
    */
   async connect({ path, token, model, voice, mode, instructions, greets }) {
     this._onStanding({ phase: "connecting", words: "Connecting" });
-    this._desk.clear();
+    this._desk.clear(model);
     this._tools.clear();
     this._places = { client: [], server: [] };
     this._conductor = new Conductor({ mode, voice, instructions, greets, tools: TOOL_DEFINITIONS });
