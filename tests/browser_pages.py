@@ -9,10 +9,11 @@ import shutil
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import attrs
 import numpy as np
@@ -218,6 +219,30 @@ def choose_mode(page: Page, name: str) -> None:
 
 def search_events(page: Page, words: str) -> None:
     page.get_by_role("searchbox", name="Search events").fill(words)
+
+
+def drop_recording(page: Page, name: str, text: str) -> None:
+    """Drop a file of text on the page."""
+    hand_over(page, "drop", name, "", text.encode())
+
+
+def hand_over(page: Page, how: Literal["drop", "paste"], name: str, kind: str, data: bytes) -> None:
+    """Drop a file on the page, or paste it, where the focus is."""
+    page.evaluate(_HAND_OVER, [how, name, kind, b64encode(data).decode()])
+
+
+_HAND_OVER: Final = """([how, name, type, data]) => {
+  const transfer = new DataTransfer();
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  transfer.items.add(new File([bytes], name, { type }));
+  const target = document.activeElement ?? document.body;
+  const options = { bubbles: true, cancelable: true };
+  target.dispatchEvent(
+    how === "drop"
+      ? new DragEvent("drop", { ...options, dataTransfer: transfer })
+      : new ClipboardEvent("paste", { ...options, clipboardData: transfer }),
+  );
+}"""
 
 
 def open_panel(page: Page, name: str) -> Locator:

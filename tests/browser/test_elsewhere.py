@@ -11,6 +11,7 @@ import pytest
 import trio
 from browser_pages import (
     OpenPage,
+    drop_recording,
     event_row,
     expect,
     expect_usage,
@@ -138,7 +139,7 @@ def test_a_page_reckons_as_the_program_does(open_page: OpenPage, tmp_path: Path)
         # What was recorded costs the same.
         save_recording(page, tmp_path)
         path = tmp_path / "saved.jsonl"
-        drop(page, path.name, path.read_text())
+        drop_recording(page, path.name, path.read_text())
         expect(page.locator(".state")).to_have_text("Recorded")
         expect(panel.locator(".figure strong")).to_have_text(f"${cost.total:.4f}")
 
@@ -228,31 +229,20 @@ def test_a_recording_is_opened(open_page: OpenPage, recording: Path) -> None:
 def test_a_recording_is_dropped(open_page: OpenPage, recording: Path, tmp_path: Path) -> None:
     with run_console() as url:
         page = open_page(url)
-        drop(page, recording.name, recording.read_text())
+        drop_recording(page, recording.name, recording.read_text())
         check_recording(page)
         expect(page.locator(".state")).to_have_text("Recorded")
         saved = save_recording(page, tmp_path)
-        drop(page, "nonsense.txt", "nonsense")
-        expect(page.locator(".state")).to_contain_text("this is not a recording")
+        drop_recording(page, "nonsense.txt", "nonsense")
+        expect(page.get_by_text("this is not a recording")).to_be_visible()
         # What was shown is still shown.
         expect(item(page, "model")).to_contain_text(ANSWER)
         header, first, *rest = recording.read_text().splitlines(keepends=True)
-        drop(page, "broken.jsonl", "".join([header, first, first, *rest]))
+        drop_recording(page, "broken.jsonl", "".join([header, first, first, *rest]))
         expect(page.locator(".row-mark", has_text="⚠").first).to_be_visible()
     original = read_recording(recording)
     assert [record.event for record in saved.records] == [r.event for r in original.records]
     assert saved.model == original.model
-
-
-DROP = """([name, text]) => {
-  const data = new DataTransfer();
-  data.items.add(new File([text], name));
-  window.dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
-}"""
-
-
-def drop(page: Page, name: str, text: str) -> None:
-    page.evaluate(DROP, [name, text])
 
 
 def test_a_report_is_one_file_that_shows_the_same(
@@ -264,7 +254,7 @@ def test_a_report_is_one_file_that_shows_the_same(
     check_recording(page)
     # The script is the one that the program has written.
     page.get_by_role("button", name="Copy as script").click()
-    expect(page.locator(".state")).to_contain_text("copied")
+    expect(page.get_by_text("The script was copied.")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == script_of(read_recording(recording))
     expect_usage(page, "1 response and 1 transcription")

@@ -19,7 +19,7 @@
 const KEPT = "realtime-console-token";
 
 /** What a page shows that nobody serves: recordings that are dropped on it. @type {Setup} */
-const ALONE = {
+export const ALONE = {
   source: "recording",
   title: "",
   kind: "realtime",

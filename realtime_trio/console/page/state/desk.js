@@ -51,7 +51,7 @@ export class Desk {
   constructor({ ring = new Ring(), prices = null, asked = "" } = {}) {
     this.ring = ring;
     this.prices = prices;
-    this._asked = asked;
+    this.asked = asked;
     this.scene = new Scene(prices, asked);
   }
 
@@ -60,7 +60,7 @@ export class Desk {
     this.ring.clear();
     this.log = new LogRows();
     this.timeline = new Timeline();
-    this._asked = asked;
+    this.asked = asked;
     this.scene = new Scene(this.prices, asked);
     this.moment = null;
     this.session += 1;
@@ -162,7 +162,7 @@ export class Desk {
     const end = moment ?? Infinity;
     const shown = this.moment ?? Infinity;
     if (end < shown) {
-      this.scene = new Scene(this.prices, this._asked);
+      this.scene = new Scene(this.prices, this.asked);
       this._sceneFormats = new Formats();
       this._sceneNext = this.ring.first;
     }
