@@ -9,10 +9,11 @@ import shutil
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import attrs
 import numpy as np
@@ -220,16 +221,40 @@ def search_events(page: Page, words: str) -> None:
     page.get_by_role("searchbox", name="Search events").fill(words)
 
 
+def drop_recording(page: Page, name: str, text: str) -> None:
+    """Drop a file of text on the page."""
+    hand_over(page, "drop", name, "", text.encode())
+
+
+def hand_over(page: Page, how: Literal["drop", "paste"], name: str, kind: str, data: bytes) -> None:
+    """Drop a file on the page, or paste it, where the focus is."""
+    page.evaluate(_HAND_OVER, [how, name, kind, b64encode(data).decode()])
+
+
+_HAND_OVER: Final = """([how, name, type, data]) => {
+  const transfer = new DataTransfer();
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  transfer.items.add(new File([bytes], name, { type }));
+  const target = document.activeElement ?? document.body;
+  const options = { bubbles: true, cancelable: true };
+  target.dispatchEvent(
+    how === "drop"
+      ? new DragEvent("drop", { ...options, dataTransfer: transfer })
+      : new ClipboardEvent("paste", { ...options, clipboardData: transfer }),
+  );
+}"""
+
+
 def open_panel(page: Page, name: str) -> Locator:
     page.get_by_role("tab", name=name).click()
     return page.get_by_role("tabpanel", name=name)
 
 
-def expect_usage_of_one(page: Page) -> Locator:
-    """See that one response was counted, and priced where there is a price list; the panel."""
+def expect_usage(page: Page, things: str) -> Locator:
+    """See that so many things were counted, and priced where there is a price list; the panel."""
     panel = open_panel(page, "Usage")
     counted = r"\$0\.\d{4}" if default_prices() else r"[\d,]+ tokens"
-    expect(panel.locator(".figure")).to_have_text(re.compile(f"^{counted} for 1 response$"))
+    expect(panel.locator(".figure")).to_have_text(re.compile(f"^{counted} for {things}$"))
     return panel
 
 

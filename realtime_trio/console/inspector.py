@@ -19,6 +19,7 @@ from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._serving.visitors import Visitors
 from realtime_trio._session.base import BaseSession
+from realtime_trio._session.input_audio import InputAudioSession
 from realtime_trio._session.voice import Session
 from realtime_trio._state.utility_events import (
     ToolApprovalRequested,
@@ -213,10 +214,16 @@ class SessionSubject(OnlyShown):
         return self._shown.material.write()
 
     def prices(self) -> JsonObject | None:
-        """What its model costs, by the price list that the session itself goes by.  Blocks."""
-        if not isinstance(self._session, Session):
+        """What its models cost, by the price list that the session itself goes by.  Blocks."""
+        if not isinstance(self._session, InputAudioSession):
             return prices_told(())
-        return prices_told([self._session._costs.model], self._session._price_list)
+        costs = self._session._costs
+        alias = costs.alias_of(costs.model)
+        return prices_told(
+            [costs.model, costs.transcriber],
+            self._session._price_list,
+            aliases={} if costs.model is None or alias is None else {costs.model: alias},
+        )
 
     async def send(self, event: JsonObject) -> None:
         """Send an event as it is, if that is allowed."""

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from realtime_trio._order import Violation, check_order
 from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._state.costs import Costs
 from realtime_trio._transport.contract import Transport
 from realtime_trio.console.board import Board, Look
 from realtime_trio.console.messages import (
@@ -20,7 +21,7 @@ from realtime_trio.console.price_list import prices_told
 from realtime_trio.console.script_material import ScriptMaterial
 from realtime_trio.console.sources import OnlyShown, Silent
 from realtime_trio.console.visit import serve_visit
-from realtime_trio.events import JsonObject, RealtimeSession, SessionCreated, SessionUpdated
+from realtime_trio.events import JsonObject
 from realtime_trio.recording import Recording
 
 
@@ -61,17 +62,12 @@ def setup_of(recording: Recording, title: str) -> JsonObject:
 
 
 def _models_of(recording: Recording) -> set[str | None]:
-    """The models that its server has named, and the one of its header."""
+    """The model of its header, and all that its server has named."""
+    costs = Costs(recording.model)
     models = {recording.model}
     for record in recording.records:
-        match record.event:
-            case (
-                SessionCreated(session=RealtimeSession(model=model))
-                | SessionUpdated(session=RealtimeSession(model=model))
-            ):
-                models.add(model)
-            case _:
-                pass
+        costs.apply(record.event)
+        models |= {costs.model, costs.transcriber}
     return models
 
 

@@ -11,9 +11,10 @@ import pytest
 import trio
 from browser_pages import (
     OpenPage,
+    drop_recording,
     event_row,
     expect,
-    expect_usage_of_one,
+    expect_usage,
     item,
     open_panel,
     run_console,
@@ -27,8 +28,15 @@ from realtime_trio import Session, open_session, tool
 from realtime_trio.audio import PCM_RATE
 from realtime_trio.console import open_inspector, report_of
 from realtime_trio.console.recorded import script_of
+from realtime_trio.events import ConversationItemInputAudioTranscriptionCompleted
 from realtime_trio.recording import read_recording
-from realtime_trio.simulator import LIFELIKE, Reply, Script, open_simulator_transport
+from realtime_trio.simulator import (
+    LIFELIKE,
+    Reply,
+    Script,
+    SimulatedServer,
+    open_simulator_transport,
+)
 from realtime_trio.simulator.speech import synthesize_speech
 
 if TYPE_CHECKING:
@@ -85,6 +93,55 @@ def test_a_page_may_act_if_the_program_lets_it(open_page: OpenPage) -> None:
         item(page, "model").hover()
         item(page, "model").get_by_role("button", name="Delete this item").click()
         expect(item(page, "model")).to_have_count(0)
+
+
+def test_a_page_reckons_as_the_program_does(open_page: OpenPage, tmp_path: Path) -> None:
+    """Transcriptions, two of their models, and a model whose name has a date: as `session.cost`."""
+    pytest.importorskip("genai_prices")
+    sessions: list[Session] = []
+    script = Script([Reply.text(ANSWER)] * 2, transcripts=[QUESTION] * 2)
+    server = SimulatedServer(script, model="gpt-realtime-2026-11-30")
+
+    async def serve(announce: Callable[[str], None]) -> None:
+        async with (
+            open_simulator_transport(server) as transport,
+            open_session(
+                "gpt-realtime",
+                transport=transport,
+                turn_detection=None,
+                transcription="gpt-4o-mini-transcribe",
+            ) as session,
+            open_inspector(session, prints=False) as inspector,
+        ):
+            sessions.append(session)
+            announce(inspector.url)
+            await trio.sleep_forever()
+
+    async def ask(session: Session) -> None:
+        for transcriber in ("gpt-4o-mini-transcribe", "whisper-1"):
+            await session.update(transcription=transcriber)
+            with session.events(ConversationItemInputAudioTranscriptionCompleted) as transcribed:
+                async with session.user_turn(respond=False):
+                    await session.append_audio(SPEECH)
+                await session.respond()
+                await transcribed.receive()
+
+    with run_program(serve) as program:
+        page = open_page(program.url)
+        expect(page.locator(".state")).to_have_text("Following")
+        program.run(ask, sessions[0])
+        panel = expect_usage(page, "2 responses and 2 transcriptions")
+        cost = sessions[0].cost
+        assert cost.total is not None
+        expect(panel.locator(".figure strong")).to_have_text(f"${cost.total:.4f}")
+        paid = panel.get_by_role("row", name="transcription").locator(".money")
+        expect(paid).to_have_text(f"${cost.transcription:.4f}")
+        # What was recorded costs the same.
+        save_recording(page, tmp_path)
+        path = tmp_path / "saved.jsonl"
+        drop_recording(page, path.name, path.read_text())
+        expect(page.locator(".state")).to_have_text("Recorded")
+        expect(panel.locator(".figure strong")).to_have_text(f"${cost.total:.4f}")
 
 
 @tool(requires_approval=True)
@@ -172,31 +229,20 @@ def test_a_recording_is_opened(open_page: OpenPage, recording: Path) -> None:
 def test_a_recording_is_dropped(open_page: OpenPage, recording: Path, tmp_path: Path) -> None:
     with run_console() as url:
         page = open_page(url)
-        drop(page, recording.name, recording.read_text())
+        drop_recording(page, recording.name, recording.read_text())
         check_recording(page)
         expect(page.locator(".state")).to_have_text("Recorded")
         saved = save_recording(page, tmp_path)
-        drop(page, "nonsense.txt", "nonsense")
-        expect(page.locator(".state")).to_contain_text("this is not a recording")
+        drop_recording(page, "nonsense.txt", "nonsense")
+        expect(page.get_by_text("this is not a recording")).to_be_visible()
         # What was shown is still shown.
         expect(item(page, "model")).to_contain_text(ANSWER)
         header, first, *rest = recording.read_text().splitlines(keepends=True)
-        drop(page, "broken.jsonl", "".join([header, first, first, *rest]))
+        drop_recording(page, "broken.jsonl", "".join([header, first, first, *rest]))
         expect(page.locator(".row-mark", has_text="⚠").first).to_be_visible()
     original = read_recording(recording)
     assert [record.event for record in saved.records] == [r.event for r in original.records]
     assert saved.model == original.model
-
-
-DROP = """([name, text]) => {
-  const data = new DataTransfer();
-  data.items.add(new File([text], name));
-  window.dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
-}"""
-
-
-def drop(page: Page, name: str, text: str) -> None:
-    page.evaluate(DROP, [name, text])
 
 
 def test_a_report_is_one_file_that_shows_the_same(
@@ -208,7 +254,7 @@ def test_a_report_is_one_file_that_shows_the_same(
     check_recording(page)
     # The script is the one that the program has written.
     page.get_by_role("button", name="Copy as script").click()
-    expect(page.locator(".state")).to_contain_text("copied")
+    expect(page.get_by_text("The script was copied.")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == script_of(read_recording(recording))
-    expect_usage_of_one(page)
+    expect_usage(page, "1 response and 1 transcription")

@@ -82,3 +82,4 @@ def test_the_token_leaves_the_address_and_survives_a_reload(open_page: OpenPage)
         assert "#" not in page.url
         page.reload()
         expect(page.locator(".source")).to_have_text("simulator")
+        connect(page)

@@ -142,7 +142,7 @@ def test_what_is_saved_and_copied_is_what_was_said(open_page: OpenPage, tmp_path
         assert recording.model == page.get_by_label("Model").input_value()
         assert recording.records[0].event.type == "session.created"
         page.get_by_role("button", name="Copy as script").click()
-        expect(page.locator(".state")).to_contain_text("copied")
+        expect(page.get_by_text("The script was copied.")).to_be_visible()
         script = tmp_path / "copied.json"
         script.write_text(page.evaluate("navigator.clipboard.readText()"))
     replies = load_script(script).script.replies

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from browser_pages import (
@@ -240,49 +239,6 @@ def test_what_is_written_is_answered(open_page: OpenPage, tmp_path: Path) -> Non
         wait_until_silent(page)
         answer.get_by_role("button", name=re.compile("^Play")).click()
         wait_until_heard(page)
-
-
-def test_an_image_goes_with_the_message(open_page: OpenPage, tmp_path: Path) -> None:
-    with run_console("--script", write_script(tmp_path, "A blue square.")) as url:
-        page = open_page(url)
-        choose_mode(page, "Push to talk")
-        connect(page)
-        page.set_input_files('input[accept^="image"]', files=[IMAGE])
-        expect(page.get_by_role("button", name="Remove the image")).to_be_visible()
-        write_message(page, "What is this?")
-        expect(item(page, "you").last.get_by_role("img")).to_be_visible()
-        expect(item(page, "model").filter(has_text="A blue square.")).to_be_visible()
-        expect(page.get_by_role("button", name="Remove the image")).to_be_hidden()
-
-
-def png(width: int, height: int) -> bytes:
-    """A blue picture."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = zlib.crc32(kind + data).to_bytes(4, "big")
-        return len(data).to_bytes(4, "big") + kind + data + check
-
-    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
-    rows = (b"\0" + b"\x1a\x5f\xc4" * width) * height
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", head)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
-
-
-IMAGE: Any = {"name": "square.png", "mimeType": "image/png", "buffer": png(64, 48)}
-NO_IMAGE: Any = {**IMAGE, "buffer": b"no"}
-
-
-def test_what_is_no_image_is_said_to_be_none(open_page: OpenPage, tmp_path: Path) -> None:
-    with run_console("--script", write_script(tmp_path)) as url:
-        page = open_page(url)
-        choose_mode(page, "Push to talk")
-        connect(page)
-        page.set_input_files('input[accept^="image"]', files=[NO_IMAGE])
-        expect(page.locator(".state")).to_contain_text("no image that can be shown")
 
 
 def test_an_item_can_be_deleted(open_page: OpenPage, tmp_path: Path) -> None:

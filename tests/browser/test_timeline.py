@@ -12,7 +12,7 @@ from browser_pages import (
     connect,
     event_row,
     expect,
-    expect_usage_of_one,
+    expect_usage,
     item,
     open_panel,
     run_console,
@@ -153,9 +153,9 @@ def test_usage_is_counted_and_priced(open_page: OpenPage, tmp_path: Path) -> Non
         page = open_page(url)
         connect(page)
         expect(event_row(page, "response.done").first).to_be_visible()
-        panel = expect_usage_of_one(page)
+        panel = expect_usage(page, "1 response")
         audio = panel.get_by_role("row", name=re.compile("^audio"))
-        expect(audio.get_by_role("cell").last).to_have_text(re.compile(r"^\d+$"))
+        expect(audio.get_by_role("cell").nth(2)).to_have_text(re.compile(r"^\d+$"))
 
 
 def test_captions_are_seen_and_read_out(open_page: OpenPage, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from realtime_trio.console.price_list import prices_told
 from realtime_trio.console.recorded import setup_of
 from realtime_trio.money import ModelPrices, default_prices
 from realtime_trio.recording import Recording
-from realtime_trio.simulator.serving.rest import TALKING_MODELS
+from realtime_trio.simulator.serving.rest import MODELS
 
 OURS = {"mine": ModelPrices(text_input="1.5", minute=0), "other": ModelPrices(text_input=2)}
 
@@ -23,9 +23,14 @@ def test_what_has_a_price_is_told_and_nothing_else() -> None:
     }
 
 
-def test_what_one_talks_with_is_always_told() -> None:
-    prices = dict.fromkeys(TALKING_MODELS, ModelPrices(audio_output=64))
-    assert prices_told([], prices) == {model: {"audio_output": 64.0} for model in TALKING_MODELS}
+def test_a_model_is_told_by_its_other_name() -> None:
+    told = prices_told(["mine-2026-11-30", "unknown"], OURS, aliases={"mine-2026-11-30": "mine"})
+    assert told == {"mine-2026-11-30": {"text_input": 1.5, "minute": 0}}
+
+
+def test_what_sessions_use_is_always_told() -> None:
+    prices = dict.fromkeys(MODELS, ModelPrices(audio_output=64))
+    assert prices_told([], prices) == {model: {"audio_output": 64.0} for model in MODELS}
 
 
 def test_the_list_of_the_extra_is_told() -> None:
@@ -33,7 +38,7 @@ def test_the_list_of_the_extra_is_told() -> None:
     told = json.loads(json.dumps(prices_told([])))
     known = default_prices()[DEFAULT_MODEL]
     assert told[DEFAULT_MODEL]["audio_output"] == float(known.audio_output or 0) > 0
-    assert set(told) == set(TALKING_MODELS)
+    assert told["whisper-1"]["minute"] > 0, "transcriptions cost something, too"
 
 
 def test_without_a_list_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,9 @@
 
 import { Listening } from "./audio/listening.js";
 import { RATE, beside } from "./audio/pcm.js";
+import { Files } from "./sources/files.js";
 import { Inspector } from "./sources/inspector.js";
-import { marksOf } from "./sources/judging.js";
-import { embeddedJson, fetchSetup, takeToken } from "./sources/setup.js";
+import { ALONE, embeddedJson, fetchSetup, takeToken } from "./sources/setup.js";
 import { Desk } from "./state/desk.js";
 import { Call } from "./talk/call.js";
 import { Tools } from "./talk/tools.js";
@@ -17,6 +17,7 @@ import { FaultsView } from "./views/faults_view.js";
 import { HeaderView } from "./views/header_view.js";
 import { LatencyView } from "./views/latency_view.js";
 import { LogView } from "./views/log_view.js";
+import { Notice } from "./views/notice.js";
 import { Pace } from "./views/pace.js";
 import { drawProblem, drawStart } from "./views/start_view.js";
 import { Tabs } from "./views/tabs.js";
@@ -25,8 +26,6 @@ import { ToolsView } from "./views/tools_view.js";
 import { UsageView } from "./views/usage_view.js";
 import { drawNav } from "./views/views_nav.js";
 import { BAR_SAMPLES } from "./views/voice_bars.js";
-import { readRecording, recordingLines } from "./wire/recording.js";
-import { scriptOf } from "./wire/script.js";
 
 /** @typedef {import("./sources/setup.js").Setup} Setup */
 /** @typedef {import("./views/header_view.js").Standing} Standing */
@@ -46,27 +45,25 @@ class Page {
     /** @type {Standing} */
     this._standing = { phase: "idle", words: setup.source === "live" ? "Not connected" : "" };
     this._pace = new Pace();
-    /** Whether what is shown came by the inspector, or is a file that was dropped. */
-    this._isDropped = false;
     this._isAttached = false; // whether a session elsewhere is going on
     this._mayAct = setup.may_act;
     this._offset = 0; // seconds of the page's clock at which an attached session began
-    this._kind = setup.kind;
-    this._name = setup.title;
-    this._desk = new Desk({ prices: setup.prices });
+    this._desk = new Desk({ prices: setup.prices, asked: setup.source === "recording" ? (setup.models[0] ?? "") : "" });
     this._desk.watch(() => this._pace.stir());
     this._tools = new Tools(() => this._toolsView.render());
     this._toolsView = new ToolsView(this._tools);
-    this._call = new Call(this._desk, this._tools, (standing) => this._stand(standing));
+    /** The conversation that is going on, or was the last. @type {Call | null} */
+    this._call = null;
     this._listening = new Listening();
     this._inspector = new Inspector({
       onState: (state) => this._state(state),
       onRecord: (told) => this._record(told),
-      onMarks: (told) => this._call.mark(told),
-      onConnection: (number) => this._call.connectionIs(number),
-      onDropped: (count) => this._desk.miss(count),
+      onMarks: (told) => this._call?.mark(told),
+      onConnection: (number) => this._call?.connectionIs(number),
+      onDropped: (count) => this._miss(count),
       onEnd: (end) => this._inspectorEnded(end),
     });
+    this._files = this._makeFiles();
     this._header = this._makeHeader();
     this._timeline = this._makeTimeline();
     this._conversation = this._makeConversation();
@@ -76,6 +73,7 @@ class Page {
       goTo: (moment) => this._timeline.goTo(moment),
     });
     this._dock = this._makeDock();
+    this._notice = new Notice(part("notice"));
     this._latency = new LatencyView(this._desk);
     this._usage = new UsageView(this._desk);
     this._config = new ConfigView(this._desk);
@@ -87,7 +85,7 @@ class Page {
     this._tabs = this._makeTabs();
     this._showView = drawNav(part("views"), () => this._pace.hurry());
     document.body.dataset.source = setup.source;
-    drawStart(this._conversation.start, setup, () => void this._connect());
+    drawStart(this._conversation.start, setup, () => this._connect());
     window.addEventListener("keydown", (event) => this._key(event));
     this._setPace();
     this._pace.hurry();
@@ -95,13 +93,30 @@ class Page {
 
   // --- the parts of the page ----------------------------------------------------------------------
 
+  _makeFiles() {
+    return new Files(this._desk, this._inspector, this._setup, {
+      clear: () => {
+        this._call?.hangUp();
+        this._call = null;
+        this._listening.stop();
+      },
+      opened: (name) => {
+        this._header.nameRecording(name);
+        this._stand({ phase: "ended", words: "Recorded" });
+        this._timeline.fit();
+      },
+      unjudged: (why) => this._stand({ phase: "ended", words: `Recorded · order not watched: ${why}` }),
+      say: (words) => this._notice.say(words),
+    });
+  }
+
   _makeHeader() {
     const header = new HeaderView(part("header"), {
-      connect: () => void this._connect(),
-      disconnect: () => this._call.disconnect(),
-      open: (file) => void this.openFile(file),
-      save: () => this._save(),
-      copyScript: () => void this._copyScript(),
+      connect: () => this._connect(),
+      disconnect: () => this._call?.hangUp(),
+      open: (file) => this.takeRecording(file),
+      save: () => this._files.save(),
+      copyScript: () => void this._files.copyScript(),
     });
     header.setUp(this._setup);
     return header;
@@ -130,12 +145,12 @@ class Page {
 
   _makeDock() {
     return new DockView(part("dock"), {
-      startTalking: () => this._call.startTalking(),
-      stopTalking: () => this._call.stopTalking(),
-      mute: (isMuted) => this._call.mute(isMuted),
-      switchTo: (mode) => this._call.switchTo(mode),
-      say: (text, image) => this._call.say(text, image),
-      complain: (problem) => this._stand({ ...this._standing, words: problem }),
+      startTalking: () => this._call?.startTalking(),
+      stopTalking: () => this._call?.stopTalking(),
+      mute: (isMuted) => this._call?.mute(isMuted),
+      switchTo: (mode) => this._call?.switchTo(mode),
+      say: (text, image) => this._call?.say(text, image),
+      complain: (problem) => this._notice.say(problem),
     });
   }
 
@@ -153,6 +168,15 @@ class Page {
     return new Tabs(part("panels"), tabs, "Details");
   }
 
+  /**
+   * Say why nothing can be shown but what is dropped here.
+   * @param {string} problem
+   */
+  explain(problem) {
+    drawProblem(this._conversation.start, problem);
+    this._stand({ phase: "failed", words: "No line to the program" });
+  }
+
   /** Begin with what the setup says. */
   begin() {
     const messages = embeddedJson("messages");
@@ -162,26 +186,29 @@ class Page {
 
   // --- how things stand ---------------------------------------------------------------------------
 
-  get _isLive() {
-    return this._call.isOpen || (this._isAttached && !this._isDropped);
+  get _canTalk() {
+    return this._call?.isOpen ?? false;
   }
 
-  get _canTalk() {
-    return this._call.isOpen;
+  get _isFollowing() {
+    return this._setup.source === "attached" && this._isAttached && !this._files.isShown;
+  }
+
+  get _isLive() {
+    return this._canTalk || this._isFollowing;
   }
 
   get _canSend() {
-    return this._mayAct && (this._call.isOpen || (this._setup.source === "attached" && this._isAttached && !this._isDropped));
+    return this._mayAct && this._isLive;
   }
 
   get _now() {
-    return this._setup.source === "live" ? this._call.now : performance.now() / 1000 - this._offset;
+    return this._setup.source === "live" ? (this._call?.now ?? 0) : performance.now() / 1000 - this._offset;
   }
 
   /** @param {Standing} standing */
   _stand(standing) {
     this._standing = standing;
-    if (standing.phase === "ended" || standing.phase === "failed") this._dock.setMuted(false);
     this._pace.hurry();
   }
 
@@ -194,37 +221,42 @@ class Page {
     this._mayAct = state.may_act;
     this._conversation.showApprovals(state.may_act ? state.approvals : []);
     this._isAttached = state.open;
+    if (this._files.isShown) return;
     const order = state.order === "unwatched" && state.why !== null ? ` · order not watched: ${state.why}` : "";
     this._stand({ phase: state.open ? "open" : "ended", words: `${state.open ? "Following" : "Over"}${order}` });
   }
 
   /** @param {any} told */
   _record(told) {
-    if (this._isDropped) return;
+    if (this._files.isShown) return;
     this._offset = performance.now() / 1000 - told.at;
     this._desk.take({ side: told.side, at: told.at, wall: told.wall, event: told.event, text: told.text ?? null, marks: told.marks ?? [] });
+  }
+
+  /** @param {number} count */
+  _miss(count) {
+    if (!this._files.isShown) this._desk.miss(count);
   }
 
   /** @param {{code: number | null, reason: string}} end */
   _inspectorEnded({ code, reason }) {
     if (this._setup.source === "live") {
-      if (code !== null && code !== 1000) this._stand({ phase: "failed", words: `The console's program is gone: ${reason}` });
+      if (code !== null && code !== 1000 && !this._files.isShown) this._stand({ phase: "failed", words: `The console's program is gone: ${reason}` });
       return;
     }
     this._isAttached = false;
-    if (this._isDropped) return;
+    if (this._files.isShown) return;
     this._stand({ phase: code === null || code === 1000 ? "ended" : "failed", words: code === null ? "Recorded" : `Over: ${code}${reason === "" ? "" : ` ${reason}`}` });
     this._timeline.fit();
   }
 
   // --- what one can do ----------------------------------------------------------------------------
 
-  async _connect() {
-    if (this._setup.realtime_url === null) return;
-    this._isDropped = false;
+  _connect() {
+    if (this._setup.realtime_url === null || this._call?.isOver === false) return;
+    this._files.leave();
     this._listening.stop();
-    this._header.setUp(this._setup);
-    await this._call.connect({
+    const wishes = {
       path: this._setup.realtime_url,
       token: this._token,
       model: this._header.model.value,
@@ -232,7 +264,14 @@ class Page {
       mode: this._dock.mode,
       instructions: INSTRUCTIONS,
       greets: true,
+    };
+    this._header.nameSource(this._setup);
+    this._dock.setMuted(false);
+    this._call = new Call(this._desk, this._tools, wishes, {
+      onStanding: (standing) => this._stand(standing),
+      onProblem: (problem) => this._notice.say(problem),
     });
+    void this._call.open();
   }
 
   /**
@@ -250,7 +289,7 @@ class Page {
    * @returns {Promise<string | null>} why it was not sent
    */
   async _send(event, isChecked) {
-    if (this._call.isOpen) return this._call.send(event) ? null : "It could not be sent.";
+    if (this._canTalk) return this._call?.send(event) ? null : "It could not be sent.";
     return (await this._inspector.ask({ kind: "send", event, ...(isChecked ? {} : { unchecked: true }) })).problem ?? null;
   }
 
@@ -266,7 +305,7 @@ class Page {
    * @param {boolean} approve
    */
   _approve(request, approve) {
-    if (this._call.isOpen) this._call.decide(request, approve);
+    if (this._canTalk) this._call?.decide(request, approve);
     else void this._send({ type: "conversation.item.create", item: { type: "mcp_approval_response", approval_request_id: request, approve } }, true);
   }
 
@@ -297,68 +336,13 @@ class Page {
   /** @param {File} file  an image */
   takeImage(file) {
     if (this._canTalk) void this._dock.takeImage(file);
+    else if (this._setup.source === "live") this._notice.say("Connect first: an image is part of what you say.");
+    else this._notice.say("There is nobody here to send an image to: this page only shows a session.");
   }
 
   /** @param {File} file  a recording */
-  async openFile(file) {
-    try {
-      const recording = readRecording(await file.text());
-      const { records, missed, kind, model } = recording;
-      if (this._call.isOpen) this._call.disconnect();
-      this._listening.stop();
-      this._isDropped = true;
-      this._kind = kind;
-      this._name = model ?? "";
-      this._desk.open(records, missed);
-      this._header.nameRecording(file.name);
-      this._stand({ phase: "ended", words: "Recorded" });
-      this._timeline.fit();
-      await this._judge(recording);
-    } catch (error) {
-      this._stand({ phase: "failed", words: error instanceof Error ? error.message : String(error) });
-    }
-  }
-
-  /**
-   * Let the program say what breaks the order of events in a recording that the page alone has.
-   * @param {import("./wire/recording.js").Recording} recording
-   */
-  async _judge(recording) {
-    const { session } = this._desk;
-    const { marks, problem } = await marksOf(recording, this._inspector);
-    // Something else may be shown by now.
-    if (session !== this._desk.session) return;
-    for (const { seq, marks: found } of marks) this._desk.mark(seq, found);
-    if (problem !== null) this._stand({ ...this._standing, words: `Recorded · order not watched: ${problem}` });
-  }
-
-  _save() {
-    const { ring } = this._desk;
-    const model = this._desk.scene.usage.model || this._name || null;
-    const lines = [...recordingLines(ring.since(), { kind: this._kind, model, missed: ring.missed + ring.first })];
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob(lines, { type: "application/jsonl" }));
-    link.download = `realtime-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.jsonl`;
-    link.click();
-    window.setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  }
-
-  async _copyScript() {
-    const text = (await this._toldScript()) ?? scriptOf(this._desk.ring.since());
-    try {
-      await navigator.clipboard.writeText(text);
-      this._stand({ ...this._standing, words: "The script was copied" });
-    } catch {
-      this._stand({ ...this._standing, words: "The browser does not let the page copy" });
-    }
-  }
-
-  /** @returns {Promise<string | null>} the script as the program writes it; null if it has none of this */
-  async _toldScript() {
-    if (this._isDropped) return null;
-    if (!this._inspector.isOpen) return this._setup.script;
-    const { text } = await this._inspector.ask({ kind: "script" });
-    return typeof text === "string" ? text : null;
+  takeRecording(file) {
+    void this._files.open(file);
   }
 
   // --- keys ---------------------------------------------------------------------------------------
@@ -393,11 +377,11 @@ class Page {
 
   _renderFrame() {
     const hasRecords = this._desk.ring.size > 0;
-    const { leftOut } = this._call;
-    const isSlow = this._call.isOpen && leftOut > 0;
+    const leftOut = this._call?.leftOut ?? 0;
+    const isSlow = this._canTalk && leftOut > 0;
     const words = isSlow ? `Connected, but the line is slow: ${leftOut} pieces of your voice were left out` : this._standing.words;
     this._header.draw({ ...this._standing, words }, hasRecords);
-    this._dock.render(this._canTalk, this._desk.scene.captions);
+    this._dock.render(this._canTalk, this._call?.hearing ?? "none", this._desk.scene.captions);
     this._editor.render();
     document.body.dataset.phase = this._standing.phase;
   }
@@ -423,21 +407,24 @@ function part(id) {
 
 async function makePage() {
   const token = takeToken();
-  return new Page(await fetchSetup(token), token);
+  try {
+    return new Page(await fetchSetup(token), token);
+  } catch (error) {
+    // It still shows the recordings that are dropped on it.
+    const page = new Page(ALONE, token);
+    page.explain(error instanceof Error ? error.message : String(error));
+    return page;
+  }
 }
 
 async function start() {
   const making = makePage();
   // From the first moment: the browser would leave the page for a file that nobody takes.
   acceptFiles({
-    recording: (file) => void making.then((page) => page.openFile(file), () => {}),
-    image: (file) => void making.then((page) => page.takeImage(file), () => {}),
+    recording: (file) => void making.then((page) => page.takeRecording(file)),
+    image: (file) => void making.then((page) => page.takeImage(file)),
   });
-  try {
-    (await making).begin();
-  } catch (error) {
-    drawProblem(part("conversation"), error instanceof Error ? error.message : String(error));
-  }
+  (await making).begin();
 }
 
 void start();

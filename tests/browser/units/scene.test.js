@@ -6,11 +6,6 @@ import { tail } from "../../../realtime_trio/console/page/state/captions.js";
 import { stagesOf } from "../../../realtime_trio/console/page/state/turns.js";
 import { Teller } from "./telling.js";
 
-const usage = (/** @type {number} */ text, /** @type {number} */ audio, /** @type {number} */ cached, /** @type {number} */ out) => ({
-  input_token_details: { text_tokens: text, audio_tokens: audio, cached_tokens: cached, cached_tokens_details: { text_tokens: cached, audio_tokens: 0 } },
-  output_token_details: { text_tokens: 10, audio_tokens: out },
-});
-
 test("a spoken turn is measured from the end of speech to the first sample", () => {
   const told = new Teller().time(1).server("input_audio_buffer.speech_stopped", { item_id: "u" });
   told.time(1.1).server("input_audio_buffer.committed", { item_id: "u" });
@@ -38,77 +33,6 @@ test("a turn after a tool begins when its output was sent", () => {
 test("a response that nobody asked for is a turn, too", () => {
   const told = new Teller().time(2).server("response.created", { response: { id: "r" } });
   assert.deepEqual(told.desk.scene.turns.turns.map(({ by, start }) => [by, start]), [["request", 2]]);
-});
-
-const PRICES = {
-  "gpt-realtime": { text_input: 4, text_cached: 0.4, text_output: 16, audio_input: 32, audio_cached: 0.4, audio_output: 64 },
-};
-
-test("usage is counted by modality and cache, and priced as the program says", () => {
-  const told = new Teller(PRICES).server("session.created", { session: { model: "gpt-realtime" } });
-  told.server("response.done", { response: { id: "r", usage: usage(1000, 200, 640, 100) } });
-  const meter = told.desk.scene.usage;
-  assert.deepEqual([meter.input.text, meter.cached.text, meter.input.audio, meter.output.text, meter.output.audio], [360, 640, 200, 10, 100]);
-  const expected = (360 * 4 + 640 * 0.4 + 200 * 32 + 10 * 16 + 100 * 64) / 1e6;
-  assert.ok(Math.abs(Number(meter.cost) - expected) < 1e-12);
-  assert.equal(meter.tokens, 1310);
-});
-
-test("the prices stay when one goes back in time, and when another session begins", () => {
-  const told = new Teller(PRICES).server("session.created", { session: { model: "gpt-realtime" } });
-  told.time(1).server("response.done", { response: { id: "r", usage: usage(1000, 0, 0, 0) } });
-  told.desk.goTo(0.5);
-  told.desk.goTo(1.5);
-  const { cost } = told.desk.scene.usage;
-  told.desk.clear();
-  told.server("session.created", { session: { model: "gpt-realtime" } }).server("response.done", { response: { id: "r", usage: usage(1000, 0, 0, 0) } });
-  assert.ok(Math.abs(Number(cost) - 0.00416) < 1e-12);
-  assert.equal(told.desk.scene.usage.cost, cost);
-});
-
-test("without prices tokens are counted, and cost is not known", () => {
-  const told = new Teller().server("session.created", { session: { model: "gpt-realtime" } });
-  told.server("response.done", { response: { id: "r", usage: usage(1000, 0, 0, 0) } });
-  const meter = told.desk.scene.usage;
-  assert.deepEqual([meter.prices, meter.cost, meter.tokens], [null, null, 1010]);
-});
-
-for (const model of ["somebody-elses", "constructor"]) {
-  test(`${model}, whose price is not known, has no cost, and a response without usage counts nothing`, () => {
-    const told = new Teller(PRICES).server("session.created", { session: { model } });
-    told.server("response.done", { response: { id: "r", status: "cancelled", usage: null } });
-    assert.equal(told.desk.scene.usage.cost, 0);
-    told.server("response.done", { response: { id: "s", usage: usage(1, 0, 0, 0) } });
-    assert.equal(told.desk.scene.usage.cost, null);
-  });
-}
-
-const UNPRICED = {
-  "tokens of a column without a price": { input_token_details: { image_tokens: 5 } },
-  "tokens of which it is not said what they are": { input_tokens: 10, input_token_details: { text_tokens: 9 } },
-  "output of which it is not said what it is": { output_tokens: 10 },
-  "cached tokens of which it is not said what they are": { input_token_details: { text_tokens: 9, audio_tokens: 9, cached_tokens: 4 } },
-};
-
-for (const [what, used] of Object.entries(UNPRICED)) {
-  test(`${what} leave the cost unknown`, () => {
-    const told = new Teller(PRICES).server("session.created", { session: { model: "gpt-realtime" } });
-    told.server("response.done", { response: { id: "r", status: "completed", usage: used } });
-    assert.equal(told.desk.scene.usage.cost, null);
-  });
-}
-
-test("a whole answer without a word about its tokens leaves the cost unknown", () => {
-  const told = new Teller(PRICES).server("session.created", { session: { model: "gpt-realtime" } });
-  told.server("response.done", { response: { id: "r", status: "completed", usage: null } });
-  assert.equal(told.desk.scene.usage.cost, null);
-});
-
-test("what came from the cache is known where all that was read is of one kind", () => {
-  const told = new Teller(PRICES).server("session.created", { session: { model: "gpt-realtime" } });
-  told.server("response.done", { response: { id: "r", usage: { input_tokens: 100, input_token_details: { text_tokens: 100, cached_tokens: 50 } } } });
-  const { usage: meter } = told.desk.scene;
-  assert.deepEqual([meter.cached.text, meter.cost], [50, (50 * 4 + 50 * 0.4) / 1e6]);
 });
 
 test("an update shows what it has changed, and nothing else", () => {

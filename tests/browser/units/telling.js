@@ -25,9 +25,12 @@ export function toneSamples(seconds, loudness = 8000) {
 export class Teller {
   at = 0;
 
-  /** @param {import("../../../realtime_trio/console/page/state/usage.js").Prices | null} [prices] */
-  constructor(prices = null) {
-    this.desk = new Desk({ prices });
+  /**
+   * @param {import("../../../realtime_trio/console/page/state/bill.js").Prices | null} [prices]
+   * @param {string} [asked]  the model that was asked for
+   */
+  constructor(prices = null, asked = "") {
+    this.desk = new Desk({ prices, asked });
   }
 
   /**

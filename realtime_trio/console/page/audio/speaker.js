@@ -23,21 +23,27 @@ export class Speaker {
     /** @type {Map<number, (heard: Heard) => void>} */
     this._stops = new Map();
     this._lastStop = 0;
+    this._isClosed = false;
     /** What is playing. @type {string | null} */
     this.part = null;
     /** How many samples of it were played, as far as is known. */
     this.played = 0;
   }
 
-  /** Must follow a click or a key: browsers keep pages silent until then. */
+  /**
+   * Must follow a click or a key: browsers keep pages silent until then.  If it is closed meanwhile, it
+   * stays silent.
+   */
   async open() {
     // Everything is 24 kHz, so a sample of the context is a sample of the item.
-    this._context = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
-    await this._context.audioWorklet.addModule(WORKLET.href);
-    this._node = new AudioWorkletNode(this._context, "player", { numberOfInputs: 0 });
+    const context = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
+    this._context = context;
+    await context.audioWorklet.addModule(WORKLET.href);
+    if (this._isClosed) return;
+    this._node = new AudioWorkletNode(context, "player", { numberOfInputs: 0 });
     this._node.port.onmessage = (message) => this._hear(message.data);
-    this._node.connect(this._context.destination);
-    await this._context.resume();
+    this._node.connect(context.destination);
+    await context.resume();
   }
 
   /** @param {any} told */
@@ -91,6 +97,7 @@ export class Speaker {
   }
 
   async close() {
+    this._isClosed = true;
     const context = this._context;
     this._context = null;
     this._node = null;

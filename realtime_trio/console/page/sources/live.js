@@ -1,4 +1,4 @@
-// A session of the page's own: a Realtime client on a WebSocket that makes the records itself.
+// One session of the page's own: a Realtime client on a WebSocket that makes the records itself.
 
 import { isEvent } from "../wire/record.js";
 import { socketUrl, subprotocols } from "./setup.js";
@@ -10,7 +10,6 @@ import { socketUrl, subprotocols } from "./setup.js";
  * @typedef {object} Ended
  * @property {number} code  1005 if the other side gave none, 1006 if there was no close at all
  * @property {string} reason
- * @property {boolean} isAsked  whether this side has ended it
  */
 
 /** How far the socket may fall behind before audio is left out: 4 s of it, in base64. */
@@ -29,8 +28,7 @@ export class LiveSource {
     this._onEnd = onEnd;
     /** @type {WebSocket | null} */
     this._socket = null;
-    this._isAsked = false;
-    this._start = 0;
+    this._start = performance.now();
     this._lastId = 0;
     /** Pieces of audio that were left out, because the line is too slow for them. */
     this.leftOut = 0;
@@ -40,12 +38,13 @@ export class LiveSource {
     return this._socket !== null && this._socket.readyState === WebSocket.OPEN;
   }
 
-  /** Seconds since the connection was asked for, the time of all records. */
+  /** Seconds since this was made, the time of all records. */
   get now() {
     return (performance.now() - this._start) / 1000;
   }
 
   /**
+   * Connect, once.
    * @param {string} path
    * @param {string} model  empty for that of the path
    * @param {string} token
@@ -53,17 +52,10 @@ export class LiveSource {
   connect(path, model, token) {
     const url = socketUrl(path);
     if (model !== "") url.searchParams.set("model", model);
-    this._start = performance.now();
-    this._isAsked = false;
-    this.leftOut = 0;
-    const socket = new WebSocket(url, subprotocols(token));
-    this._socket = socket;
-    socket.onopen = () => this._onOpen();
-    socket.onmessage = (message) => this._receive(message.data);
-    socket.onclose = ({ code, reason }) => {
-      if (this._socket === socket) this._socket = null;
-      this._onEnd({ code, reason, isAsked: this._isAsked });
-    };
+    this._socket = new WebSocket(url, subprotocols(token));
+    this._socket.onopen = () => this._onOpen();
+    this._socket.onmessage = (message) => this._receive(message.data);
+    this._socket.onclose = ({ code, reason }) => this._onEnd({ code, reason });
   }
 
   /** @param {unknown} data */
@@ -105,7 +97,10 @@ export class LiveSource {
   }
 
   close() {
-    this._isAsked = true;
-    this._socket?.close(1000, "the user has hung up");
+    const socket = this._socket;
+    const close = () => socket?.close(1000, "the user has hung up");
+    // Browsers complain about one that is closed before it was open.
+    if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = close;
+    else close();
   }
 }

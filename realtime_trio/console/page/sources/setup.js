@@ -12,14 +12,14 @@
  * @property {string[]} client_events
  * @property {string | null} realtime_url
  * @property {string | null} inspect_url
- * @property {import("../state/usage.js").Prices | null} prices  null if the program has no price list
+ * @property {import("../state/bill.js").Prices | null} prices  null if the program has no price list
  * @property {string | null} script  what the server said, as a script file; in a report alone
  */
 
 const KEPT = "realtime-console-token";
 
 /** What a page shows that nobody serves: recordings that are dropped on it. @type {Setup} */
-const ALONE = {
+export const ALONE = {
   source: "recording",
   title: "",
   kind: "realtime",

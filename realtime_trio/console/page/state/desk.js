@@ -42,18 +42,26 @@ export class Desk {
   /** The first record that the scene does not know. */
   _sceneNext = 0;
 
-  /** @param {{ring?: Ring, prices?: import("./usage.js").Prices | null}} [given]  the prices of models, if they are known */
-  constructor({ ring = new Ring(), prices = null } = {}) {
+  /**
+   * @param {object} [given]
+   * @param {Ring} [given.ring]
+   * @param {import("./bill.js").Prices | null} [given.prices]  of models, if they are known
+   * @param {string} [given.asked]  the model that was asked for, if that is known
+   */
+  constructor({ ring = new Ring(), prices = null, asked = "" } = {}) {
     this.ring = ring;
     this.prices = prices;
-    this.scene = new Scene(prices);
+    this.asked = asked;
+    this.scene = new Scene(prices, asked);
   }
 
-  _begin() {
+  /** @param {string} asked  the model that was asked for; empty if that is not known */
+  _begin(asked) {
     this.ring.clear();
     this.log = new LogRows();
     this.timeline = new Timeline();
-    this.scene = new Scene(this.prices);
+    this.asked = asked;
+    this.scene = new Scene(this.prices, asked);
     this.moment = null;
     this.session += 1;
     this._formats = this._sceneFormats = new Formats();
@@ -72,9 +80,12 @@ export class Desk {
     for (const watcher of this._watchers) watcher();
   }
 
-  /** Begin again with nothing. */
-  clear() {
-    this._begin();
+  /**
+   * Begin again with nothing.
+   * @param {string} [asked]  the model that is asked for
+   */
+  clear(asked = "") {
+    this._begin(asked);
     this._tell();
   }
 
@@ -93,9 +104,10 @@ export class Desk {
    * Show a whole session that is over, at its end.
    * @param {Iterable<WireRecord>} records
    * @param {number} missed
+   * @param {string} [asked]  the model that was asked for
    */
-  open(records, missed) {
-    this._begin();
+  open(records, missed, asked = "") {
+    this._begin(asked);
     for (const record of records) this._put(record);
     this.ring.missed = missed;
     this._tell();
@@ -150,7 +162,7 @@ export class Desk {
     const end = moment ?? Infinity;
     const shown = this.moment ?? Infinity;
     if (end < shown) {
-      this.scene = new Scene(this.prices);
+      this.scene = new Scene(this.prices, this.asked);
       this._sceneFormats = new Formats();
       this._sceneNext = this.ring.first;
     }

@@ -9,11 +9,14 @@ import { UsageMeter } from "./usage.js";
 /** @typedef {import("../wire/record.js").WireRecord} WireRecord */
 
 export class Scene {
-  /** @param {import("./usage.js").Prices | null} [prices]  what models cost, if that is known */
-  constructor(prices = null) {
+  /**
+   * @param {import("./bill.js").Prices | null} [prices]  what models cost, if that is known
+   * @param {string} [asked]  the model that was asked for
+   */
+  constructor(prices = null, asked = "") {
     this.conversation = new Conversation();
     this.turns = new Turns();
-    this.usage = new UsageMeter(prices);
+    this.usage = new UsageMeter(prices, asked);
     this.configuration = new Configuration();
     this.captions = new Captions();
   }

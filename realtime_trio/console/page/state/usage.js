@@ -1,38 +1,68 @@
-// What the session has used, by modality and cache, and what that costs.
+// What the session has used, by modality and cache, and what that costs: as `session.usage` and
+// `session.cost` of the program say it.
+
+import { Bill, UNREPORTED, UNTOLD } from "./bill.js";
 
 /** @typedef {import("../wire/record.js").WireRecord} WireRecord */
+/** @typedef {import("../wire/record.js").WireEvent} WireEvent */
+/** @typedef {import("./bill.js").Counts} Counts */
+/** @typedef {import("./bill.js").ModelPrices} ModelPrices */
+/** @typedef {import("./bill.js").Prices} Prices */
 
-/** @typedef {{text: number, audio: number, image: number}} ByModality */
-
-/**
- * What a model costs, by the names of the program's own price list: dollars for a million tokens.
- * @typedef {Record<string, number>} ModelPrices
- */
-
-/** @typedef {Record<string, ModelPrices>} Prices  by the name of the model */
-
-const MODALITIES = /** @type {const} */ (["text", "audio", "image"]);
+export const MODALITIES = /** @type {const} */ (["text", "audio", "image"]);
 const FINISHED = ["completed", "incomplete"];
 
 export class UsageMeter {
-  /** @param {Prices | null} [prices]  null if nothing is known */
-  constructor(prices = null) {
+  /** What the model that answers has used; what came from the cache is apart. */
+  responses = new Bill();
+  /** What the model has used that writes down what the user says. */
+  transcriptions = new Bill();
+  /** The model that answers, as the service says it. */
+  model = "";
+  version = 0;
+  _transcriber = "";
+
+  /**
+   * @param {Prices | null} [prices]  null if nothing is known
+   * @param {string} [asked]  the model that was asked for: the service may name its version of a day
+   */
+  constructor(prices = null, asked = "") {
     this.prices = prices;
-    /** Without what came from the cache. */
-    this.input = none();
-    this.cached = none();
-    this.output = none();
-    this.responses = 0;
-    /** Tokens and seconds of the model that transcribes. */
-    this.transcription = { tokens: 0, seconds: 0 };
-    this.model = "";
-    /** Dollars; null if something that was used has no price. @type {number | null} */
-    this.cost = 0;
-    this.version = 0;
+    this._asked = asked;
+    this._priceOf = (/** @type {string} */ model) => this._find(model) ?? (this._isAsked(model) ? this._find(asked) : undefined);
   }
 
-  get tokens() {
-    return MODALITIES.reduce((sum, kind) => sum + this.input[kind] + this.cached[kind] + this.output[kind], 0);
+  /**
+   * Dollars; null if something that was used has no price.
+   * @param {...string} columns  of the price list, of the responses alone; all there is if none is named
+   */
+  cost(...columns) {
+    const ofResponses = this.responses.cost(this._priceOf, ...columns);
+    const ofTranscriptions = columns.length > 0 ? 0 : this.transcriptionCost;
+    return ofResponses === null || ofTranscriptions === null ? null : ofResponses + ofTranscriptions;
+  }
+
+  /** Dollars of the transcriptions alone; null if they have no price. */
+  get transcriptionCost() {
+    return this.transcriptions.cost(this._priceOf);
+  }
+
+  /** What has no price, in words. */
+  get unpriced() {
+    return [...new Set([...this.responses.unpriced(this._priceOf), ...this.transcriptions.unpriced(this._priceOf)])];
+  }
+
+  /**
+   * @param {string} model
+   * @returns {ModelPrices | undefined}
+   */
+  _find(model) {
+    return this.prices !== null && Object.hasOwn(this.prices, model) ? this.prices[model] : undefined;
+  }
+
+  /** @param {string} model */
+  _isAsked(model) {
+    return this._asked !== "" && model === this.model && model.startsWith(this._asked);
   }
 
   /** @param {WireRecord} record */
@@ -40,62 +70,74 @@ export class UsageMeter {
     switch (event.type) {
       case "session.created":
       case "session.updated":
-        if (typeof event.session?.model === "string") this.model = event.session.model;
+        this._configure(event.session);
         break;
       case "response.done":
-        if (event.response?.usage) this._count(event.response.usage);
-        // One that was cancelled before it began to speak need not be billed.
-        else if (FINISHED.includes(event.response?.status)) {
-          this._addCost(null);
-          this.version += 1;
-        }
+        this._countResponse(event.response);
         break;
       case "conversation.item.input_audio_transcription.completed":
-        if (event.usage?.type === "duration") this.transcription.seconds += Number(event.usage.seconds) || 0;
-        else this.transcription.tokens += Number(event.usage?.total_tokens) || 0;
-        this.version += 1;
+        this._countTranscription(event);
         break;
     }
   }
 
-  /** @param {any} usage */
-  _count(usage) {
-    this.responses += 1;
-    this.version += 1;
-    const read = usage.input_token_details ?? {};
-    const cachedTokens = cachedOf(read);
-    let told = 0;
-    for (const kind of MODALITIES) {
-      const cached = count(cachedTokens[`${kind}_tokens`]);
-      const input = Math.max(0, count(read[`${kind}_tokens`]) - cached);
-      const output = count(usage.output_token_details?.[`${kind}_tokens`]);
-      this.cached[kind] += cached;
-      this.input[kind] += input;
-      this.output[kind] += output;
-      told += cached + input + output;
-      this._price(`${kind}_input`, input);
-      this._price(`${kind}_cached`, cached);
-      this._price(`${kind}_output`, output);
+  /** @param {any} session */
+  _configure(session) {
+    if (typeof session?.model === "string") this.model = session.model;
+    const heard = session?.audio?.input;
+    if (heard) this._transcriber = String(heard.transcription?.model ?? "");
+    else if (session && "input_audio_transcription" in session) this._transcriber = String(session.input_audio_transcription?.model ?? "");
+  }
+
+  /** @param {any} response */
+  _countResponse(response) {
+    const id = String(response?.id ?? "");
+    if (response?.usage) {
+      this.responses.put(id, this.model, countsOfResponse(response.usage));
+    } else if (FINISHED.includes(response?.status) && !this.responses.has(id)) {
+      // One that was cancelled before it began to speak need not be billed.
+      this.responses.put("", this.model, { [UNREPORTED]: 1 });
+    } else {
+      return;
     }
-    const isTold = told >= count(usage.input_tokens) + count(usage.output_tokens);
-    const isCacheTold = count(read.cached_tokens) === 0 || MODALITIES.some((kind) => count(cachedTokens[`${kind}_tokens`]) > 0);
-    // Tokens of which it is not said what they are have no price.
-    if (!isTold || !isCacheTold) this._addCost(null);
+    this.version += 1;
   }
 
-  /**
-   * @param {string} column  of the price list
-   * @param {number} tokens
-   */
-  _price(column, tokens) {
-    const price = Object.hasOwn(this.prices ?? {}, this.model) ? this.prices?.[this.model][column] : undefined;
-    if (tokens > 0) this._addCost(price === undefined ? null : (tokens * price) / 1e6);
+  /** @param {WireEvent} event */
+  _countTranscription(event) {
+    if (!event.usage) return;
+    this.transcriptions.put(`${event.item_id} ${event.content_index}`, this._transcriber, countsOfTranscription(event.usage));
+    this.version += 1;
   }
+}
 
-  /** @param {number | null} dollars  null if they are not known, and then neither is the sum */
-  _addCost(dollars) {
-    this.cost = dollars === null || this.cost === null ? null : this.cost + dollars;
+/**
+ * @param {any} usage
+ * @returns {Counts}
+ */
+function countsOfResponse(usage) {
+  const read = usage.input_token_details ?? {};
+  const written = usage.output_token_details ?? {};
+  const cachedTokens = cachedOf(read);
+  /** @type {Counts} */
+  const counts = {};
+  let toldInput = 0;
+  let toldCached = 0;
+  let toldOutput = 0;
+  for (const kind of MODALITIES) {
+    const cached = number(cachedTokens[`${kind}_tokens`]);
+    const input = number(read[`${kind}_tokens`]);
+    const output = number(written[`${kind}_tokens`]);
+    counts[`${kind}_input`] = input - cached;
+    counts[`${kind}_cached`] = cached;
+    counts[`${kind}_output`] = output;
+    toldInput += input;
+    toldCached += cached;
+    toldOutput += output;
   }
+  const untoldCached = toldCached === 0 ? number(read.cached_tokens) : 0;
+  counts[UNTOLD] = Math.max(0, number(usage.input_tokens) - toldInput) + Math.max(0, number(usage.output_tokens) - toldOutput) + untoldCached;
+  return counts;
 }
 
 /**
@@ -105,16 +147,27 @@ export class UsageMeter {
  */
 function cachedOf(read) {
   if (read.cached_tokens_details) return read.cached_tokens_details;
-  const names = MODALITIES.map((kind) => `${kind}_tokens`).filter((name) => count(read[name]) > 0);
+  const names = MODALITIES.map((kind) => `${kind}_tokens`).filter((name) => number(read[name]) > 0);
   return names.length === 1 ? { [names[0]]: read.cached_tokens } : {};
 }
 
-/** @param {unknown} value */
-function count(value) {
-  return Number(value) || 0;
+/**
+ * @param {any} usage
+ * @returns {Counts}
+ */
+function countsOfTranscription(usage) {
+  if (usage.type === "duration") return { minute: number(usage.seconds) / 60 };
+  const text = number(usage.input_token_details?.text_tokens);
+  const audio = number(usage.input_token_details?.audio_tokens);
+  return {
+    text_input: text,
+    audio_input: audio,
+    text_output: number(usage.output_tokens),
+    [UNTOLD]: Math.max(0, number(usage.input_tokens) - text - audio),
+  };
 }
 
-/** @returns {ByModality} */
-function none() {
-  return { text: 0, audio: 0, image: 0 };
+/** @param {unknown} value */
+function number(value) {
+  return Number(value) || 0;
 }

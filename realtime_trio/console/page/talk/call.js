@@ -1,5 +1,10 @@
-// A conversation that one has in the page: the line, the microphone, the speaker and the tools, and the
-// conductor that says what they do.
+// One conversation that one has in the page, from connecting to its end: the line, the microphone, the
+// speaker and the tools, and the conductor that says what they do.
+//
+// Theory of operation.  Connecting takes its time, and hands are fast: somebody may hang up while the
+// speaker is made, while the line is made, or while the browser asks about the microphone.  So a call
+// is made once and ends once.  Whatever is still on its way then finds `isOver`, and does nothing.  A
+// page that calls again makes another call, with a line, a microphone and a speaker of its own.
 
 import { Microphone } from "../audio/microphone.js";
 import { Speaker } from "../audio/speaker.js";
@@ -15,6 +20,8 @@ import { TOOL_DEFINITIONS } from "./tools.js";
 /** @typedef {import("./turn_detection.js").TurnMode} TurnMode */
 /** @typedef {import("../views/header_view.js").Standing} Standing */
 
+/** @typedef {"asked" | "open" | "none"} Hearing  How it stands with the microphone. */
+
 /**
  * @typedef {object} Wishes
  * @property {string} path  of the WebSocket
@@ -26,25 +33,39 @@ import { TOOL_DEFINITIONS } from "./tools.js";
  * @property {boolean} greets
  */
 
+/**
+ * @typedef {object} CallListener
+ * @property {(standing: Standing) => void} onStanding
+ * @property {(problem: string) => void} onProblem  something went wrong, and the call goes on
+ */
+
 export class Call {
   /**
    * @param {Desk} desk
    * @param {Tools} tools
-   * @param {(standing: Standing) => void} onStanding
+   * @param {Wishes} wishes
+   * @param {CallListener} listener
    */
-  constructor(desk, tools, onStanding) {
+  constructor(desk, tools, wishes, listener) {
     this._desk = desk;
     this._tools = tools;
-    this._onStanding = onStanding;
-    /** @type {Conductor | null} */
-    this._conductor = null;
+    this._wishes = wishes;
+    this._listener = listener;
+    this._conductor = new Conductor({ ...wishes, tools: TOOL_DEFINITIONS });
     this._source = new LiveSource({
       onMessage: (message) => this._message(message),
-      onOpen: () => onStanding({ phase: "open", words: "Connected" }),
+      onOpen: () => this._tell(),
       onEnd: (ended) => this._ended(ended),
     });
     this._speaker = new Speaker({ onBegan: (item, latency) => this._began(item, latency) });
-    this._microphone = new Microphone((samples) => this._heard(samples));
+    /** @type {Microphone | null} */
+    this._microphone = null;
+    /** @type {Hearing} */
+    this.hearing = "asked";
+    this._deafness = ""; // why there is no microphone
+    /** Looks for a microphone when one is plugged in. */
+    this._onDevices = () => void this._listen();
+    this.isOver = false;
     this._isMuted = false;
     /** Which connection of this page it is, as its program counts. */
     this._connection = 0;
@@ -55,7 +76,7 @@ export class Call {
   }
 
   get isOpen() {
-    return this._source.isOpen;
+    return !this.isOver && this._source.isOpen;
   }
 
   /** Pieces of audio that were not sent, because the line is too slow for them. */
@@ -63,59 +84,99 @@ export class Call {
     return this._source.leftOut;
   }
 
+  /** Seconds since the call was made. */
   get now() {
     return this._source.now;
   }
 
-  /**
-   * Must follow a click or a key, without which browsers play nothing.
-   * @param {Wishes} wishes
-   */
-  async connect({ path, token, model, voice, mode, instructions, greets }) {
-    this._onStanding({ phase: "connecting", words: "Connecting" });
-    this._desk.clear();
+  /** Must follow a click or a key, without which browsers play nothing. */
+  async open() {
+    this._desk.clear(this._wishes.model);
     this._tools.clear();
-    this._places = { client: [], server: [] };
-    this._conductor = new Conductor({ mode, voice, instructions, greets, tools: TOOL_DEFINITIONS });
+    this._tell();
     // The speaker first, or the greeting would be said to nobody.
-    await this._speaker.open();
-    this._source.connect(path, model, token);
     try {
-      await this._microphone.open();
+      await this._speaker.open();
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      if (this.isOpen) this._onStanding({ phase: "open", words: `Connected, without a microphone: ${why}` });
+      this._end({ phase: "failed", words: `The browser plays no audio: ${error instanceof Error ? error.message : error}` });
     }
+    if (this.isOver) return;
+    const { path, model, token } = this._wishes;
+    this._source.connect(path, model, token);
+    navigator.mediaDevices?.addEventListener("devicechange", this._onDevices);
+    await this._listen();
   }
 
-  disconnect() {
+  /** Open a microphone, unless there is one. */
+  async _listen() {
+    if (this._microphone !== null || this.isOver) return;
+    const microphone = new Microphone({ onSamples: (samples) => this._heard(samples), onLost: () => this._lost() });
+    this._microphone = microphone;
+    this.hearing = "asked";
+    this._tell();
+    try {
+      await microphone.open();
+      this.hearing = "open";
+    } catch (error) {
+      this._microphone = null;
+      this.hearing = "none";
+      this._deafness = error instanceof Error ? error.message : String(error);
+    }
+    this._tell();
+  }
+
+  /** The device is gone; there may be another one. */
+  _lost() {
+    this._microphone = null;
+    void this._listen();
+  }
+
+  hangUp() {
+    if (this.isOver) return;
     this._source.close();
+    this._end({ phase: "ended", words: "Disconnected" });
   }
 
   /** @param {import("../sources/live.js").Ended} ended */
-  _ended({ code, reason, isAsked }) {
-    const wasOpen = this._conductor !== null && this._desk.ring.size > 0;
-    this._conductor = null;
+  _ended({ code, reason }) {
+    const why = `${code}${reason === "" ? "" : ` ${reason}`}`;
+    const wasOpen = this._places.server.length > 0;
+    this._end({ phase: "failed", words: wasOpen ? `The session has ended: ${why}` : `Could not connect: ${why}` });
+  }
+
+  /** @param {Standing} standing */
+  _end(standing) {
+    if (this.isOver) return;
+    this.isOver = true;
+    navigator.mediaDevices?.removeEventListener("devicechange", this._onDevices);
     void this._speaker.close();
-    void this._microphone.close();
-    if (isAsked) this._onStanding({ phase: "ended", words: "Disconnected" });
-    else if (wasOpen) this._onStanding({ phase: "failed", words: `The session has ended: ${code}${reason === "" ? "" : ` ${reason}`}` });
-    else this._onStanding({ phase: "failed", words: `Could not connect (${code}${reason === "" ? "" : ` ${reason}`})` });
+    void this._microphone?.close();
+    this._listener.onStanding(standing);
+  }
+
+  _tell() {
+    if (this.isOver) return;
+    if (!this.isOpen) this._listener.onStanding({ phase: "connecting", words: "Connecting" });
+    else if (this.hearing === "none") this._listener.onStanding({ phase: "open", words: `Connected, without a microphone: ${this._deafness}` });
+    else this._listener.onStanding({ phase: "open", words: "Connected" });
   }
 
   // --- what comes ---------------------------------------------------------------------------------
 
   /** @param {import("../state/desk.js").Message} message */
   _message(message) {
+    if (this.isOver) return;
     const { record, samples } = this._desk.take(message);
     if (record.side === "page") return;
     this._places[record.side].push(record.seq);
-    if (record.side === "server" && record.text === null) this._do(this._conductor?.hear(record.event, samples));
+    if (record.side !== "server" || record.text !== null) return;
+    if (record.event.type === "error") this._listener.onProblem(String(record.event.error?.message ?? "The service reports an error."));
+    this._do(this._conductor.hear(record.event, samples));
   }
 
   /** @param {Int16Array} samples */
   _heard(samples) {
-    if (!this._isMuted || this._conductor?.mode === "manual") this._do(this._conductor?.listen(samples));
+    if (!this._isMuted || this._conductor.mode === "manual") this._do(this._conductor.listen(samples));
   }
 
   /**
@@ -123,7 +184,7 @@ export class Call {
    * @param {number} latency  seconds
    */
   _began(item, latency) {
-    this._desk.take({ side: "page", at: this.now + latency, event: { type: "playback.began", item_id: item } });
+    if (!this.isOver) this._desk.take({ side: "page", at: this.now + latency, event: { type: "playback.began", item_id: item } });
   }
 
   /** @param {number} number */
@@ -139,9 +200,10 @@ export class Call {
 
   // --- what is done -------------------------------------------------------------------------------
 
-  /** @param {Action[] | undefined} actions */
+  /** @param {Action[]} actions */
   _do(actions) {
-    for (const action of actions ?? []) {
+    if (this.isOver) return;
+    for (const action of actions) {
       switch (action.do) {
         case "send":
           this._source.send(action.event);
@@ -153,7 +215,7 @@ export class Call {
           this._interrupt(action.cancel);
           break;
         case "call":
-          this._do(this._conductor?.answerCall(action.callId, this._tools.call(action.name, action.arguments)));
+          this._do(this._conductor.answerCall(action.callId, this._tools.call(action.name, action.arguments)));
           break;
       }
     }
@@ -161,11 +223,9 @@ export class Call {
 
   /** @param {boolean} cancel */
   _interrupt(cancel) {
-    const conductor = this._conductor;
-    if (conductor === null) return;
-    conductor.silence();
+    this._conductor.silence();
     const stopped = this._speaker.stop();
-    this._interruption = this._interruption.then(async () => this._do(conductor.interrupted(await stopped, cancel)));
+    this._interruption = this._interruption.then(async () => this._do(this._conductor.interrupted(await stopped, cancel)));
   }
 
   /** @param {boolean} isMuted */
@@ -174,16 +234,16 @@ export class Call {
   }
 
   startTalking() {
-    this._do(this._conductor?.startTalking());
+    this._do(this._conductor.startTalking());
   }
 
   stopTalking() {
-    this._do(this._conductor?.stopTalking());
+    this._do(this._conductor.stopTalking());
   }
 
   /** @param {TurnMode} mode */
   switchTo(mode) {
-    this._do(this._conductor?.switchTo(mode));
+    this._do(this._conductor.switchTo(mode));
   }
 
   /**
@@ -193,7 +253,7 @@ export class Call {
    */
   say(text, image) {
     this._interrupt(true);
-    this._interruption = this._interruption.then(() => this._do(this._conductor?.say(text, image)));
+    this._interruption = this._interruption.then(() => this._do(this._conductor.say(text, image)));
   }
 
   /**
@@ -201,7 +261,7 @@ export class Call {
    * @param {boolean} approve
    */
   decide(request, approve) {
-    this._do(this._conductor?.decide(request, approve));
+    this._do(this._conductor.decide(request, approve));
   }
 
   /**
@@ -210,6 +270,6 @@ export class Call {
    * @returns {boolean}
    */
   send(event) {
-    return this._source.send(event);
+    return !this.isOver && this._source.send(event);
   }
 }

@@ -7,6 +7,7 @@ import { VoiceBars } from "./voice_bars.js";
 
 /** @typedef {import("../talk/turn_detection.js").TurnMode} TurnMode */
 /** @typedef {import("../state/captions.js").Captions} Captions */
+/** @typedef {import("../talk/call.js").Hearing} Hearing */
 
 /**
  * @typedef {object} DockActs
@@ -18,6 +19,8 @@ import { VoiceBars } from "./voice_bars.js";
  * @property {(problem: string) => void} complain
  */
 
+/** What stands on the button while it cannot be pressed. */
+const DISABLED = { closed: "Not connected", asked: "Allow microphone", none: "No microphone" };
 const LARGEST_IMAGE = 1024; // pixels of the longer side: what a model sees, and no more
 
 export class DockView {
@@ -31,6 +34,8 @@ export class DockView {
     /** @type {TurnMode} */
     this.mode = "server_vad";
     this._isMuted = false;
+    /** Why the button cannot be pressed. @type {keyof typeof DISABLED | null} */
+    this._why = "closed";
     /** @type {string | null} */
     this._image = null;
     this._announced = "";
@@ -135,15 +140,15 @@ export class DockView {
   _drawTalk() {
     const isTalking = this._talk.classList.contains("talking");
     const isManual = this.mode === "manual";
-    const words = isManual ? (isTalking ? "Release to send" : "Hold to talk") : this._isMuted ? "Unmute" : "Listening";
+    const words = this._why !== null ? DISABLED[this._why] : isManual ? (isTalking ? "Release to send" : "Hold to talk") : this._isMuted ? "Unmute" : "Listening";
     setText(/** @type {Element} */ (this._talk.lastElementChild), words);
-    const name = !isManual && this._isMuted ? "muted" : "microphone";
+    const name = this._why === "none" || (!isManual && this._isMuted) ? "muted" : "microphone";
     if (this._talk.dataset.icon !== name) {
       this._talk.dataset.icon = name;
       this._talk.firstElementChild?.replaceWith(icon(ICONS[name]));
     }
-    this._talk.classList.toggle("open", !isManual && !this._isMuted);
-    if (isManual) this._talk.removeAttribute("aria-pressed");
+    this._talk.classList.toggle("open", this._why === null && !isManual && !this._isMuted);
+    if (isManual || this._why !== null) this._talk.removeAttribute("aria-pressed");
     else this._talk.setAttribute("aria-pressed", String(this._isMuted));
   }
 
@@ -168,7 +173,7 @@ export class DockView {
     try {
       bitmap = await createImageBitmap(file);
     } catch {
-      this._acts.complain("This is no image that can be shown");
+      this._acts.complain(`${file instanceof File ? file.name : "This"} is not an image that can be shown.`);
       return;
     }
     const scale = Math.min(1, LARGEST_IMAGE / Math.max(bitmap.width, bitmap.height));
@@ -191,12 +196,14 @@ export class DockView {
 
   /**
    * @param {boolean} isOpen  whether there is somebody to talk to
+   * @param {Hearing} hearing
    * @param {Captions} captions
    */
-  render(isOpen, captions) {
-    this._talk.disabled = !isOpen;
+  render(isOpen, hearing, captions) {
+    this._why = !isOpen ? "closed" : hearing === "open" ? null : hearing;
+    this._talk.disabled = this._why !== null;
     for (const element of this._form.elements) /** @type {HTMLInputElement} */ (element).disabled = !isOpen;
-    if (!isOpen) this._talk.classList.remove("talking");
+    if (this._talk.disabled) this._talk.classList.remove("talking");
     this._drawTalk();
     const shown = captions.lines.map(({ side, text }) => `${side} ${tail(text)}`).join("\n");
     if (this._lines.dataset.shown !== shown) {

@@ -42,15 +42,20 @@ export class HeaderView {
 
   /** @param {Setup} setup */
   setUp(setup) {
-    const isLive = setup.source === "live";
-    const names = { live: setup.simulator ? "simulator" : "live", attached: "attached", recording: "recording" };
-    setText(this._source, setup.source === "live" ? names.live : `${names[setup.source]}${setup.title === "" ? "" : ` · ${setup.title}`}`);
-    this._source.dataset.source = setup.source;
+    this.nameSource(setup);
     this.model.replaceChildren(...setup.models.map((name) => h("option", { value: name }, name)));
     if (setup.models.includes(setup.title)) this.model.value = setup.title;
     this.voice.replaceChildren(...setup.voices.map((name) => h("option", { value: name }, name)));
+    const isLive = setup.source === "live";
     show(this._chosen, isLive);
     show(this._connect, isLive);
+  }
+
+  /** @param {Setup} setup */
+  nameSource(setup) {
+    const names = { live: setup.simulator ? "simulator" : "live", attached: "attached", recording: "recording" };
+    setText(this._source, setup.source === "live" ? names.live : `${names[setup.source]}${setup.title === "" ? "" : ` · ${setup.title}`}`);
+    this._source.dataset.source = setup.source;
   }
 
   /** @param {string} name */

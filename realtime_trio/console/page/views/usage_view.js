@@ -1,10 +1,15 @@
 // What the session has used and what that costs.
 
+import { UNTOLD } from "../state/bill.js";
+import { MODALITIES } from "../state/usage.js";
 import { h } from "./dom.js";
 
 /** @typedef {import("../state/desk.js").Desk} Desk */
+/** @typedef {import("../state/usage.js").UsageMeter} UsageMeter */
 
-const KINDS = /** @type {const} */ (["text", "audio", "image"]);
+const WAYS = /** @type {const} */ (["input", "cached", "output"]);
+const INPUT = MODALITIES.map((kind) => `${kind}_input`);
+const CACHED = MODALITIES.map((kind) => `${kind}_cached`);
 
 export class UsageView {
   /** @param {Desk} desk */
@@ -19,39 +24,58 @@ export class UsageView {
     const drawn = `${this._desk.session} ${this._desk.moment} ${usage.version}`;
     if (drawn === this._drawn) return;
     this._drawn = drawn;
-    if (usage.tokens === 0 && usage.transcription.tokens === 0 && usage.transcription.seconds === 0) {
+    if (usage.responses.size === 0 && usage.transcriptions.size === 0) {
       this.element.replaceChildren(h("p", { class: "empty" }, "Tokens by modality and cache, and what they cost, will stand here."));
       return;
     }
-    const share = usage.tokens === 0 ? 0 : sum(usage.cached) / Math.max(1, sum(usage.cached) + sum(usage.input));
+    const share = usage.responses.count(...CACHED) / Math.max(1, usage.responses.count(...INPUT, ...CACHED));
     this.element.replaceChildren(
-      h("p", { class: "figure" }, h("strong", {}, usage.prices === null ? `${number(usage.tokens)} tokens` : dollars(usage.cost)), ` for ${count(usage.responses, "response")}`),
-      h(
-        "table",
-        { class: "usage" },
-        h("thead", {}, h("tr", {}, ...["Tokens", "Input", "Cached", "Output"].map((name) => h("th", { scope: "col" }, name)))),
-        h(
-          "tbody",
-          {},
-          ...KINDS.map((kind) =>
-            h("tr", {}, h("th", { scope: "row" }, kind), ...[usage.input, usage.cached, usage.output].map((by) => h("td", {}, number(by[kind])))),
-          ),
-          h("tr", { class: "sum" }, h("th", { scope: "row" }, "all"), ...[usage.input, usage.cached, usage.output].map((by) => h("td", {}, number(sum(by))))),
-        ),
-      ),
+      figure(usage),
+      table(usage),
       meter(share),
       h("p", { class: "note" }, `${Math.round(share * 100)} % of the input came from the cache.`),
-      transcriptionNote(usage.transcription),
       h("p", { class: "note" }, priceNote(usage)),
     );
   }
 }
 
-/** @param {import("../state/usage.js").UsageMeter} usage */
-function priceNote({ prices, cost, model }) {
+/** @param {UsageMeter} usage */
+function figure(usage) {
+  const { responses, transcriptions } = usage;
+  const sum = usage.prices === null ? `${number(responses.tokens + transcriptions.tokens)} tokens` : dollars(usage.cost());
+  const words = [count(responses.size, "response"), count(transcriptions.size, "transcription")];
+  return h("p", { class: "figure" }, h("strong", {}, sum), ` for ${words.filter(Boolean).join(" and ")}`);
+}
+
+/** @param {UsageMeter} usage */
+function table(usage) {
+  const { responses, transcriptions, prices } = usage;
+  const row = (/** @type {string} */ name, /** @type {string[]} */ cells, /** @type {() => number | null} */ cost) =>
+    h("tr", {}, h("th", { scope: "row" }, name), ...cells.map((cell) => h("td", {}, cell)), prices !== null && h("td", { class: "money" }, dollars(cost())));
+  const rows = MODALITIES.map((kind) => {
+    const columns = WAYS.map((way) => `${kind}_${way}`);
+    return row(kind, columns.map((column) => number(responses.count(column))), () => usage.cost(...columns));
+  });
+  if (responses.count(UNTOLD) > 0) rows.push(row("unknown", [number(responses.count(UNTOLD)), "", ""], () => null));
+  if (transcriptions.size > 0) {
+    const { seconds } = transcriptions;
+    const read = seconds > 0 ? `${seconds.toFixed(1)} s` : number(transcriptions.count("text_input", "audio_input", UNTOLD));
+    rows.push(row("transcription", [read, "", number(transcriptions.count("text_output"))], () => usage.transcriptionCost));
+  }
+  const names = ["Tokens", "Input", "Cached", "Output", ...(prices === null ? [] : ["Cost"])];
+  return h(
+    "table",
+    { class: "usage" },
+    h("thead", {}, h("tr", {}, ...names.map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, ...rows),
+  );
+}
+
+/** @param {UsageMeter} usage */
+function priceNote({ prices, unpriced }) {
   if (prices === null) return "Prices are not known: the program that made this page has no price list. The extra “prices” of realtime-trio is one.";
-  if (cost !== null) return `Prices of ${model}, as far as they are public. The bill decides.`;
-  return Object.hasOwn(prices, model) ? `Something of ${model} has no known price.` : `The price of ${model || "this model"} is not known here.`;
+  if (unpriced.length > 0) return `No price is known for ${unpriced.join(", ")}.`;
+  return "By the public prices that the program knows. The bill decides.";
 }
 
 /** @param {number} share */
@@ -61,22 +85,10 @@ function meter(share) {
   return h("div", { class: "meter", role: "img", "aria-label": `${Math.round(share * 100)} % cached` }, filled);
 }
 
-/** @param {{tokens: number, seconds: number}} transcription */
-function transcriptionNote({ tokens, seconds }) {
-  if (tokens === 0 && seconds === 0) return h("span", {});
-  const parts = [tokens > 0 ? `${number(tokens)} tokens` : "", seconds > 0 ? `${seconds.toFixed(1)} s` : ""];
-  return h("p", { class: "note" }, `Transcription, billed apart: ${parts.filter(Boolean).join(", ")}.`);
-}
-
-/** @param {number | null} cost */
-export function dollars(cost) {
+/** @param {number | null} cost  null if it is not known */
+function dollars(cost) {
   if (cost === null) return "$ ?";
-  return cost < 0.1 ? `$${cost.toFixed(4)}` : `$${cost.toFixed(2)}`;
-}
-
-/** @param {{text: number, audio: number, image: number}} by */
-function sum(by) {
-  return by.text + by.audio + by.image;
+  return cost === 0 ? "–" : cost < 0.1 ? `$${cost.toFixed(4)}` : `$${cost.toFixed(2)}`;
 }
 
 /** @param {number} value */
@@ -85,9 +97,10 @@ function number(value) {
 }
 
 /**
- * @param {number} value
+ * @param {number} size
  * @param {string} noun
+ * @returns {string} nothing for none
  */
-function count(value, noun) {
-  return `${value} ${noun}${value === 1 ? "" : "s"}`;
+function count(size, noun) {
+  return size === 0 ? "" : `${size} ${noun}${size === 1 ? "" : "s"}`;
 }
