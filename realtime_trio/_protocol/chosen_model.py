@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from attrs import frozen
+from realtime_trio._frozen import frozen
 
 _CODES: Final = frozenset(
     {"invalid_model", "model_not_found", "model_not_available", "model_deprecated", "model_retired"}

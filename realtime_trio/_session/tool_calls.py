@@ -17,8 +17,8 @@ from functools import partial
 from typing import Final, Protocol
 
 import trio
-from attrs import frozen
 
+from realtime_trio._frozen import frozen
 from realtime_trio._misuse import check_number
 from realtime_trio._runtime.nursery import ServiceNursery, leaves_of
 from realtime_trio._state.open_calls import (
