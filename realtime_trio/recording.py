@@ -28,6 +28,7 @@ from typing import Any, Final, Literal, TypeVar, cast
 import attrs
 import trio
 
+from realtime_trio._frozen import frozen
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.json_text import parse_json, write_json
@@ -71,7 +72,7 @@ Source = Literal["client", "server"]
 """Which side of the connection has sent a message."""
 
 
-@attrs.frozen
+@frozen
 class _Original:
     """What an event was on the wire."""
 
@@ -80,7 +81,7 @@ class _Original:
     dialect: Dialect
 
 
-@attrs.frozen
+@frozen
 class WireRecord:
     """One message on the wire, in either direction."""
 
@@ -547,7 +548,7 @@ def _waiting(wire: EventStream[WireRecord], scribe: _Scribe, limit: float) -> st
 # --- reading --------------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Recording:
     """A session as it went over the wire."""
 

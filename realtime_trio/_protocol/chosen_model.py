@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from attrs import frozen
+from realtime_trio._frozen import frozen
 
 _CODES: Final = frozenset(
     {

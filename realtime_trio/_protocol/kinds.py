@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from attrs import AttrsInstance, frozen
+from attrs import AttrsInstance
 
+from realtime_trio._frozen import frozen
 from realtime_trio.events import (
     CLIENT_EVENTS,
     SERVER_EVENTS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
@@ -223,9 +223,6 @@ async def open_session(
     else:
         costs = Costs()
 
-    def make_context(session: Session) -> MakeContext:
-        return partial(ToolContext, session=session)
-
     def make(link: Link, services: ServiceNursery) -> Session:
         parts = SessionParts(
             link=link,
@@ -238,22 +235,7 @@ async def open_session(
             playback=playback,
             limits=bounds,
         )
-        return Session(parts, tools=registry, tool_limits=tool_limits, make_context=make_context)
-
-    # Without a history there is nothing to wait for.
-    async def prepare(session: Session) -> None:  # noqa: ASYNC910
-        session._begin_limits()
-        if tools is None:  # what the server gives the model by itself stays when one more is added
-            with suppress(LocalProtocolError):
-                session._offered.begin_with(ToolRegistry.known(session.config.tools or ()))
-        if entries:
-            await _tell_history(session, entries, history_limit, new_id)
-
-    def keep_up(
-        session: Session, dial: OpenTransport, connect_timeout: float
-    ) -> Callable[[], Awaitable[None]]:
-        assert reconnect is not None
-        return session._keep_up(reconnect, history_limit, dial, connect_timeout)
+        return Session(parts, tools=registry, tool_limits=tool_limits, make_context=_contexts_of)
 
     following = nullcontext() if store is None else store._following()
     async with (
@@ -269,13 +251,43 @@ async def open_session(
             transport=transport,
             record=record,
             options=connecting,
-            prepare=prepare,
-            keep_up=None if reconnect is None else keep_up,
+            prepare=partial(
+                _prepare,
+                keeps_tools=tools is None,
+                entries=entries,
+                limit=history_limit,
+                new_id=new_id,
+            ),
+            keep_up=None
+            if reconnect is None
+            else partial(Session._keep_up, reconnect=reconnect, limit=history_limit),
         ) as session,
     ):
         if follow is not None:
             follow(session.conversation, session._hub.subscribe(*keeping.NOTED, kept=False))
         yield session
+
+
+def _contexts_of(session: Session) -> MakeContext:
+    return partial(ToolContext, session=session)
+
+
+# Without a history there is nothing to wait for.
+async def _prepare(  # noqa: ASYNC910
+    session: Session,
+    *,
+    keeps_tools: bool,
+    entries: Sequence[Entry],
+    limit: HistoryLimit,
+    new_id: Callable[[str], str],
+) -> None:
+    """Do what is still to be done with a session that is ready."""
+    session._begin_limits()
+    if keeps_tools:  # what the server gives the model by itself stays when one more is added
+        with suppress(LocalProtocolError):
+            session._offered.begin_with(ToolRegistry.known(session.config.tools or ()))
+    if entries:
+        await _tell_history(session, entries, limit, new_id)
 
 
 # All of it may be left out, and then there is nothing to wait for.

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Self
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from realtime_trio import _elsewhere
+from realtime_trio._frozen import frozen
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._state.utility_events import (
     ArgumentsDelta,

@@ -17,8 +17,8 @@ from functools import partial
 from typing import Final, Protocol
 
 import trio
-from attrs import frozen
 
+from realtime_trio._frozen import frozen
 from realtime_trio._misuse import check_number
 from realtime_trio._runtime.nursery import ServiceNursery, leaves_of
 from realtime_trio._state.open_calls import (
@@ -146,8 +146,8 @@ class ToolWorkers:
         self._limits = limits
         self._tell = tell
         self._make_context = make_context
-        # Not trio's default limiter: tools that block would starve the application's own threads.
-        self._threads = trio.CapacityLimiter(limits.concurrency + _MOST_ABANDONED)
+        self._threads: trio.CapacityLimiter | None = None
+        """Made for the first tool that blocks."""
         self._queue: list[OpenCall] = []
         self._workers = 0
         self._running: dict[OpenCall, trio.CancelScope] = {}
@@ -248,12 +248,20 @@ class ToolWorkers:
         else:
             boxed = partial(_boxed, call.tool, call.arguments, context)
             (result,) = await trio.to_thread.run_sync(
-                boxed, abandon_on_cancel=True, limiter=self._threads
+                boxed, abandon_on_cancel=True, limiter=self._thread_limit()
             )
         # A plain function may return a coroutine, e.g. a lambda or a partial around an async one.
         if inspect.isawaitable(result):
             return await result
         return result  # noqa: ASYNC910 - it came out of a thread
+
+    def _thread_limit(self) -> trio.CapacityLimiter:
+        # Not trio's default limiter: tools that block would starve the application's own threads.
+        if self._threads is None:
+            most = self._limits.concurrency + _MOST_ABANDONED
+            # A whole number may be a float, of which trio takes infinity alone.
+            self._threads = trio.CapacityLimiter(most if most == math.inf else int(most))
+        return self._threads
 
     def _finish(self, call: OpenCall, result: object) -> None:
         output, now = self._output_of(call, result), trio.current_time()

@@ -24,12 +24,14 @@ class ToolChanges:
 
     def __init__(self, offered: OfferedTools) -> None:
         self._offered = offered
-        self._lock = trio.Lock()
+        self._lock: trio.Lock | None = None
         self._under_way: dict[Pending, ToolRegistry] = {}
 
     @property
     def one_at_a_time(self) -> trio.Lock:
         """Held from looking at the present tools until the server has taken the new ones."""
+        # Most sessions keep the tools that they began with.
+        self._lock = self._lock or trio.Lock()
         return self._lock
 
     def offer(self, tools: ToolRegistry, pending: Pending) -> None:

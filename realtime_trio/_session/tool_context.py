@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import field, frozen
+from attrs import field
 
+from realtime_trio._frozen import frozen
 from realtime_trio._session.voice import Session
 from realtime_trio.events import FunctionCall
 from realtime_trio.tools.schema import Injected

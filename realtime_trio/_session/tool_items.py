@@ -28,7 +28,7 @@ class ToolItems:
 
     def __init__(self, new_id: Callable[[str], str]) -> None:
         self._new_id = new_id
-        self._orphans: set[str] = set()
+        self._orphans: frozenset[str] = frozenset()
 
     def orphan(self, call_ids: Iterable[str]) -> tuple[str, ...]:
         """Note that these calls are not in the conversation any more.
@@ -39,7 +39,7 @@ class ToolItems:
             Those of which it was not noted before.
         """
         new = tuple(call_id for call_id in call_ids if call_id not in self._orphans)
-        self._orphans.update(new)
+        self._orphans |= set(new)
         return new
 
     def output(self, call_id: str, output: ToolOutput) -> tuple[ConversationItemCreate, ...]:

@@ -378,10 +378,11 @@ class Session(LastingSession):
 
     def _keep_up(
         self,
-        reconnect: policy.Reconnect,
-        limit: HistoryLimit,
         dial: OpenTransport,
         connect_timeout: float,
+        *,
+        reconnect: policy.Reconnect,
+        limit: HistoryLimit,
     ) -> Callable[[], Awaitable[None]]:
         """Go on over other connections, as the policy says; returns the task that sees to it."""
         return self._last(

@@ -27,7 +27,7 @@ class OfferedTools:
         self._taken = registry
         self._offers: list[ToolRegistry] = []
         """Those that the server has not answered, the oldest first."""
-        self._lent: set[str] = set()
+        self._lent: frozenset[str] = frozenset()
 
     @property
     def registry(self) -> ToolRegistry:

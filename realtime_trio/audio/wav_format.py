@@ -11,9 +11,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from realtime_trio import _elsewhere
+from realtime_trio._frozen import frozen
 from realtime_trio.audio.g711 import alaw_decode, mulaw_decode
 from realtime_trio.audio.pcm import pcm16_from_float
 from realtime_trio.errors import LocalProtocolError

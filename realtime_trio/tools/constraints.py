@@ -10,8 +10,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
-from attrs import frozen
-
+from realtime_trio._frozen import frozen
 from realtime_trio.errors import ToolDefinitionError
 
 Kind = Literal["null", "boolean", "integer", "number", "string", "array", "object"]

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import field
 
 from realtime_trio import _elsewhere
+from realtime_trio._frozen import frozen
 
 if TYPE_CHECKING:
     import docstring_parser

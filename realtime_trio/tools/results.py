@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import attrs
-from attrs import field, frozen
+from attrs import field
 
 from realtime_trio import _elsewhere
+from realtime_trio._frozen import frozen
 from realtime_trio.events import InputImage
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, assert_never
 
-from attrs import frozen
-
+from realtime_trio._frozen import frozen
 from realtime_trio.errors import ToolDefinitionError
 from realtime_trio.events import UNSET
 from realtime_trio.tools.constraints import kind_of

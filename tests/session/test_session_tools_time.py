@@ -151,6 +151,19 @@ async def test_functions_that_block_have_threads_of_their_own(mock_clock: MockCl
     assert borrowed == [0]
 
 
+@pytest.mark.parametrize("many", [1.0, math.inf])
+async def test_as_many_run_as_any_whole_number_says(many: Any, mock_clock: MockClock) -> None:
+    """Also if it is a float: so a number from a file of settings may come."""
+
+    def block() -> str:
+        return "in a thread"
+
+    async with open_tools([block], calls("block"), tool_concurrency=many) as session:
+        wire = session.wire()
+        await session.ask("Block!")
+        assert outputs(wire) == [("call_1", "in a thread")]
+
+
 async def test_a_function_that_hangs_is_abandoned_when_its_time_is_up(
     mock_clock: MockClock,
 ) -> None:

@@ -48,7 +48,7 @@ def refusal(code: str, event_id: str | None = None) -> ErrorEvent:
 
 def kept_ms(buffer: InputBuffer) -> int:
     """How much audio it holds on to, which nobody can see from outside."""
-    return sum(map(len, buffer._chunks)) * 1000 // buffer._encoding.bytes_per_s
+    return sum(map(len, buffer._chunks or ())) * 1000 // buffer._encoding.bytes_per_s
 
 
 def test_a_commit_takes_all_that_was_not_committed() -> None:

@@ -74,7 +74,9 @@ class InputBuffer:
         """In bytes of this encoding."""
         self._speeches: dict[str, _Speech] = {}
         self._marks: list[_Mark] = []
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[bytes] | None = None
+        """What is kept of the audio; None before there was any, for an empty deque takes 760
+        bytes."""
         self.reset()
 
     def reset(self) -> None:
@@ -98,7 +100,7 @@ class InputBuffer:
         self._forget_audio(-pending_ms * encoding.bytes_per_s // 1000)
 
     def _forget_audio(self, committed: int) -> None:
-        self._chunks.clear()
+        self._chunks = None
         self._marks.clear()
         self._speeches.clear()
         self._start = self._end = 0
@@ -128,6 +130,8 @@ class InputBuffer:
         except RemoteProtocolError:
             # Invalid base64, relayed from somewhere else; the server will refuse it as well.
             return
+        if self._chunks is None:
+            self._chunks = deque()
         self._chunks.append(data)
         self._end += len(data)
         if self._end - self._start > self._capacity:
@@ -228,7 +232,7 @@ class InputBuffer:
         first = max(start, -(-self._start // width) * width)
         pieces = []
         position = self._start
-        for chunk in self._chunks:
+        for chunk in self._chunks or ():
             pieces.append(chunk[max(0, first - position) : max(0, end - position)])
             position += len(chunk)
         return Committed(AudioData(b"".join(pieces)), max(0, min(first, end) - start) // width)
@@ -239,10 +243,11 @@ class InputBuffer:
 
     def _trim(self, position: int) -> None:
         """Drop what is before a position."""
-        while self._chunks and self._start + len(self._chunks[0]) <= position:
-            self._start += len(self._chunks.popleft())
-        if self._start < position and self._chunks:
-            self._chunks[0] = self._chunks[0][position - self._start :]
+        chunks = self._chunks
+        while chunks and self._start + len(chunks[0]) <= position:
+            self._start += len(chunks.popleft())
+        if self._start < position and chunks:
+            chunks[0] = chunks[0][position - self._start :]
             self._start = position
 
     def _oldest(self, kind: Literal["commit", "clear"]) -> _Mark | None:

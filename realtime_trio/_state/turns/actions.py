@@ -5,8 +5,9 @@ Owns the words between the turns and the session, and nothing that happens.
 
 from __future__ import annotations
 
-from attrs import frozen
+import attrs
 
+from realtime_trio._frozen import frozen
 from realtime_trio.errors import BudgetExceeded
 from realtime_trio.events import (
     ConversationItemCreate,
@@ -16,7 +17,7 @@ from realtime_trio.events import (
 )
 
 
-@frozen(eq=False)
+@attrs.frozen(eq=False)
 class ResponseRequest:
     """One wish for a response; what happens to it is told by naming it."""
 

@@ -96,7 +96,7 @@ class Turns:
         self._is_closed = False
         self._queue: list[ResponseRequest] = []
         # Those in the queue that were sent once, so that what they are about is there already.
-        self._refused_before: set[ResponseRequest] = set()
+        self._refused_before: frozenset[ResponseRequest] = frozenset()
         self._exchange = Exchange()
         self._rounds: Rounds[ResponseRequest] = Rounds()
         self._user = UserTurn()
@@ -204,7 +204,7 @@ class Turns:
         """
         if request in self._queue:
             self._queue.remove(request)
-            self._refused_before.discard(request)
+            self._refused_before -= {request}
             return (Withdrawn(request),)
         return abandon(request, self._exchange, self._rounds, self._new_id)
 
@@ -270,7 +270,7 @@ class Turns:
         failed = tuple(Failed(request, error) for request in self._unsettled())
         self._is_closed = True
         self._queue.clear()
-        self._refused_before.clear()
+        self._refused_before = frozenset()
         self._exchange, self._rounds, self._user = Exchange(), Rounds(), UserTurn()
         return failed
 
@@ -320,7 +320,7 @@ class Turns:
         return evolve(request, event=evolve(request.event, event_id=self._new_id("evt_")))
 
     def _ask_again(self, request: ResponseRequest) -> Actions:
-        self._refused_before.add(request)
+        self._refused_before |= {request}
         if request.is_out_of_band:
             return self._hand_out(request)
         self._queue.insert(0, request)
@@ -355,7 +355,7 @@ class Turns:
 
     def _hand_out(self, request: ResponseRequest) -> Actions:
         about = () if request in self._refused_before else request.about
-        self._refused_before.discard(request)
+        self._refused_before -= {request}
         try:
             event = self._admit(mark(request.event))
         except BudgetExceeded as error:
@@ -429,7 +429,7 @@ class Turns:
             return (Withdrawn(request),)
         if not request.is_follow_up:
             self._queue.insert(0, request)
-            self._refused_before.add(request)
+            self._refused_before |= {request}
         return ()
 
     # --- calls ------------------------------------------------------------------------------------

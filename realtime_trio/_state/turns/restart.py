@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
-
+from realtime_trio._frozen import frozen
 from realtime_trio._state.turns.actions import Actions, ResponseRequest, Restarted, Withdrawn
 from realtime_trio._state.turns.exchange import Exchange
 from realtime_trio._state.turns.rounds import Rounds
