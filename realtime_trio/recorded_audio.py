@@ -21,6 +21,7 @@ import numpy as np
 from attrs import define, field, frozen
 from numpy.typing import NDArray
 
+from realtime_trio._protocol.wire_record import WireRecord
 from realtime_trio.audio.data import AudioData
 from realtime_trio.audio.pcm import G711_RATE, PCM_RATE
 from realtime_trio.audio.resample import Resampler
@@ -41,7 +42,7 @@ from realtime_trio.events import (
     TranslationSessionOutputAudioDelta,
     UserMessage,
 )
-from realtime_trio.recording import AudioFormats, Recording, WireRecord
+from realtime_trio.recording import AudioFormats, Recording
 
 _JITTER: Final = 0.25
 """Seconds by which chunks that follow each other may be late without a gap between them: networks

@@ -20,20 +20,27 @@ import io
 import math
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache, partial
-from typing import Any, Final, Literal, TypeVar, cast
+from functools import partial
+from typing import Final
 
 import attrs
 import trio
 
 from realtime_trio._frozen import frozen
-from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.codec import Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.json_text import parse_json, write_json
-from realtime_trio._protocol.kinds import KINDS, SessionKind, kind_opened_by
+from realtime_trio._protocol.kinds import SessionKind, kind_opened_by
+from realtime_trio._protocol.rewriting import rewrite
 from realtime_trio._protocol.scrubbing import scrub, without_keys
+from realtime_trio._protocol.wire_record import (
+    Source as Source,
+    WireRecord as WireRecord,
+    codec_of,
+    is_not_json,
+)
 from realtime_trio._runtime.disk import in_thread, write_all
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import open_service_nursery
@@ -41,7 +48,6 @@ from realtime_trio.audio.data import AudioData
 from realtime_trio.errors import LocalProtocolError, SessionClosed, SlowConsumer
 from realtime_trio.events import (
     AudioFormat,
-    ClientEvent,
     Event,
     OutputAudio,
     Response,
@@ -55,8 +61,6 @@ from realtime_trio.events import (
     UnknownEvent,
 )
 
-_T = TypeVar("_T")
-
 VERSION: Final = 1
 """Version of the file format."""
 
@@ -67,163 +71,6 @@ _BEFORE_MESSAGE: Final = ',"event":'
 _LINE_BREAKS: Final = re.compile(r"[\r\n]")
 _KIND_NAMES: Final = frozenset(kind.value for kind in SessionKind)
 _DIALECTS: Final = tuple(dialect.value for dialect in Dialect)
-
-Source = Literal["client", "server"]
-"""Which side of the connection has sent a message."""
-
-
-@frozen
-class _Original:
-    """What an event was on the wire."""
-
-    event: Event
-    text: str | bytes
-    dialect: Dialect
-
-
-@frozen
-class WireRecord:
-    """One message on the wire, in either direction."""
-
-    time: float
-    """When it was received or was about to be written, in seconds of `trio.current_time()`."""
-    source: Source
-    """Which side sent it."""
-    event: Event
-    """What was sent."""
-    wall_time: float | None = None
-    """The same moment in seconds since 1970, as `time.time()` gives them; None if it is not
-    known.  It is what logs of other programs go by, and jumps when somebody sets the clock."""
-    # An event from elsewhere may have been put into a copy of the record: then this is not its
-    # text, or whoever replaces events by harmless ones would save the others.
-    _original: _Original | None = attrs.field(default=None, eq=False, repr=False)
-
-    @classmethod
-    def of_message(
-        cls,
-        time: float,
-        source: Source,
-        event: Event,
-        text: str | bytes,
-        *,
-        dialect: Dialect = Dialect.GA,
-        wall_time: float | None = None,
-    ) -> WireRecord:
-        """Make a record of a message.
-
-        Args:
-            time: When it was sent or received.
-            source: Which side sent it.
-            event: What it means.
-            text: The message as it was.
-            dialect: Which spelling of the protocol `text` is in.
-            wall_time: The same moment in seconds since 1970.
-        """
-        return cls(time, source, event, wall_time, _Original(event, text, dialect))
-
-    @property
-    def text(self) -> str | bytes:
-        """The message as it was on the wire, to the last blank.
-
-        It has all fields, also those that this version does not know.  Of a recording it is what
-        the file has, in which secrets may have been replaced.  If the record was made of an event
-        alone, it is what a codec writes.
-
-        Raises:
-            LocalProtocolError: The record was made of an event alone, which cannot be sent.
-        """
-        kept = self._original
-        return kept.text if kept is not None and kept.event is self.event else _written(self.event)
-
-    @property
-    def dialect(self) -> Dialect:
-        """Which spelling of the protocol `text` is in."""
-        kept = self._original
-        return kept.dialect if kept is not None and kept.event is self.event else Dialect.GA
-
-
-def _written(event: Event) -> str | bytes:
-    """The message that an event would be."""
-    if isinstance(event, UnknownEvent) and not isinstance(event.raw, Mapping):
-        is_message = isinstance(event.raw, bytes) or _is_not_json(event)
-        return cast("str | bytes", event.raw) if is_message else write_json(event.raw)
-    role = Role.CLIENT if isinstance(event, ClientEvent) else Role.SERVER
-    return _codec(role, _kind_of(type(event))).encode(event)
-
-
-def _is_not_json(event: Event) -> bool:
-    """Whether a message was none of JSON, and is itself what is `raw` of the event."""
-    return isinstance(event, UnknownEvent) and (event.problem or "").startswith("not JSON")
-
-
-def _kind_of(event_class: type[Event]) -> SessionKind:
-    """The first kind of session in which there is this event."""
-    for kind, row in KINDS.items():
-        if event_class in row.client_events or event_class in row.server_events:
-            return kind
-    return SessionKind.REALTIME
-
-
-@cache
-def _codec(role: Role, kind: SessionKind, dialect: Dialect = Dialect.GA) -> Codec:
-    return Codec(role, dialect, kind=kind)
-
-
-# --- changing parts of a value --------------------------------------------------------------------
-
-Replace = Callable[[str, object], object]
-"""Takes the name of a field and its value, and returns the value that should be there instead, or
-the same object to leave it alone."""
-
-_DEEPEST: Final = 100
-"""How deep `rewrite` goes.  What the protocol defines is nested a dozen deep; below that are only
-the open objects of others, and a peer may nest them until Python's stack ends."""
-
-
-def rewrite(value: _T, replace: Replace, name: str = "") -> _T:
-    """Replace parts of an event, or of any value inside one.
-
-    Args:
-        value: The event.
-        replace: Asked about every part, the whole before its parts.  Parts of a value that it has
-            replaced are not visited, and neither are parts that are nested more than 100 deep.
-        name: What the value is called where it stands.
-
-    Returns:
-        The changed copy, or the same object if nothing was changed.
-    """
-    return cast("_T", _rewrite(value, replace, name, _DEEPEST))
-
-
-def _rewrite(value: object, replace: Replace, name: str, depth: int) -> object:
-    replaced = replace(name, value)
-    if replaced is not value or depth == 0:
-        return replaced
-    # Copies are made only where something has changed: most events hold nothing to replace.
-    if isinstance(value, tuple | list):
-        elements = [_rewrite(element, replace, name, depth - 1) for element in value]
-        return type(value)(elements) if _differ(elements, value) else value
-    if isinstance(value, Mapping):
-        members = {
-            key: _rewrite(member, replace, str(key), depth - 1) for key, member in value.items()
-        }
-        return members if _differ(members.values(), value.values()) else value
-    cls: Any = type(value)
-    if attrs.has(cls):
-        fields = {field.name: getattr(value, field.name) for field in attrs.fields(cls)}
-        changed = {
-            key: new
-            for key, old in fields.items()
-            if (new := _rewrite(old, replace, key, depth - 1)) is not old
-        }
-        # An instance of an attrs class, which the type checker cannot know.
-        return attrs.evolve(value, **changed) if changed else value  # type: ignore[misc]
-    return value
-
-
-def _differ(new: Iterable[object], old: Iterable[object]) -> bool:
-    return any(one is not other for one, other in zip(new, old, strict=True))
-
 
 # --- silence --------------------------------------------------------------------------------------
 
@@ -665,9 +512,9 @@ def _read_record(members: object, written: str, kind: SessionKind) -> WireRecord
                 return None
             # Crosswise: a codec decodes what the other side sends.
             role = Role.SERVER if source == "client" else Role.CLIENT
-            event = _codec(role, kind, Dialect(dialect)).decode(text)
+            event = codec_of(role, kind, Dialect(dialect)).decode(text)
             # A string holds what was not JSON on the wire; anything else is JSON, or damaged.
-            if not is_quoted and _is_not_json(event):
+            if not is_quoted and is_not_json(event):
                 return None
             return WireRecord.of_message(
                 time, source, event, text, dialect=Dialect(dialect), wall_time=wall_time

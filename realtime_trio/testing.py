@@ -43,6 +43,7 @@ from realtime_trio._protocol.codec import Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.json_text import parse_json
 from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
+from realtime_trio._protocol.wire_record import Source, WireRecord
 from realtime_trio._serving.wiretap import Wiretap, wire_codecs
 from realtime_trio._session.input_audio import InputAudioSession
 from realtime_trio._session.opening import SessionOptions, open_session
@@ -59,8 +60,6 @@ from realtime_trio.money import Budget, Prices
 from realtime_trio.playback import Playback
 from realtime_trio.recording import (
     Recording as Recording,
-    Source,
-    WireRecord,
     open_recording as open_recording,
     read_recording as read_recording,
 )

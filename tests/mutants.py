@@ -49,6 +49,8 @@ ALSO_TESTED_BY = {
     "": "test_elsewhere",
     "__main__": "cli/*",
     "_pytest_plugin": "test_testing",
+    "_protocol.rewriting": "test_recording",
+    "_protocol.wire_record": "test_recording test_recording_wire",
     "_session.farewell": "session/*_limited",
     "_session.ids": "session/test_session events/*_shorthand",
     "_session.parts": "session/*_input_audio session/*_limited",

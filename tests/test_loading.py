@@ -29,6 +29,8 @@ ON_REQUEST = {
         # An earlier conversation, and a file of it; making it shorter.
         *("_runtime.journal_file", "_state.conversation.journal", "_state.conversation.keeping"),
         *("_state.conversation.old_part", "_state.conversation.restoring", "history"),
+        # A recording.
+        *("_protocol.rewriting", "_protocol.scrubbing", "_runtime.disk", "recording"),
         # A playback.
         *("_session.playing", "playback", "playback.playback"),
     )

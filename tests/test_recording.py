@@ -20,6 +20,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.kinds import DEFAULT_MODEL, SessionKind
+from realtime_trio._protocol.rewriting import rewrite
 from realtime_trio._runtime.hub import EventHub
 from realtime_trio._session.opening import open_session
 from realtime_trio.audio import AudioData
@@ -56,7 +57,7 @@ from realtime_trio.events import (
     UnknownEvent,
     UserMessage,
 )
-from realtime_trio.recording import Recording, WireRecord, open_recording, read_recording, rewrite
+from realtime_trio.recording import Recording, WireRecord, open_recording, read_recording
 from realtime_trio.simulator import Reply, Script, open_simulator_transport
 
 

@@ -16,6 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
+from realtime_trio._protocol.rewriting import rewrite
 from realtime_trio._session import base
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
@@ -34,7 +35,7 @@ from realtime_trio.events import (
     SessionCreated,
     UnknownEvent,
 )
-from realtime_trio.recording import Recording, WireRecord, read_recording, rewrite
+from realtime_trio.recording import Recording, WireRecord, read_recording
 
 SPACED = (
     '{"type" : "input_audio_buffer.cleared",\n "event_id": "e\\u00e9", "mood": 1.0, "deep":'

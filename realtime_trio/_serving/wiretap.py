@@ -16,9 +16,10 @@ import trio
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._protocol.wire_record import Source, WireRecord
 from realtime_trio._runtime.hub import EventHub
 from realtime_trio._transport.contract import NORMAL_CLOSURE, Close, Transport
-from realtime_trio.recording import Source, WireRecord, open_recording
+from realtime_trio.recording import open_recording
 
 _CAPACITY: Final = 65_536
 """Records that may wait for the disk; with more the recording has a gap, and says so."""

@@ -31,6 +31,7 @@ from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.codec import Codec, Role, check_event
 from realtime_trio._protocol.kinds import KINDS, kind_opened_by
+from realtime_trio._protocol.wire_record import Source, WireRecord
 from realtime_trio._runtime.hub import EventHub, EventStream
 from realtime_trio._runtime.outbox import Outbox
 from realtime_trio._session.link import Link, Phase
@@ -54,7 +55,6 @@ from realtime_trio.events import (
     ServerEvent,
     UnknownEvent,
 )
-from realtime_trio.recording import Source, WireRecord
 
 if TYPE_CHECKING:
     # Of sessions that have another link when one is lost; most have none, and do not load it.

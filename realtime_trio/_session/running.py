@@ -12,10 +12,11 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import trio
 
+from realtime_trio import _elsewhere
 from realtime_trio._misuse import kind_of
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.endpoint import Endpoint
@@ -36,7 +37,11 @@ from realtime_trio.connection import (
 )
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import ClientEvent
-from realtime_trio.recording import check_recordable, open_recording
+
+if TYPE_CHECKING:
+    from realtime_trio import recording
+else:
+    recording = _elsewhere.module("realtime_trio.recording")
 
 X = TypeVar("X", bound=BaseSession)
 
@@ -112,7 +117,9 @@ async def run_session(
     if configure is not None:
         codec.encode(configure)  # an unusable setting is found here, before anything is sent
     if record is not None:
-        check_recordable(record)  # and a file that is there already, before anything was said
+        recording.check_recordable(
+            record
+        )  # and a file that is there already, before anything was said
     settings = websocket_settings(options)
     deadline = trio.current_time() + settings.connect_timeout
     dial: OpenTransport
@@ -132,8 +139,7 @@ async def run_session(
         session = make(link, services)
         if transport is None and KINDS[kind].has_model_in_url and endpoint.call_id is None:
             session._chosen_model = endpoint.chosen_model(kind, model)
-        recording = _recorded(session, record)
-        async with recording:
+        async with _recorded(session, record):
             # In the nursery before anything is awaited: from here on the end is always noticed.
             if keep_up is None:
                 services.start_soon(session._receive_loop)
@@ -160,7 +166,9 @@ def _recorded(
     session: BaseSession, path: str | os.PathLike[str] | None
 ) -> AbstractAsyncContextManager[None]:
     """Record a session, if that is wanted, and leave its beginning to the application."""
-    return nullcontext() if path is None else open_recording(session._overhear_wire(), path)
+    return (
+        nullcontext() if path is None else recording.open_recording(session._overhear_wire(), path)
+    )
 
 
 @asynccontextmanager

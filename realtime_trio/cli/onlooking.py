@@ -9,12 +9,13 @@ import trio
 
 from realtime_trio._legible import legible
 from realtime_trio._protocol.json_text import write_json
+from realtime_trio._protocol.wire_record import Source, WireRecord
 from realtime_trio._serving.requests import path_of
 from realtime_trio._serving.websocket_server import HandshakeRequest
 from realtime_trio._transport.contract import Close
 from realtime_trio.cli.passing import Line, Passing
 from realtime_trio.cli.terminal import report
-from realtime_trio.recording import Source, WireRecord, message_json
+from realtime_trio.recording import message_json
 from realtime_trio.simulator.serving.admission import Admitted, TurnedAway
 
 _PATIENCE: Final = 0.25

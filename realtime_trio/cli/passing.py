@@ -16,6 +16,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from realtime_trio._legible import legible
+from realtime_trio._protocol.wire_record import Source, WireRecord
 from realtime_trio.audio import PCM_RATE
 from realtime_trio.events import (
     ConversationItemCreate,
@@ -45,7 +46,7 @@ from realtime_trio.events import (
     UnknownEvent,
     UserMessage,
 )
-from realtime_trio.recording import AudioFormats, Source, WireRecord
+from realtime_trio.recording import AudioFormats
 
 _ARROWS: Final[Mapping[Source, str]] = {"client": "->", "server": "<-"}
 _LONGEST: Final = 300

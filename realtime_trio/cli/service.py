@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 
 from realtime_trio._protocol.exposure import is_openai
 from realtime_trio._protocol.kinds import DEFAULT_MODEL
+from realtime_trio._protocol.wire_record import WireRecord
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.voice import Session
@@ -24,7 +25,6 @@ from realtime_trio.cli.terminal import remark
 from realtime_trio.cli.wire_printing import print_wire
 from realtime_trio.events import SessionSettings
 from realtime_trio.playback import Playback
-from realtime_trio.recording import WireRecord
 from realtime_trio.simulator import serve_simulator
 
 

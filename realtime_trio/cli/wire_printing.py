@@ -7,10 +7,11 @@ from typing import Final
 import trio
 
 from realtime_trio._legible import legible
+from realtime_trio._protocol.wire_record import WireRecord
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio.cli.terminal import remark
 from realtime_trio.errors import SessionClosed, SlowConsumer
-from realtime_trio.recording import WireRecord, message_json
+from realtime_trio.recording import message_json
 
 _LONGEST: Final = 2000
 """Characters of a message; configurations with many tools are longer."""

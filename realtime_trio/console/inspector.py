@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from realtime_trio._misuse import check_kind, to_tuple
 from realtime_trio._protocol.codec import Codec, Role
+from realtime_trio._protocol.wire_record import WireRecord
 from realtime_trio._runtime.hub import EventStream
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._serving.visitors import Visitors
@@ -41,7 +42,6 @@ from realtime_trio.events import (
     JsonObject,
     McpApprovalResponse,
 )
-from realtime_trio.recording import WireRecord
 from realtime_trio.simulator.script.fault import Fault
 
 _FAREWELL: Final = 1.0

@@ -14,8 +14,8 @@ from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.json_text import write_json
 from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._protocol.wire_record import Source, WireRecord
 from realtime_trio.errors import LocalProtocolError
-from realtime_trio.recording import Source, WireRecord
 
 _T = TypeVar("_T")
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from realtime_trio._protocol.codec import Role
+from realtime_trio._protocol.wire_record import Source
 from realtime_trio._serving.wiretap import Wiretap
 from realtime_trio._transport.contract import Transport
-from realtime_trio.recording import Source
 from realtime_trio.simulator.serving.faults import Breakable
 
 

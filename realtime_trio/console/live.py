@@ -18,6 +18,7 @@ import trio
 
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.kinds import SessionKind, kind_at
+from realtime_trio._protocol.wire_record import Source as Side, WireRecord
 from realtime_trio._serving.requests import path_of
 from realtime_trio._serving.websocket_server import HandshakeRequest
 from realtime_trio._serving.wiretap import recorder_of
@@ -38,7 +39,6 @@ from realtime_trio.console.sources import OnlyShown
 from realtime_trio.console.visit import serve_visit
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import JsonObject
-from realtime_trio.recording import Source as Side, WireRecord
 from realtime_trio.simulator.script.fault import Fault
 from realtime_trio.simulator.serving.faults import FaultyTransport
 

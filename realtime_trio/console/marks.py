@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from realtime_trio._order import OrderWatch, Violation
+from realtime_trio._protocol.wire_record import WireRecord
 from realtime_trio.events import (
     InputAudioBufferAppend,
     ResponseOutputAudioDelta,
     TranslationSessionInputAudioBufferAppend,
 )
-from realtime_trio.recording import WireRecord
 
 MOST_MESSAGES: Final = 250_000
 """Messages that are judged: an hour at 70 a second.  The rules remember an id of each."""

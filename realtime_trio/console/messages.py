@@ -15,9 +15,10 @@ from realtime_trio._order import Violation
 from realtime_trio._protocol.codec import Codec
 from realtime_trio._protocol.json_text import parse_json, write_json
 from realtime_trio._protocol.kinds import KINDS
+from realtime_trio._protocol.wire_record import Source, WireRecord
 from realtime_trio._transport.contract import Close
 from realtime_trio.events import FunctionCall, McpApprovalRequest, UnknownEvent
-from realtime_trio.recording import Source, WireRecord, message_json
+from realtime_trio.recording import message_json
 
 AskKind = Literal["check", "send", "decide", "fault", "script", "judge"]
 _ANSWERS: Final[Mapping[AskKind, str]] = {

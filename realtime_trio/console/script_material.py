@@ -6,6 +6,7 @@ from collections import deque
 from typing import Final
 
 from realtime_trio._protocol.json_text import write_json_indented
+from realtime_trio._protocol.wire_record import WireRecord
 from realtime_trio.events import (
     Event,
     ResponseFunctionCallArgumentsDelta,
@@ -15,7 +16,6 @@ from realtime_trio.events import (
     ResponseOutputTextDelta,
     ServerEvent,
 )
-from realtime_trio.recording import WireRecord
 from realtime_trio.simulator.script.to_document import document_of
 
 MOST_KEPT: Final = 8192

@@ -6,13 +6,13 @@ neither is who looks.
 
 from __future__ import annotations
 
+from realtime_trio._protocol.wire_record import WireRecord
 from realtime_trio._transport.contract import Close
 from realtime_trio.console.board import KEPT_SIZE, Board, Look
 from realtime_trio.console.marks import OrderMarks
 from realtime_trio.console.messages import dropped_told, end_told, record_told, state_told
 from realtime_trio.console.script_material import ScriptMaterial
 from realtime_trio.events import FunctionCall, McpApprovalRequest
-from realtime_trio.recording import WireRecord
 
 
 class ShownSession:

@@ -18,6 +18,7 @@ import attrs
 from attrs import define
 
 from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._protocol.rewriting import rewrite
 from realtime_trio._transport.contract import GOING_AWAY, NORMAL_CLOSURE, Close
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
@@ -37,7 +38,7 @@ from realtime_trio.events import (
     TranslationSessionInputAudioBufferAppend,
     UnknownEvent,
 )
-from realtime_trio.recording import Recording, rewrite
+from realtime_trio.recording import Recording
 
 _IDS: Final = frozenset(
     {"call_id", "event_id", "id", "item_id", "previous_item_id", "approval_request_id"}

@@ -16,13 +16,13 @@ import trio
 from realtime_trio._legible import legible
 from realtime_trio._protocol.chosen_model import ChosenModel
 from realtime_trio._protocol.codec import Codec
+from realtime_trio._protocol.wire_record import Source
 from realtime_trio._session.lasting.policy import is_final
 from realtime_trio._session.link import Link
 from realtime_trio._state.introduction import Introduction
 from realtime_trio._transport.contract import Transport
 from realtime_trio.errors import ConnectionFailed, ConnectionLost
 from realtime_trio.events import ClientEvent, Event, ServerEvent
-from realtime_trio.recording import Source
 
 Dial: TypeAlias = Callable[[], AbstractAsyncContextManager[Transport]]
 """Opens a connection to the service, with whatever key there is then."""

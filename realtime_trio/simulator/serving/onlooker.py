@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from realtime_trio._protocol.wire_record import WireRecord
 from realtime_trio._serving.websocket_server import HandshakeRequest
 from realtime_trio._transport.contract import Close
-from realtime_trio.recording import WireRecord
 from realtime_trio.simulator.serving.admission import Admitted, TurnedAway
 
 

@@ -25,6 +25,7 @@ from realtime_trio._misuse import check_kind, to_tuple
 from realtime_trio._protocol.codec import Codec, Role
 from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
+from realtime_trio._protocol.wire_record import WireRecord
 from realtime_trio._serving.http import HttpRequest, HttpResponse, RequestHead
 from realtime_trio._serving.requests import SUBPROTOCOL, key_of, path_of
 from realtime_trio._serving.visitors import Visitors
@@ -32,7 +33,7 @@ from realtime_trio._serving.websocket_server import Accept, HandshakeRequest, Re
 from realtime_trio._serving.wiretap import Wiretap, open_wiretap, recorder_of
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio.events import ConversationCreated, ConversationInfo, ErrorDetail, ErrorEvent
-from realtime_trio.recording import Recording, WireRecord
+from realtime_trio.recording import Recording
 from realtime_trio.simulator.replay import ReplayServer
 from realtime_trio.simulator.script.fault import Fault
 from realtime_trio.simulator.script.script import Script
