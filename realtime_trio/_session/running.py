@@ -117,9 +117,7 @@ async def run_session(
     if configure is not None:
         codec.encode(configure)  # an unusable setting is found here, before anything is sent
     if record is not None:
-        recording.check_recordable(
-            record
-        )  # and a file that is there already, before anything was said
+        recording.check_recordable(record)  # and so is a file that is there already
     settings = websocket_settings(options)
     deadline = trio.current_time() + settings.connect_timeout
     dial: OpenTransport
@@ -166,9 +164,9 @@ def _recorded(
     session: BaseSession, path: str | os.PathLike[str] | None
 ) -> AbstractAsyncContextManager[None]:
     """Record a session, if that is wanted, and leave its beginning to the application."""
-    return (
-        nullcontext() if path is None else recording.open_recording(session._overhear_wire(), path)
-    )
+    if path is None:
+        return nullcontext()
+    return recording.open_recording(session._overhear_wire(), path)
 
 
 @asynccontextmanager
