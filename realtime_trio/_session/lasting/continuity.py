@@ -322,7 +322,7 @@ class Continuity:
         self.conversation.tell_again(introduction.taken)
         for entry in self.log:
             match entry.event:
-                case ConversationItemTruncate(item_id=item_id) if self._shown(item_id) is not None:
+                case ConversationItemTruncate() as asked if self._can_cut(asked):
                     self._fail(entry, "the item had just been told again, as text")
                 # It was asked for while the conversation was being told.
                 case ConversationItemDelete(item_id=gone) if self.conversation.is_left_behind(gone):
