@@ -98,10 +98,10 @@ TARGETS: Final[Mapping[str, Target]] = {
     "lasting.day": Target(
         "a day of talk, retention and history limited: growth for every turn, KiB", 12
     ),
-    # What is left is the usage of each response, which can be looked up for the last 4096.
+    # Until then the usage of each response is kept, which can be looked up for the last 256.
     "lasting.flat": Target(
-        "the same day, compacted every hour, from the sixth hour on: growth for every turn, KiB",
-        1.2,
+        "the same day, compacted every hour, from the tenth hour on: growth for every turn, KiB",
+        0.3,
     ),
     # The beginning.
     "start.cold": Target("fresh process to session.created: CPU, times openai-python's", 0.4),

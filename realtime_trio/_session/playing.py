@@ -20,7 +20,7 @@ from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.recent import Recent
 from realtime_trio._state.utility_events import Interrupted, UtilityEvent
 from realtime_trio.errors import LocalProtocolError, SessionClosed
-from realtime_trio.events import ClientEvent, ErrorEvent, Event
+from realtime_trio.events import ClientEvent, ConversationItemTruncate, ErrorEvent, Event
 from realtime_trio.playback.chunks import ItemChunks
 from realtime_trio.playback.playback import Playback
 
@@ -119,7 +119,14 @@ class SessionPlayback:
 
     def _send(self, events: tuple[ClientEvent, ...]) -> None:
         for event in events:
+            if isinstance(event, ConversationItemTruncate) and self._is_text(event.item_id):
+                continue
             self._reflexes.add(self._post(event))
+
+    def _is_text(self, item_id: str) -> bool:
+        """Whether the server would refuse to cut an item: to it, that was never spoken."""
+        conversation = self._conversation
+        return conversation.is_told_again(item_id) or conversation.is_left_behind(item_id)
 
 
 class AudioOutput:

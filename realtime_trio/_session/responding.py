@@ -309,7 +309,8 @@ class RespondingSession(ItemSession):
 
         Nothing is sent that the server would refuse: no cancel where nothing is active, and no more
         milliseconds than arrived.  An item that has its final length and was heard to its end is
-        left alone, because cutting it would only take its transcript from the model.
+        left alone, because cutting it would only take its transcript from the model; so is one that
+        was told again on another connection, where it is text.
 
         Args:
             item_id: The assistant message that was being played, or its id; None only cancels.
@@ -331,6 +332,8 @@ class RespondingSession(ItemSession):
         await trio.lowlevel.checkpoint()
         item = None if item_id is None else self._spoken_item(id_of(item_id))
         cut = None if item is None else _cut_to_heard(item, sample_count)
+        if item is not None and self._conversation.is_told_again(item.id):
+            cut = None  # to the present server it is text
         # The cancel goes first, or the server would go on adding to what is being cut.
         silenced = self._take_floor()
         if cut is not None:

@@ -77,6 +77,8 @@ class Unsure:
     """How much audio it is."""
     end_ms: int = 0
     """Where that ends, in milliseconds since the link began."""
+    is_held: bool = False
+    """Whether there was no link when it was sent."""
 
 
 @define
@@ -184,7 +186,8 @@ class Unconfirmed:
     def _append(self, event: InputAudioBufferAppend, now: float, *, is_written: bool) -> None:
         ms = event.audio.nbytes * 1000 // self._encoding.bytes_per_s
         self._end_ms += ms
-        entry = Unsure(event, "", False, is_written, now, ms, self._end_ms)
+        is_held = self._down_since is not None
+        entry = Unsure(event, "", False, is_written, now, ms, self._end_ms, is_held)
         self._entries[id(event)] = self._audio[id(event)] = entry
         self._audio_ms += ms
         self._trim()
@@ -304,14 +307,13 @@ class Unconfirmed:
             stale: Seconds after which audio that had to wait is not worth saying any more, unless a
                 commit has made a message of it.
         """
-        down_since = now if self._down_since is None else self._down_since
         entries = [*self._entries.values()]
         committed = max(
             (at for at, each in enumerate(entries) if isinstance(each.event, _COMMITS)), default=-1
         )
         lost_ms, self._forgotten_ms = self._forgotten_ms, 0
         for at, entry in enumerate(entries):
-            is_late = down_since <= entry.time < now - stale
+            is_late = entry.is_held and entry.time < now - stale
             if id(entry.event) in self._audio and is_late and at > committed:
                 self._drop(entry)
                 lost_ms += entry.ms
@@ -320,6 +322,7 @@ class Unconfirmed:
         for entry in self._audio.values():
             self._end_ms += entry.ms
             entry.end_ms = self._end_ms
+            entry.is_held = False
         self._repeated_ms = self._end_ms
         return Rest([*self._entries.values()], lost_ms)
 

@@ -469,6 +469,32 @@ async def test_attempts_and_time_are_bounded(
     assert autojump_clock.current_time() < 10
 
 
+async def test_the_last_attempt_has_time_and_is_the_last(autojump_clock: MockClock) -> None:
+    service = SimulatedService(latency=0.5)
+    policy = Reconnect(give_up_after=10.0, delay=8.0)
+    async with open_lasting(service, policy) as session:
+        trying = session.events(Reconnecting)
+        service.refuse(None)
+        service.drop()
+        # The delay after the first attempt is longer than what is left then.
+        await session.insert_item(UserMessage.text("Hello!"))
+        assert trio.current_time() < 10
+        assert len(taken(trying)) == 2
+
+    async def talk() -> None:
+        async with open_lasting(service, policy) as session:
+            service.refuse(None, None, None)
+            service.drop()
+            await session.ask("Hello?")
+
+    with pytest.raises(ConnectionLost) as caught:
+        await talk()
+    assert caught.value.__notes__[1:] == [
+        "attempt 2: nobody answers",
+        "not tried again: 10 s are allowed",
+    ]
+
+
 async def test_connections_that_do_not_hold_count_on(autojump_clock: MockClock) -> None:
     fault = Fault.drop("conversation.item.added")
     service = SimulatedService(faults=lambda _: [fault])

@@ -309,7 +309,7 @@ def test_what_concerns_nobody_changes_nothing() -> None:
 
 def test_audio_that_waited_too_long_is_dropped_but_not_what_was_said_before_the_loss() -> None:
     log = open_log()
-    before = say(log, now=0.0)
+    before = say(log, now=5.0)
     log.down(5.0)
     log.down(30.0)
     say(log, now=6.0)

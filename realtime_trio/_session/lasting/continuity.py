@@ -173,6 +173,7 @@ class Continuity:
         told += self.conversation.end()
         # What the next server will have of it is not known yet.
         self.conversation.leave_behind(())
+        self.conversation.tell_again(())
         ask = self.policy.resume == "ask"
         self.act(self.turns.restart(ask=ask, ends=ends, creates=creates))
         # Published when everybody knows, like the events of a server.
@@ -318,8 +319,11 @@ class Continuity:
         orphans = self.items.orphan(retold.orphans)
         present = {"root", *introduction.taken}
         self.conversation.leave_behind({item.id for item in self.conversation.items} - present)
+        self.conversation.tell_again(introduction.taken)
         for entry in self.log:
             match entry.event:
+                case ConversationItemTruncate() as asked if self._can_cut(asked):
+                    self._fail(entry, "the item had just been told again, as text")
                 # It was asked for while the conversation was being told.
                 case ConversationItemDelete(item_id=gone) if self.conversation.is_left_behind(gone):
                     self._carry_out(entry)

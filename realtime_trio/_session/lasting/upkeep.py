@@ -135,6 +135,8 @@ class Upkeep:
     _lost_at: float = field(default=0.0, init=False)
     _attempt: int = field(default=0, init=False)
     """Attempts so far; they count on over links that did not hold."""
+    _is_last: bool = field(default=False, init=False)
+    """Whether there is no time for another one."""
     _held_since: float = field(default=0.0, init=False)
     """When the present link took over."""
     _ends_at: float = field(default=math.inf, init=False)
@@ -264,6 +266,7 @@ class Upkeep:
         """There is no link from now on."""
         self._lost, self._lost_at = lost, trio.current_time()
         self._story.clear()
+        self._is_last = False
         # One that has held for so long is not to be held against the next.
         if self._lost_at - self._held_since > self.policy.longest_delay:
             self._attempt = 0
@@ -335,7 +338,10 @@ class Upkeep:
         while self._lost is lost:
             left = self._lost_at + self.policy.give_up_after - trio.current_time()
             delay = self.policy.delay_before(self._attempt, self.chance)
-            await trio.sleep(max(0.0, min(delay, left)))
+            if delay >= left:
+                # The last one takes place while there is time for it.
+                delay, self._is_last = left / 2, True
+            await trio.sleep(max(0.0, delay))
             successor = self._successor()
             try:
                 left = self._lost_at + self.policy.give_up_after - trio.current_time()
@@ -375,7 +381,8 @@ class Upkeep:
     def _why_exhausted(self) -> str:
         if self._attempt >= self.policy.attempts:
             return f"{self.policy.attempts} attempts are allowed"
-        if trio.current_time() - self._lost_at >= self.policy.give_up_after:
+        is_late = trio.current_time() - self._lost_at >= self.policy.give_up_after
+        if self._is_last or is_late:
             return f"{self.policy.give_up_after:g} s are allowed"
         return ""
 

@@ -264,6 +264,8 @@ class ConversationItem:
     """Whether it was made of the input buffer."""
     _is_left_behind: bool = False
     """Whether the server does not have it: it went with another one."""
+    _is_told_again: bool = False
+    """Whether the server has it from us, and not by making it: then its speech is text there."""
 
     @property
     def id(self) -> str:

@@ -274,6 +274,16 @@ class Conversation:
         item = self._by_id.get(item_id)
         return item is not None and item._is_left_behind
 
+    def tell_again(self, item_ids: Collection[str]) -> None:
+        """Note that it goes on with a server which was told of these items, and has made none."""
+        for item in self.items:
+            item._is_told_again = item._id in item_ids
+
+    def is_told_again(self, item_id: str) -> bool:
+        """Whether the present server was told of an item, so that it refuses to truncate it."""
+        item = self._by_id.get(item_id)
+        return item is not None and item._is_told_again
+
     # --- what the server says ---------------------------------------------------------------------
 
     def apply(self, event: Event) -> tuple[UtilityEvent, ...]:
