@@ -146,3 +146,15 @@ async def test_at_whatever_byte_the_connection_breaks_the_right_answer_is_given_
         lost, _ = await a_turn(side, after)
         # What comes last may pass when the turn is over, as far as we look at it.
         assert lost == 1 or after > 0.9 * len(passed[side])
+
+
+async def test_after_whichever_message_of_ours_the_connection_breaks_the_answer_is_given_once() -> (
+    None
+):
+    _, passed = await a_turn()
+    sent = passed["client"]
+    ends = [*boundaries(bytes(sent))][1:]
+    assert len(ends) > 15
+    for end in ends:
+        lost, _ = await a_turn("client", end)
+        assert lost == 1 or end > 0.9 * len(sent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -11,6 +12,7 @@ from itertools import count
 import pytest
 import trio
 from attrs import frozen
+from certificates import tls_contexts
 from lasting_spoken import NOTHING, PROMPT, Agent, Ears, check, open_talking, talk
 from peers import sockets, tasks
 
@@ -28,20 +30,21 @@ def first_only(*faults: Fault) -> Callable[[], Iterable[Fault]]:
     return lambda: faults if next(connections) == 1 else ()
 
 
-async def serve(nursery: trio.Nursery, *faults: Fault) -> str:
+async def serve(nursery: trio.Nursery, *faults: Fault, tls: ssl.SSLContext | None = None) -> str:
     cast = Cast(Agent(), ears=Ears())
     url: str = await nursery.start(
-        partial(serve_simulator, Script(), cast=cast, faults=first_only(*faults))
+        partial(serve_simulator, Script(), cast=cast, faults=first_only(*faults), ssl_context=tls)
     )
     return url
 
 
-def faults_at(nth: int) -> Iterator[Fault]:
+def faults_at(nth: int, *, is_secure: bool) -> Iterator[Fault]:
     """One way to break at every message, and the others at some."""
     yield Fault.drop(nth=nth)
     if nth % 6 == 0:
         yield Fault.reset(nth=nth)
-        yield Fault.expiry(nth=nth)
+        if not is_secure:
+            yield Fault.expiry(nth=nth)
 
 
 async def messages_of_a_turn() -> int:
@@ -58,17 +61,21 @@ async def messages_of_a_turn() -> int:
     return sum(record.source == "server" for record in records)
 
 
-async def test_wherever_the_connection_breaks_the_right_answer_is_given_once() -> None:
+@pytest.mark.parametrize("is_secure", [False, True], ids=["ws", "wss"])
+async def test_wherever_the_connection_breaks_the_right_answer_is_given_once(
+    is_secure: bool,
+) -> None:
+    server_tls, client_tls = tls_contexts() if is_secure else (None, None)
     whole = await messages_of_a_turn()
     assert whole > 25
     cut = 0
     # The first two open the session.
     for nth in range(3, whole + 1):
-        for fault in faults_at(nth):
+        for fault in faults_at(nth, is_secure=is_secure):
             with trio.fail_after(30):
                 async with trio.open_nursery() as nursery:
-                    url = await serve(nursery, fault)
-                    async with open_talking(url=url) as session:
+                    url = await serve(nursery, fault, tls=server_tls)
+                    async with open_talking(url=url, ssl_context=client_tls) as session:
                         reconnected = session.events(Reconnected)
                         await talk(session)
                         told = [reconnected.receive_nowait() for _ in range(reconnected.pending)]
