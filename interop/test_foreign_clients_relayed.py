@@ -1,13 +1,16 @@
 """Other people's clients, unchanged, through a relay: what works with the service works behind it.
 
-The relay has the key of the simulator, the clients have one of its own making, and their
-configuration passes, since they cannot do without.
+Each goes through a relay on a port of its own, and through one that is an ASGI application.  It has
+the key of the simulator, the clients have one of its own making, and their configuration passes,
+since they cannot do without.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,8 +37,10 @@ from realtime_trio import SessionConfig
 from realtime_trio.audio import AudioData
 from realtime_trio.relay import (
     AccessDenied,
+    Authorize,
     Grant,
     HandshakeRequest,
+    Service,
     relay_app,
     serve_relay,
     service_at,
@@ -53,11 +58,49 @@ LOCKED = Grant(session=SessionConfig.of(instructions=INSTRUCTIONS), other_update
 """For clients that think they do."""
 
 
+@asynccontextmanager
+async def on_a_port(
+    authorize: Authorize, service: Service, authority: trustme.CA | None, _: Path
+) -> AsyncIterator[str]:
+    context = None if authority is None else server_context(authority)
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(
+            partial(serve_relay, authorize, service=service, ssl_context=context)
+        )
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def in_an_application(
+    authorize: Authorize, service: Service, authority: trustme.CA | None, folder: Path
+) -> AsyncIterator[str]:
+    tls = None
+    if authority is not None:
+        certificate = authority.issue_cert("127.0.0.1")
+        tls = folder / "chain.pem", folder / "key.pem"
+        certificate.private_key_pem.write_to_path(tls[1])
+        tls[0].write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    async with hypercorn(relay_app(authorize, service=service), tls=tls, limit=60) as url:
+        yield f"{url}/v1/realtime"
+
+
+Shell = Callable[[Authorize, Service, trustme.CA | None, Path], AbstractAsyncContextManager[str]]
+"""Serves a relay, and gives its URL."""
+
+
+@pytest.fixture(params=[on_a_port, in_an_application])
+def shell(request: pytest.FixtureRequest) -> Shell:
+    """How a relay is served."""
+    chosen: Shell = request.param
+    return chosen
+
+
 async def play(
     client: Stranger,
     folder: Path,
     scenario: str,
     *arguments: str,
+    shell: Shell,
     script: Script | None = None,
     grant: Grant = OPEN,
     token: str = TOKEN,
@@ -71,48 +114,49 @@ async def play(
         return grant
 
     variables: dict[str, Any] = {"OPENAI_API_KEY": token}
-    options: dict[str, Any] = {}
-    if client.needs_tls:
-        authority = trustme.CA()
+    authority = trustme.CA() if client.needs_tls else None
+    if authority is not None:
         authority.cert_pem.write_to_path(folder / "ca.pem")
-        options["ssl_context"] = server_context(authority)
         variables["NODE_EXTRA_CA_CERTS"] = str(folder / "ca.pem")
     async with trio.open_nursery() as nursery:
         behind = await nursery.start(partial(serve_simulator, script or Script(), api_key=KEY))
-        service = service_at(behind, api_key=KEY)
-        url = await nursery.start(partial(serve_relay, authorize, service=service, **options))
-        seen = await run_client(
-            client, scenario, *arguments, OPENAI_BASE_URL=base_of(url), **variables
-        )
+        async with shell(authorize, service_at(behind, api_key=KEY), authority, folder) as url:
+            seen = await run_client(
+                client, scenario, *arguments, OPENAI_BASE_URL=base_of(url), **variables
+            )
         nursery.cancel_scope.cancel()
     assert not seen.mentions(KEY)
     return seen
 
 
 @everybody
-async def test_a_text_turn(client: Stranger, tmp_path: Path) -> None:
-    seen = await play(client, tmp_path, "text_turn", script=Script([Reply.text("Good morning.")]))
+async def test_a_text_turn(client: Stranger, tmp_path: Path, shell: Shell) -> None:
+    seen = await play(
+        client, tmp_path, "text_turn", shell=shell, script=Script([Reply.text("Good morning.")])
+    )
     assert seen["answer"] == "Good morning."
     assert seen["status"] == "completed"
     assert not seen.all("error")
 
 
 @everybody
-async def test_an_audio_turn(client: Stranger, tmp_path: Path, question: str) -> None:
+async def test_an_audio_turn(client: Stranger, tmp_path: Path, shell: Shell, question: str) -> None:
     voice = synthesize_speech("It is sunny.")
     script = Script(
         [Reply.speech("It is sunny.", voice)], transcripts=["What is the weather like?"]
     )
-    seen = await play(client, tmp_path, "audio_turn", question, script=script)
+    seen = await play(client, tmp_path, "audio_turn", question, shell=shell, script=script)
     assert seen["heard"] == "What is the weather like?"
     assert seen["audio"] == hashlib.sha256(AudioData(voice).data).hexdigest()
     assert not seen.all("error")
 
 
 @everybody
-async def test_tools_of_the_client_are_run_by_it(client: Stranger, tmp_path: Path) -> None:
+async def test_tools_of_the_client_are_run_by_it(
+    client: Stranger, tmp_path: Path, shell: Shell
+) -> None:
     script = Script([Reply.call("get_weather", city="Paris")])
-    seen = await play(client, tmp_path, "tool_call", script=script)
+    seen = await play(client, tmp_path, "tool_call", shell=shell, script=script)
     assert seen["tool"] == {"city": "Paris"}
     assert seen.all("answer")[-1] == "The function returned: Sunny in Paris"
     assert not seen.all("error")
@@ -120,19 +164,21 @@ async def test_tools_of_the_client_are_run_by_it(client: Stranger, tmp_path: Pat
 
 @everybody
 async def test_speech_interrupts_the_answer(
-    client: Stranger, tmp_path: Path, question: str
+    client: Stranger, tmp_path: Path, shell: Shell, question: str
 ) -> None:
     script = Script([STORY, Reply.text("Yes.")])
-    seen = await play(client, tmp_path, "barge_in", question, script=script)
+    seen = await play(client, tmp_path, "barge_in", question, shell=shell, script=script)
     assert seen.all("status") == ["cancelled", "completed"]
     assert seen.all("interrupted")
     assert not seen.all("error")
 
 
 @everybody
-async def test_an_answer_can_be_cancelled_and_cut(client: Stranger, tmp_path: Path) -> None:
+async def test_an_answer_can_be_cancelled_and_cut(
+    client: Stranger, tmp_path: Path, shell: Shell
+) -> None:
     script = Script([STORY, Reply.text("The end.")])
-    seen = await play(client, tmp_path, "cancel_and_truncate", script=script)
+    seen = await play(client, tmp_path, "cancel_and_truncate", shell=shell, script=script)
     assert seen.all("status") == ["cancelled", "completed"]
     assert isinstance(seen["truncated"], int)
     assert not seen.all("error")
@@ -140,7 +186,7 @@ async def test_an_answer_can_be_cancelled_and_cut(client: Stranger, tmp_path: Pa
 
 @clients(OPENAI_PYTHON, OPENAI_NODE, AGENTS_NODE, AGENTS_PYTHON)
 async def test_a_configuration_that_is_locked_stays_and_the_client_is_content(
-    client: Stranger, tmp_path: Path
+    client: Stranger, tmp_path: Path, shell: Shell
 ) -> None:
     told: list[str | None] = []
 
@@ -149,34 +195,16 @@ async def test_a_configuration_that_is_locked_stays_and_the_client_is_content(
         return True
 
     script = Script([Reply.text("Good morning.", when=remember)])
-    seen = await play(client, tmp_path, "text_turn", script=script, grant=LOCKED)
+    seen = await play(client, tmp_path, "text_turn", shell=shell, script=script, grant=LOCKED)
     assert seen["answer"] == "Good morning."
     assert told == [INSTRUCTIONS]
     assert not seen.all("error")
     assert not seen.mentions("pirate")
 
 
-@clients(OPENAI_PYTHON, AGENTS_PYTHON, AGENTS_NODE)
-async def test_a_text_turn_through_an_asgi_application(client: Stranger) -> None:
-    async def authorize(request: HandshakeRequest) -> Grant:
-        await trio.lowlevel.checkpoint()
-        assert token_of(request) == TOKEN
-        return OPEN
-
-    async with trio.open_nursery() as nursery:
-        serve = partial(serve_simulator, Script([Reply.text("Good morning.")]), api_key=KEY)
-        service = service_at(await nursery.start(serve), api_key=KEY)
-        async with hypercorn(relay_app(authorize, service=service)) as url:
-            base = f"{url.replace('ws', 'http', 1)}/v1"
-            seen = await run_client(client, "text_turn", OPENAI_API_KEY=TOKEN, OPENAI_BASE_URL=base)
-        nursery.cancel_scope.cancel()
-    assert seen["answer"] == "Good morning."
-    assert not seen.all("error")
-
-
 @everybody
 async def test_a_wrong_token_is_reported_the_clients_own_way(
-    client: Stranger, tmp_path: Path
+    client: Stranger, tmp_path: Path, shell: Shell
 ) -> None:
-    seen = await play(client, tmp_path, "wrong_key", token="sk-nothing")
+    seen = await play(client, tmp_path, "wrong_key", shell=shell, token="sk-nothing")
     assert seen.all("closed") or seen.all("failure") or seen.all("error")

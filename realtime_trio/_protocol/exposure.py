@@ -17,7 +17,7 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        return f".{host.lower()}".endswith(".localhost")
 
 
 def is_openai(host: str) -> bool:

@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 import trio
 
+from realtime_trio._protocol.exposure import is_loopback
 from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio._serving.requests import query_of
 from realtime_trio._serving.websocket_server import HandshakeRequest
 from realtime_trio._transport.contract import Transport
-from realtime_trio.cli.exposure import is_loopback
+from realtime_trio.cli.listening import takes_folder, takes_port
 from realtime_trio.cli.running import run
 from realtime_trio.cli.simulated import cast_of, described
 from realtime_trio.cli.terminal import remark, report
@@ -36,14 +37,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="Port to listen on, 0 for any that is free",
-)
+@takes_port(DEFAULT_PORT)
 @click.option("--open", "recording", type=_FILE, help="Recorded session to show")
 @click.option(
     "--url",
@@ -59,12 +53,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--model", help=f"Model to begin with  [default: {DEFAULT_MODEL}]")
 @click.option("--script", type=_FILE, help="What the simulator says, as YAML or JSON")
-@click.option(
-    "--record",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Folder to record every session in",
-)
+@takes_folder
 @click.option(
     "--allow-host",
     multiple=True,

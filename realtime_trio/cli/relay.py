@@ -14,8 +14,13 @@ import click
 import trio
 from attrs import evolve
 
+from realtime_trio.cli.listening import (
+    Certificate,
+    takes_certificate,
+    takes_folder,
+    takes_port,
+)
 from realtime_trio.cli.running import run
-from realtime_trio.cli.serve import tls_context
 from realtime_trio.cli.service import Service, takes_service
 from realtime_trio.cli.simulated import cast_of, described
 from realtime_trio.cli.terminal import remark, report
@@ -48,19 +53,11 @@ _HARMLESS: Final = (
 )
 """What guests may change in any case: how they talk, and nothing that costs more or says what the
 model is told."""
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _DEFAULTS: Final = Limits()
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="Port to listen on, 0 for any that is free",
-)
+@takes_port(DEFAULT_PORT)
 @takes_service
 @click.option(
     "--secret",
@@ -122,14 +119,8 @@ _DEFAULTS: Final = Limits()
     help="Let guests configure their sessions: model and limits stay, all else is theirs  "
     "[default: turn detection, formats, and text or audio]",
 )
-@click.option("--cert", type=_FILE, help="Certificate chain (PEM): serve wss and https")
-@click.option("--key", type=_FILE, help="Its private key (PEM), if that is not in the same file")
-@click.option(
-    "--record",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Folder to record every session in",
-)
+@takes_certificate
+@takes_folder
 @click.option(
     "--grace",
     type=click.FloatRange(0),
@@ -152,8 +143,7 @@ def relay(
     max_tokens: int | None,
     max_usd: float | None,
     let_configure: bool,
-    cert: Path | None,
-    key: Path | None,
+    certificate: Certificate | None,
     record: Path | None,
     grace: float,
 ) -> None:
@@ -165,8 +155,6 @@ def relay(
     """
     if issue is not None and secret is None:
         raise click.UsageError("--issue needs --secret, the one with which the relay runs")
-    if key is not None and cert is None:
-        raise click.UsageError("--key needs --cert: it is the private key of that certificate")
 
     async def job() -> None:
         issuer = None if secret is None else TokenIssuer(secret.encode())
@@ -191,7 +179,7 @@ def relay(
             audit=_print,
             record=record,
             grace=grace,
-            ssl_context=None if cert is None else tls_context(cert, key),
+            ssl_context=None if certificate is None else certificate.context(),
         )
         await _serve(serve, service)
 

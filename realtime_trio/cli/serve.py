@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ssl
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +10,13 @@ import click
 import trio
 from click.core import ParameterSource
 
-from realtime_trio.cli.exposure import is_loopback
+from realtime_trio._protocol.exposure import is_loopback
+from realtime_trio.cli.listening import (
+    Certificate,
+    takes_certificate,
+    takes_folder,
+    takes_port,
+)
 from realtime_trio.cli.onlooking import JsonPrinter, LinePrinter
 from realtime_trio.cli.running import run
 from realtime_trio.cli.serving import Port, serve_until_cancelled
@@ -30,14 +35,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="Port to listen on, 0 for any that is free",
-)
+@takes_port(DEFAULT_PORT)
 @click.option(
     "--api-key",
     envvar="SIMULATOR_API_KEY",
@@ -64,8 +62,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--beta", is_flag=True, help="Speak the older beta protocol with clients that ask for it"
 )
-@click.option("--cert", type=_FILE, help="Certificate chain (PEM): serve wss and https")
-@click.option("--key", type=_FILE, help="Its private key (PEM), if that is not in the same file")
+@takes_certificate
 @click.option(
     "--allow-origin",
     multiple=True,
@@ -93,12 +90,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="MiB of audio that a client may append without a commit",
 )
-@click.option(
-    "--record",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Folder to record every session in",
-)
+@takes_folder
 @click.option(
     "--replay", type=_FILE, help="Recorded session to play to every client, instead of answering"
 )
@@ -117,8 +109,7 @@ def serve(
     llm_key: str | None,
     voice: bool | None,
     beta: bool,
-    cert: Path | None,
-    key: Path | None,
+    certificate: Certificate | None,
     allow_origin: tuple[str, ...],
     allow_host: tuple[str, ...],
     max_connections: int,
@@ -140,8 +131,6 @@ def serve(
         raise click.UsageError(
             "--llm and --model go together: the address of the language model and its name there"
         )
-    if key is not None and cert is None:
-        raise click.UsageError("--key needs --cert: it is the private key of that certificate")
     if replay is not None and (script is not None or llm is not None):
         raise click.UsageError("--replay says everything by itself, without --script and --llm")
     if quiet and as_json:
@@ -155,7 +144,7 @@ def serve(
         )
 
     async def job() -> None:
-        context = None if cert is None else tls_context(cert, key)
+        context = None if certificate is None else certificate.context()
         # Without a script it keeps the pace of the service, which is what there is to try out.
         played = (
             ScriptFile(Script(pacing=LIFELIKE))
@@ -203,27 +192,3 @@ def _warn_of_visible_key(context: click.Context, name: str) -> None:
         f"other users of this machine can read the key of {option.opts[0]} in the list of "
         f"processes, but not that of {option.envvar} in the environment"
     )
-
-
-def tls_context(cert: Path, key: Path | None) -> ssl.SSLContext:
-    """The server's side of TLS.
-
-    Raises:
-        OSError: The files are not what they should be.
-    """
-    files = f"{cert} does" if key is None else f"{cert} and {key} do"
-
-    def password() -> str:
-        # Without this OpenSSL would ask on the terminal, and the server would wait for ever.
-        raise OSError(f"the private key in {key or cert} is encrypted; decrypt it first")
-
-    # Python's name for the server's side: the purpose is that of the other end.
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(cert, key, password)
-    except ssl.SSLError as error:
-        raise OSError(
-            f"{files} not have a certificate and its private key, both in PEM form"
-            f" ({error.reason or 'unreadable'})"
-        ) from error
-    return context

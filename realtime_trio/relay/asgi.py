@@ -129,8 +129,9 @@ class RelayApp:
                 await send({"type": "websocket.accept", "subprotocol": guest.subprotocol})
                 await guest.serve(transport)
             finally:
-                # Before the block is left, which takes as long as the server does.
+                # Before what follows, which takes as long as the server and the guest do.
                 guest.leave()
+            await transport.linger()
 
 
 def relay_app(
@@ -233,6 +234,8 @@ class _AsgiTransport:
         self._unsent: Event | None = None
         """The message that the server is taking, or that it has not begun to take."""
         self._goodbye: Event | None = None
+        self._has_left = False
+        """Whether the server has said that the client is gone."""
         self._changed = trio.lowlevel.ParkingLot()
         self._has_written = trio.Event()
 
@@ -250,6 +253,7 @@ class _AsgiTransport:
             if event["type"] == "websocket.receive":
                 text, data = event.get("text"), event.get("bytes")
                 return (data or b"" if text is None else text,)
+            self._has_left = True
             self._writing.cancel()
             self._end(Close(event.get("code", ABNORMAL_CLOSURE), event.get("reason") or ""))
         return ()
@@ -298,6 +302,19 @@ class _AsgiTransport:
             self._end(Close(ABNORMAL_CLOSURE, "the client has gone"))
         finally:
             self._has_written.set()
+
+    async def linger(self) -> None:
+        """Take what still comes until the client is gone, or silent for as long as a goodbye takes.
+
+        Hypercorn reads on after our goodbye, and waits for ever for an application that has
+        returned to take what a client goes on sending; that connection it would never close.
+        """
+        await trio.lowlevel.checkpoint()
+        while not self._has_left:
+            with trio.move_on_after(CLOSE_TIMEOUT) as silence:
+                self._has_left = (await self._receive())["type"] == "websocket.disconnect"
+            if silence.cancelled_caught:
+                return
 
     def abandon(self) -> None:
         """Write nothing more, unless the goodbye is being said."""

@@ -14,6 +14,7 @@ from realtime_trio._protocol.exposure import exposure_of_key, is_loopback, is_op
         ("127.8.9.10", True, False),
         ("::1", True, False),
         ("localhost", True, False),
+        ("LocalHost", True, False),
         ("sim.localhost", True, False),
         ("localhost.example.com", False, False),
         ("notlocalhost", False, False),

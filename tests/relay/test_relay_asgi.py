@@ -45,10 +45,12 @@ class Visit:
         self.tell, self._told = trio.open_memory_channel[Event](100)
         self._say, self.said = trio.open_memory_channel[Event](100)
         self.refuses_sends = False
+        self.has_returned = trio.Event()
         self.accept_event: Callable[[Event], Awaitable[None]] = self._say.send
 
     async def run(self) -> None:
         await self._app(self.scope, self._told.receive, self._send)
+        self.has_returned.set()
 
     async def _send(self, event: Event) -> None:
         if self.refuses_sends:
@@ -297,6 +299,34 @@ async def test_a_server_that_cannot_be_hurried_keeps_no_session(autojump_clock: 
         finally:
             lets_go.set()
         nursery.cancel_scope.cancel()
+
+
+async def test_what_a_guest_says_after_the_goodbye_is_taken_until_it_is_gone(
+    autojump_clock: MockClock,
+) -> None:
+    """Hypercorn never ends a connection on which it has something for whoever has returned."""
+    late: Event = {"type": "websocket.receive", "text": "{}"}
+    async with visiting() as (visit, service, audits):
+        await greeted(visit, service)
+        await service.transport.aclose(4000)
+        await visit.next("websocket.close")
+        await audits.next()
+        with trio.fail_after(5):
+            for _ in range(300):
+                await visit.tell.send(late)
+            await visit.tell.send({"type": "websocket.disconnect", "code": 1006})
+            await visit.has_returned.wait()
+
+
+async def test_a_guest_that_is_silent_after_the_goodbye_is_not_waited_for(
+    autojump_clock: MockClock,
+) -> None:
+    async with visiting() as (visit, service, _):
+        await greeted(visit, service)
+        await service.transport.aclose(4000)
+        await visit.next("websocket.close")
+        with trio.fail_after(5):
+            await visit.has_returned.wait()
 
 
 async def test_every_session_is_recorded_as_the_service_saw_it(tmp_path: Path) -> None:

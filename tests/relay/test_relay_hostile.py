@@ -1,15 +1,18 @@
 """Hostile guests on a real socket: nothing leaks, and a session beside them goes on undisturbed.
 
 Every test lets an honest guest talk while somebody else misbehaves, and looks at all that the
-misbehaving one was told.
+misbehaving one was told.  In the end there are no more tasks and sockets than with the honest guest
+alone, and no other connection with the service.  All of it holds for a relay on a port of its own,
+and for an application under Hypercorn, where the server sees to the frames.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -17,8 +20,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import trio
+import trio.testing
+from attrs import field, frozen
 from hypothesis import HealthCheck, given, settings, strategies as st
-from relays import CREATED, KEY, Audits, relay_at_port, service_of
+from peers import sockets, tasks
+from relays import CREATED, KEY, Audits, granting, hypercorn, relay_at_port, service_of
 
 from realtime_trio import Session, open_session
 from realtime_trio._transport.contract import Close, Transport
@@ -28,10 +34,13 @@ from realtime_trio._transport.websocket import open_websocket
 from realtime_trio.errors import ConnectionFailed, ConnectionLost
 from realtime_trio.events import SessionConfig
 from realtime_trio.relay import (
+    Authorize,
     Grant,
     HandshakeRequest,
     Limits,
+    Service,
     TokenIssuer,
+    relay_app,
     service_at,
     token_of,
 )
@@ -73,7 +82,11 @@ class Hostile:
 
     async def shake_hands(self) -> None:
         await self.say(HANDSHAKE % self.host)
-        while b"session.created" not in self.told:
+        await self.read_until(b"session.created")
+
+    async def read_until(self, words: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        while words not in self.told:
             received = await self.stream.receive_some()
             assert received, self.told
             self.told += received
@@ -114,22 +127,92 @@ async def still_talks(session: Session) -> None:
     assert (await session.ask("Are you there?")).text == "I am."
 
 
+@frozen(eq=False)
+class Upstream:
+    """A service, and how many connections with it there are."""
+
+    service: Service
+    _open: list[Grant] = field(factory=list)
+
+    @asynccontextmanager
+    async def __call__(self, grant: Grant) -> AsyncIterator[Transport]:
+        async with self.service(grant) as transport:
+            self._open.append(grant)
+            try:
+                yield transport
+            finally:
+                self._open.remove(grant)
+
+    @property
+    def connections(self) -> int:
+        return len(self._open)
+
+
 @asynccontextmanager
-async def beside_an_honest_guest(**options: Any) -> AsyncIterator[tuple[str, Session, Audits]]:
+async def on_a_port(
+    authorize: Authorize | Grant, service: Service, **options: Any
+) -> AsyncIterator[str]:
+    options = {"settings": PATIENT, **options}
+    async with relay_at_port(authorize, service=service, limit=40, **options) as url:
+        yield url
+
+
+@asynccontextmanager
+async def in_an_application(
+    authorize: Authorize | Grant, service: Service, **options: Any
+) -> AsyncIterator[str]:
+    decide = granting(authorize) if isinstance(authorize, Grant) else authorize
+    async with hypercorn(
+        relay_app(decide, service=service, **options),
+        limit=40,
+        keep_alive_timeout=PATIENT.connect_timeout,
+        websocket_ping_interval=PATIENT.ping_interval,
+        websocket_max_message_size=PATIENT.max_message_size,
+        graceful_timeout=PATIENT.close_timeout,
+    ) as url:
+        yield f"{url}/v1/realtime"
+
+
+Shell = Callable[..., AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture(params=[on_a_port, in_an_application])
+def shell(request: pytest.FixtureRequest) -> Shell:
+    """Serves a relay, and gives its URL."""
+    chosen: Shell = request.param
+    return chosen
+
+
+@asynccontextmanager
+async def beside_an_honest_guest(
+    shell: Shell, authorize: Authorize | Grant | None = None, *, key: str = "none", **options: Any
+) -> AsyncIterator[tuple[str, Session, Audits]]:
     """A relay with an honest guest, who is asked before and after whatever happens in the block."""
     audits = Audits()
-    script = Script([Reply.text("I am.")] * 20)
     grant = Grant(
         who="ann", limits=LIMITS, session=SessionConfig.of(instructions=INSTRUCTIONS), sessions=99
     )
-    options = {"settings": PATIENT, "authorize": grant, "script": script, **options}
-    async with (
-        relay_at_port(audit=audits, **options) as url,
-        open_session(url=url, api_key=None) as session,
-    ):
-        await still_talks(session)
-        yield url, session, audits
-        await still_talks(session)
+    async with trio.open_nursery() as nursery:
+        script = Script([Reply.text("I am.")] * 99)
+        behind: str = await nursery.start(partial(serve_simulator, script, api_key=KEY))
+        upstream = Upstream(service_at(behind, api_key=KEY))
+        async with (
+            shell(authorize or grant, upstream, audit=audits, **options) as url,
+            open_session(url=url, api_key=key, auth="subprotocol") as session,
+        ):
+            await still_talks(session)
+            before = len(tasks()), len(sockets())
+            assert upstream.connections == 1
+            yield url, session, audits
+            await still_talks(session)
+            with trio.fail_after(10):
+                while (
+                    upstream.connections > 1
+                    or len(tasks()) > before[0]
+                    or len(sockets()) > before[1]
+                ):
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
 
 
 # The protocol below
@@ -144,17 +227,24 @@ async def beside_an_honest_guest(**options: Any) -> AsyncIterator[tuple[str, Ses
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"POST /v1/realtime HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n",
         HANDSHAKE.replace(b"13", b"12") % b"x",
-        HANDSHAKE.replace(b"MDEy", b"") % b"x",
-        HANDSHAKE % b"evil.example",
     ],
 )
 async def test_what_is_no_handshake_gets_an_answer_or_none_and_nothing_else(
-    garbage: bytes,
+    shell: Shell, garbage: bytes
 ) -> None:
-    async with beside_an_honest_guest() as (url, _, _), hostile_at(url) as hostile:
-        await hostile.say(garbage)
-        told = await hostile.read_to_the_end()
-        assert b"101" not in told.split(b"\r\n")[0]
+    async with beside_an_honest_guest(shell) as (url, _, _):
+        async with hostile_at(url) as hostile:
+            await hostile.say(garbage)
+            # Hypercorn refuses some handshakes and leaves it to the client to hang up.
+            with trio.move_on_after(math.inf if shell is on_a_port else 2):
+                await hostile.read_to_the_end()
+        assert b"101" not in hostile.told.split(b"\r\n")[0]
+
+
+async def test_a_handshake_with_a_key_of_another_length_is_none() -> None:
+    async with beside_an_honest_guest(on_a_port) as (url, _, _), hostile_at(url) as hostile:
+        await hostile.say(HANDSHAKE.replace(b"MDEy", b"") % b"x")
+        assert not (await hostile.read_to_the_end()).startswith(b"HTTP/1.1 101")
 
 
 @pytest.mark.parametrize(
@@ -169,20 +259,32 @@ async def test_what_is_no_handshake_gets_an_answer_or_none_and_nothing_else(
         frame(b"\x03", opcode=8),
         frame((1005).to_bytes(2), opcode=8),
         b"\xf1\x80\x00\x00\x00\x00",
-        b"\x81\xff" + (2**63 - 1).to_bytes(8) + bytes(4),
     ],
 )
-async def test_frames_that_break_the_rules_end_their_own_connection(data: bytes) -> None:
-    async with beside_an_honest_guest() as (url, _, audits), hostile_at(url) as hostile:
+async def test_frames_that_break_the_rules_end_their_own_connection(
+    shell: Shell, data: bytes
+) -> None:
+    async with beside_an_honest_guest(shell) as (url, _, audits), hostile_at(url) as hostile:
         await hostile.shake_hands()
         await hostile.say(data)
         await hostile.read_to_the_end()
         assert (await audits.next()).why == "guest_left"
 
 
-async def test_fuzzed_frames_disturb_nobody() -> None:
+async def test_a_frame_that_would_never_end_is_nobody_elses_affair(shell: Shell) -> None:
+    async with beside_an_honest_guest(shell) as (url, _, audits):
+        async with hostile_at(url) as hostile:
+            await hostile.shake_hands()
+            await hostile.say(b"\x81\xff" + (2**63 - 1).to_bytes(8) + bytes(100_000))
+            # Hypercorn counts what it has, and so waits for more than it will take.
+            with trio.move_on_after(1):
+                await hostile.read_to_the_end()
+        assert (await audits.next()).events_up == 0
+
+
+async def test_fuzzed_frames_disturb_nobody(shell: Shell) -> None:
     source = random.Random(1)
-    async with beside_an_honest_guest() as (url, session, _):
+    async with beside_an_honest_guest(shell) as (url, session, _):
         for _ in range(10):
             async with hostile_at(url) as hostile:
                 await hostile.shake_hands()
@@ -223,10 +325,11 @@ _messages = (
 @given(st.lists(_messages, min_size=1, max_size=20))
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 def test_fuzzed_events_are_refused_or_passed_on_and_the_guest_beside_goes_on(
+    shell: Shell,
     messages: list[bytes],
 ) -> None:
     async def main() -> None:
-        async with beside_an_honest_guest() as (url, _, _), hostile_at(url) as hostile:
+        async with beside_an_honest_guest(shell) as (url, _, _), hostile_at(url) as hostile:
             await hostile.shake_hands()
             await hostile.say(*(frame(message) for message in messages))
             await hostile.say(frame((1000).to_bytes(2), opcode=8))
@@ -255,9 +358,9 @@ async def events_until_the_end(url: str, messages: Iterator[str]) -> tuple[list[
         return told, transport.closed
 
 
-async def test_a_flood_of_events_that_are_not_allowed_is_the_end() -> None:
+async def test_a_flood_of_events_that_are_not_allowed_is_the_end(shell: Shell) -> None:
     flood = ('{"type":"session.update","session":{"instructions":"x"}}' for _ in range(10_000))
-    async with beside_an_honest_guest() as (url, _, audits):
+    async with beside_an_honest_guest(shell) as (url, _, audits):
         told, closed = await events_until_the_end(url, flood)
         assert closed == Close(1008, "too_many_refusals")
         assert {event["type"] for event in told} == {"session.created", "error"}
@@ -266,44 +369,45 @@ async def test_a_flood_of_events_that_are_not_allowed_is_the_end() -> None:
         assert record.refused <= 52
 
 
-async def test_a_flood_of_audio_is_not_passed_on_faster_than_it_can_be_spoken() -> None:
+async def test_a_flood_of_audio_is_not_passed_on_faster_than_it_can_be_spoken(shell: Shell) -> None:
     append = json.dumps({"type": "input_audio_buffer.append", "audio": "A" * 32_000})
-    async with beside_an_honest_guest() as (url, _, audits):
+    async with beside_an_honest_guest(shell) as (url, _, audits):
         told, closed = await events_until_the_end(url, (append for _ in range(5000)))
         assert closed == Close(1008, "too_many_refusals")
         assert told[-2]["error"]["code"] == "rate_limit_exceeded"
         assert (await audits.next()).audio_seconds < 20
 
 
-async def test_a_flood_of_events_that_are_allowed_is_slowed_down_to_its_limit() -> None:
+async def test_a_flood_of_events_that_are_allowed_is_slowed_down_to_its_limit(shell: Shell) -> None:
     flood = ('{"type":"input_audio_buffer.clear"}' for _ in range(5000))
-    async with beside_an_honest_guest() as (url, _, audits):
+    async with beside_an_honest_guest(shell) as (url, _, audits):
         _, closed = await events_until_the_end(url, flood)
         assert closed == Close(1008, "too_many_refusals")
         assert (await audits.next()).events_up <= 600
 
 
 @pytest.mark.parametrize("size", [2**16 + 1, 2**20])
-async def test_a_message_that_is_too_long_is_the_end(size: int) -> None:
-    async with beside_an_honest_guest() as (url, _, audits), hostile_at(url) as hostile:
-        await hostile.shake_hands()
-        await hostile.say(frame(b"x" * size))
-        told = await hostile.read_to_the_end()
-        assert (1009).to_bytes(2) in told
+async def test_a_message_that_is_too_long_is_the_end(shell: Shell, size: int) -> None:
+    async with beside_an_honest_guest(shell) as (url, _, audits):
+        async with hostile_at(url) as hostile:
+            await hostile.shake_hands()
+            await hostile.say(frame(b"x" * size))
+            await hostile.read_until((1009).to_bytes(2))
         assert (await audits.next()).events_up == 0
 
 
-async def test_a_message_in_many_pieces_is_too_long_as_well() -> None:
-    async with beside_an_honest_guest() as (url, _, audits), hostile_at(url) as hostile:
-        await hostile.shake_hands()
-        await hostile.say(frame(b"x" * 1000, fin=False))
-        for _ in range(100):
-            await hostile.say(frame(b"x" * 1000, opcode=0, fin=False))
-        await hostile.read_to_the_end()
+async def test_a_message_in_many_pieces_is_too_long_as_well(shell: Shell) -> None:
+    async with beside_an_honest_guest(shell) as (url, _, audits):
+        async with hostile_at(url) as hostile:
+            await hostile.shake_hands()
+            await hostile.say(frame(b"x" * 1000, fin=False))
+            for _ in range(100):
+                await hostile.say(frame(b"x" * 1000, opcode=0, fin=False))
+            await hostile.read_until((1009).to_bytes(2))
         assert (await audits.next()).events_up == 0
 
 
-async def test_a_second_type_in_an_event_is_found_whatever_the_spelling() -> None:
+async def test_a_second_type_in_an_event_is_found_whatever_the_spelling(shell: Shell) -> None:
     session = '"session":{"type":"realtime","instructions":"x"}'
     smuggled = [
         f'{{"type":"input_audio_buffer.append","audio":"AAAA","type":"session.update",{session}}}',
@@ -311,7 +415,7 @@ async def test_a_second_type_in_an_event_is_found_whatever_the_spelling() -> Non
         f'{{"type":"response.cancel","\\u0074ype":"session.update",{session}}}',
         f'{{"type":"response.cancel","TYPE":"session.update",{session}}}',
     ]
-    async with beside_an_honest_guest() as (url, _, audits):
+    async with beside_an_honest_guest(shell) as (url, _, audits):
         async with open_websocket(url) as transport:
             await transport.receive()
             for message in smuggled:
@@ -325,8 +429,8 @@ async def test_a_second_type_in_an_event_is_found_whatever_the_spelling() -> Non
 
 
 @pytest.mark.parametrize("begun", [b"", b"G", HANDSHAKE[:-2] % b"x"])
-async def test_whoever_is_slow_on_purpose_is_not_waited_for(begun: bytes) -> None:
-    async with beside_an_honest_guest() as (url, session, _), hostile_at(url) as hostile:
+async def test_whoever_is_slow_on_purpose_is_not_waited_for(shell: Shell, begun: bytes) -> None:
+    async with beside_an_honest_guest(shell) as (url, session, _), hostile_at(url) as hostile:
         async with trio.open_nursery() as nursery:
 
             async def drip() -> None:
@@ -343,9 +447,9 @@ async def test_whoever_is_slow_on_purpose_is_not_waited_for(begun: bytes) -> Non
         await still_talks(session)
 
 
-async def test_many_who_are_slow_keep_nobody_out_for_long() -> None:
+async def test_many_who_are_slow_keep_nobody_out_for_long(shell: Shell) -> None:
     """More connections than there is room for; once they are given up, there is room again."""
-    async with beside_an_honest_guest(max_sessions=2) as (url, session, _):
+    async with beside_an_honest_guest(shell, max_sessions=2) as (url, session, _):
         parts = urlsplit(url)
         streams = [
             await trio.open_tcp_stream(str(parts.hostname), int(parts.port or 0))
@@ -362,46 +466,57 @@ async def test_many_who_are_slow_keep_nobody_out_for_long() -> None:
                 await still_talks(other)
 
 
-async def test_a_guest_that_never_reads_slows_nobody_down() -> None:
+async def test_a_guest_that_never_reads_slows_nobody_down_and_keeps_no_session(
+    shell: Shell,
+) -> None:
     """Its service says more than all buffers take, and is waited for by nobody but that guest."""
     far, near = memory_transport_pair(capacity=100)
     delta = json.dumps({"type": "response.output_audio.delta", "delta": "A" * 10_000})
-    said = 0
+    said, is_over, audits = 0, trio.Event(), Audits()
 
     async def flood() -> None:
         nonlocal said
         await far.send(json.dumps(CREATED))
-        # In the end the guest is given up, since its pongs do not come either.
         with suppress(ConnectionLost):
             while True:
                 await far.send(delta)
                 said += 1
+        is_over.set()
 
     async def authorize(request: HandshakeRequest) -> Grant:
         await trio.lowlevel.checkpoint()
-        return Grant(who="ann" if request.header("authorization") else "hostile")
+        if request.header("authorization"):
+            return Grant(who="ann")
+        return Grant(who="hostile", limits=Limits(seconds=3))
 
     async with trio.open_nursery() as nursery:
-        simulate = partial(serve_simulator, Script([Reply.text("I am.")] * 9), api_key=KEY)
+        simulate = partial(serve_simulator, Script([Reply.text("I am.")] * 99), api_key=KEY)
         honest = service_at(await nursery.start(simulate), api_key=KEY)
 
         def service(grant: Grant) -> AbstractAsyncContextManager[Transport]:
             return honest(grant) if grant.who == "ann" else service_of(near)(grant)
 
         async with (
-            relay_at_port(authorize, service=service, settings=PATIENT) as url,
+            shell(authorize, service, audit=audits) as url,
             open_session(url=url, api_key="x") as session,
-            hostile_at(url) as hostile,
         ):
-            nursery.start_soon(flood)
-            await hostile.shake_hands()
-            before = -1
-            while said > before:
-                before = said
+            async with hostile_at(url) as hostile:
+                nursery.start_soon(flood)
+                await hostile.shake_hands()
+                before = -1
+                while said > before:
+                    before = said
+                    await still_talks(session)
+                    await trio.sleep(0.05)
+                # What the system buffers, and what the relay lets wait.
+                assert 0 < said * len(delta) < 32 * 2**20
+                # It is given up since its pongs do not come, or when its time is over; not even a
+                # server that goes on waiting for it keeps the session and its service.
+                record = await audits.next()
+                assert record.who == "hostile"
+                assert record.why in ("guest_left", "time")
+                await is_over.wait()
                 await still_talks(session)
-                await trio.sleep(0.05)
-            # What the system buffers, and what the relay lets wait.
-            assert 0 < said * len(delta) < 32 * 2**20
             await still_talks(session)
         nursery.cancel_scope.cancel()
 
@@ -409,8 +524,8 @@ async def test_a_guest_that_never_reads_slows_nobody_down() -> None:
 # Who one is
 
 
-async def test_a_page_of_another_origin_gets_nothing() -> None:
-    async with beside_an_honest_guest() as (url, _, _):
+async def test_a_page_of_another_origin_gets_nothing(shell: Shell) -> None:
+    async with beside_an_honest_guest(shell) as (url, _, _):
         for origin in ("https://evil.example", "null", f"http://{urlsplit(url).netloc}.evil"):
             with pytest.raises(ConnectionFailed) as refused:
                 async with open_websocket(url, headers=[("Origin", origin)]):
@@ -419,14 +534,17 @@ async def test_a_page_of_another_origin_gets_nothing() -> None:
 
 
 async def test_a_name_that_leads_here_gets_nothing() -> None:
-    """DNS rebinding: for the browser, page and relay are one."""
-    async with beside_an_honest_guest() as (url, _, _), hostile_at(url) as hostile:
+    """DNS rebinding: for the browser, page and relay are one.
+
+    Where everybody on this machine is let in; others have an `authorize` that says who somebody is.
+    """
+    async with beside_an_honest_guest(on_a_port) as (url, _, _), hostile_at(url) as hostile:
         hostile.host = b"evil.example"
         await hostile.say(HANDSHAKE % hostile.host)
         assert (await hostile.read_to_the_end()).startswith(b"HTTP/1.1 403")
 
 
-async def test_a_token_that_was_stolen_or_replayed_gets_nothing() -> None:
+async def test_a_token_that_was_stolen_or_replayed_gets_nothing(shell: Shell) -> None:
     issuer = TokenIssuer(os.urandom(32))
 
     async def authorize(request: HandshakeRequest) -> Grant:
@@ -438,11 +556,7 @@ async def test_a_token_that_was_stolen_or_replayed_gets_nothing() -> None:
         return {"subprotocols": ["realtime", f"openai-insecure-api-key.{token}"]}
 
     used = issuer.issue("ann")
-    script = Script([Reply.text("I am.")] * 5)
-    async with (
-        relay_at_port(authorize, script=script, settings=PATIENT) as url,
-        open_session(url=url, api_key=used, auth="subprotocol") as session,
-    ):
+    async with beside_an_honest_guest(shell, authorize, key=used) as (url, session, _):
         stolen = issuer.issue("ann", address="203.0.113.9")
         forged = TokenIssuer(os.urandom(32)).issue("ann")
         for token in (used, stolen, forged, used.swapcase(), KEY, "x" * 5000):
