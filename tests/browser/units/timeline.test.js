@@ -103,3 +103,14 @@ test("a call that was cut short did not run", () => {
   const call = { id: "c", type: "function_call", status: "incomplete", name: "look", call_id: "call_1", arguments: "{" };
   assert.equal(new Teller().server("response.output_item.done", { item: call }).desk.timeline.tools.length, 0);
 });
+
+test("what is too long ago is drawn, and no longer kept", () => {
+  const track = new Track(10 * RATE);
+  const piece = toneSamples(0.01);
+  for (let i = 0; i < 4000; i += 1) track.add(piece, 0);
+  assert.ok(track.pieces.length < 2 * 1024 + 1, `${track.pieces.length} pieces`);
+  assert.ok(track.peak(0, 1) > 0.1);
+  assert.ok(track.between(0, 1).every((sample) => sample === 0), "it is silent");
+  assert.ok(track.between(39, 0.5).some((sample) => sample !== 0), "the end is not");
+  assert.equal(Math.round(track.timeOf(39 * RATE)), 39);
+});

@@ -8,6 +8,9 @@ const HIGHEST = 6000; // Hz: above that a voice only hisses
 const QUIETEST = -62; // dB of a band that shows nothing
 const LOUDEST = -18; // dB of a band that shows everything
 
+// Of every angle that the transform needs: half a circle.
+const COS = Float32Array.from({ length: SIZE / 2 }, (_, i) => Math.cos((-2 * Math.PI * i) / SIZE));
+const SIN = Float32Array.from({ length: SIZE / 2 }, (_, i) => Math.sin((-2 * Math.PI * i) / SIZE));
 const window_ = Float32Array.from({ length: SIZE }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / SIZE));
 
 /** How many samples `bands` looks at. */
@@ -41,14 +44,13 @@ export function bands(samples, count) {
 }
 
 /**
- * The fast Fourier transform, in place.
+ * The fast Fourier transform of `SIZE` numbers, in place.
  * @param {Float32Array} real
  * @param {Float32Array} imaginary
  */
 function transform(real, imaginary) {
-  const size = real.length;
-  for (let i = 1, j = 0; i < size; i += 1) {
-    let bit = size >> 1;
+  for (let i = 1, j = 0; i < SIZE; i += 1) {
+    let bit = SIZE >> 1;
     for (; j & bit; bit >>= 1) j ^= bit;
     j ^= bit;
     if (i < j) {
@@ -56,12 +58,12 @@ function transform(real, imaginary) {
       [imaginary[i], imaginary[j]] = [imaginary[j], imaginary[i]];
     }
   }
-  for (let span = 2; span <= size; span *= 2) {
-    const angle = (-2 * Math.PI) / span;
-    for (let start = 0; start < size; start += span) {
+  for (let span = 2; span <= SIZE; span *= 2) {
+    const step = SIZE / span;
+    for (let start = 0; start < SIZE; start += span) {
       for (let k = 0; k < span / 2; k += 1) {
-        const cos = Math.cos(angle * k);
-        const sin = Math.sin(angle * k);
+        const cos = COS[k * step];
+        const sin = SIN[k * step];
         const low = start + k;
         const high = low + span / 2;
         const re = real[high] * cos - imaginary[high] * sin;

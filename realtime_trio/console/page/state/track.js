@@ -15,10 +15,14 @@ import { RATE } from "../audio/pcm.js";
 const BUCKETS_PER_SECOND = 100;
 const BUCKET = RATE / BUCKETS_PER_SECOND;
 const COARSE = 16;
+const MOST_SAMPLES = 3600 * RATE; // that are kept, or a few more: an hour; it is drawn longer than that
+const SLACK = 1024; // pieces that are let go at once, since moving an array costs its length
 const LONGEST = 6 * 3600; // seconds on the axis; beyond it nothing is drawn
 
 export class Track {
-  constructor() {
+  /** @param {number} [mostSamples] */
+  constructor(mostSamples = MOST_SAMPLES) {
+    this._mostSamples = mostSamples;
     /** @type {Piece[]} */
     this.pieces = [];
     /** Samples in the stream so far. */
@@ -39,6 +43,7 @@ export class Track {
     const start = Math.max(this.end, earliest, 0);
     this.pieces.push({ start, from: this.samples, samples, item });
     this.samples += samples.length;
+    if (this.pieces.length > SLACK && this.samples - this.pieces[SLACK].from > this._mostSamples) this.pieces.splice(0, SLACK);
     this.end = start + samples.length / RATE;
     this._mark(start, samples);
   }

@@ -40,10 +40,10 @@ export class ConversationView {
     this._scroller = h("div", { class: "conversation-scroller", tabindex: "0", "aria-label": "What was said" }, this.start, this._list, this._approvals);
     this._top = 0;
     this._scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
-    // Items get their height when they are laid out, which is after they were drawn.
+    // Items get their height when they are laid out, which is after they were drawn.  To scroll any
+    // earlier would lay them out twice.
     const follow = new ResizeObserver(() => this._follow());
-    follow.observe(this._list);
-    follow.observe(this._scroller);
+    for (const element of [this._list, this._approvals, this._scroller]) follow.observe(element);
     root.append(h("div", { class: "section-head" }, h("h2", {}, "Conversation")), this._scroller);
   }
 
@@ -88,7 +88,6 @@ export class ConversationView {
       this._cards.get(id)?.element.remove();
       this._cards.delete(id);
     }
-    this._follow();
   }
 
   /**
@@ -108,7 +107,6 @@ export class ConversationView {
         ),
       ),
     );
-    this._follow();
   }
 }
 

@@ -2,7 +2,11 @@
 //
 // Theory of operation.  Something happens a hundred times a second, and a picture is seen for a
 // sixtieth.  A view that has been drawn rests for its interval; if something happens meanwhile, it is
-// drawn when that is over.  Whatever a hand does is drawn at once.
+// drawn when that is over.  Whatever a hand does is drawn at once.  What does not fit into one frame
+// is drawn in the next one, those first that have waited longest: several short frames are smoother
+// than a long one.
+
+const BUDGET = 6; // milliseconds of a frame, which lasts 16: the browser has to lay out and paint, too
 
 /** @typedef {{draw: () => void, rest: number, last: number, isStale: boolean}} Paced */
 
@@ -27,7 +31,7 @@ export class Pace {
     this._wait();
   }
 
-  /** A hand has done something: draw everything in the next frame. */
+  /** A hand has done something: draw everything at once. */
   hurry() {
     for (const view of this._views) view.last = -Infinity;
     this.stir();
@@ -42,11 +46,13 @@ export class Pace {
   /** @param {number} now */
   _frame(now) {
     this._isWaiting = false;
-    for (const view of this._views) {
+    const end = performance.now() + BUDGET;
+    for (const view of this._views.toSorted((one, other) => one.last - other.last)) {
       if (!view.isStale || now - view.last < view.rest) continue;
       view.isStale = false;
       view.last = now;
       view.draw();
+      if (performance.now() > end) break;
     }
     if (this._views.some(({ isStale }) => isStale)) this._wait();
   }
