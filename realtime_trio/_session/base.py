@@ -8,10 +8,10 @@ Theory of operation.  The receive loop of the link awaits nothing but the transp
 message, without a checkpoint in between, the event is decoded, settles whatever it acknowledges, is
 understood, and is published with what follows from it; a task that holds it sees all of its
 consequences.  Whoever sends writes at once, if nothing is ahead of it and the network takes the
-whole message without waiting; otherwise the text goes into the outbox, which one task writes.
-Either way nobody who could be cancelled waits with half a frame written.  When the connection ends
-badly the receive loop records the failure, which cancels the block and leaves it bare; a clean
-close only ends the streams.
+whole message without waiting; otherwise the text goes into the outbox, which one task writes,
+from when something is in it for the first time.  Either way nobody who could be cancelled waits
+with half a frame written.  When the connection ends badly the receive loop records the failure,
+which cancels the block and leaves it bare; a clean close only ends the streams.
 """
 
 from __future__ import annotations
@@ -92,6 +92,9 @@ class BaseSession(ABC):
     _request_timeout = math.inf
     """Seconds to wait for the answer to a request."""
     _is_entered = False
+    _is_writing = False
+    """Whether a task writes what waits in the outbox.  Where the network takes everything at once
+    there is nothing to write, and no such task, which would take 4 KiB."""
     _upkeep: Upkeep | None = None
     """What opens another link when this one is lost, or about to be."""
 
@@ -302,6 +305,7 @@ class BaseSession(ABC):
         is_written = self._outbox.is_idle and self._link.send_nowait(event, text)
         if not is_written:
             self._outbox.post((event, text))
+            self._begin_writing()
         self._forget_beginning()
         if is_written:
             # Behind the write, which might not have been possible.  There is no checkpoint in
@@ -426,6 +430,13 @@ class BaseSession(ABC):
     async def _receive_loop(self) -> None:
         await self._link.receive_loop(self._dispatch)
         self._ended()
+
+    def _begin_writing(self) -> None:
+        """See to it that what waits is written, from now on and to the end."""
+        # With more than one link to choose from, the upkeep does.
+        if not self._is_writing and self._upkeep is None:
+            self._is_writing = True
+            self._services.start_soon(self._send_loop)
 
     async def _send_loop(self) -> None:
         try:

@@ -141,7 +141,6 @@ async def run_session(
             # In the nursery before anything is awaited: from here on the end is always noticed.
             if keep_up is None:
                 services.start_soon(session._receive_loop)
-                services.start_soon(session._send_loop)
             else:
                 services.start_soon(keep_up(session, dial, settings.connect_timeout))
             try:

@@ -562,15 +562,15 @@ async def test_a_consumer_that_stops_holds_nobody_up_and_is_told_what_it_missed(
         assert (await lazy.receive()).item_id == "item_100"
 
 
-async def test_a_session_that_does_nothing_has_two_tasks(autojump_clock: MockClock) -> None:
+async def test_a_session_that_does_nothing_has_one_task(autojump_clock: MockClock) -> None:
     before = tasks()
     async with open_pair():
         await wait_all_tasks_blocked()
-        assert len(tasks() - before) == 2  # one receives, one writes
+        assert len(tasks() - before) == 1  # it receives
 
 
 @pytest.mark.socket
-async def test_a_session_on_a_socket_has_five_tasks_at_most() -> None:
+async def test_a_session_on_a_socket_has_four_tasks_at_most() -> None:
     async def script(stream: trio.SocketStream) -> None:
         opening = Codec(Role.SERVER).encode(created()).encode()
         await accept_upgrade(stream, frame(TEXT, opening))
@@ -580,7 +580,7 @@ async def test_a_session_on_a_socket_has_five_tasks_at_most() -> None:
         before = tasks()
         async with open_session(url=url):
             # One more is the server's.
-            assert len(tasks() - before) <= 5 + 1
+            assert len(tasks() - before) <= 4 + 1
 
 
 def test_ids_are_as_long_as_the_services_own_and_never_twice_the_same() -> None:

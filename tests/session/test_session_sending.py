@@ -142,6 +142,25 @@ async def test_what_is_sent_by_itself_is_written_without_a_step_of_any_task(
     ]
 
 
+async def test_a_task_that_writes_begins_when_something_waits(autojump_clock: MockClock) -> None:
+    async with open_pair(network=1) as (session, server):
+        with steps_of("_send_loop") as steps:
+            await session.send(delete(1))
+            await wait_all_tasks_blocked()
+            assert steps == []
+            await session.send(delete(2))
+            await session.send(delete(3))
+            await wait_all_tasks_blocked()
+            for number in (1, 2, 3):
+                assert (await server.hear(ConversationItemDelete)).item_id == str(number)
+            await wait_all_tasks_blocked()
+            await session.send(delete(4))
+            await session.send(delete(5))
+            for number in (4, 5):
+                assert (await server.hear(ConversationItemDelete)).item_id == str(number)
+        assert len({*steps}) == 1
+
+
 @pytest.mark.parametrize(
     ("audio", "most"), [(bytes(1), SENT_IN_A_ROW // SENT_OVERHEAD), (bytes(2**20), 1)]
 )
