@@ -452,8 +452,9 @@ def check_nothing_is_left(talk: Talk) -> None:
     """Nobody waits for anything, and nothing would be sent again."""
     session = talk.session
     assert session._turns.is_idle
-    assert session._log is not None
-    assert [type(each.event).__name__ for each in session._log if not each.ms] == []
+    assert session._upkeep is not None
+    log = session._upkeep.continuity.log
+    assert [type(each.event).__name__ for each in log if not each.ms] == []
     if session._spending is not None:
         assert not session._spending.meter._promises
     for words, answer in talk.asides.items():
