@@ -147,6 +147,10 @@ class Upkeep:
     _wishes: list[_Wish] = field(factory=list, init=False)
     _is_over: bool = field(default=False, init=False)
     """Whether the session has ended, and gets no other link."""
+    _successor: Successor | None = field(default=None, init=False)
+    """The link that is being opened, if one is."""
+    _work: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """All attempts."""
     _sending: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _last_error: str | None = field(default=None, init=False)
     """Code or type of the last error that was about nothing in particular."""
@@ -159,23 +163,25 @@ class Upkeep:
         self._begin_sending()
         self._held_since = trio.current_time()
         try:
-            while True:
-                with trio.move_on_at(self._renewal_at):
-                    await self._bell.wait()
-                self._bell = trio.Event()
-                if self._is_over:
-                    break
-                if self._lost is not None:
-                    await self._reconnect(self._lost)
-                elif self._wishes:
-                    await self._restart()
-                elif trio.current_time() >= self._renewal_at:
-                    await self._renew()
+            with self._work:
+                while True:
+                    await self._do_next()
         finally:
             # Who leaves the block in the normal way is told if not all was written.
             if self._lost is not None and self.link.phase >= Phase.LEAVING and self.outbox.waits:
                 self.services.fail(self._lost)
             self.outbox.discard()
+
+    async def _do_next(self) -> None:
+        with trio.move_on_at(self._renewal_at):
+            await self._bell.wait()
+        self._bell = trio.Event()
+        if self._lost is not None:
+            await self._reconnect(self._lost)
+        elif self._wishes:
+            await self._restart()
+        elif trio.current_time() >= self._renewal_at:
+            await self._renew()
 
     async def restart(self) -> Loss:
         """Go on over another connection now.
@@ -195,7 +201,9 @@ class Upkeep:
     def close(self) -> None:
         """The session has ended: nobody gets another link.  Idempotent."""
         self._is_over = True
-        self._bell.set()
+        self._work.cancel()
+        if self._successor is not None:
+            self._successor.give_up()
         wishes, self._wishes = self._wishes, []
         for wish in wishes:
             wish.error = SessionClosed("the session ended before it could be restarted")
@@ -280,6 +288,7 @@ class Upkeep:
         """Go on with a link that knows everything.  No checkpoint in here."""
         old = self.link
         self.link = successor.take_over(self.dispatch)
+        self._successor = None
         # Who leaves the block meanwhile leaves it, whatever the link.
         self.link.enter(old.phase if old.phase is Phase.LEAVING else Phase.READY)
         self.put_in_place(self.link)
@@ -292,9 +301,10 @@ class Upkeep:
         self._begin_sending()
         return lost
 
-    def _successor(self) -> Successor:
+    def _dial(self) -> Successor:
+        """Open a further link."""
         is_alone = self._lost is not None
-        successor = Successor(
+        successor = self._successor = Successor(
             self.dial,
             self.codec,
             self.record,
@@ -342,7 +352,7 @@ class Upkeep:
                 # The last one takes place while there is time for it.
                 delay, self._is_last = left / 2, True
             await trio.sleep(max(0.0, delay))
-            successor = self._successor()
+            successor = self._dial()
             try:
                 left = self._lost_at + self.policy.give_up_after - trio.current_time()
                 timeout = max(0.0, min(self.connect_timeout, left))
@@ -403,7 +413,7 @@ class Upkeep:
 
     async def _restart(self) -> None:
         await trio.lowlevel.checkpoint()
-        successor = self._successor()
+        successor = self._dial()
         try:
             await self._configured(successor, self.connect_timeout)
         except Exception as error:
@@ -426,7 +436,7 @@ class Upkeep:
             self._warned = True
             left = self._ends_at - trio.current_time()
             self.hub.publish(SessionExpiring(seconds_left=left))
-        successor = self._successor()
+        successor = self._dial()
         try:
             await self._configured(successor, self.connect_timeout)
         except Exception as error:
@@ -461,9 +471,6 @@ class Upkeep:
         if closing:
             with trio.move_on_after(self.connect_timeout):
                 await self.outbox.wait_put_down()
-        if self._is_over:
-            successor.give_up()
-            return None
         if self._lost is None:
             old.mute()
             self._lose(ConnectionLost(1006, "the session was to go on over another connection"))
