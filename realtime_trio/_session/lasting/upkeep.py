@@ -149,6 +149,8 @@ class Upkeep:
     """Whether the session has ended, and gets no other link."""
     _successor: Successor | None = field(default=None, init=False)
     """The link that is being opened, if one is."""
+    _waiting: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """The wait for an idle moment, if there is one."""
     _work: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     """All attempts."""
     _sending: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -192,6 +194,8 @@ class Upkeep:
         wish = _Wish()
         self._wishes.append(wish)
         self._bell.set()
+        # A renewal waits for a better moment no longer.
+        self._waiting.cancel()
         await wish.done.wait()
         if wish.error is not None:
             raise wish.error
@@ -283,6 +287,7 @@ class Upkeep:
         self._sending.cancel()
         self.continuity.break_off(trio.current_time())
         self._bell.set()
+        self._waiting.cancel()
 
     def _take_over(self, successor: Successor, lost_what: Callable[[], Loss]) -> Loss:
         """Go on with a link that knows everything.  No checkpoint in here."""
@@ -321,7 +326,7 @@ class Upkeep:
             ConnectionFailed, Exception: That was not possible in this time.
         """
         with trio.move_on_after(seconds):
-            await successor.begin(self.continuity.configuration)
+            await successor.configure(self.continuity.configuration)
             return
         raise ConnectionFailed(f"there was no other connection within {seconds:g} s")
 
@@ -332,6 +337,8 @@ class Upkeep:
             ConnectionFailed: It did not take it in this time.
         """
         with trio.move_on_after(seconds):
+            # Again, if it has changed since.
+            await successor.configure(self.continuity.configuration)
             retold = await self.continuity.tell()
             await successor.tell(retold.events)
             introduction = successor.introduction
@@ -423,12 +430,7 @@ class Upkeep:
                 wish.error = error
                 wish.done.set()
             return
-        start = trio.current_time()
-        if (what := await self._change_over(successor)) is not None:
-            gap_ms = round((trio.current_time() - start) * 1000)
-            self.hub.publish(Reconnected(lost=what, gap_ms=gap_ms))
-            self._catch_up(successor)
-            self._grant(what)
+        await self._change_over(successor, Reconnected)
 
     async def _renew(self) -> None:
         """Go on over another link before the server ends this one."""
@@ -437,8 +439,14 @@ class Upkeep:
             left = self._ends_at - trio.current_time()
             self.hub.publish(SessionExpiring(seconds_left=left))
         successor = self._dial()
+        latest = self._ends_at - self._margin * _LATEST_RENEWAL
         try:
-            await self._configured(successor, self.connect_timeout)
+            # What is configured while it waits has to be said there, too.
+            while successor.introduction.created is None or successor.lacks(
+                self.continuity.configuration
+            ):
+                await self._configured(successor, self.connect_timeout)
+                await self._wait_idle(latest, successor)
         except Exception as error:
             successor.give_up()
             _logger.warning("the session cannot be renewed yet: %s", legible(str(error)))
@@ -446,24 +454,22 @@ class Upkeep:
             with trio.move_on_after(_RENEWAL_PAUSE_S):
                 await self._bell.wait()
             return
-        latest = self._ends_at - self._margin * _LATEST_RENEWAL
-        await self._wait_idle(latest, successor)
-        if not self._is_holding or not successor.is_open:
+        if self._is_over or not successor.is_open:
             successor.give_up()
             return
-        start = trio.current_time()
-        if (what := await self._change_over(successor)) is not None:
-            gap_ms = round((trio.current_time() - start) * 1000)
-            self.hub.publish(SessionRenewed(lost=what, gap_ms=gap_ms))
-            self._catch_up(successor)
-            self._grant(what)
+        # After a loss meanwhile it is there already.
+        await self._change_over(successor, SessionRenewed if self._lost is None else Reconnected)
 
-    async def _change_over(self, successor: Successor) -> Loss | None:
-        """Go on with a link that is configured; None if that fails, which is then a loss.
+    async def _change_over(
+        self, successor: Successor, done: type[Reconnected] | type[SessionRenewed]
+    ) -> None:
+        """Go on with a link that is configured, and tell of it.
 
-        Then the next link is an attempt like any other: the old one is not listened to any more.
+        If that fails it is a loss, and the next link an attempt like any other: the old one is not
+        listened to any more.
         """
         old, closing = self.link, self._lost is None
+        since = trio.current_time() if closing else self._lost_at
         # At once, or what is sent in between would be cut.  Whoever sends meanwhile waits; what is
         # half written goes to the old one.
         self.outbox.pause()
@@ -481,27 +487,27 @@ class Upkeep:
         except Exception as error:
             successor.give_up()
             self._failed(error)
-            return None
+        else:
+            gap_ms = round((trio.current_time() - since) * 1000)
+            self.hub.publish(done(lost=what, gap_ms=gap_ms))
+            self._catch_up(successor)
+            self._grant(what)
         finally:
             if closing:
                 self.services.start_soon(old.aclose)
-        return what
 
     async def _wait_idle(self, deadline: float, successor: Successor) -> None:
         """Wait for a moment at which nobody notices anything, or the deadline, or a loss."""
         await trio.lowlevel.checkpoint()
         with (
             self.hub.subscribe(*_STIRS, kept=False) as stream,
-            trio.move_on_at(deadline),  # noqa: ASYNC912 - it may be idle at once
+            trio.move_on_at(deadline) as self._waiting,  # noqa: ASYNC912 - it may be idle at once
         ):
-            while not self.continuity.is_idle and self._is_holding and successor.is_open:
+            while successor.is_open and self._lost is None and not self._is_over:
+                if self.continuity.is_idle or self._wishes:
+                    break
                 with trio.move_on_after(_LOOK_AGAIN_S), suppress(SlowConsumer, SessionClosed):
                     await stream.receive()
-
-    @property
-    def _is_holding(self) -> bool:
-        """Whether the present link can be used."""
-        return self._lost is None and not self._is_over
 
     @property
     def _margin(self) -> float:
