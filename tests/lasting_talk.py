@@ -51,6 +51,7 @@ async def open_lasting(
     playback: Playback | None = None,
     history_limit: HistoryLimit = NO_LIMIT,
     budget: Budget | None = None,
+    idle_timeout: float | None = None,
     record: Path | None = None,
     **options: Unpack[SessionOptions],
 ) -> AsyncIterator[Session]:
@@ -63,6 +64,7 @@ async def open_lasting(
         playback=playback,
         history_limit=history_limit,
         budget=budget,
+        idle_timeout=idle_timeout,
         record=record,
         **options,
     ) as session:

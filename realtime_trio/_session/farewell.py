@@ -32,6 +32,7 @@ class Farewell:
         wait_quiet: Waits until no response is active.
         is_heard: Says whether a playback is still audible.
         drain: Writes what was sent, and closes.
+        end: Ends the session, also where there was no connection that could be closed.
         limit: Seconds that closing may take.
     """
 
@@ -43,6 +44,7 @@ class Farewell:
         wait_quiet: Callable[[], Awaitable[None]],
         is_heard: Callable[[], bool],
         drain: Callable[[], Awaitable[None]],
+        end: Callable[[], None],
         limit: float,
     ) -> None:
         self._services = services
@@ -50,6 +52,7 @@ class Farewell:
         self._wait_quiet = wait_quiet
         self._is_heard = is_heard
         self._drain = drain
+        self._end = end
         self._limit = limit
         self._has_begun = False
 
@@ -83,3 +86,4 @@ class Farewell:
                 await trio.sleep(LOOK_AGAIN_S)
         with trio.move_on_after(self._limit):
             await self._drain()
+        self._end()

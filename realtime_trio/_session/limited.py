@@ -75,6 +75,7 @@ class LimitedSession(RespondingSession):
             wait_quiet=self._wait_quiet,
             is_heard=self._is_heard,
             drain=self._drain,
+            end=self._hang_up,
             limit=limits.close_timeout,
         )
         if limits.meter is not None:
@@ -207,6 +208,11 @@ class LimitedSession(RespondingSession):
 
     def _is_heard(self) -> bool:
         return self._playing is not None and self._playing.playback.is_audible
+
+    def _hang_up(self) -> None:
+        """End the session; what could not be written by now is not waited for any more."""
+        self._outbox.discard()
+        self._close()
 
     async def _wait_quiet(self) -> None:
         """Wait until no response is active, and none is wanted any more."""

@@ -48,7 +48,7 @@ from realtime_trio._state.prices import (
     session_cost,
 )
 from realtime_trio._state.reactions import Reactions
-from realtime_trio._state.turns.run import is_answered_by, is_marked
+from realtime_trio._state.turns.run import is_answered_by, is_cut, is_marked
 from realtime_trio._state.utility_events import UtilityEvent
 from realtime_trio.errors import BudgetExceeded, LocalProtocolError
 from realtime_trio.events import (
@@ -297,7 +297,10 @@ class BudgetMeter:
         self._promises.pop(event_id, None)
 
     def expect_goodbye(self, event_id: str) -> None:
-        """Admit the create of this id, although nothing is left, until its response is done."""
+        """Admit the create of this id, although nothing is left, until its response is done.
+
+        One that went with its connection may be asked for again.
+        """
         self._goodbye_id = event_id
 
     # --- what happened ----------------------------------------------------------------------------
@@ -433,7 +436,7 @@ class BudgetMeter:
         promise = self._find(event)
         if promise is not None:
             self._drop(promise)
-            if promise.create.event_id == self._goodbye_id:
+            if promise.create.event_id == self._goodbye_id and not is_cut(event.response):
                 self._goodbye_id = None
         usage = event.response.usage
         if usage is None:

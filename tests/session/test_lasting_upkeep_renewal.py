@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from lasting_talk import client_lines, open_lasting, server_lines, service_of, t
 from simulated import SLOW
 from trio.testing import MockClock
 
+from realtime_trio._session.voice import Session
 from realtime_trio._transport.contract import Close
 from realtime_trio.errors import ConnectionFailed, ConnectionLost
 from realtime_trio.events import (
@@ -29,6 +32,7 @@ from realtime_trio.lasting import (
 )
 from realtime_trio.playback import Playback
 from realtime_trio.simulator import Fault, Pacing, Reply, Script, SimulatedService
+from realtime_trio.simulator.serving.faults import Breakable
 from realtime_trio.tools import tool
 
 
@@ -355,3 +359,66 @@ async def test_without_attempts_a_loss_ends_even_a_session_that_is_renewed(
 
     with pytest.raises(ConnectionLost):
         await talk()
+
+
+# While a renewal waits
+
+
+@asynccontextmanager
+async def open_waiting() -> AsyncIterator[tuple[Session, SimulatedService, trio.Nursery]]:
+    """A session whose next connection is ready, and waits for the end of a tool, 30 s from now."""
+
+    @tool(timeout=5000)
+    async def work() -> str:
+        """Work."""
+        await trio.sleep(50)
+        return "done"
+
+    service = unsaid(Reply.call("work"), Reply.text("Done."))
+    policy = Reconnect(renew_before=100.0, longest_session=1000.0)
+    async with (
+        open_lasting(service, policy, tools=[work], instructions="One.") as session,
+        trio.open_nursery() as nursery,
+    ):
+        await trio.sleep(890)
+        nursery.start_soon(session.ask, "Work!")
+        await trio.sleep(20)
+        assert len(service.servers) == 2
+        yield session, service, nursery
+
+
+async def test_what_is_configured_while_a_renewal_waits_is_in_force_afterwards(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_waiting() as (session, service, _):
+        await session.update(instructions="Two.")
+        await session.update(max_output_tokens=99)
+        await session.wait_for(SessionRenewed)
+        assert trio.current_time() == 940
+        assert len(service.servers) == 2
+        for config in (session.config, (await session.update(tool_choice="auto"))):
+            assert config.instructions == "Two."
+            assert config.max_output_tokens == 99
+
+
+async def test_a_restart_does_not_wait_as_a_renewal_does(autojump_clock: MockClock) -> None:
+    async with open_waiting() as (session, service, nursery):
+        nursery.start_soon(session.wait_for, SessionRenewed)
+        await session.restart()
+        assert trio.current_time() == 910
+        assert len(service.servers) == 2
+    assert client_lines(session)[-1] == ("assistant", "Done.")
+
+
+async def test_a_loss_while_a_renewal_waits_has_its_connection_already(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_waiting() as (session, service, _):
+        events = session.events(SessionRenewed, Reconnecting, Reconnected)
+        assert isinstance(service.lines[0], Breakable)
+        service.lines[0].abort("gone")
+        await session.insert_item(UserMessage.text("Hello?"))
+        assert trio.current_time() < 911
+        assert len(service.servers) == 2
+        assert [type(event) for event in taken(events)] == [Reconnecting, Reconnected]
+    assert client_lines(session)[-1] == ("assistant", "Done.")

@@ -22,7 +22,7 @@ from realtime_trio._session.link import Link
 from realtime_trio._state.introduction import Introduction
 from realtime_trio._transport.contract import Transport
 from realtime_trio.errors import ConnectionFailed, ConnectionLost
-from realtime_trio.events import ClientEvent, Event, ServerEvent
+from realtime_trio.events import ClientEvent, Event, ServerEvent, SessionUpdate
 
 Dial: TypeAlias = Callable[[], AbstractAsyncContextManager[Transport]]
 """Opens a connection to the service, with whatever key there is then."""
@@ -81,6 +81,8 @@ class Successor:
         self._scope = trio.CancelScope()
         self._understand: Callable[[ServerEvent, str | bytes], None] = self._introduce
         self._error: Exception | None = None
+        self._configuration: object = None
+        """What it was configured with."""
         self.introduction = Introduction()
         self.link: Link | None = None
         """None until there is a connection."""
@@ -134,8 +136,8 @@ class Successor:
 
     # --- the opening ------------------------------------------------------------------------------
 
-    async def begin(self, configuration: ClientEvent | None) -> None:
-        """Wait for the greeting, and configure it.
+    async def configure(self, configuration: SessionUpdate | None) -> None:
+        """Wait for the greeting, and for its yes to a configuration, unless it has said that.
 
         Raises:
             RefusedLink: The service does not take the configuration, or us.
@@ -144,11 +146,16 @@ class Successor:
                 an argument for connecting that is unusable.
         """
         await self._wait_until(lambda: self.introduction.created is not None)
-        if configuration is not None:
+        if configuration is not None and self.lacks(configuration):
+            self._configuration = configuration.session
             await self._say(configuration)
             await self._wait_until(lambda: self.introduction.is_configured)
         if (refusal := self.introduction.refusal) is not None:
             raise RefusedLink(f"the service refused the configuration: {refusal}") from refusal
+
+    def lacks(self, configuration: SessionUpdate | None) -> bool:
+        """Whether it was not configured like this."""
+        return configuration is not None and configuration.session != self._configuration
 
     async def tell(self, items: tuple[ClientEvent, ...]) -> None:
         """Tell it the conversation, and wait until it has taken or refused every item.

@@ -147,6 +147,12 @@ class Upkeep:
     _wishes: list[_Wish] = field(factory=list, init=False)
     _is_over: bool = field(default=False, init=False)
     """Whether the session has ended, and gets no other link."""
+    _successor: Successor | None = field(default=None, init=False)
+    """The link that is being opened, if one is."""
+    _waiting: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """The wait for an idle moment, if there is one."""
+    _work: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """All attempts."""
     _sending: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _last_error: str | None = field(default=None, init=False)
     """Code or type of the last error that was about nothing in particular."""
@@ -159,23 +165,25 @@ class Upkeep:
         self._begin_sending()
         self._held_since = trio.current_time()
         try:
-            while True:
-                with trio.move_on_at(self._renewal_at):
-                    await self._bell.wait()
-                self._bell = trio.Event()
-                if self._is_over:
-                    break
-                if self._lost is not None:
-                    await self._reconnect(self._lost)
-                elif self._wishes:
-                    await self._restart()
-                elif trio.current_time() >= self._renewal_at:
-                    await self._renew()
+            with self._work:
+                while True:
+                    await self._do_next()
         finally:
             # Who leaves the block in the normal way is told if not all was written.
             if self._lost is not None and self.link.phase >= Phase.LEAVING and self.outbox.waits:
                 self.services.fail(self._lost)
             self.outbox.discard()
+
+    async def _do_next(self) -> None:
+        with trio.move_on_at(self._renewal_at):
+            await self._bell.wait()
+        self._bell = trio.Event()
+        if self._lost is not None:
+            await self._reconnect(self._lost)
+        elif self._wishes:
+            await self._restart()
+        elif trio.current_time() >= self._renewal_at:
+            await self._renew()
 
     async def restart(self) -> Loss:
         """Go on over another connection now.
@@ -186,6 +194,8 @@ class Upkeep:
         wish = _Wish()
         self._wishes.append(wish)
         self._bell.set()
+        # A renewal waits for a better moment no longer.
+        self._waiting.cancel()
         await wish.done.wait()
         if wish.error is not None:
             raise wish.error
@@ -195,7 +205,9 @@ class Upkeep:
     def close(self) -> None:
         """The session has ended: nobody gets another link.  Idempotent."""
         self._is_over = True
-        self._bell.set()
+        self._work.cancel()
+        if self._successor is not None:
+            self._successor.give_up()
         wishes, self._wishes = self._wishes, []
         for wish in wishes:
             wish.error = SessionClosed("the session ended before it could be restarted")
@@ -275,11 +287,13 @@ class Upkeep:
         self._sending.cancel()
         self.continuity.break_off(trio.current_time())
         self._bell.set()
+        self._waiting.cancel()
 
     def _take_over(self, successor: Successor, lost_what: Callable[[], Loss]) -> Loss:
         """Go on with a link that knows everything.  No checkpoint in here."""
         old = self.link
         self.link = successor.take_over(self.dispatch)
+        self._successor = None
         # Who leaves the block meanwhile leaves it, whatever the link.
         self.link.enter(old.phase if old.phase is Phase.LEAVING else Phase.READY)
         self.put_in_place(self.link)
@@ -292,9 +306,10 @@ class Upkeep:
         self._begin_sending()
         return lost
 
-    def _successor(self) -> Successor:
+    def _dial(self) -> Successor:
+        """Open a further link."""
         is_alone = self._lost is not None
-        successor = Successor(
+        successor = self._successor = Successor(
             self.dial,
             self.codec,
             self.record,
@@ -311,7 +326,7 @@ class Upkeep:
             ConnectionFailed, Exception: That was not possible in this time.
         """
         with trio.move_on_after(seconds):
-            await successor.begin(self.continuity.configuration)
+            await successor.configure(self.continuity.configuration)
             return
         raise ConnectionFailed(f"there was no other connection within {seconds:g} s")
 
@@ -322,6 +337,8 @@ class Upkeep:
             ConnectionFailed: It did not take it in this time.
         """
         with trio.move_on_after(seconds):
+            # Again, if it has changed since.
+            await successor.configure(self.continuity.configuration)
             retold = await self.continuity.tell()
             await successor.tell(retold.events)
             introduction = successor.introduction
@@ -342,7 +359,7 @@ class Upkeep:
                 # The last one takes place while there is time for it.
                 delay, self._is_last = left / 2, True
             await trio.sleep(max(0.0, delay))
-            successor = self._successor()
+            successor = self._dial()
             try:
                 left = self._lost_at + self.policy.give_up_after - trio.current_time()
                 timeout = max(0.0, min(self.connect_timeout, left))
@@ -403,7 +420,7 @@ class Upkeep:
 
     async def _restart(self) -> None:
         await trio.lowlevel.checkpoint()
-        successor = self._successor()
+        successor = self._dial()
         try:
             await self._configured(successor, self.connect_timeout)
         except Exception as error:
@@ -413,12 +430,7 @@ class Upkeep:
                 wish.error = error
                 wish.done.set()
             return
-        start = trio.current_time()
-        if (what := await self._change_over(successor)) is not None:
-            gap_ms = round((trio.current_time() - start) * 1000)
-            self.hub.publish(Reconnected(lost=what, gap_ms=gap_ms))
-            self._catch_up(successor)
-            self._grant(what)
+        await self._change_over(successor, Reconnected)
 
     async def _renew(self) -> None:
         """Go on over another link before the server ends this one."""
@@ -426,9 +438,15 @@ class Upkeep:
             self._warned = True
             left = self._ends_at - trio.current_time()
             self.hub.publish(SessionExpiring(seconds_left=left))
-        successor = self._successor()
+        successor = self._dial()
+        latest = self._ends_at - self._margin * _LATEST_RENEWAL
         try:
-            await self._configured(successor, self.connect_timeout)
+            # What is configured while it waits has to be said there, too.
+            while successor.introduction.created is None or successor.lacks(
+                self.continuity.configuration
+            ):
+                await self._configured(successor, self.connect_timeout)
+                await self._wait_idle(latest, successor)
         except Exception as error:
             successor.give_up()
             _logger.warning("the session cannot be renewed yet: %s", legible(str(error)))
@@ -436,24 +454,22 @@ class Upkeep:
             with trio.move_on_after(_RENEWAL_PAUSE_S):
                 await self._bell.wait()
             return
-        latest = self._ends_at - self._margin * _LATEST_RENEWAL
-        await self._wait_idle(latest, successor)
-        if not self._is_holding or not successor.is_open:
+        if self._is_over or not successor.is_open:
             successor.give_up()
             return
-        start = trio.current_time()
-        if (what := await self._change_over(successor)) is not None:
-            gap_ms = round((trio.current_time() - start) * 1000)
-            self.hub.publish(SessionRenewed(lost=what, gap_ms=gap_ms))
-            self._catch_up(successor)
-            self._grant(what)
+        # After a loss meanwhile it is there already.
+        await self._change_over(successor, SessionRenewed if self._lost is None else Reconnected)
 
-    async def _change_over(self, successor: Successor) -> Loss | None:
-        """Go on with a link that is configured; None if that fails, which is then a loss.
+    async def _change_over(
+        self, successor: Successor, done: type[Reconnected] | type[SessionRenewed]
+    ) -> None:
+        """Go on with a link that is configured, and tell of it.
 
-        Then the next link is an attempt like any other: the old one is not listened to any more.
+        If that fails it is a loss, and the next link an attempt like any other: the old one is not
+        listened to any more.
         """
         old, closing = self.link, self._lost is None
+        since = trio.current_time() if closing else self._lost_at
         # At once, or what is sent in between would be cut.  Whoever sends meanwhile waits; what is
         # half written goes to the old one.
         self.outbox.pause()
@@ -461,9 +477,6 @@ class Upkeep:
         if closing:
             with trio.move_on_after(self.connect_timeout):
                 await self.outbox.wait_put_down()
-        if self._is_over:
-            successor.give_up()
-            return None
         if self._lost is None:
             old.mute()
             self._lose(ConnectionLost(1006, "the session was to go on over another connection"))
@@ -474,27 +487,27 @@ class Upkeep:
         except Exception as error:
             successor.give_up()
             self._failed(error)
-            return None
+        else:
+            gap_ms = round((trio.current_time() - since) * 1000)
+            self.hub.publish(done(lost=what, gap_ms=gap_ms))
+            self._catch_up(successor)
+            self._grant(what)
         finally:
             if closing:
                 self.services.start_soon(old.aclose)
-        return what
 
     async def _wait_idle(self, deadline: float, successor: Successor) -> None:
         """Wait for a moment at which nobody notices anything, or the deadline, or a loss."""
         await trio.lowlevel.checkpoint()
         with (
             self.hub.subscribe(*_STIRS, kept=False) as stream,
-            trio.move_on_at(deadline),  # noqa: ASYNC912 - it may be idle at once
+            trio.move_on_at(deadline) as self._waiting,  # noqa: ASYNC912 - it may be idle at once
         ):
-            while not self.continuity.is_idle and self._is_holding and successor.is_open:
+            while successor.is_open and self._lost is None and not self._is_over:
+                if self.continuity.is_idle or self._wishes:
+                    break
                 with trio.move_on_after(_LOOK_AGAIN_S), suppress(SlowConsumer, SessionClosed):
                     await stream.receive()
-
-    @property
-    def _is_holding(self) -> bool:
-        """Whether the present link can be used."""
-        return self._lost is None and not self._is_over
 
     @property
     def _margin(self) -> float:

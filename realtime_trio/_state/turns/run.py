@@ -124,6 +124,14 @@ def cut(response_id: str, output: tuple[Item, ...] = (), *, is_whole: bool = Fal
     )
 
 
+def is_cut(response: Response) -> bool:
+    """Whether a response went with its connection."""
+    match response:
+        case Response(status="cancelled", status_details=ResponseStatusDetails(reason=reason)):
+            return reason == CUT
+    return False
+
+
 def salvage(raw: object) -> Response:
     """Name a response that could not be decoded; it begins and ends all the same."""
     match raw:
