@@ -23,6 +23,7 @@ from realtime_trio.relay import (
 
 PAGE: Final = b"""<!doctype html>
 <title>Talk</title>
+<link rel="icon" href="data:,">
 <button>Talk</button>
 <audio autoplay></audio>
 <script type="module">
@@ -39,6 +40,7 @@ document.querySelector("button").onclick = async () => {
     body: peer.localDescription.sdp,
     headers: { Authorization: `Bearer ${secret}`, "Content-Type": "application/sdp" },
   });
+  if (!answer.ok) throw new Error(await answer.text());
   await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
 };
 </script>

@@ -265,14 +265,15 @@ def loudness(page: Page) -> float:
 
 def wait_until_heard(page: Page) -> None:
     """Wait until samples that are not silence reach the audio output."""
-    _wait_until(page, lambda: loudness(page) > 0.02, "nothing is heard")
+    wait_until(page, lambda: loudness(page) > 0.02, "nothing is heard")
 
 
 def wait_until_silent(page: Page) -> None:
-    _wait_until(page, lambda: loudness(page) < 0.001, "it is not silent")
+    wait_until(page, lambda: loudness(page) < 0.001, "it is not silent")
 
 
-def _wait_until(page: Page, holds: Callable[[], bool], complaint: str) -> None:
+def wait_until(page: Page, holds: Callable[[], bool], complaint: str) -> None:
+    """Wait until something holds that is not to be seen in a page."""
     # Not `wait_for_function`, which the policy of the page does not let evaluate anything.
     for _ in range(600):
         if holds():

@@ -68,6 +68,7 @@ def open_page(playwright_driver: Playwright, tmp_path: Path) -> Iterator[OpenPag
         still: bool = False,
         forgives: Iterable[str] = (),
         tools: Iterable[Path] = (),
+        switches: Iterable[str] = (),
     ) -> Page:
         forgiven.extend(forgives)
         browser = playwright_driver.chromium.launch(
@@ -78,6 +79,7 @@ def open_page(playwright_driver: Playwright, tmp_path: Path) -> Iterator[OpenPag
                 "--use-fake-device-for-media-stream",
                 "--autoplay-policy=no-user-gesture-required",
                 f"--use-file-for-fake-audio-capture={microphone}%noloop",
+                *switches,
             ],
         )
         browsers.append(browser)
