@@ -124,17 +124,23 @@ def check_layout(page: Page) -> None:
     assert page.evaluate(LAYOUT) == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_everybody_can_use_it(open_page: OpenPage, tmp_path: Path, dark: bool) -> None:
+@pytest.mark.parametrize("screen", ["desktop", "desktop-dark", "phone"])
+def test_everybody_can_use_it(open_page: OpenPage, tmp_path: Path, screen: str) -> None:
     """Names, roles, keyboard and contrast, as far as a program can judge them."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed: nox -s browser does that where npm is")
     with run_console("--script", script(tmp_path)) as url:
-        page = open_page(url, microphone=microphone(tmp_path), dark=dark, tools=[AXE])
+        page = open_page(url, microphone=microphone(tmp_path), **SCREENS[screen], tools=[AXE])
         expect(page.get_by_role("button", name="Connect and say hello")).to_be_visible()
         assert violations(page) == []
         talk(page)
-        event_row(page, "rate_limits.updated").last.locator(".row-head").click()
+        assert violations(page) == []
+        if screen == "phone":
+            for view in ("Timeline", "Events", "Details"):
+                page.get_by_role("navigation").get_by_role("button", name=view).click()
+                assert violations(page) == [], view
+        else:
+            event_row(page, "rate_limits.updated").last.locator(".row-head").click()
         for name in ("Latency", "Usage", "Session", "Tools", "Send", "Faults"):
             open_panel(page, name)
             page.wait_for_timeout(400)  # the panels rest between two drawings

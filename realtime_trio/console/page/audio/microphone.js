@@ -56,7 +56,7 @@ export class Microphone {
     const node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });
     node.port.onmessage = (message) => this._onSamples(message.data);
     context.createMediaStreamSource(this._stream).connect(node);
-    await context.resume();
+    void context.resume();
   }
 
   _lose() {

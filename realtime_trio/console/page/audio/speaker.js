@@ -43,7 +43,8 @@ export class Speaker {
     this._node = new AudioWorkletNode(context, "player", { numberOfInputs: 0 });
     this._node.port.onmessage = (message) => this._hear(message.data);
     this._node.connect(context.destination);
-    await context.resume();
+    // Not waited for: where nothing can be played it never happens, and one can still read and write.
+    void context.resume();
   }
 
   /** @param {any} told */

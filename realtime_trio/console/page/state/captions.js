@@ -17,6 +17,7 @@ export class Captions {
 
   /** @param {WireRecord} record */
   apply({ event, side }) {
+    if (side === "client") this._hush(event);
     if (side !== "server") return;
     const item = String(event.item_id ?? "");
     switch (event.type) {
@@ -43,6 +44,16 @@ export class Captions {
         this._finish("you", item, String(event.transcript ?? ""));
         break;
     }
+  }
+
+  /**
+   * What the user says in writing is seen anyway, and then what was said aloud is of no interest.
+   * @param {import("../wire/record.js").WireEvent} event
+   */
+  _hush(event) {
+    if (event.type !== "conversation.item.create" || event.item?.role !== "user") return;
+    this.lines = this.lines.filter(({ side }) => side !== "you");
+    this.version += 1;
   }
 
   /**

@@ -285,8 +285,8 @@ function placeholderOf(item) {
 function partsOf(item, mayAct, acts) {
   /** @type {HTMLElement[]} */
   const parts = [];
-  if (item.arguments !== "") parts.push(h("pre", { class: "call" }, pretty(item.arguments)));
-  if (item.output !== null) parts.push(h("pre", { class: "call output", title: "Output" }, pretty(item.output)));
+  if (item.arguments !== "") parts.push(valuesElement(item.arguments, "call"));
+  if (item.output !== null) parts.push(valuesElement(item.output, "call output"));
   if (item.problem !== null) parts.push(h("p", { class: "problem" }, item.problem));
   if (item.tools.length > 0) parts.push(h("p", { class: "tool-names" }, item.tools.join(", ")));
   if (item.type === "mcp_approval_request" && item.approved === null && mayAct) {
@@ -303,13 +303,35 @@ function decision(approve, onclick) {
   return h("button", { type: "button", class: approve ? "primary small" : "small", onclick }, approve ? "Approve" : "Deny");
 }
 
-/** @param {string} text  JSON, if all is well */
-function pretty(text) {
+/**
+ * What a tool is given, or gives: a list of values where it is one, and else as it is.
+ * @param {string} text  JSON, if all is well
+ * @param {string} className
+ */
+function valuesElement(text, className) {
+  const value = parsed(text);
+  if (typeof value === "string") return h("pre", { class: className }, value);
+  if (!isFlat(value)) return h("pre", { class: className }, JSON.stringify(value, null, 2));
+  const rows = Object.entries(value).flatMap(([name, each]) => [h("dt", {}, name), h("dd", {}, typeof each === "string" ? each : JSON.stringify(each))]);
+  return h("dl", { class: `${className} values` }, ...rows);
+}
+
+/** @param {string} text */
+function parsed(text) {
   try {
-    const value = JSON.parse(text);
-    const short = JSON.stringify(value);
-    return short.length < 60 ? short : JSON.stringify(value, null, 2);
+    return JSON.parse(text);
   } catch {
     return text;
   }
+}
+
+/**
+ * Whether it is an object of single values.
+ * @param {unknown} value
+ * @returns {value is Record<string, unknown>}
+ */
+function isFlat(value) {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const values = Object.values(value);
+  return values.length > 0 && values.every((each) => typeof each !== "object" || each === null);
 }

@@ -68,8 +68,13 @@ function turnElement(turn, longest) {
   return h(
     "li",
     {},
-    h("div", { class: "turn-head" }, h("span", {}, `${turn.number}. ${BY[turn.by]}`), h("strong", {}, total === null ? turn.status.replace("_", " ") : duration(total))),
+    h("div", { class: "turn-head" }, h("span", {}, `${turn.number}. ${BY[turn.by]}`), h("strong", {}, total === null ? unanswered(turn) : duration(total))),
     bar,
     words,
   );
+}
+
+/** @param {Turn} turn  in which nothing was heard or read yet */
+function unanswered({ status }) {
+  return status === "completed" ? "nothing said" : status.replace("_", " ");
 }

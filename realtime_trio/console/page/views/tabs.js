@@ -28,7 +28,7 @@ export class Tabs {
       element.setAttribute("aria-labelledby", button.id);
       bar.append(button);
     }
-    root.append(bar, ...tabs.map(({ element }) => element));
+    root.append(h("h2", { class: "sr" }, label), bar, ...tabs.map(({ element }) => element));
     this.selected = "";
     this.select(tabs[0].id);
   }

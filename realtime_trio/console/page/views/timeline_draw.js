@@ -55,20 +55,16 @@ export function drawTimeline(context, timeline, sight, colors) {
   drawVoice(context, timeline.you, sight, lanes.you, colors.you);
   drawVoice(context, timeline.model, sight, lanes.model, colors.model);
   const half = lanes.doing.height / 2;
-  for (const span of seen(timeline.responses, sight)) {
-    drawSpan(context, span, timeline.end, { top: lanes.doing.top + 1, height: half - 3 }, x, sight, {
-      fill: colors.modelSoft,
-      edge: span.state === "completed" || span.state === "in_progress" ? colors.model : colors.bad,
-      ink: colors.ink,
-    });
-  }
-  for (const span of seen(timeline.tools, sight)) {
-    drawSpan(context, span, timeline.end, { top: lanes.doing.top + half + 1, height: half - 3 }, x, sight, {
-      fill: colors.toolSoft,
-      edge: span.state === "failed" ? colors.bad : colors.tool,
-      ink: colors.ink,
-    });
-  }
+  drawSpans(context, seen(timeline.responses, sight), timeline.end, { top: lanes.doing.top + 1, height: half - 3 }, x, sight, (span) => ({
+    fill: colors.modelSoft,
+    edge: span.state === "completed" || span.state === "in_progress" ? colors.model : colors.bad,
+    ink: colors.ink,
+  }));
+  drawSpans(context, seen(timeline.tools, sight), timeline.end, { top: lanes.doing.top + half + 1, height: half - 3 }, x, sight, (span) => ({
+    fill: colors.toolSoft,
+    edge: span.state === "failed" ? colors.bad : colors.tool,
+    ink: colors.ink,
+  }));
   for (const point of timeline.points) {
     if (point.at >= sight.from && point.at <= sight.to) drawPoint(context, point, x(point.at), lanes, sight, colors);
   }
@@ -147,14 +143,30 @@ function drawVoice(context, track, sight, lane, color) {
 
 /**
  * @param {CanvasRenderingContext2D} context
- * @param {Span} span
+ * @param {Span[]} spans  in the order in which they began
  * @param {number} now
  * @param {{top: number, height: number}} place
  * @param {(time: number) => number} x
  * @param {Sight} sight
+ * @param {(span: Span) => {fill: string, edge: string, ink: string}} colorsOf
+ */
+function drawSpans(context, spans, now, place, x, sight, colorsOf) {
+  for (const [index, span] of spans.entries()) {
+    const next = spans[index + 1];
+    drawSpan(context, span, now, place, x, next === undefined ? sight.width : x(next.start), colorsOf(span));
+  }
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {Span} span
+ * @param {number} now
+ * @param {{top: number, height: number}} place
+ * @param {(time: number) => number} x
+ * @param {number} limit  pixels at which the next one begins
  * @param {{fill: string, edge: string, ink: string}} colors
  */
-function drawSpan(context, span, now, place, x, sight, colors) {
+function drawSpan(context, span, now, place, x, limit, colors) {
   // On whole pixels, so that the edges are sharp.
   const left = Math.round(x(span.start));
   const width = Math.max(NARROWEST, Math.round(x(span.end ?? now)) - left);
@@ -165,12 +177,16 @@ function drawSpan(context, span, now, place, x, sight, colors) {
   context.roundRect(left + 0.5, Math.round(place.top) + 0.5, width, Math.round(place.height), 3);
   context.fill();
   context.stroke();
-  const from = Math.max(left, 0) + 6;
-  const room = Math.min(left + width, sight.width) - 4 - from;
+  if (place.height < 10) return;
   const words = span.state === "in_progress" || span.state === "completed" ? span.label : `${span.state} · ${span.label}`;
   context.fillStyle = colors.ink;
   context.textAlign = "left";
-  if (place.height >= 10) context.fillText(fitted(context, words, room), from, place.top + place.height / 2 + 0.5);
+  // In it, or behind it where there is more room.
+  const inside = Math.max(left, 0) + 6;
+  const behind = left + width + 5;
+  const room = left + width - 4 - inside;
+  const isIn = context.measureText(words).width <= room || room >= limit - 4 - behind;
+  context.fillText(fitted(context, words, isIn ? room : limit - 4 - behind), isIn ? inside : behind, place.top + place.height / 2 + 0.5);
 }
 
 /**

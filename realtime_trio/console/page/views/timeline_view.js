@@ -8,7 +8,8 @@ import { drawTimeline } from "./timeline_draw.js";
 /** @typedef {import("./timeline_draw.js").Colors} Colors */
 
 const SHORTEST = 0.25; // seconds that can be seen at least
-const LIVE = 30; // seconds that are seen while the session goes on
+const LIVE = 30; // seconds that are seen while the session goes on, where there is room for them
+const NARROWEST = 24; // pixels of a second then
 const DRAG = 4; // pixels that make a click a drag
 
 export class TimelineView {
@@ -257,6 +258,7 @@ export class TimelineView {
       this._to = LIVE;
       this._follows = true;
     }
+    if (this._from === 0 && this._to === LIVE) this._to = Math.min(LIVE, Math.max(LIVE / 3, this._canvas.clientWidth / NARROWEST));
     const { moment } = this._desk;
     const end = this._end;
     show(this._now, moment !== null);
