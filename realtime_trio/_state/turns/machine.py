@@ -83,6 +83,9 @@ class Turns:
             raises `BudgetExceeded`.
     """
 
+    _refused_before: frozenset[ResponseRequest] = frozenset()
+    """Those in the queue that were sent once, so that what they are about is there already."""
+
     def __init__(
         self,
         new_id: Callable[[str], str],
@@ -92,8 +95,6 @@ class Turns:
         self._admit = admit
         self._is_closed = False
         self._queue: list[ResponseRequest] = []
-        # Those in the queue that were sent once, so that what they are about is there already.
-        self._refused_before: frozenset[ResponseRequest] = frozenset()
         self._exchange = Exchange()
         self._rounds: Rounds[ResponseRequest] = Rounds()
         self._user = UserTurn()
