@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import get_type_hints
 
 import pytest
 import trio
 
+from realtime_trio import Session, open_session
+from realtime_trio.history import Compaction, ConversationStore
+from realtime_trio.lasting import Loss, Reconnect
+from realtime_trio.money import Budget
+from realtime_trio.playback import Playback
 from realtime_trio.simulator import Reply, Script, serve_simulator
 
 DEPENDENCIES = {
@@ -115,6 +121,17 @@ def test_a_tool_loads_what_its_calls_need() -> None:
 def test_what_is_loaded_on_request_is_there() -> None:
     """A name in the list that is misspelled would never be loaded."""
     assert loaded_by(f"import {', '.join(sorted(ON_REQUEST))}") >= ON_REQUEST
+
+
+def test_the_types_of_what_is_loaded_late_can_be_asked_for() -> None:
+    """Annotations name modules that are loaded by the asking."""
+    hints = get_type_hints(open_session)
+    assert hints["reconnect"] == Reconnect | None
+    assert hints["budget"] == Budget | None
+    assert hints["store"] == ConversationStore | None
+    assert hints["playback"] == Playback | None
+    assert get_type_hints(Session.compact)["return"] is Compaction
+    assert get_type_hints(Session.restart)["return"] is Loss
 
 
 def test_tests_with_a_script_do_without_the_agent_by_rules() -> None:

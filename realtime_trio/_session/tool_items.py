@@ -26,9 +26,11 @@ class ToolItems:
         new_id: Makes the ids of items and events.
     """
 
+    _orphans: frozenset[str] = frozenset()
+    """Calls that are not in the conversation any more."""
+
     def __init__(self, new_id: Callable[[str], str]) -> None:
         self._new_id = new_id
-        self._orphans: frozenset[str] = frozenset()
 
     def orphan(self, call_ids: Iterable[str]) -> tuple[str, ...]:
         """Note that these calls are not in the conversation any more.

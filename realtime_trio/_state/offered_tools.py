@@ -23,11 +23,13 @@ class OfferedTools:
         registry: Those it begins with.
     """
 
+    _lent: frozenset[str] = frozenset()
+    """Names of the tools that single responses had of their own."""
+
     def __init__(self, registry: ToolRegistry) -> None:
         self._taken = registry
         self._offers: list[ToolRegistry] = []
         """Those that the server has not answered, the oldest first."""
-        self._lent: frozenset[str] = frozenset()
 
     @property
     def registry(self) -> ToolRegistry:

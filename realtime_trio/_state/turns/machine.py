@@ -86,6 +86,9 @@ class Turns:
             raises `BudgetExceeded`.
     """
 
+    _refused_before: frozenset[ResponseRequest] = frozenset()
+    """Those in the queue that were sent once, so that what they are about is there already."""
+
     def __init__(
         self,
         new_id: Callable[[str], str],
@@ -95,8 +98,6 @@ class Turns:
         self._admit = admit
         self._is_closed = False
         self._queue: list[ResponseRequest] = []
-        # Those in the queue that were sent once, so that what they are about is there already.
-        self._refused_before: frozenset[ResponseRequest] = frozenset()
         self._exchange = Exchange()
         self._rounds: Rounds[ResponseRequest] = Rounds()
         self._user = UserTurn()
