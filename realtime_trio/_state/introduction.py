@@ -82,9 +82,9 @@ class Introduction:
         return self.created is not None and (pending is None or pending.is_settled)
 
     @property
-    def is_over(self) -> bool:
-        """Whether it has answered everything that it was told."""
-        return all(pending.is_settled for pending in self._items)
+    def unanswered(self) -> int:
+        """How many of the items that it was told it has neither taken nor refused."""
+        return sum(not pending.is_settled for pending in self._items)
 
     @property
     def refusal(self) -> Exception | None:

@@ -44,7 +44,7 @@ def refusal(event_id: str | None) -> ErrorEvent:
 
 def state_of(opening: Introduction) -> tuple[bool, bool]:
     """Whether it is configured, and whether it was told everything."""
-    return opening.is_configured, opening.is_over
+    return opening.is_configured, not opening.unanswered
 
 
 def test_before_the_greeting_nothing_is_configured() -> None:
@@ -57,7 +57,7 @@ def test_without_a_configuration_the_greeting_is_enough() -> None:
     opening.apply(CREATED, "")
     assert opening.is_configured
     assert opening.session is CREATED.session
-    assert opening.is_over
+    assert not opening.unanswered
     assert opening.refusal is None
 
 

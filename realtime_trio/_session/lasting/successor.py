@@ -157,15 +157,23 @@ class Successor:
         """Whether it was not configured like this."""
         return configuration is not None and configuration.session != self._configuration
 
-    async def tell(self, items: tuple[ClientEvent, ...]) -> None:
+    async def tell(self, items: tuple[ClientEvent, ...], advanced: Callable[[], None]) -> None:
         """Tell it the conversation, and wait until it has taken or refused every item.
+
+        Args:
+            items: What creates the items.
+            advanced: Called whenever one of them has been said, or answered.
 
         Raises:
             ConnectionFailed: It has ended meanwhile.
         """
         for create in items:
             await self._say(create)
-        await self._wait_until(lambda: self.introduction.is_over)
+            advanced()
+        introduction = self.introduction
+        while unanswered := introduction.unanswered:
+            await self._wait_until(lambda: introduction.unanswered < unanswered)
+            advanced()
 
     async def _say(self, event: ClientEvent) -> None:
         assert self.link is not None, "it has greeted us"

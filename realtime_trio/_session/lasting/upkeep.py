@@ -333,20 +333,34 @@ class Upkeep:
     async def _told(self, successor: Successor, seconds: float) -> Loss:
         """Tell a further link the conversation, and go on with it.
 
+        Args:
+            successor: The link.
+            seconds: How long it may take over an item, and over what comes before the first: a
+                long conversation on a slow network may take longer than it takes to connect.
+
         Raises:
-            ConnectionFailed: It did not take it in this time.
+            ConnectionFailed: Nothing went on for so long, or it is time to give up.
         """
-        with trio.move_on_after(seconds):
+        until = self._lost_at + self.policy.give_up_after
+        with trio.move_on_after(seconds) as patience:
+
+            def have_patience() -> None:
+                patience.deadline = min(trio.current_time() + seconds, until)
+
             # Again, if it has changed since.
             await successor.configure(self.continuity.configuration)
             retold = await self.continuity.tell()
-            await successor.tell(retold.events)
+            await successor.tell(retold.events, have_patience)
             introduction = successor.introduction
             return self._take_over(
                 successor,
                 lambda: self.continuity.go_on(introduction, retold, trio.current_time()),
             )
-        raise ConnectionFailed(f"the service did not take the conversation within {seconds:g} s")
+        raise ConnectionFailed(
+            f"the service did not take the conversation: nothing happened for {seconds:g} s"
+            if trio.current_time() < until
+            else "there was no time left to tell the service the conversation"
+        )
 
     # --- after a loss -----------------------------------------------------------------------------
 
