@@ -471,7 +471,7 @@ async def test_attempts_and_time_are_bounded(
 
 async def test_the_last_attempt_has_time_and_is_the_last(autojump_clock: MockClock) -> None:
     service = SimulatedService(latency=0.05)
-    policy = Reconnect(give_up_after=10.0, delay=8.0)
+    policy = Reconnect(give_up_after=10.0, delay=8.0, longest_delay=60.0)
     async with open_lasting(service, policy) as session:
         trying = session.events(Reconnecting)
         service.refuse(None)
