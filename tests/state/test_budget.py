@@ -24,6 +24,7 @@ from realtime_trio._state.budget import (
     Spent,
 )
 from realtime_trio._state.prices import ModelPrices
+from realtime_trio._state.turns.run import cut
 from realtime_trio.errors import BudgetExceeded, LocalProtocolError
 from realtime_trio.events import (
     ErrorDetail,
@@ -32,6 +33,7 @@ from realtime_trio.events import (
     MaxOutputTokens,
     ResponseConfig,
     ResponseCreate,
+    ResponseDone,
     ServerEvent,
     Unset,
 )
@@ -354,6 +356,20 @@ def test_it_is_set_aside_in_dollars_too_and_what_is_beside_does_not_count() -> N
     assert clamp(limited.admit(create("c"), 100.0)) == (
         int(Decimal("0.09196") / Decimal("0.000064")) - GOODBYE_TOKENS
     )
+
+
+def test_a_goodbye_that_went_with_its_connection_may_be_said_again() -> None:
+    limited = meter(Budget(seconds=0, when_spent="goodbye"))
+    limited.expect_goodbye("bye")
+    for response_id in ("r1", "r2"):
+        limited.admit(create("bye"), 100.0)
+        limited.apply(began(response_id, of="bye"), 100.0)
+        limited.apply(ResponseDone(event_id="e", response=cut(response_id)), 100.0)
+        assert not limited.is_under_way(response_id)
+    limited.admit(create("bye"), 100.0)
+    limited.apply(done("r3", of="bye"), 100.0)
+    with pytest.raises(BudgetExceeded):
+        limited.admit(create("bye"), 100.0)
 
 
 def test_a_goodbye_may_be_shorter() -> None:

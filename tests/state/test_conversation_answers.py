@@ -436,6 +436,15 @@ def test_it_knows_what_a_running_response_has_made() -> None:
     assert not conversation.made_by("resp_1")
 
 
+def test_it_knows_of_what_the_present_server_was_told() -> None:
+    conversation = Conversation()
+    tell(conversation, added(user("a", "Hello!")), added(user("b", "Hello!"), after="a"))
+    conversation.tell_again({"a", "c"})
+    assert [conversation.is_told_again(each) for each in ("a", "b", "c")] == [True, False, False]
+    conversation.tell_again(())
+    assert not conversation.is_told_again("a")
+
+
 def test_what_the_server_does_not_have_any_more_keeps_its_place() -> None:
     conversation = Conversation()
     tell(conversation, added(user("a", "Hello!")), added(user("b", "Hello!"), after="a"))

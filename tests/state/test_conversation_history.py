@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 from conversation_events import (
+    added,
     answering,
+    call,
     committed,
+    created,
     done,
+    output_added,
+    output_done,
     sound,
     speech,
     tell,
@@ -247,3 +252,13 @@ def test_parts_are_read_as_far_as_they_make_sense(part: object, read: object) ->
 def test_what_is_no_list_of_entries_is_no_history(history: object) -> None:
     with pytest.raises(TypeError, match="history must be a list of entries, not"):
         read_history(history)  # type: ignore[arg-type]
+
+
+def test_a_call_says_which_response_has_made_it() -> None:
+    conversation = Conversation()
+    made = call("item_1", "{}", status="completed")
+    tell(conversation, created("resp_7"), output_added(made, "resp_7"), added(made))
+    tell(conversation, output_done(made, "resp_7"))
+    (entry,) = conversation.export()
+    assert entry["response_id"] == "resp_7"
+    assert [each.response_id for each in read_history([entry])] == ["resp_7"]

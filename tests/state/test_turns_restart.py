@@ -28,7 +28,7 @@ from realtime_trio._state.turns.actions import (
     Withdrawn,
 )
 from realtime_trio._state.turns.exchange import State
-from realtime_trio._state.turns.run import METADATA_KEY, cut
+from realtime_trio._state.turns.run import METADATA_KEY, cut, is_cut
 from realtime_trio.events import (
     McpCall,
     ResponseCreate,
@@ -278,6 +278,13 @@ def test_a_response_that_had_said_everything_is_over() -> None:
         Concluded(wish, whole),
     )
     assert turns.is_at_rest
+
+
+def test_a_response_that_was_cut_is_known_by_its_end() -> None:
+    assert is_cut(cut("r"))
+    assert not is_cut(cut("r", is_whole=True))
+    assert not is_cut(done("r", "a").response)
+    assert not is_cut(done("r", "a", reason="client_cancelled").response)
 
 
 def test_on_another_connection_a_response_that_nobody_here_asked_for_is_owed() -> None:
