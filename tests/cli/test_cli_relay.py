@@ -15,6 +15,7 @@ from commands import interrupt, run, started
 from realtime_trio import ConnectionFailed, open_session
 from realtime_trio.relay import TokenIssuer
 
+QUESTION = Path(__file__).parents[2] / "examples" / "question.wav"
 SECRET = "a secret that has 32 bytes or more"
 
 pytestmark = [pytest.mark.socket, pytest.mark.usefixtures("no_service_in_environment")]
@@ -63,6 +64,19 @@ def test_with_a_secret_only_tokens_let_in(tmp_path: Path) -> None:
     assert json.loads(output)["who"] == "ann"
     assert len(list(tmp_path.iterdir())) == 1
     assert process.returncode == 130
+
+
+def test_whoever_is_refused_is_told_why_by_our_own_client(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = started("relay", "--port", "0", "--secret", SECRET)
+    url = address_of(process)
+    token = TokenIssuer(SECRET.encode()).issue("ann")
+    assert trio.run(ask, url, token)
+    assert run("say", "--url", url, "--api-key", token, str(QUESTION)) == 1
+    assert capsys.readouterr().err.endswith(" 401 Unauthorized: the token has been used\n")
+    assert run("say", "--url", f"{url}/nothing", str(QUESTION)) == 1
+    interrupt(process)
 
 
 @posix
