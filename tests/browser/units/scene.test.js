@@ -56,6 +56,14 @@ test("captions have the last words of each side", () => {
   assert.equal(told.desk.scene.captions.finished?.side, "model");
 });
 
+test("what is written takes the place of what was said before it", () => {
+  const told = new Teller().server("conversation.item.input_audio_transcription.completed", { item_id: "u", transcript: "What now?" });
+  told.answer("a", "Let us see.", 0.1).client("conversation.item.create", { item: { type: "function_call_output" } });
+  assert.deepEqual(told.desk.scene.captions.lines.map(({ side }) => side), ["you", "model"]);
+  told.client("conversation.item.create", { item: { type: "message", role: "user" } });
+  assert.deepEqual(told.desk.scene.captions.lines.map(({ side }) => side), ["model"]);
+});
+
 test("a long caption is read from its end", () => {
   assert.equal(tail("short"), "short");
   const long = tail(`${"word ".repeat(100)}end`);

@@ -31,7 +31,7 @@ export class Pace {
     this._wait();
   }
 
-  /** A hand has done something: draw everything at once. */
+  /** A hand has done something: nothing rests, everything is drawn. */
   hurry() {
     for (const view of this._views) view.last = -Infinity;
     this.stir();
