@@ -14,18 +14,15 @@ from typing import Final, NoReturn
 
 import trio
 
-from realtime_trio._protocol.json_text import parse_json
 from realtime_trio._runtime.nursery import leaves_of
 from realtime_trio.cli.terminal import abandon, complain, prepare
-from realtime_trio.errors import ConnectionFailed, RealtimeError
+from realtime_trio.errors import RealtimeError
 
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 _UNREAD: Final = 141
 """Exit code when nobody reads the output any more, as in `say ... | head`: 128 and the number of
 SIGPIPE."""
-_LONGEST: Final = 300
-"""Characters of what a service says about its refusal."""
 
 
 def run(job: Callable[[], Awaitable[bool | None]]) -> NoReturn:
@@ -67,20 +64,7 @@ def _words_of(error: BaseException) -> str:
             return said
         case OSError(strerror=str(said), filename=path):
             return f"{said}: {path}"
-        case ConnectionFailed(body=body) if said := _said_in(body):
-            return f"{error}: {said}"
     return str(error)
-
-
-def _said_in(body: bytes) -> str:
-    """What a service says about its refusal, as far as it says it in OpenAI's way."""
-    try:
-        match parse_json(body):
-            case {"error": {"message": str(said)}}:
-                return said[:_LONGEST]
-    except ValueError:
-        pass
-    return ""
 
 
 async def _until_interrupted(job: Callable[[], Awaitable[bool | None]]) -> int:

@@ -101,11 +101,11 @@ async def _open_answer(
     send, receive = trio.open_memory_channel[NDArray[np.int16]](math.inf)
 
     async def write_loop() -> None:
-        async with receive:
-            async for samples in receive:
-                await trio.to_thread.run_sync(writer.append, samples, abandon_on_cancel=True)
+        async for samples in receive:
+            await trio.to_thread.run_sync(writer.append, samples, abandon_on_cancel=True)
 
-    with writer:
+    # Where it cannot be written, the channel stays open until everybody has noticed.
+    with writer, receive:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(write_loop)
             with send:

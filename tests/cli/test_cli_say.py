@@ -467,7 +467,7 @@ async def test_a_pipe_that_nobody_reads_any_more_ends_say() -> None:
         command = f"{sys.executable} -m realtime_trio say {QUESTION} --url {url} --out - "
         shell = ["bash", "-c", f"{command} | head -c 10 > /dev/null; exit ${{PIPESTATUS[0]}}"]
         ended = await trio.run_process(shell, check=False, capture_stderr=True)
-    assert ended.returncode == 141
+    assert ended.returncode == 141, ended.stderr.decode()
 
 
 def test_a_terminal_gets_no_file(
