@@ -174,6 +174,8 @@ class Successor:
         while unanswered := introduction.unanswered:
             await self._wait_until(lambda: introduction.unanswered < unanswered)
             advanced()
+        # Also if there was nothing to say: it may have ended while that was found out.
+        self._check_open()
 
     async def _say(self, event: ClientEvent) -> None:
         assert self.link is not None, "it has greeted us"
@@ -191,6 +193,9 @@ class Successor:
         while not is_so() and self._error is None:
             await self._changed.park()
         # Also if it is so: nobody may go on with a link that has just ended.
+        self._check_open()
+
+    def _check_open(self) -> None:
         if self._error is not None:
             raise self._error
 
