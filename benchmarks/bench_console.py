@@ -31,7 +31,7 @@ from harness import CLOCK, Comparison, Report, interleave
 from realtime_trio import Session, Transport, open_session
 from realtime_trio._serving.websocket_server import HandshakeRequest
 from realtime_trio._transport.memory import memory_transport_pair
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.console import open_inspector
 from realtime_trio.console.live import LiveSource
 from realtime_trio.console.serving import Address, serve_console

@@ -21,7 +21,7 @@ from attrs import Factory, define, frozen
 from simulator_process import ANSWER
 
 from realtime_trio._transport.contract import Transport
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.audio import PCM_RATE, AudioData, read_wav
 from realtime_trio.connection import Codec
 from realtime_trio.events import InputAudioBufferAppend, ServerVad

@@ -16,7 +16,7 @@ import trio
 from relays import KEY, Audits, hypercorn
 
 from realtime_trio import open_session
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.errors import ConnectionFailed
 from realtime_trio.relay import (
     AccessDenied,

@@ -207,7 +207,7 @@ async def open_transport(
     """
     # Loaded only when something connects: trio-websocket brings h11, and makes the import of the
     # package half as long again.
-    from realtime_trio._transport.websocket import open_websocket
+    from realtime_trio._transport.websocket_client import open_websocket
 
     context, proxy = options.get("ssl_context"), options.get("proxy", PROXY_FROM_ENVIRONMENT)
     check_kind("ssl_context", context, ssl.SSLContext, NoneType, allowed="an SSLContext or None")

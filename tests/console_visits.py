@@ -13,7 +13,7 @@ import h11
 import trio
 
 from realtime_trio._transport.contract import Transport
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.console.serving import Address, serve_console
 from realtime_trio.console.sources import Source
 

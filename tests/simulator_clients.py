@@ -15,7 +15,7 @@ import trio
 from realtime_trio._protocol.codec import Codec
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._transport.contract import Close, Transport
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.events import (
     ClientEvent,
     ErrorEvent,

@@ -100,7 +100,12 @@ PURE_PARTS = {"uuid.UUID"}
 
 # Foreign packages with one border each, where what they raise is translated.
 RESERVED = {
-    "trio_websocket": ["_transport.websocket", "_serving.websocket_server"],
+    "trio_websocket": [
+        "_transport.websocket",
+        "_transport.websocket_client",
+        "_transport.failed_handshake",
+        "_serving.websocket_server",
+    ],
     "cattrs": ["_protocol.structuring", "tools.*"],
     "json": ["tools.*", "relay.reading", "simulator.script.document"],
     "orjson": ["_protocol.json_text"],
@@ -114,7 +119,7 @@ LOADED_LATE = {
     "simulator.script.document": {"yaml"},
     "_transport.dial": {"python_socks"},
     "relay.client_secrets": {"httpx2"},
-    "connection": {f"{PACKAGE}._transport.websocket"},
+    "connection": {f"{PACKAGE}._transport.websocket_client"},
 }
 
 

@@ -18,7 +18,8 @@ from websocket_peers import CLOSE, PONG, accept_upgrade
 
 from realtime_trio._serving.websocket_server import HandshakeRequest, serve_websocket
 from realtime_trio._transport.settings import WebSocketSettings
-from realtime_trio._transport.websocket import WebSocketTransport, open_websocket
+from realtime_trio._transport.websocket import WebSocketTransport
+from realtime_trio._transport.websocket_client import open_websocket
 
 FIN = 0x80
 CONTINUATION = 0

@@ -10,7 +10,7 @@ import sys
 import trio
 from by_hand import CONFIGURE, answers
 
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 
 
 async def run_session(url: str) -> None:

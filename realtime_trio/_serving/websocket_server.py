@@ -26,11 +26,12 @@ from realtime_trio._serving.http import (
     pass_all,
 )
 from realtime_trio._transport.contract import Transport
+from realtime_trio._transport.failed_handshake import AnsweredError
 from realtime_trio._transport.headers import encode_headers
 from realtime_trio._transport.line import Line
 from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio._transport.tap import Tap
-from realtime_trio._transport.websocket import AnsweredError, WebSocketTransport, run_websocket
+from realtime_trio._transport.websocket import WebSocketTransport, run_websocket
 from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
 
 _DEFAULTS: Final = WebSocketSettings()

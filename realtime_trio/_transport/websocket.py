@@ -1,10 +1,8 @@
-"""The transport that runs over a WebSocket, and connecting to a server.
+"""The transport that runs over a WebSocket, on either side of it.
 
 Owns the promises of `Transport` over a network: who reads the line and who writes it, the
-keep-alive, the way a connection ends, and the wording of failed handshakes.  How a server accepts
-connections is in `_serving.websocket_server`; no other module imports trio_websocket.
-permessage-deflate is neither offered nor accepted: speech in base64 does not shrink enough to pay
-for it.
+keep-alive, and the way a connection ends.  How a client connects is in
+`_transport.websocket_client`, and how a server accepts connections in `_serving.websocket_server`.
 
 Theory of operation.  There are two lanes.  Nearly every message is one plain frame: whoever calls
 `receive` reads the line on its own task and lifts such frames out (`_transport.frames`), and `send`
@@ -27,21 +25,12 @@ connection is given up (`drop`: there was no pong, or a send was cancelled half 
 from __future__ import annotations
 
 import logging
-import re
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from http import HTTPStatus
-from typing import Final, cast
+from typing import Final, TypeAlias
 
 import trio
-from trio_websocket import (
-    CloseReason,
-    ConnectionClosed,
-    ConnectionRejected,
-    WebSocketConnection,
-    wrap_client_stream,
-)
+from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 
 from realtime_trio._runtime.nursery import open_service_nursery
 from realtime_trio._transport.closing import closing
@@ -51,16 +40,14 @@ from realtime_trio._transport.contract import (
     Close,
     check_close_code,
 )
-from realtime_trio._transport.dial import PROXY_FROM_ENVIRONMENT, open_line, parse_url
+from realtime_trio._transport.failed_handshake import AnsweredError, handshake_failure
 from realtime_trio._transport.frames import FrameLane, frame
-from realtime_trio._transport.headers import TOKEN, encode_headers
 from realtime_trio._transport.inbox import Inbox
 from realtime_trio._transport.line import Line
 from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio._transport.tap import Tap, breakage
-from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
+from realtime_trio.errors import ConnectionFailed, ConnectionLost
 
-_DEFAULTS: Final = WebSocketSettings()
 _LAST_WORDS_S: Final = 0.05
 """How long a close frame may take of which nobody waits for the answer: for a few scheduler passes,
 not for a network."""
@@ -73,18 +60,10 @@ _LAST_READS: Final = 64
 _SENDS_IN_A_ROW: Final = 16
 """Messages that are sent before other tasks get their turn.  That costs as much as a short one."""
 
-_HTTP_RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3})\b.*?\r?\n\r?\n(.*)", re.DOTALL)
-
 _transport_logger = logging.getLogger("realtime_trio.transport")
 
-_Handshake = Callable[[trio.Nursery, Tap], Awaitable[WebSocketConnection]]
-
-
-class AnsweredError(ConnectionFailed):
-    """There was no handshake because the client got another answer.
-
-    The client should be able to read that before the socket is closed.
-    """
+Handshake: TypeAlias = Callable[[trio.Nursery, Tap], Awaitable[WebSocketConnection]]
+"""Shakes hands over a tap, with trio-websocket's tasks in a nursery."""
 
 
 class WebSocketTransport:
@@ -409,9 +388,9 @@ class WebSocketTransport:
         """
         await self._opened.wait()
         if self._connection is None:
-            raise _handshake_failure(peer, self._handshake_error, bytes(self._tap.opening or b""))
+            raise handshake_failure(peer, self._handshake_error, bytes(self._tap.opening or b""))
 
-    async def run(self, handshake: _Handshake) -> None:  # noqa: ASYNC910 - it is a task
+    async def run(self, handshake: Handshake) -> None:  # noqa: ASYNC910 - it is a task
         """Be the connection's service task, from the handshake to the closed socket.
 
         Nothing that the peer does makes it raise.
@@ -434,7 +413,7 @@ class WebSocketTransport:
             self._said.set()
             self._done.set()
 
-    async def _serve(self, handshake: _Handshake) -> None:
+    async def _serve(self, handshake: Handshake) -> None:
         async with trio.open_nursery() as nursery:
             # If the stream ends during the handshake, the reader leaves that waiting forever.
             self._tap.on_end = nursery.cancel_scope.cancel
@@ -531,85 +510,13 @@ class WebSocketTransport:
             self._close(Close(int(reason.code), reason.reason or ""))
 
 
-@asynccontextmanager
-async def open_websocket(
-    url: str,
-    *,
-    headers: Iterable[tuple[str, str]] = (),
-    subprotocols: Iterable[str] = (),
-    ssl_context: ssl.SSLContext | None = None,
-    proxy: str | None = PROXY_FROM_ENVIRONMENT,
-    settings: WebSocketSettings = _DEFAULTS,
-) -> AsyncIterator[WebSocketTransport]:
-    """Connect to a WebSocket server; leaving the block closes the connection.
-
-    The close code is 1000, or 1001 if the block raised.
-
-    An exception of the block leaves unchanged, and the end of the connection never raises here:
-    `closed` tells about it.  After the block no task and no socket is left; getting there takes
-    `settings.close_timeout` at most.
-
-    Args:
-        url: `ws://` or `wss://`.  A user name and password in it become an Authorization header.
-        headers: More headers for the handshake.
-        subprotocols: Subprotocols to offer, the preferred one first;
-            `WebSocketTransport.subprotocol` is the one that the server selected.
-        ssl_context: For `wss://`; by default certificates are checked against the system's
-            authorities.
-        proxy: `http://` (CONNECT), `socks4://`, `socks4a://` or `socks5://`, with `user:password@`
-            if need be; None connects directly.  By default `https_proxy` (for wss), `http_proxy`
-            (for ws), `all_proxy` and `no_proxy` of the environment decide, except for loopback
-            hosts.  Needs the extra `proxy`.
-        settings: How patient it is and how much it accepts.
+@contextmanager
+def connect_limit(settings: WebSocketSettings, start: float, peer: str) -> Iterator[None]:
+    """Limit the time from `start` until there is a connection.
 
     Raises:
-        ConnectionFailed: The connection could not be made, for whatever reason; `status` and `body`
-            are the server's answer if it refused by HTTP.
-        LocalProtocolError: An argument is unusable; nothing was sent.
-
-    Cancellation: safe while connecting.
+        ConnectionFailed: There was none; the message calls the other side `peer`.
     """
-    target = parse_url(url)
-    if ssl_context is not None and target.scheme == "ws":
-        raise LocalProtocolError("an SSL context was given for a ws:// URL; use wss://")
-    offered = list(subprotocols)
-    if not all(TOKEN.fullmatch(name) for name in offered):
-        raise LocalProtocolError(
-            "a subprotocol name may only have letters, digits and !#$%&'*+-.^_`|~"
-        )
-    extra_headers = encode_headers(headers)
-    # A header that was given on purpose wins over the user name in the URL.
-    if target.authorization is not None and all(
-        name.lower() != b"authorization" for name, _ in extra_headers
-    ):
-        extra_headers.append((b"Authorization", target.authorization.encode("ascii")))
-
-    async def handshake(nursery: trio.Nursery, tap: Tap) -> WebSocketConnection:
-        return await wrap_client_stream(
-            nursery,
-            # Documented as "an arbitrary stream", annotated more narrowly.
-            cast("trio.SocketStream", tap),
-            target.host_header,
-            target.path + target.query,
-            subprotocols=offered,
-            extra_headers=extra_headers,
-            # The inbox is the queue; it is bounded by size, which a number of messages is not.
-            message_queue_size=0,
-            max_message_size=settings.max_message_size,
-            receive_buffer_size=settings.receive_buffer_size,
-        )
-
-    # One time limit for TCP, proxy, TLS and the handshake together.
-    start = trio.current_time()
-    with _connect_limit(settings, start, str(target)):
-        line = await open_line(target, ssl_context=ssl_context, proxy=proxy)
-    transport = WebSocketTransport(line, settings, is_client=True)
-    async with run_websocket(transport, handshake, start, str(target)):
-        yield transport
-
-
-@contextmanager
-def _connect_limit(settings: WebSocketSettings, start: float, peer: str) -> Iterator[None]:
     try:
         with trio.fail_at(start + settings.connect_timeout):
             yield
@@ -621,13 +528,13 @@ def _connect_limit(settings: WebSocketSettings, start: float, peer: str) -> Iter
 
 @asynccontextmanager
 async def run_websocket(
-    transport: WebSocketTransport, handshake: _Handshake, start: float, peer: str
+    transport: WebSocketTransport, handshake: Handshake, start: float, peer: str
 ) -> AsyncIterator[None]:
     """Run a transport from its handshake to its end, and own its line."""
     async with open_service_nursery() as nursery:
         nursery.start_soon(transport.run, handshake)
         try:
-            with _connect_limit(transport.settings, start, peer):
+            with connect_limit(transport.settings, start, peer):
                 await transport.wait_opened(peer)
         except BaseException:
             # The service task is shielded, and the nursery would wait for it.
@@ -635,27 +542,3 @@ async def run_websocket(
             raise
         async with closing(transport):
             yield
-
-
-def _handshake_failure(peer: str, error: Exception | None, received: bytes) -> ConnectionFailed:
-    if isinstance(error, ConnectionFailed):
-        return error
-    # The most telling one first: our own words, the server's answer, and what it was not.
-    if isinstance(error, ConnectionRejected):
-        return _rejection(peer, error.status_code, error.body or b"")
-    if error is not None or (received and not received.startswith(b"HTTP/")):
-        return ConnectionFailed(f"{peer} did not answer as a WebSocket server")
-    # trio-websocket does not report a body that ends with the connection, and not by its announced
-    # length; nor one that was cut off because it did not end.
-    if response := _HTTP_RESPONSE.fullmatch(received):
-        return _rejection(peer, int(response[1]), response[2])
-    return ConnectionFailed(f"{peer} closed the connection during the WebSocket handshake")
-
-
-def _rejection(peer: str, status: int, body: bytes) -> ConnectionFailed:
-    phrase = f" {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else ""
-    return ConnectionFailed(
-        f"{peer} rejected the WebSocket handshake with HTTP {status}{phrase}",
-        status=status,
-        body=bytes(body),
-    )

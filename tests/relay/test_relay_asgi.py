@@ -17,7 +17,7 @@ from trio.testing import MockClock
 from realtime_trio import open_session
 from realtime_trio._transport.contract import Close
 from realtime_trio._transport.memory import memory_transport_pair
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError
 from realtime_trio.recording import read_recording
 from realtime_trio.relay import AccessDenied, Authorize, Grant, HandshakeRequest, service_at

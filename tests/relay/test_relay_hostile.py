@@ -30,7 +30,7 @@ from realtime_trio import Session, open_session
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio._transport.settings import WebSocketSettings
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.errors import ConnectionFailed, ConnectionLost
 from realtime_trio.events import SessionConfig
 from realtime_trio.relay import (

@@ -15,7 +15,7 @@ from realtime_trio import open_session, tool
 from realtime_trio._protocol.kinds import DEFAULT_MODEL
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError, ServerError
 from realtime_trio.events import FunctionCall, ResponseDone, SessionConfig
 from realtime_trio.recording import read_recording

@@ -10,7 +10,7 @@ from simulator_clients import ask, receive_until, serving
 
 from realtime_trio._serving.http import RequestHead
 from realtime_trio._serving.visitors import Visitors
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.errors import ConnectionFailed, LocalProtocolError
 from realtime_trio.events import SessionCreated
 from realtime_trio.simulator import serve_simulator

@@ -32,7 +32,7 @@ from realtime_trio._protocol.endpoint import Endpoint
 from realtime_trio._session.opening import open_session
 from realtime_trio._session.transcription import open_transcription_session
 from realtime_trio._transport.contract import Close
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.errors import ConnectionFailed
 from realtime_trio.events import (
     ConversationCreated,

@@ -15,7 +15,7 @@ from realtime_trio._protocol.dialects import Dialect
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio._transport.contract import Close
 from realtime_trio._transport.memory import memory_transport_pair
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.errors import ConnectionLost, LocalProtocolError
 from realtime_trio.events import (
     ConversationItemCreate,

@@ -16,7 +16,7 @@ from realtime_trio._serving.websocket_server import HandshakeRequest, serve_webs
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.memory import memory_transport_pair
 from realtime_trio._transport.settings import WebSocketSettings
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.errors import ConnectionLost, LocalProtocolError
 
 KINDS = [

@@ -33,7 +33,7 @@ from realtime_trio._serving.websocket_server import (
 )
 from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.settings import WebSocketSettings
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.errors import ConnectionFailed, ConnectionLost, LocalProtocolError
 
 pytestmark = pytest.mark.socket

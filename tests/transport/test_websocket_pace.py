@@ -30,7 +30,7 @@ from realtime_trio._transport.contract import Close, Transport
 from realtime_trio._transport.line import Line
 from realtime_trio._transport.settings import WebSocketSettings
 from realtime_trio._transport.tap import Tap
-from realtime_trio._transport.websocket import open_websocket
+from realtime_trio._transport.websocket_client import open_websocket
 from realtime_trio.errors import ConnectionLost
 
 pytestmark = pytest.mark.socket
