@@ -169,7 +169,9 @@ def mcp_calls_run_after_their_response(so_far: WireLog, event: Event) -> Complai
     # response.
     item = output.item if output is not None else entry.item if entry is not None else None
     if not isinstance(item, McpCall):
-        yield f"{event.type} is about item {event.item_id}, which is not a call of an MCP tool"
+        # What becomes of a call whose item is deleted is not documented.
+        if event.item_id not in so_far.deleted:
+            yield f"{event.type} is about item {event.item_id}, which is not a call of an MCP tool"
         return
     state = so_far.tool_calls.get(event.item_id)
     if isinstance(event, ResponseMcpCallInProgress):

@@ -17,6 +17,7 @@ from order_turns import (
     created,
     error,
     joins,
+    mcp_turn,
     response,
     say,
     speech_turn,
@@ -32,6 +33,7 @@ from realtime_trio._order import Violation, assert_order, check_order
 from realtime_trio._protocol.kinds import SessionKind
 from realtime_trio.events import (
     AssistantMessage,
+    ConversationItemAdded,
     ConversationItemCreate,
     ConversationItemDelete,
     ConversationItemDeleted,
@@ -51,6 +53,7 @@ from realtime_trio.events import (
     ResponseCreated,
     ResponseDone,
     ResponseErrorDetail,
+    ResponseMcpCallCompleted,
     ResponseOutputItemAdded,
     ResponseOutputItemDone,
     ResponseOutputTextDone,
@@ -233,6 +236,17 @@ def test_a_transcription_may_fail_and_may_come_after_its_item_is_deleted() -> No
 def test_an_item_that_is_deleted_while_it_grows_may_still_be_done() -> None:
     deletion = [ConversationItemDelete(item_id="a"), say(ConversationItemDeleted, item_id="a")]
     assert check_order(before(text_turn(), ResponseOutputTextDone, *deletion)) == []
+
+
+def test_a_call_on_an_mcp_server_may_be_over_after_its_item_is_deleted() -> None:
+    turn = mcp_turn()
+    approved = next(
+        each for each in turn if isinstance(each, ConversationItemAdded) and each.item.id == "b"
+    )
+    begun = turn[: turn.index(approved) + 2]
+    deletion = [ConversationItemDelete(item_id="b"), say(ConversationItemDeleted, item_id="b")]
+    completed = say(ResponseMcpCallCompleted, item_id="b", output_index=0)
+    assert check_order([*begun, *deletion, completed]) == []
 
 
 def test_an_item_whose_predecessor_was_deleted_may_be_done_at_another_place() -> None:

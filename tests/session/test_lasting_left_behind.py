@@ -12,10 +12,10 @@ from trio.testing import MockClock
 from realtime_trio._session.voice import Session
 from realtime_trio._state.utility_events import ItemDeleted
 from realtime_trio.errors import ServerError, SessionClosed
-from realtime_trio.events import ConversationItemCreate, Item, UserMessage
+from realtime_trio.events import ConversationItemCreate, Item, SystemMessage, UserMessage
 from realtime_trio.history import HistoryLimit
 from realtime_trio.lasting import Reconnected
-from realtime_trio.simulator import SimulatedService
+from realtime_trio.simulator import Reply, SimulatedService
 
 
 async def retold_in_part(session: Session, service: SimulatedService) -> list[str]:
@@ -103,3 +103,19 @@ async def test_what_one_server_lacked_the_next_may_be_told_and_is_deleted_there(
         await session.delete_item(third)
         assert ids_of(session.conversation.items) == [first, second]
         assert server_lines(service.server) == [("user", "1")]
+
+
+async def test_what_a_server_says_first_stands_behind_all_that_it_was_not_told(
+    autojump_clock: MockClock,
+) -> None:
+    service = service_of(Reply.text("Here."))
+    async with open_lasting(service, history_limit=HistoryLimit(items=0)) as session:
+        await session.send_message("Hello", respond=False)
+        await session.restart()
+        assert (await session.ask()).text == "Here."
+        await session.insert_item(SystemMessage.text("Be brief."), previous_item_id="root")
+        assert client_lines(session)[-1] == ("assistant", "Here.")
+        assert server_lines(service.server) == [("system", "Be brief."), ("assistant", "Here.")]
+        theirs = ids_of(service.server.items)
+        ours = ids_of(session.conversation.items)
+        assert [item_id for item_id in ours if item_id in theirs] == theirs

@@ -222,3 +222,30 @@ def test_a_look_is_not_a_copy() -> None:
 
     order = grown(5000)
     assert bytes_allocated(lambda: look_again_and_again(order)) < 5000 * 8
+
+
+def test_a_listing_of_tools_that_names_nothing_before_it_stands_at_the_end() -> None:
+    order = order_of(*"ab")
+    listing = ConversationItem(id="l", type="mcp_list_tools")
+    order.place(listing, None, follows=True)
+    order.show(listing)
+    assert ids(order.items) == "abl"
+    # It is no sign that this server never says what is before an item.
+    first = item("f")
+    order.place(first, None, follows=False)
+    order.show(first)
+    assert ids(order.items) == "fabl"
+
+
+def test_an_answer_that_is_the_first_for_its_server_stands_behind_what_that_does_not_have() -> None:
+    order = order_of(*"ab")
+    for each in order.items:
+        each._is_left_behind = True
+    answer = item("c")
+    order.place(answer, None, follows=True)
+    order.show(answer)
+    assert ids(order.items) == "abc"
+    first = item("f")
+    order.place(first, None, follows=False)
+    order.show(first)
+    assert ids(order.items) == "fabc"

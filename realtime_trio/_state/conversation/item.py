@@ -260,6 +260,8 @@ class ConversationItem:
     _is_interrupted: bool = False
     _is_anchored: bool = False
     """Whether the server has said where in the conversation it stands."""
+    _follows: bool = False
+    """Whether it answers something, and is never the first item beside others."""
     _is_committed: bool = False
     """Whether it was made of the input buffer."""
     _is_left_behind: bool = False

@@ -16,6 +16,9 @@ from typing import Final, overload
 
 from realtime_trio._state.conversation.item import ConversationItem, ItemPhase
 
+_LISTING: Final = "mcp_list_tools"
+"""Items of this type are no answers, and come whenever a server has been asked for its tools: on a
+further connection often before the server is told the conversation, which then stands before it."""
 _NEAR: Final = 8
 """Items from the end that are looked at one by one; nearly everything happens there."""
 
@@ -115,11 +118,12 @@ class ItemOrder:
         if item._is_anchored:
             return False
         item._is_anchored = True
+        item._follows = follows
         stated = item._previous_item_id
         item._previous_item_id = previous_item_id or item._previous_item_id
         if item._previous_item_id:
             self._names_previous = True
-        elif follows and len(self._items) > item._is_shown:
+        elif follows and item._type != _LISTING and self._is_beside_others(item):
             # An answer cannot come before everything else: this server does not name them at all.
             self._names_previous = False
         if not item._is_shown:
@@ -152,17 +156,26 @@ class ItemOrder:
     def _position(self, item: ConversationItem) -> int:
         previous = item._previous_item_id
         if not previous:
-            return 0 if item._is_anchored and self._names_previous else len(self._items)
+            if not (item._is_anchored and self._names_previous) or item._type == _LISTING:
+                return len(self._items)
+            return self._behind_the_missing(0) if item._follows else 0
         if previous == "root":
             return 0
         known = self._by_id.get(previous)
         if known is None:
             return len(self._items)
-        position = self._index(known) + 1
+        return self._behind_the_missing(self._index(known) + 1)
+
+    def _behind_the_missing(self, position: int) -> int:
         # Of what it does not have, the server cannot say that something comes behind it.
         while position < len(self._items) and self._items[position]._is_left_behind:
             position += 1
         return position
+
+    def _is_beside_others(self, item: ConversationItem) -> bool:
+        """Whether the server has other items."""
+        others = (other for other in reversed(self._items) if other is not item)
+        return not all(other._is_left_behind for other in others)
 
     def _index(self, item: ConversationItem) -> int:
         end = len(self._items)
