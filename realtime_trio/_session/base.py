@@ -357,7 +357,7 @@ class BaseSession(ABC):
 
     @abstractmethod
     def _rooms(self) -> tuple[Room, ...]:
-        """Who takes note of server events, in this order; asked once.
+        """Who takes note of server events, in this order; asked for every class of events.
 
         Somebody tells the link when the session begins, and when the server has taken a
         configuration.
@@ -369,7 +369,7 @@ class BaseSession(ABC):
         return (*self._rooms(), self._afterwards.of(self))
 
     def _acting(self) -> tuple[Room, ...]:
-        """Who acts on what followed from server events, when it has been published; asked once."""
+        """Who acts on what followed from server events, when it has been published."""
         return ()
 
     def _settled(self, pending: Pending) -> None:
