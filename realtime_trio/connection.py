@@ -13,7 +13,7 @@ import os
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import NoneType
 from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, Unpack
 
@@ -229,16 +229,19 @@ async def open_transport(
         proxy=proxy,
         settings=evolve(websocket_settings(options), connect_timeout=timeout),
     )
-    async with AsyncExitStack() as stack:
-        try:
-            transport = await stack.enter_async_context(opening)
-        except ConnectionFailed as error:
-            is_asked = KINDS[kind].has_model_in_url and endpoint.call_id is None
-            chosen = endpoint.chosen_model(kind, model) if is_asked else None
-            if (explained := _explained(error, chosen)) is None:
-                raise
-            raise explained from error
-        yield transport
+    is_open = False
+    try:
+        async with opening as transport:
+            is_open = True
+            yield transport
+    except ConnectionFailed as error:
+        if is_open:  # then it is the block's own
+            raise
+        is_asked = KINDS[kind].has_model_in_url and endpoint.call_id is None
+        chosen = endpoint.chosen_model(kind, model) if is_asked else None
+        if (explained := _explained(error, chosen)) is None:
+            raise
+        raise explained from error
 
 
 def _explained(error: ConnectionFailed, chosen: ChosenModel | None) -> ConnectionFailed | None:

@@ -758,3 +758,19 @@ async def test_a_transport_lets_messages_through_as_they_are() -> None:
         ):
             await transport.send(b"\x00 anything")
             assert await transport.receive() == (b"\x00 anything",)
+
+
+@socket
+async def test_a_refusal_that_comes_out_of_the_block_is_not_explained() -> None:
+    async def serve(server: Server) -> None:
+        await server.transport.receive()
+
+    # Of another connection, for example, which has been explained already.
+    refusal = ConnectionFailed("refused", body=b'{"error": {"message": "No such model."}}')
+    with trio.fail_after(5):
+        async with open_server(serve) as url:
+            with pytest.raises(ConnectionFailed) as raised:
+                async with open_transport(Endpoint(url=url), SessionKind.REALTIME, None, {}):
+                    raise refusal
+    assert raised.value is refusal
+    assert refusal.__cause__ is None

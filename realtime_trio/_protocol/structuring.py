@@ -21,6 +21,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from operator import attrgetter, methodcaller
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
 
@@ -365,40 +366,10 @@ def _say(exc: BaseException, _: object) -> str:
 # --- unstructuring: events -> JSON values ---------------------------------------------------------
 
 
-def _dump(writer: Writer, value: Any) -> Any:
-    """The JSON value of anything that an event can hold.
+class Writer(dict[Any, Callable[[Any], Any]]):
+    """Class -> what makes the JSON value of an instance, filled as classes are met.
 
     What has no form in JSON is passed on, for the encoder to name.
-    """
-    cls = type(value)
-    # The common ones first: every field of every event that is sent comes by.
-    if cls is str or cls is int or value is None:
-        return value
-    if cls is AudioData:
-        return value.base64
-    if cls is tuple or cls is list:
-        return [_dump(writer, v) for v in value]
-    if cls is UnknownObject:
-        return dict(value.raw)
-    if attrs.has(cls):
-        return writer[cls](value)
-    if isinstance(value, AudioData):
-        return value.base64
-    # What users compute with is as good as a number of Python's, and any mapping as good as a dict;
-    # the hooks that check it ask for the exact types.
-    # Without numpy, which then need not be loaded, there is nothing of it.
-    if "numpy" in sys.modules and isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping) and cls is not dict:
-        return dict(value)
-    return value
-
-
-_ALWAYS_WRITTEN: Final = object()
-
-
-class Writer(dict[Any, Callable[[Any], Json]]):
-    """Class -> unstructure function, filled as classes are met.
 
     Args:
         marks: Fields with one of these marks are written also where they are None.
@@ -408,34 +379,56 @@ class Writer(dict[Any, Callable[[Any], Json]]):
         super().__init__()
         self._marks = marks
 
-    def __missing__(self, cls: Any) -> Callable[[Any], Json]:
+    def __missing__(self, cls: Any) -> Callable[[Any], Any]:
+        write = self[cls] = self._writer_of(cls)
+        return write
+
+    def _writer_of(self, cls: Any) -> Callable[[Any], Any]:
+        if cls is tuple or cls is list:
+            return lambda values: [self[type(v)](v) for v in values]
+        if cls is UnknownObject:
+            return lambda value: dict(value.raw)
+        if attrs.has(cls):
+            return self._make_object_writer(cls)
+        if issubclass(cls, AudioData):
+            return attrgetter("base64")
+        # What users compute with is as good as a number of Python's, and any mapping as good as a
+        # dict; the hooks that check it ask for the exact types.
+        # Without numpy, which then need not be loaded, there is nothing of it.
+        if "numpy" in sys.modules and issubclass(cls, np.generic):
+            return methodcaller("item")
+        if issubclass(cls, Mapping) and cls is not dict:
+            return dict
+        return lambda value: value
+
+    def _make_object_writer(self, cls: Any) -> Callable[[Any], Json]:
+        """Generate what writes the fields of a class that are not left out."""
         # Class variables, and so no fields.
         tags = {
             name: value
             for name in ("type", "role")
             if type(value := getattr(cls, name, None)) is str and value
         }
-        fields = [
-            (a.name, a.default if self._is_left_out(a) else _ALWAYS_WRITTEN)
-            for a in attrs.fields(cls)
-        ]
+        lines = ["def write(e):", f" o = {tags!r}"]
+        for a in attrs.fields(cls):
+            lines += [
+                f" v = e.{a.name}",
+                # Strings in place: most of what is sent is made of them.
+                f" {self._condition(a)}o[{a.name!r}] = v if type(v) is str else writer[type(v)](v)",
+            ]
+        lines.append(" return o")
+        names: dict[str, Any] = {"writer": self, "UNSET": UNSET}
+        exec(compile("\n".join(lines), f"<write {cls.__qualname__}>", "exec"), names)
+        write: Callable[[Any], Json] = names["write"]
+        return write
 
-        def unstructure(value: Any) -> Json:
-            payload: Json = tags.copy()
-            for name, left_out in fields:
-                member = getattr(value, name)
-                if member is not left_out:
-                    payload[name] = _dump(self, member)
-            return payload
-
-        self[cls] = unstructure
-        return unstructure
-
-    def _is_left_out(self, field: attrs.Attribute[Any]) -> bool:
-        """Whether a field is not written while it has its default."""
-        return field.default in (None, UNSET) and not any(
+    def _condition(self, field: attrs.Attribute[Any]) -> str:
+        """Under which condition a field is written: most of them if they have not their default."""
+        if field.default not in (None, UNSET) or any(
             mark.keys() <= field.metadata.keys() for mark in self._marks
-        )
+        ):
+            return ""
+        return f"if v is not {field.default!r}: "
 
 
 CLIENT_WRITER: Final = Writer(WRITE_NULL)

@@ -53,6 +53,8 @@ from realtime_trio.events import (
     ErrorEvent,
     Event,
     ServerEvent,
+    SessionCreated,
+    TranslationSessionCreated,
     UnknownEvent,
 )
 
@@ -109,7 +111,7 @@ class BaseSession(ABC):
         self._wire: EventHub[WireRecord] = EventHub(backlog=WIRE_BACKLOG)
         self._outbox: Outbox[tuple[Event, str]] = Outbox(OUTBOX_CAPACITY)
         self._sent_in_a_row = 0
-        self._concerned = Concerned(self._rooms)
+        self._concerned = Concerned(self._all_rooms)
         self._reflexes = Concerned(self._acting)
         self._acknowledgements = Acknowledgements(KINDS[parts.link.codec.kind].client_events)
         # Made by the first task that waits: most acknowledgements come before anybody does.
@@ -355,7 +357,7 @@ class BaseSession(ABC):
 
     @abstractmethod
     def _rooms(self) -> tuple[Room, ...]:
-        """Who takes note of server events, in this order; asked once.
+        """Who takes note of server events, in this order; asked for every class of events.
 
         Somebody tells the link when the session begins, and when the server has taken a
         configuration.
@@ -363,8 +365,11 @@ class BaseSession(ABC):
         # Settled first: what the machines do next may depend on what has been acknowledged.
         return (self._own.of(self), Acknowledgements.reactions.through(self._settle))
 
+    def _all_rooms(self) -> tuple[Room, ...]:
+        return (*self._rooms(), self._afterwards.of(self))
+
     def _acting(self) -> tuple[Room, ...]:
-        """Who acts on what followed from server events, when it has been published; asked once."""
+        """Who acts on what followed from server events, when it has been published."""
         return ()
 
     def _settled(self, pending: Pending) -> None:
@@ -399,17 +404,18 @@ class BaseSession(ABC):
 
     def _take(self, event: ServerEvent, message: str | bytes) -> None:
         """The same with an event that is on record."""
-        derived = self._concerned.tell(event)
-        if event.type in _BEGINNINGS and self._link.phase is Phase.CONNECTING:
-            # There is no other beginning to wait for.
-            self._services.fail(ConnectionFailed(self._misbegun(event)))
+        derived: tuple[Event, ...] = ()
+        # Here and below what `tell` does, in place: this is the way of every event.
+        for take_note in self._concerned[type(event)]:
+            derived += take_note(event) or ()
         size = len(message)
         # The cause comes before its consequences, and all rooms have taken note of it by now.
         if not (isinstance(event, ErrorEvent) and self._is_benign(event)):
             self._hub.publish(event, size)
         for consequence in derived:
             self._hub.publish(consequence, size, follows=True)
-            self._reflexes.tell(consequence)
+            for act in self._reflexes[type(consequence)]:
+                act(consequence)
 
     def _tell(self, event: UtilityEvent) -> None:
         """Publish an event that no server event has caused, and act on it."""
@@ -422,6 +428,22 @@ class BaseSession(ABC):
 
     _own: ClassVar[Reactions[BaseSession, None]] = Reactions({ErrorEvent: _on_error})
     """What concerns sessions of every kind."""
+
+    def _on_beginning(
+        self, event: SessionCreated | TranslationSessionCreated | UnknownEvent
+    ) -> None:
+        if event.type in _BEGINNINGS and self._link.phase is Phase.CONNECTING:
+            # There is no other beginning to wait for.
+            self._services.fail(ConnectionFailed(self._misbegun(event)))
+
+    _afterwards: ClassVar[Reactions[BaseSession, None]] = Reactions(
+        {
+            SessionCreated: _on_beginning,
+            TranslationSessionCreated: _on_beginning,
+            UnknownEvent: _on_beginning,
+        }
+    )
+    """What is looked at once more, when all rooms have taken note of it."""
 
     def _settle(self, event: ServerEvent) -> None:
         if pending := self._acknowledgements.settle(event):

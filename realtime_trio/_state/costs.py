@@ -6,9 +6,10 @@ money.  It refuses to know prices, which are in `prices`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from realtime_trio._frozen import frozen
 from realtime_trio._state.reactions import Reactions
@@ -100,16 +101,25 @@ class Usage:
         """Both together, e.g. of two sessions."""
         if not isinstance(other, Usage):
             return NotImplemented
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in _NUMBERS})
+        return _each(operator.add, self, other)
 
     def __sub__(self, other: Usage) -> Usage:
         """What came on top of `other`, e.g. since it was looked at."""
         if not isinstance(other, Usage):
             return NotImplemented
-        return Usage(**{name: getattr(self, name) - getattr(other, name) for name in _NUMBERS})
+        return _each(operator.sub, self, other)
 
 
 _NUMBERS: Final = tuple(Usage.__annotations__)
+_numbers_of: Final = operator.attrgetter(*_NUMBERS)
+
+
+def _each(compute: Callable[[Any, Any], Any], a: Usage, b: Usage) -> Usage:
+    """Compute every number of both."""
+    numbers = map(compute, _numbers_of(a), _numbers_of(b))
+    return Usage(**dict(zip(_NUMBERS, numbers, strict=True)))
+
+
 _NOTHING: Final = Usage()
 _FINISHED: Final = ("completed", "incomplete")
 
@@ -199,14 +209,15 @@ class Costs:
         model, before = self._responses.get(response_id, (self._model, None))
         # One without an id cannot be recognised when it is reported again.
         _store(self._responses, response_id, (model, usage) if response_id else None)
-        self._add(model, usage_of(usage) - (_NOTHING if before is None else usage_of(before)))
+        used = usage_of(usage)
+        self._add(model, used if before is None else used - usage_of(before))
 
     def _on_transcription(self, event: ConversationItemInputAudioTranscriptionCompleted) -> None:
         key = (event.item_id, event.content_index)
         model, before = self._transcriptions.get(key, (self._transcriber, None))
         _store(self._transcriptions, key, (model, event.usage))
         used = _of_transcription(event.usage)
-        self._add(model, used - (_NOTHING if before is None else _of_transcription(before)))
+        self._add(model, used if before is None else used - _of_transcription(before))
 
     def _on_session(self, event: SessionCreated | SessionUpdated) -> None:
         session = event.session

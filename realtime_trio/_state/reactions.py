@@ -52,13 +52,13 @@ class Concerned(dict[type[Event], tuple[TakeNote, ...]]):
     """From the class of an event to all who take note of it, in order.
 
     Args:
-        rooms: Says where they are; asked when the first event comes, and not again.
+        rooms: Says where they are.  Asked for every class of events when the first one comes, and
+            not at once for all: they take 2 KiB, and most sessions wait most of the time.
     """
 
     def __init__(self, rooms: Callable[[], tuple[Room, ...]]) -> None:
         super().__init__()
-        self._find_rooms = rooms
-        self._rooms: tuple[Room, ...] | None = None
+        self._rooms = rooms
 
     def tell(self, event: Event) -> tuple[Event, ...]:
         """Let all whom it concerns take note of an event; return what follows from it."""
@@ -69,8 +69,6 @@ class Concerned(dict[type[Event], tuple[TakeNote, ...]]):
 
     # Called once per class, as that of `Reactions`.
     def __missing__(self, kind: type[Event]) -> tuple[TakeNote, ...]:
-        if self._rooms is None:
-            self._rooms = self._find_rooms()
-        found = (room(kind) for room in self._rooms)
+        found = (room(kind) for room in self._rooms())
         concerned = self[kind] = tuple(take_note for take_note in found if take_note is not None)
         return concerned

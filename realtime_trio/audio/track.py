@@ -197,7 +197,9 @@ class AudioTrack:
         that was decoded already, for example to be played.
         """
         if self._keep:
-            self._waiting = deque(_without_base64(audio) for audio in self._waiting)
+            # One after the other, so that each finds the room that the one before has given back.
+            for _ in range(len(self._waiting)):
+                self._waiting.append(_without_base64(self._waiting.popleft()))
         if self._room > self._end - self._start:
             self._settle(self._joined())
 

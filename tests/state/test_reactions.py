@@ -150,7 +150,7 @@ def test_all_whom_an_event_concerns_are_told_in_order_and_what_follows_is_put_to
     assert [len(first.seen), len(seen), len(second.seen)] == [2, 2, 3]
 
 
-def test_rooms_are_looked_for_once_and_not_before_there_is_an_event() -> None:
+def test_rooms_are_looked_for_once_for_every_class_of_events() -> None:
     asked = []
 
     def rooms() -> tuple[Room, ...]:
@@ -161,7 +161,7 @@ def test_rooms_are_looked_for_once_and_not_before_there_is_an_event() -> None:
     assert asked == []
     for event in (CLEARED, LIMITS, CLEARED):
         assert concerned.tell(event) == ()
-    assert asked == ["rooms", "InputAudioBufferCleared", "RateLimitsUpdated"]
+    assert asked == ["rooms", "InputAudioBufferCleared", "rooms", "RateLimitsUpdated"]
 
 
 # --- the machines there are ----------------------------------------------------------------------

@@ -78,7 +78,11 @@ class Exchange:
     @property
     def asked(self) -> Asked | None:
         """The create for the conversation that is under way."""
-        return next((asked for asked in self.under_way if not asked.request.is_out_of_band), None)
+        # A loop: it is asked with every event of a response, and a generator costs most of that.
+        for asked in self.under_way:
+            if not asked.request.is_out_of_band:
+                return asked
+        return None
 
     @property
     def requests(self) -> list[ResponseRequest]:
