@@ -20,6 +20,7 @@ from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.voice import Session
 from realtime_trio.audio import WavWriter, read_wav
 from realtime_trio.cli.answer import print_usage, went_well
+from realtime_trio.cli.files import writable
 from realtime_trio.cli.keys import open_keys
 from realtime_trio.cli.running import run
 from realtime_trio.cli.service import Service, opened, takes_session
@@ -86,6 +87,7 @@ class Sound:
 @click.option(
     "--wav-out",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=writable,
     help="WAV file to write instead of playing, in real time, silence included",
 )
 @click.option(

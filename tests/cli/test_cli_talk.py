@@ -205,6 +205,15 @@ def test_without_a_sound_card_it_says_how_to_do_without(
     )
 
 
+def test_a_file_that_cannot_be_written_is_refused_before_anybody_is_called(
+    question: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = tmp_path / "nowhere" / "answer.wav"
+    arguments = ["--wav-in", str(question), "--wav-out", str(nowhere)]
+    assert run("talk", "--url", "ws://127.0.0.1:1", *arguments) == 2
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
 def test_devices_lists_those_that_there_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
