@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trio
-from commands import run, run_beside
+from commands import interrupt, run, run_beside, started
 from simulated import simulator_at_port
 
 from realtime_trio import cli
@@ -68,6 +68,20 @@ async def test_a_question_from_a_file_is_answered_into_a_file(
     assert start > PCM_RATE  # as time passes: not before the question was over
     assert heard[start : start + len(speech)].tolist() == speech.tolist()
     assert len(read_recording(record).records) > 50
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+async def test_after_ctrl_c_it_says_what_it_took(question: Path, tmp_path: Path) -> None:
+    async with simulator_at_port(answering(Reply.text("It is noon."))) as url:
+        arguments = ["--wav-in", str(question), "--wav-out", str(tmp_path / "answer.wav")]
+        process = await trio.to_thread.run_sync(started, "talk", "--url", url, *arguments)
+        assert process.stdout is not None
+        with trio.fail_after(60):
+            while "model" not in await trio.to_thread.run_sync(process.stdout.readline):
+                pass
+        _, remarks = await trio.to_thread.run_sync(interrupt, process)
+    assert process.returncode == 130
+    assert re.match(r"usage: \d+ tokens in", remarks)
 
 
 @pytest.mark.usefixtures("impatient")
