@@ -28,12 +28,9 @@ from numpy.typing import NDArray
 from realtime_trio import (
     AssistantMessage,
     Conversation,
-    EventStream,
-    ItemUpdated,
     LocalProtocolError,
     ResponseDone,
     Session,
-    TranscriptDelta,
     Transcription,
     open_session,
 )
@@ -97,7 +94,7 @@ async def converse(folder: Path, url: str | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing waits for us yet
     record, playback = folder / "conversation.jsonl", Playback()
     record.unlink(missing_ok=True)  # noqa: ASYNC240 - a recording replaces nothing
-    latencies, said = [], dict[str, str]()
+    latencies: list[float] = []
     async with (
         open_session(
             url=url,
@@ -110,7 +107,6 @@ async def converse(folder: Path, url: str | None = None) -> None:
     ):
         card = SoundCard(session, playback)
         nursery.start_soon(card.run)
-        nursery.start_soon(note, session.events(ItemUpdated), said)
         with session.events(ResponseDone) as responses:
             for name, question in zip(QUESTIONS, questions, strict=True):
                 before = {item.response_id for item in session.conversation.items}
@@ -127,24 +123,15 @@ async def converse(folder: Path, url: str | None = None) -> None:
                             break
                     await trio.sleep(playback.unheard / playback.rate + 0.3)
         nursery.cancel_scope.cancel()
-    lines = list(transcript(session.conversation, said, latencies))
+    lines = list(transcript(session.conversation, latencies))
     print(*lines, sep="\n")
     (folder / "transcript.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     seconds = recording_to_wav(read_recording(record), folder / "conversation.wav")
     print(f"[{seconds:.1f} s of both sides: {folder}/conversation.wav, and transcript.txt]")
 
 
-async def note(events: EventStream[ItemUpdated], said: dict[str, str]) -> None:
-    """Write down what the model says: of an item that is cut off, the words are taken back."""
-    async for event in events:
-        if isinstance(event.delta, TranscriptDelta):
-            said[event.item.id] = said.get(event.item.id, "") + event.delta.text
-
-
-def transcript(
-    conversation: Conversation, said: dict[str, str], latencies: list[float]
-) -> Iterator[str]:
-    """What was said and called, and how long the user waited for each answer."""
+def transcript(conversation: Conversation, latencies: list[float]) -> Iterator[str]:
+    """What was heard and called, and how long the user waited for each answer."""
     waited = iter(latencies)
     is_answer = False
     for item in conversation.items:
@@ -158,8 +145,9 @@ def transcript(
                 yield f"result: {item.output}"
             case "assistant":
                 after = f"[after {next(waited, 0.0):.1f} s] " if is_answer else ""
-                cut = " [interrupted]" if item.is_interrupted else ""
-                yield f"model:  {after}{said[item.id]}{cut}"
+                seconds = (item.heard_ms or 0) / 1000
+                cut = f" [interrupted after {seconds:.1f} s]" if item.is_interrupted else ""
+                yield f"model:  {after}{item.heard_transcript}{cut}"
                 is_answer = False
 
 

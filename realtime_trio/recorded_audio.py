@@ -3,12 +3,14 @@
 Owns when which audio was heard.  The records themselves are in `recording`, files in `audio.wav`.
 
 Theory of operation.  A record says when audio was sent or received, not when it sounded.  What the
-user says is sent when it has been recorded, so a chunk ends where its record stands; what the model
-says comes faster than it can be played, so a chunk begins when it has come and what came before it
-is over.  How much of it was heard is told by what the client does about an interruption: it cuts
-an item to what was heard (`conversation.item.truncate`) or deletes it.  If it does neither, a
-cancelled response fell silent when it was cancelled.  All of that is looked up first, so that audio
-can then be laid down in one pass.
+user says is sent when it has been recorded, so a chunk ends where its record stands.  Chunks that
+are sent at once have waited, in a file or for a connection, so that the last of them ends there.
+What had not been committed when a connection was lost is sent on the next one again, under the same
+ids; it was said once.  What the model says comes faster than it can be played, so a chunk begins
+when it has come and what came before it is over.  How much of it was heard is told by what the
+client does about an interruption: it cuts an item to what was heard (`conversation.item.truncate`)
+or deletes it.  If it does neither, a cancelled response fell silent when it was cancelled.  All of
+that is looked up first, so that audio can then be laid down in one pass.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ from realtime_trio.events import (
     ResponseCancel,
     ResponseDone,
     ResponseOutputAudioDelta,
+    SessionCreated,
+    TranslationSessionCreated,
     TranslationSessionInputAudioBufferAppend,
     TranslationSessionOutputAudioDelta,
     UserMessage,
@@ -47,6 +51,9 @@ from realtime_trio.recording import AudioFormats, Recording
 _JITTER: Final = 0.25
 """Seconds by which chunks that follow each other may be late without a gap between them: networks
 and schedulers delay some."""
+_AT_ONCE: Final = 0.25
+"""Share of its own length within which a chunk follows another one that it waited with: nobody has
+recorded it since."""
 _BLOCK: Final = PCM_RATE
 """Frames that are written at once, a second."""
 
@@ -153,6 +160,49 @@ class _Side:
         last.count += len(samples)
 
 
+class _Recorder:
+    """Lays down what the user says."""
+
+    def __init__(self) -> None:
+        self.side = _Side()
+        self._burst: list[tuple[NDArray[np.int16], int]] = []
+        """Chunks that were sent at once, with their rates, until it is known which is the last."""
+        self._sent = 0.0
+        """When the last of them was sent."""
+        self._said: set[str] = set()
+        """Ids of the chunks of this connection."""
+        self._said_before: set[str] = set()
+        """The same of those before it."""
+
+    def begin_connection(self) -> None:
+        """Note that what follows is sent over another connection."""
+        self._said_before |= self._said
+        self._said.clear()
+
+    def record(self, time: float, event_id: str | None, audio: AudioData, stored: _Stored) -> None:
+        """Take a chunk that was sent at this time."""
+        if event_id is not None:
+            if event_id in self._said_before:
+                return
+            self._said.add(event_id)
+        samples = samples_of(audio, stored.encoding)
+        if time - self._sent > _AT_ONCE * len(samples) / stored.rate:
+            self.settle()
+        self._burst.append((samples, stored.rate))
+        self._sent = time
+
+    def settle(self) -> None:
+        """Lay down what was sent by now."""
+        seconds = sum(len(samples) / rate for samples, rate in self._burst)
+        start = max(0.0, self._sent - seconds)
+        # The first chunk begins when it begins; after that, a little late is not a pause.
+        if self.side.runs and start - self.side.end_time < _JITTER:
+            start = self.side.end_time
+        for samples, rate in self._burst:
+            self.side.add(start, samples, rate)
+        self._burst.clear()
+
+
 class _Tape:
     """Reads runs as one stretch of samples at 24 kHz with silence between them, block by block."""
 
@@ -257,27 +307,30 @@ class _Stored:
 
 def _lay_down(records: Sequence[WireRecord]) -> tuple[_Side, _Side]:
     """What the user and what the model said."""
-    formats, user, player = AudioFormats(), _Side(), _Player(_Heard(records))
+    formats, user, player = AudioFormats(), _Recorder(), _Player(_Heard(records))
     said: set[str | None] = set()
     for record in records:
         formats.follow(record.event)
         match record.event:
+            case SessionCreated() | TranslationSessionCreated():
+                user.begin_connection()
             case (
-                InputAudioBufferAppend(audio=audio)
-                | TranslationSessionInputAudioBufferAppend(audio=audio)
+                InputAudioBufferAppend(event_id=event_id, audio=audio)
+                | TranslationSessionInputAudioBufferAppend(event_id=event_id, audio=audio)
             ):
-                _record(user, record.time, audio, _Stored.of(formats.input))
+                user.record(record.time, event_id, audio, _Stored.of(formats.input))
             case InputAudioBufferCommitted(item_id=item_id):
                 said.add(item_id)
             case ConversationItemCreate(item=UserMessage(id=item_id, content=content)):
                 if item_id is not None and item_id in said:
                     continue  # told to the server of another connection, and said before
                 said.add(item_id)
+                user.settle()
                 for part in content:
                     if isinstance(part, InputAudio) and part.audio is not None:
                         stored = _Stored.of(formats.input)
                         samples = samples_of(part.audio, stored.encoding)
-                        user.add(record.time, samples, stored.rate)
+                        user.side.add(record.time, samples, stored.rate)
             case ResponseOutputAudioDelta(
                 response_id=response_id, item_id=item_id, content_index=index, delta=delta
             ):
@@ -285,14 +338,5 @@ def _lay_down(records: Sequence[WireRecord]) -> tuple[_Side, _Side]:
                 player.play(record.time, response_id, (item_id, index), delta, stored)
             case TranslationSessionOutputAudioDelta(delta=delta, sample_rate=rate):
                 player.play(record.time, "", _TRANSLATION, delta, _Stored(PCM, rate or PCM_RATE))
-    return user, player.side
-
-
-def _record(user: _Side, time: float, audio: AudioData, stored: _Stored) -> None:
-    """Lay down what a microphone has just recorded."""
-    samples = samples_of(audio, stored.encoding)
-    start = max(0.0, time - len(samples) / stored.rate)
-    # The first chunk begins when it begins; after that, a little late is not a pause.
-    if user.runs and start - user.end_time < _JITTER:
-        start = user.end_time
-    user.add(start, samples, stored.rate)
+    user.settle()
+    return user.side, player.side

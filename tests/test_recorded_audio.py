@@ -75,8 +75,9 @@ def stretches(samples: NDArray[np.int16]) -> list[tuple[float, float, int]]:
     ]
 
 
-def says(time: float, seconds: float, value: int) -> Timed:
-    return time, "client", InputAudioBufferAppend(audio=AudioData.of(tone(seconds, value)))
+def says(time: float, seconds: float, value: int, event_id: str | None = None) -> Timed:
+    audio = AudioData.of(tone(seconds, value))
+    return time, "client", InputAudioBufferAppend(audio=audio, event_id=event_id)
 
 
 def speech(
@@ -132,6 +133,44 @@ def test_a_pause_of_the_microphone_is_a_pause() -> None:
 def test_a_file_that_was_sent_at_once_takes_the_time_that_it_is_long() -> None:
     user, _ = played(recorded(*(says(0.0, 1.0, n) for n in (1, 2, 3))))
     assert stretches(user) == [(0.0, 1.0, 1), (1.0, 2.0, 2), (2.0, 3.0, 3)]
+
+
+def test_what_has_waited_ends_when_it_is_sent() -> None:
+    waited = [says(9.0 + 0.001 * n, 0.5, n) for n in (2, 3, 4)]
+    user, _ = played(recorded(says(1.0, 0.5, 1), *waited, says(9.504, 0.5, 5)))
+    assert stretches(user) == [
+        (0.5, 1.0, 1),
+        (7.504, 8.004, 2),
+        (8.004, 8.504, 3),
+        (8.504, 9.004, 4),
+        (9.004, 9.504, 5),
+    ]
+
+
+def test_what_is_said_again_on_another_connection_was_heard_once() -> None:
+    another: Timed = (4.0, "server", created())
+    user, _ = played(
+        recorded(
+            *(says(0.5 * n, 0.5, n, f"event_{n}") for n in (1, 2, 3)),
+            another,
+            # The first was committed; the last two have waited for the connection.
+            *(says(4.0, 0.5, n, f"event_{n}") for n in (2, 3, 4, 5)),
+            says(4.5, 0.5, 6, "event_6"),
+        )
+    )
+    assert stretches(user) == [
+        (0.0, 0.5, 1),
+        (0.5, 1.0, 2),
+        (1.0, 1.5, 3),
+        (3.0, 3.5, 4),
+        (3.5, 4.0, 5),
+        (4.0, 4.5, 6),
+    ]
+
+
+def test_a_client_that_gives_all_its_audio_one_id_is_heard() -> None:
+    user, _ = played(recorded(says(0.5, 0.5, 1, "mine"), says(1.0, 0.5, 2, "mine")))
+    assert stretches(user) == [(0.0, 0.5, 1), (0.5, 1.0, 2)]
 
 
 def test_speech_that_comes_faster_than_it_is_played_waits() -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 from urllib.parse import urlsplit
 
 import click
@@ -26,6 +26,10 @@ from realtime_trio.cli.wire_printing import print_wire
 from realtime_trio.events import SessionSettings
 from realtime_trio.playback import Playback
 from realtime_trio.simulator import serve_simulator
+
+_LONGEST_QUESTION: Final = 1 << 30
+"""Bytes of audio that the built-in simulator takes at once, six hours.  Its client is this program,
+which sends what its user has, so that it need not be suspicious."""
 
 
 @frozen(kw_only=True)
@@ -139,7 +143,9 @@ async def opened(
             # It may have models to load.
             cast = await trio.to_thread.run_sync(cast_of, None)
             remark(f"no key and no --url: talking to the built-in simulator; {described(cast)}")
-            url = await nursery.start(functools.partial(serve_simulator, cast=cast))
+            url = await nursery.start(
+                functools.partial(serve_simulator, cast=cast, max_input_audio=_LONGEST_QUESTION)
+            )
         # What the environment says is left for the library to find: a key that was not given for
         # this address on purpose is worth a warning.
         # And nobody here listens to audio a second time, so that none has to be kept.

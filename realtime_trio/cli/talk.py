@@ -20,6 +20,7 @@ from realtime_trio._runtime.hub import EventStream
 from realtime_trio._session.voice import Session
 from realtime_trio.audio import WavWriter, read_wav
 from realtime_trio.cli.answer import print_usage, went_well
+from realtime_trio.cli.files import writable
 from realtime_trio.cli.keys import open_keys
 from realtime_trio.cli.running import run
 from realtime_trio.cli.service import Service, opened, takes_session
@@ -86,6 +87,7 @@ class Sound:
 @click.option(
     "--wav-out",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=writable,
     help="WAV file to write instead of playing, in real time, silence included",
 )
 @click.option(
@@ -149,45 +151,50 @@ async def _talk(service: Service, sound: Sound) -> bool:
     settings: SessionSettings = {"transcription": "gpt-4o-mini-transcribe"}
     if sound.turns != "service":
         settings["turn_detection"] = None
-    async with (
-        open_speaker(
-            device=_device(sound.speaker) if sound.wav_out is None else None,
-            backend=card if sound.wav_out is None else files,
-        ) as speaker,
-        opened(
-            service,
-            playback=speaker.playback,
-            **settings,
-        ) as session,
-        # Not before there is somebody to listen to it.
-        open_microphone(
-            _device(sound.microphone) if said is None else None,
-            speaker=speaker,
-            # A file hears nothing.
-            echo=_echo(sound.echo) if said is None and sound.wav_out is None else None,
-            backend=card if said is None else files,
-        ) as microphone,
-        open_keys() as key,
-        trio.open_nursery() as nursery,
-    ):
-        with (
-            nullcontext() if sound.wav_out is None else WavWriter(sound.wav_out) as written,
-            session.events(*TRANSCRIBED, ResponseCreated, ErrorEvent) as events,
+    conversation: Talk | None = None
+    try:
+        async with (
+            open_speaker(
+                device=_device(sound.speaker) if sound.wav_out is None else None,
+                backend=card if sound.wav_out is None else files,
+            ) as speaker,
+            opened(
+                service,
+                playback=speaker.playback,
+                **settings,
+            ) as session,
+            # Not before there is somebody to listen to it.
+            open_microphone(
+                _device(sound.microphone) if said is None else None,
+                speaker=speaker,
+                # A file hears nothing.
+                echo=_echo(sound.echo) if said is None and sound.wav_out is None else None,
+                backend=card if said is None else files,
+            ) as microphone,
+            open_keys() as key,
+            trio.open_nursery() as nursery,
         ):
-            conversation = Talk(session, microphone, speaker, sound)
-            if said is not None or sound.wav_out is not None:
-                heard = None if written is None else written.append
-                nursery.start_soon(files.run, said, heard)
-            nursery.start_soon(conversation.listen)
-            nursery.start_soon(conversation.obey, key, nursery.cancel_scope)
-            if said is not None:
-                duration = len(said) / microphone.rate
-                nursery.start_soon(conversation.end_after, duration, nursery.cancel_scope)
-            nursery.start_soon(conversation.show_levels)
-            await conversation.follow(events)
-            nursery.cancel_scope.cancel()
-    conversation.sum_up()
-    print_usage(session, is_paid=service.is_priced)
+            with (
+                nullcontext() if sound.wav_out is None else WavWriter(sound.wav_out) as written,
+                session.events(*TRANSCRIBED, ResponseCreated, ErrorEvent) as events,
+            ):
+                conversation = Talk(session, microphone, speaker, sound)
+                if said is not None or sound.wav_out is not None:
+                    heard = None if written is None else written.append
+                    nursery.start_soon(files.run, said, heard)
+                nursery.start_soon(conversation.listen)
+                nursery.start_soon(conversation.obey, key, nursery.cancel_scope)
+                if said is not None:
+                    duration = len(said) / microphone.rate
+                    nursery.start_soon(conversation.end_after, duration, nursery.cancel_scope)
+                nursery.start_soon(conversation.show_levels)
+                await conversation.follow(events)
+                nursery.cancel_scope.cancel()
+    finally:
+        # Also after Ctrl-C, by which most talks end.
+        if conversation is not None:
+            conversation.sum_up()
+            print_usage(session, is_paid=service.is_priced)
     return conversation.is_well
 
 

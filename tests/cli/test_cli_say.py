@@ -113,6 +113,15 @@ def test_without_key_and_url_say_asks_the_simulator_and_admits_it(
     assert "usage: 52 tokens in (0 cached), " in remarks
 
 
+def test_the_simulator_of_its_own_takes_a_question_of_any_length(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = tmp_path / "question.wav"
+    write_wav(long, np.zeros(720 * PCM_RATE, np.int16))  # more than a stranger may send: 35 MB
+    assert run("say", str(long)) == 0
+    assert "I received 720.0 seconds of audio" in capsys.readouterr().out
+
+
 @pytest.mark.skipif(not HAS_VOICE, reason="needs the extra voice or voice-light")
 def test_with_an_extra_for_it_the_simulator_hears_and_speaks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

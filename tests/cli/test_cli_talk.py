@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trio
-from commands import run, run_beside
+from commands import interrupt, run, run_beside, started
 from simulated import simulator_at_port
 
 from realtime_trio import cli
@@ -68,6 +68,20 @@ async def test_a_question_from_a_file_is_answered_into_a_file(
     assert start > PCM_RATE  # as time passes: not before the question was over
     assert heard[start : start + len(speech)].tolist() == speech.tolist()
     assert len(read_recording(record).records) > 50
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+async def test_after_ctrl_c_it_says_what_it_took(question: Path, tmp_path: Path) -> None:
+    async with simulator_at_port(answering(Reply.text("It is noon."))) as url:
+        arguments = ["--wav-in", str(question), "--wav-out", str(tmp_path / "answer.wav")]
+        process = await trio.to_thread.run_sync(started, "talk", "--url", url, *arguments)
+        assert process.stdout is not None
+        with trio.fail_after(60):
+            while "model" not in await trio.to_thread.run_sync(process.stdout.readline):
+                pass
+        _, remarks = await trio.to_thread.run_sync(interrupt, process)
+    assert process.returncode == 130
+    assert re.match(r"usage: \d+ tokens in", remarks)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -203,6 +217,15 @@ def test_without_a_sound_card_it_says_how_to_do_without(
         "realtime-trio: this machine has no sound device; --wav-in FILE and --wav-out FILE do "
         "without one\n"
     )
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anybody_is_called(
+    question: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = tmp_path / "nowhere" / "answer.wav"
+    arguments = ["--wav-in", str(question), "--wav-out", str(nowhere)]
+    assert run("talk", "--url", "ws://127.0.0.1:1", *arguments) == 2
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
 
 
 def test_devices_lists_those_that_there_are(

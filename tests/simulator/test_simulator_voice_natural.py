@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,6 +100,15 @@ async def test_ears_want_16_bit_samples(ears: WhisperEars) -> None:
         await ears.transcribe(np.zeros(10, np.float32))
 
 
+async def test_what_is_longer_than_the_model_can_see_is_heard_to_its_end(
+    ears: WhisperEars, voice: HibariVoice
+) -> None:
+    light = await voice.speak("Turn on the light.")
+    pause = np.zeros(32 * PCM_RATE - len(light), np.int16)
+    heard = await ears.transcribe(np.concatenate((light, pause, light, pause, light)))
+    assert heard == " ".join(["Turn on the light."] * 3)
+
+
 async def test_cancelled_listening_stops_after_30_s_of_audio_and_the_next_utterance_is_heard(
     ears: WhisperEars, voice: HibariVoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,23 +116,22 @@ async def test_cancelled_listening_stops_after_30_s_of_audio_and_the_next_uttera
     looked_at: list[int] = []
     await trio.lowlevel.checkpoint()
 
-    def segments() -> Iterator[SimpleNamespace]:
-        for number in range(3):
-            looked_at.append(number)
-            trio.from_thread.run_sync(is_looking.set)
-            may_go_on.wait(60)
-            yield SimpleNamespace(text="word")
+    def look(audio: np.ndarray, **options: object) -> tuple[list[SimpleNamespace], None]:
+        looked_at.append(len(audio))
+        trio.from_thread.run_sync(is_looking.set)
+        may_go_on.wait(60)
+        return [SimpleNamespace(text="word")], None
 
     with monkeypatch.context() as patch:
-        patch.setattr(ears._model, "transcribe", lambda audio, **options: (segments(), None))
+        patch.setattr(ears._model, "transcribe", look)
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(ears.transcribe, np.full(PCM_RATE, 1000, np.int16))
+                nursery.start_soon(ears.transcribe, np.full(90 * PCM_RATE, 1000, np.int16))
                 with trio.fail_after(60):
                     await is_looking.wait()
                 scope.cancel()
                 may_go_on.set()
-    assert looked_at == [0]
+    assert looked_at == [30 * 16_000]
     with trio.fail_after(60):
         assert await ears.transcribe(await voice.speak("Turn on the light.")) is not None
 

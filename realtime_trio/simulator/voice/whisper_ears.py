@@ -21,6 +21,9 @@ from realtime_trio.simulator.voice.extra import import_extra
 
 _EAR_RATE: Final = 16_000
 """Hz, of the recordings the model was made from."""
+_WINDOW: Final = 30 * PCM_RATE
+"""Samples that the model looks at at once.  It is given no more: the library would need a gigabyte
+for an hour."""
 _SILENCE: Final = 100
 """Below this peak (-50 dB) there is nothing to hear.  The model is not asked: in silence it tends
 to hear thanks for watching."""
@@ -93,9 +96,15 @@ class WhisperEars:
         return await trio.to_thread.run_sync(self._transcribe, samples, limiter=self._limiter)
 
     def _transcribe(self, samples: NDArray[np.int16]) -> str | None:
-        narrow = resample(samples, PCM_RATE, _EAR_RATE)
+        words: list[str] = []
+        for start in range(0, len(samples), _WINDOW):
+            trio.from_thread.check_cancelled()
+            words += self._heard(resample(samples[start : start + _WINDOW], PCM_RATE, _EAR_RATE))
+        return "".join(words).strip() or None
+
+    def _heard(self, narrow: NDArray[np.int16]) -> list[str]:
         if np.abs(narrow.astype(np.int32)).max(initial=0) < _SILENCE:
-            return None
+            return []
         # Temperature 0 alone: others are tried when the model is unsure, which takes longer and
         # does not give the same words every time.
         segments, _ = self._model.transcribe(
@@ -106,12 +115,7 @@ class WhisperEars:
             condition_on_previous_text=False,
             without_timestamps=True,
         )
-        words: list[str] = []
-        # An iterator that does the work: each segment is recognized when it is asked for.
-        for segment in segments:
-            trio.from_thread.check_cancelled()
-            words.append(segment.text)
-        return "".join(words).strip() or None
+        return [segment.text for segment in segments]
 
 
 def _bundled() -> Path:
