@@ -531,16 +531,19 @@ async def be_quiet(talk: Talk) -> None:
     quiet_s, server = 0, talk.server
     with trio.fail_after(1000):
         # The same one all the time: a renewal may come at the very end.
-        while quiet_s < 5 or talk.server is not server:
-            server = talk.server
+        while True:
             await trio.sleep(1)
             await wait_all_tasks_blocked()
             quiet_s = quiet_s + 1 if talk.is_quiet and talk.server is server else 0
+            server = talk.server
+            if quiet_s == 5:
+                return
 
 
 async def restart(session: Session) -> None:
     """Restart, also if some attempts fail."""
     while True:
+        await trio.lowlevel.checkpoint()
         with suppress(ConnectionFailed):
             await session.restart()
             return

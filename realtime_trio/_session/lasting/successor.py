@@ -175,7 +175,7 @@ class Successor:
             await self._wait_until(lambda: introduction.unanswered < unanswered)
             advanced()
         # Also if there was nothing to say: it may have ended while that was found out.
-        self._check_open()
+        await self._wait_until(lambda: True)
 
     async def _say(self, event: ClientEvent) -> None:
         assert self.link is not None, "it has greeted us"
@@ -193,9 +193,6 @@ class Successor:
         while not is_so() and self._error is None:
             await self._changed.park()
         # Also if it is so: nobody may go on with a link that has just ended.
-        self._check_open()
-
-    def _check_open(self) -> None:
         if self._error is not None:
             raise self._error
 
