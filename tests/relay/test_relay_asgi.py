@@ -394,6 +394,7 @@ async def test_hypercorn_can_mount_it_and_stops_only_when_it_is_drained() -> Non
 
     async def page(scope: Event, receive: Any, send: Any) -> None:
         """An application that has nothing to say, but that there is a lifespan."""
+        await trio.lowlevel.checkpoint()
         while scope["type"] == "lifespan":
             event = (await receive())["type"]
             await send({"type": f"{event}.complete"})

@@ -526,10 +526,10 @@ class Told:
                     self.wordless.update(what.transcripts)
 
 
-async def be_quiet(talk: Talk) -> None:
+async def be_quiet(talk: Talk) -> None:  # noqa: ASYNC910 - it sleeps at least five times
     """Wait until there is a connection that holds, and nothing more follows on it."""
     quiet_s, server = 0, talk.server
-    with trio.fail_after(1000):
+    with trio.fail_after(1000):  # noqa: ASYNC912 - likewise
         # The same one all the time: a renewal may come at the very end.
         while quiet_s < 5 or talk.server is not server:
             server = talk.server
@@ -540,7 +540,7 @@ async def be_quiet(talk: Talk) -> None:
 
 async def restart(session: Session) -> None:
     """Restart, also if some attempts fail."""
-    while True:
+    while True:  # noqa: ASYNC913 - a restart that fails has waited, too
         with suppress(ConnectionFailed):
             await session.restart()
             return

@@ -157,7 +157,7 @@ class Successor:
         """Whether it was not configured like this."""
         return configuration is not None and configuration.session != self._configuration
 
-    async def tell(self, items: tuple[ClientEvent, ...], advanced: Callable[[], None]) -> None:
+    async def tell(self, items: tuple[ClientEvent, ...], advanced: Callable[[], None]) -> None:  # noqa: ASYNC910 - if there is nothing to say
         """Tell it the conversation, and wait until it has taken or refused every item.
 
         Args:
