@@ -153,7 +153,8 @@ NPM_INSTALL = [
     *("--fetch-timeout=30000", "--fetch-retries=1"),
     *("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=3000"),
 ]
-TRIO_CODE = [*CODE, "--exclude=interop/clients"]  # those are programs for asyncio
+TRIO_CODE = [*CODE, "--exclude=interop/clients,node_modules"]
+"""The clients are programs for asyncio, and what npm has put there is not ours."""
 STARTABLE = (
     "serve_websocket",
     "serve_simulator",

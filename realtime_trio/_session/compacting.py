@@ -106,7 +106,7 @@ class CompactingSession(LimitedSession):
             entries_of(old), new_id=self._new_id, encoding=self._conversation.input_encoding
         )
         if not told.events:
-            return ""
+            return ""  # noqa: ASYNC910 - taking the lock was one
         text = await summarize([event.item for event in told.events])
         if not isinstance(text, str):
             raise TypeError(f"summarize must return a text, not {kind_of(text)}")

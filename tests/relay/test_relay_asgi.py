@@ -392,8 +392,9 @@ async def test_our_own_client_talks_through_it_in_starlette_under_hypercorn() ->
 async def test_hypercorn_can_mount_it_and_stops_only_when_it_is_drained() -> None:
     dispatcher: Any = pytest.importorskip("hypercorn.middleware.dispatcher")
 
-    async def page(scope: Event, receive: Any, send: Any) -> None:  # noqa: ASYNC910
+    async def page(scope: Event, receive: Any, send: Any) -> None:
         """An application that has nothing to say, but that there is a lifespan."""
+        await trio.lowlevel.checkpoint()
         while scope["type"] == "lifespan":
             event = (await receive())["type"]
             await send({"type": f"{event}.complete"})

@@ -470,7 +470,7 @@ class Upkeep:
             return
         if self._is_over or not successor.is_open:
             successor.give_up()
-            return
+            return  # noqa: ASYNC910 - the loop was one: a new link has not greeted us yet
         # After a loss meanwhile it is there already.
         await self._change_over(successor, SessionRenewed if self._lost is None else Reconnected)
 
