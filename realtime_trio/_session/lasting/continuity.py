@@ -28,7 +28,7 @@ from realtime_trio._session.lasting.policy import Reconnect
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Acknowledgements, Pending
 from realtime_trio._state.conversation.history import entries_of
-from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.conversation.item import LISTING, ConversationItem
 from realtime_trio._state.conversation.reducer import Conversation
 from realtime_trio._state.conversation.restoring import Omission, restore
 from realtime_trio._state.conversation.size import HistoryLimit
@@ -224,15 +224,15 @@ class Continuity:
         # No checkpoint from here on until it is known what is told.
         for entry in self.log:
             self._carry_out(entry)
-        # Outputs that nobody has confirmed are in the log, and their calls must be there first.
-        under_way = {
-            entry.event.item.call_id
+        under_way = [
+            entry.event.item
             for entry in self.log
             if isinstance(entry.event, ConversationItemCreate)
-            and isinstance(entry.event.item, FunctionCallOutput)
-        }
+        ]
+        # Outputs that nobody has confirmed are in the log, and their calls must be there first.
+        answered = {item.call_id for item in under_way if isinstance(item, FunctionCallOutput)}
         items = tuple(self.conversation.items)
-        open_calls = {*self.turns.awaited, *under_way}
+        open_calls = {*self.turns.awaited, *answered}
         restored = restore(
             entries_of(items),
             new_id=self.new_id,
@@ -247,10 +247,16 @@ class Continuity:
         events = tuple(
             attrs.evolve(create, event_id=self.new_id("evt_")) for create in restored.events
         )
-        told = {each.item.call_id for each in events if isinstance(each.item, FunctionCall)}
+        # Those of a history may be in the log themselves, if nobody has confirmed them either.
+        told = {
+            item.call_id
+            for item in (*(each.item for each in events), *under_way)
+            if isinstance(item, FunctionCall)
+        }
         return Retold(
             events=events,
-            omissions=restored.omitted,
+            # Lists of tools are not lost: the next server makes its own.
+            omissions=tuple(each for each in restored.omitted if items[each.index].type != LISTING),
             orphans=tuple(sorted(open_calls - told)),
             places={item.id: place for place, item in enumerate(items)},
         )
@@ -327,6 +333,7 @@ class Continuity:
                 # It was asked for while the conversation was being told.
                 case ConversationItemDelete(item_id=gone) if self.conversation.is_left_behind(gone):
                     self._carry_out(entry)
+        self._delete_listings()
         rest = self.log.rest(now, self.policy.stale_audio)
         entries: list[tuple[Event, str]] = []
         for entry in rest.entries:
@@ -344,6 +351,13 @@ class Continuity:
         )
         self._lost = Loss()
         return lost
+
+    def _delete_listings(self) -> None:
+        """Take the lists of tools away that the last server made: every server makes its own."""
+        for item in [item for item in self.conversation.items if item.type == LISTING]:
+            deleted = ConversationItemDeleted(event_id=self.new_id("event_"), item_id=item.id)
+            for event in self.understand(deleted):
+                self.publish(event)
 
     def _fitted(self, entry: Unsure, present: set[str]) -> tuple[Event, str]:
         """An event as it can be sent to another server."""

@@ -44,6 +44,10 @@ else:
 Part = InputText | InputAudio | InputImage | OutputText | OutputAudio | UnknownObject
 """A part of a message, as the protocol writes it."""
 
+LISTING: Final = "mcp_list_tools"
+"""The type of an item that lists the tools on an MCP server.  It is no answer, and comes whenever a
+server has been asked for its tools: on a further connection often before the server is told the
+conversation, which then stands before it."""
 _REPR_TEXT = 40
 _MANY_PIECES: Final = 256
 """Pieces of a text that may wait to be joined, whatever their size."""

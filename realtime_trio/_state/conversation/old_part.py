@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from realtime_trio._frozen import frozen
-from realtime_trio._state.conversation.item import ConversationItem
+from realtime_trio._state.conversation.item import LISTING, ConversationItem
 from realtime_trio._state.conversation.parting import boundaries
 from realtime_trio.events import FunctionCallOutput, McpApprovalResponse
 
@@ -63,7 +63,7 @@ def old_part(
     if is_busy:
         end = min(end, _active_turn(items))
     end = max((each for each in calls.boundaries if each <= end), default=0)
-    return tuple(item for item in items[:end] if item.type != "mcp_list_tools")
+    return tuple(item for item in items[:end] if item.type != LISTING)
 
 
 def talk_ms(item: ConversationItem) -> float:

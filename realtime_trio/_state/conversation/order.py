@@ -14,11 +14,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, overload
 
-from realtime_trio._state.conversation.item import ConversationItem, ItemPhase
+from realtime_trio._state.conversation.item import LISTING, ConversationItem, ItemPhase
 
-_LISTING: Final = "mcp_list_tools"
-"""Items of this type are no answers, and come whenever a server has been asked for its tools: on a
-further connection often before the server is told the conversation, which then stands before it."""
 _NEAR: Final = 8
 """Items from the end that are looked at one by one; nearly everything happens there."""
 
@@ -123,7 +120,7 @@ class ItemOrder:
         item._previous_item_id = previous_item_id or item._previous_item_id
         if item._previous_item_id:
             self._names_previous = True
-        elif follows and item._type != _LISTING and self._is_beside_others(item):
+        elif follows and item._type != LISTING and self._is_beside_others(item):
             # An answer cannot come before everything else: this server does not name them at all.
             self._names_previous = False
         if not item._is_shown:
@@ -156,7 +153,7 @@ class ItemOrder:
     def _position(self, item: ConversationItem) -> int:
         previous = item._previous_item_id
         if not previous:
-            if not (item._is_anchored and self._names_previous) or item._type == _LISTING:
+            if not (item._is_anchored and self._names_previous) or item._type == LISTING:
                 return len(self._items)
             return self._behind_the_missing(0) if item._follows else 0
         if previous == "root":
