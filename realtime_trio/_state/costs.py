@@ -137,7 +137,6 @@ class Costs:
         self._is_default = is_default
         self._model = asked
         self._transcriber: str | None = None
-        self._usage = Usage()
         self._by_model: dict[str | None, Usage] = {}
         self._responses: dict[str, tuple[str | None, ResponseUsage]] = {}
         self._transcriptions: dict[
@@ -148,7 +147,7 @@ class Costs:
     @property
     def usage(self) -> Usage:
         """The sums so far."""
-        return self._usage
+        return sum(self._by_model.values(), start=_NOTHING)
 
     @property
     def by_model(self) -> Mapping[str | None, Usage]:
@@ -229,7 +228,6 @@ class Costs:
 
     def _add(self, model: str | None, usage: Usage) -> None:
         if usage != _NOTHING:
-            self._usage += usage
             self._by_model[model] = self._by_model.get(model, _NOTHING) + usage
 
     def _on_rate_limits(self, event: RateLimitsUpdated) -> None:
