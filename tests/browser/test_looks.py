@@ -125,6 +125,61 @@ def check_layout(page: Page) -> None:
     assert page.evaluate(LAYOUT) == []
 
 
+WIDTHS = (360, 390, 600, 760, 761, 768, 834, 900, 1000, 1001, 1024, 1180, 1181, 1280, 1440)
+OVERLAPS = """() => {
+  const problems = [];
+  const parts = [...document.querySelectorAll(
+    "#header .logo, #header h1 span:last-child, .source, .state, .header-tools > button, " +
+    ".choices select, .dock-middle > *, .log-tools > *, .section-head > *",
+  )].filter((part) => part.checkVisibility() && getComputedStyle(part).clipPath === "none");
+  // A word that is too long for its box sticks out of it.
+  const extent = (part) => {
+    const words = document.createRange();
+    words.selectNodeContents(part);
+    const [box, inside] = [part.getBoundingClientRect(), words.getBoundingClientRect()];
+    return { ...box.toJSON(), right: Math.max(box.right, inside.right) };
+  };
+  const boxes = parts.map(extent);
+  parts.forEach((part, i) => {
+    for (let j = i + 1; j < parts.length; j += 1) {
+      const [a, b] = [boxes[i], boxes[j]];
+      const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (part.contains(parts[j]) || width < 1 || height < 1) continue;
+      problems.push(`${part.className || part.id} covers ${parts[j].className || parts[j].id}`);
+    }
+  });
+  for (const input of document.querySelectorAll("input[placeholder]")) {
+    const style = getComputedStyle(input);
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = style.font;
+    const room = input.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+    if (input.checkVisibility() && pen.measureText(input.placeholder).width > room)
+      problems.push(`"${input.placeholder}" is cut off`);
+  }
+  return problems;
+}"""
+
+
+def test_nothing_covers_anything_else_at_any_width(open_page: OpenPage, tmp_path: Path) -> None:
+    with run_console("--script", write_script(tmp_path)) as url:
+        page = open_page(url)
+        expect(page.get_by_role("button", name="Connect and say hello")).to_be_visible()
+        problems = overlaps(page)
+        choose_mode(page, "Push to talk")
+        connect(page)
+        problems += overlaps(page)
+    assert problems == []
+
+
+def overlaps(page: Page) -> list[str]:
+    found = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        found += [f"at {width} pixels {each}" for each in page.evaluate(OVERLAPS)]
+    return found
+
+
 @pytest.mark.parametrize("screen", ["desktop", "desktop-dark", "phone"])
 def test_everybody_can_use_it(open_page: OpenPage, tmp_path: Path, screen: str) -> None:
     """Names, roles, keyboard and contrast, as far as a program can judge them."""

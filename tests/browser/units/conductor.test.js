@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { RATE } from "../../../realtime_trio/console/page/audio/pcm.js";
-import { Conductor } from "../../../realtime_trio/console/page/talk/conductor.js";
+import { Conductor, isRace } from "../../../realtime_trio/console/page/talk/conductor.js";
 import { TOOL_DEFINITIONS, Tools } from "../../../realtime_trio/console/page/talk/tools.js";
 import { toneSamples } from "./telling.js";
 
@@ -169,6 +169,18 @@ test("when the service was faster, the request is made after its response", () =
   other.hear({ type: "error", error: { code: "conversation_already_has_active_response", event_id: mine.event.event_id } }, null);
   other.hear({ type: "response.created", response: { id: "resp_y" } }, null);
   assert.deepEqual(short(other.hear({ type: "response.done", response: { id: "resp_y", status: "completed" } }, null)), ["response.create"]);
+});
+
+test("whoever presses the button just when a response has ended is not told of it", () => {
+  const made = conductor("manual");
+  speak(made, "a", 2);
+  const [, cancel] = made.interrupted({ part: "a", played: RATE }, true);
+  assert.ok(cancel?.do === "send");
+  const error = { code: "response_cancel_not_active", event_id: cancel.event.event_id };
+  assert.ok(isRace(error));
+  assert.ok(!isRace({ ...error, code: "item_truncate_invalid_item_id" }));
+  assert.ok(!isRace({ ...error, event_id: "evt_page_7" }), "that was written by hand");
+  assert.ok(!isRace({ code: error.code }));
 });
 
 test("a response beside the conversation holds up nothing", () => {

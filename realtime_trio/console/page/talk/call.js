@@ -9,7 +9,7 @@
 import { Microphone } from "../audio/microphone.js";
 import { Speaker } from "../audio/speaker.js";
 import { LiveSource } from "../sources/live.js";
-import { Conductor } from "./conductor.js";
+import { Conductor, isRace } from "./conductor.js";
 import { TOOL_DEFINITIONS } from "./tools.js";
 
 /** @typedef {import("../state/desk.js").Desk} Desk */
@@ -170,7 +170,7 @@ export class Call {
     if (record.side === "page") return;
     this._places[record.side].push(record.seq);
     if (record.side !== "server" || record.text !== null) return;
-    if (record.event.type === "error") this._listener.onProblem(String(record.event.error?.message ?? "The service reports an error."));
+    if (record.event.type === "error" && !isRace(record.event.error)) this._listener.onProblem(String(record.event.error?.message ?? "The service reports an error."));
     this._do(this._conductor.hear(record.event, samples));
   }
 

@@ -36,6 +36,17 @@ import { turnDetection } from "./turn_detection.js";
  */
 
 const SHORTEST_COMMIT = RATE / 10; // the service refuses to commit less
+const OWN = "evt_conductor_"; // what the ids begin with of events that may be refused; those written by hand have others
+const FASTER = new Set(["response_cancel_not_active", "conversation_already_has_active_response"]);
+
+/**
+ * Whether this only means that something else was faster than what the conductor sent by itself: it
+ * goes on as if it had been asked for later, and nobody needs to be told.
+ * @param {any} error
+ */
+export function isRace(error) {
+  return String(error?.event_id).startsWith(OWN) && FASTER.has(error.code);
+}
 
 export class Conductor {
   /** @param {Opening} opening */
@@ -47,7 +58,7 @@ export class Conductor {
     this._active = null;
     /** The request for a response that has not begun. @type {string | null} */
     this._asked = null;
-    this._requests = 0;
+    this._sent = 0;
     this._wants = false; // whether one is to be asked for as soon as possible
     /** @type {Map<string, Spoken>} */
     this._spoken = new Map();
@@ -187,9 +198,14 @@ export class Conductor {
       return [];
     }
     this._wants = false;
-    this._requests += 1;
-    this._asked = `evt_page_response_${this._requests}`;
+    this._asked = this._nextId("response");
     return [{ do: "send", event: { event_id: this._asked, type: "response.create" } }];
+  }
+
+  /** @param {string} what */
+  _nextId(what) {
+    this._sent += 1;
+    return `${OWN}${what}_${this._sent}`;
   }
 
   /**
@@ -227,7 +243,7 @@ export class Conductor {
       }
     }
     this._spoken.clear();
-    if (cancel && this._active !== null) actions.push({ do: "send", event: { type: "response.cancel" } });
+    if (cancel && this._active !== null) actions.push({ do: "send", event: { event_id: this._nextId("cancel"), type: "response.cancel" } });
     return actions;
   }
 
