@@ -12,17 +12,10 @@ from trio.testing import MockClock
 from realtime_trio._session.voice import Session
 from realtime_trio._state.utility_events import ItemDeleted
 from realtime_trio.errors import ServerError, SessionClosed
-from realtime_trio.events import (
-    ConversationItemCreate,
-    FunctionCall,
-    FunctionCallOutput,
-    Item,
-    SystemMessage,
-    UserMessage,
-)
+from realtime_trio.events import ConversationItemCreate, Item, SystemMessage, UserMessage
 from realtime_trio.history import HistoryLimit
 from realtime_trio.lasting import Reconnected
-from realtime_trio.simulator import Fault, Reply, SimulatedService
+from realtime_trio.simulator import Reply, SimulatedService
 
 
 async def retold_in_part(session: Session, service: SimulatedService) -> list[str]:
@@ -126,20 +119,3 @@ async def test_what_a_server_says_first_stands_behind_all_that_it_was_not_told(
         theirs = ids_of(service.server.items)
         ours = ids_of(session.conversation.items)
         assert [item_id for item_id in ours if item_id in theirs] == theirs
-
-
-async def test_a_call_that_nobody_has_confirmed_is_there_before_its_output(
-    autojump_clock: MockClock,
-) -> None:
-    service = SimulatedService(
-        faults=lambda number: [Fault.drop("conversation.item.added")] if number == 1 else []
-    )
-    async with open_lasting(service) as session:
-        call = FunctionCall(name="switch", call_id="call_1", arguments="{}")
-        await session.send(ConversationItemCreate(item=call))
-        output = FunctionCallOutput(call_id="call_1", output="on")
-        await session.send(ConversationItemCreate(item=output))
-        assert not (await session.wait_for(Reconnected)).lost
-        await trio.sleep(1)
-        assert client_lines(session) == [("call", "switch {}"), ("output", "on")]
-        assert server_lines(service.server) == client_lines(session)
