@@ -12,10 +12,15 @@ from trio.testing import MockClock
 from realtime_trio._session.voice import Session
 from realtime_trio._state.utility_events import ItemDeleted
 from realtime_trio.errors import ServerError, SessionClosed
-from realtime_trio.events import ConversationItemCreate, Item, SystemMessage, UserMessage
+from realtime_trio.events import (
+    ConversationItemCreate,
+    Item,
+    SystemMessage,
+    UserMessage,
+)
 from realtime_trio.history import HistoryLimit
 from realtime_trio.lasting import Reconnected
-from realtime_trio.simulator import Reply, SimulatedService
+from realtime_trio.simulator import Fault, Reply, SimulatedService
 
 
 async def retold_in_part(session: Session, service: SimulatedService) -> list[str]:
@@ -119,3 +124,20 @@ async def test_what_a_server_says_first_stands_behind_all_that_it_was_not_told(
         theirs = ids_of(service.server.items)
         ours = ids_of(session.conversation.items)
         assert [item_id for item_id in ours if item_id in theirs] == theirs
+
+
+def service_that_confirms_nothing_at_first() -> SimulatedService:
+    return SimulatedService(
+        faults=lambda number: [Fault.drop("conversation.item.added")] if number == 1 else []
+    )
+
+
+async def test_an_item_of_the_applications_own_events_is_told_again_also_without_an_id(
+    autojump_clock: MockClock,
+) -> None:
+    service = service_that_confirms_nothing_at_first()
+    async with open_lasting(service) as session:
+        await session.send(ConversationItemCreate(item=UserMessage.text("Hello!")))
+        await session.wait_for(Reconnected)
+        await trio.sleep(1)
+        assert server_lines(service.server) == client_lines(session) == [("user", "Hello!")]

@@ -10,10 +10,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
 import trio
+from attrs import evolve
 
 from realtime_trio import _elsewhere
 from realtime_trio._session.approvals import HostedApprovals
 from realtime_trio._session.compacting import CompactingSession
+from realtime_trio._session.ids import with_id
 from realtime_trio._session.tool_items import ToolItems
 from realtime_trio._state.acknowledgements import Pending
 from realtime_trio._state.conversation.audio import DEFAULT_ENCODING, Encoding
@@ -21,7 +23,13 @@ from realtime_trio._state.conversation.size import HistoryLimit
 from realtime_trio._state.reactions import Room
 from realtime_trio.connection import OpenTransport
 from realtime_trio.errors import LocalProtocolError
-from realtime_trio.events import Event, RealtimeSession, ServerEvent
+from realtime_trio.events import (
+    ClientEvent,
+    ConversationItemCreate,
+    Event,
+    RealtimeSession,
+    ServerEvent,
+)
 
 if TYPE_CHECKING:
     from realtime_trio._session.lasting import continuity, policy, upkeep
@@ -125,6 +133,13 @@ class LastingSession(CompactingSession):
             over=self._close,
         )
         return self._upkeep.run
+
+    def _named(self, event: ClientEvent) -> ClientEvent:
+        named = super()._named(event)
+        # Of an item without an id nobody could say whether a server has it.
+        if self._upkeep is not None and isinstance(named, ConversationItemCreate):
+            return evolve(named, item=with_id(named.item, self._new_id))
+        return named
 
     def _lasting_rooms(self) -> tuple[Room, ...]:
         if self._upkeep is None:
