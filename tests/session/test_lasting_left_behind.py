@@ -14,6 +14,8 @@ from realtime_trio._state.utility_events import ItemDeleted
 from realtime_trio.errors import ServerError, SessionClosed
 from realtime_trio.events import (
     ConversationItemCreate,
+    FunctionCall,
+    FunctionCallOutput,
     Item,
     SystemMessage,
     UserMessage,
@@ -141,3 +143,18 @@ async def test_an_item_of_the_applications_own_events_is_told_again_also_without
         await session.wait_for(Reconnected)
         await trio.sleep(1)
         assert server_lines(service.server) == client_lines(session) == [("user", "Hello!")]
+
+
+async def test_a_call_that_nobody_has_confirmed_is_there_before_its_output(
+    autojump_clock: MockClock,
+) -> None:
+    service = service_that_confirms_nothing_at_first()
+    async with open_lasting(service) as session:
+        call = FunctionCall(name="switch", call_id="call_1", arguments="{}")
+        await session.send(ConversationItemCreate(item=call))
+        output = FunctionCallOutput(call_id="call_1", output="on")
+        await session.send(ConversationItemCreate(item=output))
+        assert not (await session.wait_for(Reconnected)).lost
+        await trio.sleep(1)
+        assert client_lines(session) == [("call", "switch {}"), ("output", "on")]
+        assert server_lines(service.server) == client_lines(session)

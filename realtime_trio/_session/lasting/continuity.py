@@ -224,15 +224,15 @@ class Continuity:
         # No checkpoint from here on until it is known what is told.
         for entry in self.log:
             self._carry_out(entry)
-        # Outputs that nobody has confirmed are in the log, and their calls must be there first.
-        under_way = {
-            entry.event.item.call_id
+        under_way = [
+            entry.event.item
             for entry in self.log
             if isinstance(entry.event, ConversationItemCreate)
-            and isinstance(entry.event.item, FunctionCallOutput)
-        }
+        ]
+        # Outputs that nobody has confirmed are in the log, and their calls must be there first.
+        answered = {item.call_id for item in under_way if isinstance(item, FunctionCallOutput)}
         items = tuple(self.conversation.items)
-        open_calls = {*self.turns.awaited, *under_way}
+        open_calls = {*self.turns.awaited, *answered}
         restored = restore(
             entries_of(items),
             new_id=self.new_id,
@@ -247,7 +247,12 @@ class Continuity:
         events = tuple(
             attrs.evolve(create, event_id=self.new_id("evt_")) for create in restored.events
         )
-        told = {each.item.call_id for each in events if isinstance(each.item, FunctionCall)}
+        # Those of a history may be in the log themselves, if nobody has confirmed them either.
+        told = {
+            item.call_id
+            for item in (*(each.item for each in events), *under_way)
+            if isinstance(item, FunctionCall)
+        }
         return Retold(
             events=events,
             # Lists of tools are not lost: the next server makes its own.
