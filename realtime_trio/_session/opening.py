@@ -149,9 +149,9 @@ async def open_session(
     Raises:
         ConnectionFailed: There was no session within `connect_timeout`: unreachable, refused, a
             wrong key, an unknown model, or a configuration the server does not accept.
-        ConnectionLost: The connection ended in the middle of the block in any other way than a
-            clean close.  It leaves bare, not in a group; an exception of the block wins over it and
-            gets a note.
+        ConnectionLost: The connection ended in the middle of the block, or while the history was
+            being told, in any other way than a clean close.  It leaves bare, not in a group; an
+            exception of the block wins over it and gets a note.
         LocalProtocolError, ToolDefinitionError, TypeError: An argument is unusable; nothing was
             sent.
         OSError: The store cannot be written any more; it leaves bare, like a lost connection.

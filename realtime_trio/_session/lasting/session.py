@@ -128,7 +128,6 @@ class LastingSession(CompactingSession):
             take=self._take,
             record=self._record,
             put_in_place=self._put_in_place,
-            is_entered=lambda: self._is_entered,
             ended=self._ended,
             over=self._close,
         )

@@ -119,8 +119,6 @@ class Upkeep:
     """Takes note of what is on the wire."""
     put_in_place: Callable[[Link], None]
     """Makes another one the session's."""
-    is_entered: Callable[[], bool]
-    """Whether the session has been handed out."""
     ended: Callable[[], None]
     """Ends the session as its link has ended."""
     over: Callable[[], None]
@@ -262,7 +260,8 @@ class Upkeep:
         assert close is not None
         if link is not self.link or self._lost is not None:
             return
-        if close.is_clean or not self.is_entered() or link.phase >= Phase.LEAVING:
+        # One that is not ready has not begun the session, and there is nothing to go on with.
+        if close.is_clean or not link.is_ready or link.phase >= Phase.LEAVING:
             self.ended()
             return
         self._lose(ConnectionLost(close.code, close.reason))
