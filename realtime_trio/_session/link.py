@@ -159,6 +159,10 @@ class Link:
         _log_sending(event, text)
         await self._transport.send(text)
 
+    async def retire(self) -> None:
+        """Say goodbye for a session that goes on: it is not over, whatever becomes of this link."""
+        await self._transport.aclose()
+
     async def aclose(self) -> None:
         """Say goodbye."""
         # Before the close: the end that the receive loop is about to see is then no loss.

@@ -507,7 +507,7 @@ class Upkeep:
             self._grant(what)
         finally:
             if closing:
-                self.services.start_soon(old.aclose)
+                self.services.start_soon(old.retire)
 
     async def _wait_idle(self, deadline: float, successor: Successor) -> None:
         """Wait for a moment at which nobody notices anything, or the deadline, or a loss."""
