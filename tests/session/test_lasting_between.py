@@ -1,4 +1,4 @@
-"""When the connection that was to take over has broken: the session is between two, and not over."""
+"""The connection that was to take over has broken: the session is between two, and not over."""
 
 from __future__ import annotations
 
