@@ -53,6 +53,7 @@ from realtime_trio.events import (
     McpApprovalResponse,
     RateLimit,
     RealtimeSession,
+    ResponseCancel,
     ResponseConfig,
     ResponseCreate,
     SessionConfig,
@@ -499,8 +500,15 @@ class Session(LastingSession):
             case ResponseConfig(tools=tuple() as tools):
                 self._offered.lend(tools)
 
+    def _note_cancel(self, event: ResponseCancel) -> None:
+        self._turns.cancel_sent(event.response_id)
+
     _notes: ClassVar[Reactions[Session, None]] = Reactions(
-        {ConversationItemCreate: _note_item, ResponseCreate: _note_create}
+        {
+            ConversationItemCreate: _note_item,
+            ResponseCancel: _note_cancel,
+            ResponseCreate: _note_create,
+        }
     )
     """What the session takes note of, of what is sent: not of audio, of which there is most."""
 

@@ -15,15 +15,16 @@ from realtime_trio._session.voice import Session
 from realtime_trio.events import (
     InputText,
     JsonObject,
+    ResponseCancel,
     ResponseConfig,
     ResponseCreate,
     ResponseCreated,
     ResponseDone,
     UserMessage,
 )
-from realtime_trio.lasting import Reconnect
+from realtime_trio.lasting import Reconnect, Reconnected
 from realtime_trio.money import Budget
-from realtime_trio.simulator import Reply
+from realtime_trio.simulator import Fault, Reply, Script, SimulatedService
 
 Ask: TypeAlias = Callable[[Session], Awaitable[object]]
 LONG: Final = Reply.text("One, two, three, four, five, six.", pacing=SLOW)
@@ -145,6 +146,39 @@ async def test_a_response_of_the_applications_own_can_be_dropped(
         assert (await done.receive()).response.status == "cancelled"
         await trio.sleep(60)
         assert not done.pending
+
+
+async def stop_raw(session: Session, _: str) -> None:
+    await session.send(ResponseCancel())
+
+
+async def stop_raw_by_id(session: Session, response_id: str) -> None:
+    await session.send(ResponseCancel(response_id=response_id))
+
+
+async def stop(session: Session, _: str) -> None:
+    await session.cancel_response()
+
+
+@pytest.mark.parametrize("way", [stop_raw, stop_raw_by_id, stop])
+@pytest.mark.parametrize("ask", [ask_raw, follow])
+async def test_what_the_application_has_stopped_is_not_asked_for_again(
+    ask: Ask, way: Callable[[Session, str], Awaitable[None]], autojump_clock: MockClock
+) -> None:
+    service = SimulatedService(
+        Script([LONG, Reply.text("Seven.")]),
+        faults=lambda number: [Fault.drop("response.done")] if number == 1 else [],
+    )
+    async with open_lasting(service) as session, trio.open_nursery() as nursery:
+        done = session.events(ResponseDone)
+        nursery.start_soon(ask, session)
+        begun = await session.wait_for(ResponseCreated)
+        await trio.sleep(2.5)
+        await way(session, begun.response.id)
+        await session.wait_for(Reconnected)
+        await trio.sleep(60)
+        (cut,) = taken(done)
+        assert cut.response.status == "cancelled"
 
 
 async def test_one_that_was_refused_is_not_asked_for_again(autojump_clock: MockClock) -> None:

@@ -197,6 +197,13 @@ class Turns:
         run = self._exchange.find(response_id)
         return () if run is None else stop(run, self._new_id)
 
+    def cancel_sent(self, response_id: str | None = None) -> None:
+        """Note that the application stops a response by an event of its own."""
+        exchange = self._exchange
+        run = exchange.active if response_id is None else exchange.find(response_id)
+        if run is not None:
+            run.is_stopped = True
+
     def abandon(self, request: ResponseRequest) -> Actions:
         """Withdraw a request that nobody wants any more, or stop its response and what follows.
 
