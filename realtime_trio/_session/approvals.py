@@ -48,8 +48,8 @@ class HostedApprovals:
             raise LocalProtocolError(f"no call {request_id!r} waits for approval")
         self._waiting.pop(request_id).cancel()
 
-    def decided_elsewhere(self, request_id: str) -> None:
-        """Note that the application has decided with an event of its own."""
+    def dismiss(self, request_id: str) -> None:
+        """Note that nobody is asked any more: it was decided by an event, or is deleted."""
         if request_id in self._waiting:
             self.take(request_id)
 

@@ -37,6 +37,7 @@ from realtime_trio._state.turns.actions import Send
 from realtime_trio._state.turns.machine import Turns
 from realtime_trio._state.utility_events import (
     Interrupted,
+    ItemDeleted,
     ToolApprovalRequested,
     ToolCallRequested,
 )
@@ -322,7 +323,9 @@ class Session(LastingSession):
         try:
             await self._wait_for_ack(pending)
         except ServerError:
-            self._approvals.wait_for(asked)  # the service still waits for a decision
+            # Unless it was deleted, the service still waits for a decision.
+            if asked in self._mcp.pending_approvals:
+                self._approvals.wait_for(asked)
             raise
 
     async def cancel_call(self, call: FunctionCall | ConversationItem | str) -> None:
@@ -445,6 +448,9 @@ class Session(LastingSession):
         if isinstance(event.call, McpApprovalRequest):
             self._approvals.wait_for(event.call.id)
 
+    def _on_deleted(self, event: ItemDeleted) -> None:
+        self._approvals.dismiss(event.item.id)
+
     def _on_interrupted(self, _: Interrupted) -> None:
         self._workers.act(self._calls.interrupt(trio.current_time()))
 
@@ -455,6 +461,7 @@ class Session(LastingSession):
     _acts: ClassVar[Reactions[Session, None]] = Reactions(
         {
             Interrupted: _on_interrupted,
+            ItemDeleted: _on_deleted,
             ToolApprovalRequested: _on_approval_requested,
             ToolCallRequested: _on_call_requested,
         }
@@ -493,7 +500,7 @@ class Session(LastingSession):
                 with suppress(LocalProtocolError):
                     self._turns.call_added(call_id)
             case McpApprovalResponse(approval_request_id=request_id):
-                self._approvals.decided_elsewhere(request_id)
+                self._approvals.dismiss(request_id)
 
     def _note_create(self, event: ResponseCreate) -> None:
         match event.response:

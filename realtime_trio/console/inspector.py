@@ -38,6 +38,7 @@ from realtime_trio.console.visit import serve_visit
 from realtime_trio.errors import LocalProtocolError, SessionClosed, SlowConsumer
 from realtime_trio.events import (
     ConversationItemCreate,
+    ConversationItemDeleted,
     Event,
     JsonObject,
     McpApprovalResponse,
@@ -169,6 +170,8 @@ def _note(record: WireRecord, shown: ShownSession) -> None:
         # A call on an MCP server is decided by an item, whoever sends it.
         case ConversationItemCreate(item=McpApprovalResponse(approval_request_id=decided)):
             shown.forget_approval(decided)
+        case ConversationItemDeleted(item_id=gone):
+            shown.forget_approval(gone)
         case _:
             pass
 

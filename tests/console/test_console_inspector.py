@@ -24,15 +24,17 @@ from realtime_trio import (
 from realtime_trio.console import open_inspector
 from realtime_trio.console.access import Token
 from realtime_trio.console.serving import Address
-from realtime_trio.events import SessionCreated
+from realtime_trio.events import McpListedTool, McpTool, SessionCreated
 from realtime_trio.money import ModelPrices
 from realtime_trio.simulator import (
     Fault,
     Reply,
     Script,
     SimulatedServer,
+    SimulatedService,
     open_simulator_transport,
 )
+from realtime_trio.simulator.script.script import McpServer
 
 pytestmark = pytest.mark.socket
 
@@ -257,6 +259,22 @@ async def test_a_call_that_waits_for_approval_can_be_decided_in_the_page() -> No
         answer = await page.ask("decide", 3, call="call_x", approve=True)
         assert "call_x" in answer["problem"]
     assert paid == [5]
+
+
+async def test_an_approval_that_was_deleted_is_not_asked_for_in_the_page() -> None:
+    docs = McpServer("docs", [McpListedTool(name="search", input_schema={"type": "object"})])
+    script = Script(
+        [Reply.mcp("docs", "search", output="Two pages."), Reply.text("Done.")], mcp_servers=[docs]
+    )
+    tools = [McpTool(server_label="docs", server_url="https://docs.example.com")]
+    async with (
+        open_session(transport=SimulatedService(script).open, tools=tools) as session,
+        watching(session) as (_, page),
+    ):
+        await session.send_message("Search.")
+        state = await page.until(lambda m: bool(m.get("approvals")))
+        await session.delete_item(state["approvals"][0]["call"])
+        await page.until(lambda m: m["kind"] == "state" and m["approvals"] == [])
 
 
 async def test_an_inspector_that_came_late_says_so_and_marks_nothing() -> None:

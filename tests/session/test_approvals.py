@@ -94,8 +94,8 @@ async def test_a_decision_that_was_made_elsewhere_does_not_expire(
     async with open_decisions() as decisions:
         decisions.approvals.wait_for("a")
         decisions.approvals.wait_for("b")
-        decisions.approvals.decided_elsewhere("a")
-        decisions.approvals.decided_elsewhere("a")
+        decisions.approvals.dismiss("a")
+        decisions.approvals.dismiss("a")
         await trio.sleep(1000)
         assert decisions.expired == [("b", 30)]
 

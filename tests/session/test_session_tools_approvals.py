@@ -307,6 +307,38 @@ async def test_an_approval_for_a_call_on_a_server_times_out(autojump_clock: Mock
             await session.approve(request)
 
 
+async def test_nobody_waits_for_an_approval_that_was_deleted(autojump_clock: MockClock) -> None:
+    replies = Reply.mcp("docs", "search", output="Two pages."), Reply.text("As you like.")
+    async with open_tools([DOCS_TOOL], *replies, mcp_servers=[DOCS]) as session:
+        wire, errors = session.wire(), session.events(ErrorEvent)
+        answers: list[str] = []
+
+        async def ask() -> None:
+            answers.append((await session.ask("Search!")).text)
+
+        async with trio.open_nursery() as nursery:
+            asked = session.events(ToolApprovalRequested)
+            nursery.start_soon(ask)
+            request = (await asked.receive()).call
+            await session.delete_item(str(request.id))
+            with pytest.raises(LocalProtocolError, match="waits for approval"):
+                await session.approve(request)
+        assert answers == ["As you like."]
+        await trio.sleep(1000)
+        assert decisions(wire) == []
+        assert errors.pending == 0
+
+
+async def test_a_decision_that_comes_too_late_is_refused_once(autojump_clock: MockClock) -> None:
+    async with open_mcp() as (session, request):
+        wire = session.wire()
+        await session.send(ConversationItemDelete(item_id=str(request.id)))
+        with pytest.raises(ServerError):
+            await session.approve(request)
+        await trio.sleep(1000)
+        assert decisions(wire) == [(True, None)]
+
+
 async def test_leaving_waits_for_no_approval_of_a_call_on_a_server(
     autojump_clock: MockClock,
 ) -> None:

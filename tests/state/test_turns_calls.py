@@ -36,6 +36,7 @@ from realtime_trio._state.turns.machine import Turns
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.events import (
     ConversationItemAdded,
+    ConversationItemDeleted,
     ConversationItemDone,
     FunctionCall,
     McpApprovalRequest,
@@ -311,6 +312,39 @@ def test_a_denied_call_is_replied_to_when_the_server_knows() -> None:
     assert len(feed(turns, [approval_asked("r"), done("r")])) == 1
     assert sent(*turns.apply(ConversationItemAdded(event_id="event", item=no))) == ["evt_1"]
     assert turns.apply(ConversationItemAdded(event_id="event", item=no)) == ()
+
+
+def approval_deleted(request_id: str = "ask") -> ConversationItemDeleted:
+    return ConversationItemDeleted(event_id="event", item_id=request_id)
+
+
+def test_nobody_waits_for_a_call_whose_approval_cannot_be_given_any_more() -> None:
+    turns, wish = with_response_under_way()
+    assert len(feed(turns, [approval_asked("r"), done("r")])) == 1
+    assert sent(*turns.apply(approval_deleted())) == ["evt_1"]
+    assert turns.apply(approval_deleted()) == ()
+    turns.apply(created("r2", "evt_1"))
+    reply = done("r2", "evt_1")
+    assert turns.apply(reply)[1:] == (Concluded(wish, reply.response),)
+
+
+def test_a_request_for_approval_may_be_deleted_before_its_response_is_told() -> None:
+    turns, wish = with_response_under_way()
+    end = done("r")
+    assert feed(turns, [approval_deleted(), approval_asked("r"), end]) == (
+        Finished(wish, end.response),
+        Concluded(wish, end.response),
+    )
+
+
+def test_a_request_for_approval_may_be_deleted_when_it_was_given() -> None:
+    turns, _ = with_response_under_way()
+    assert len(feed(turns, [approval_asked("r"), done("r")])) == 1
+    yes = McpApprovalResponse(id="i", approval_request_id="ask", approve=True)
+    call = ConversationItemAdded(event_id="event", item=hosted(approved_by="ask"))
+    given = ConversationItemAdded(event_id="event", item=yes)
+    assert feed(turns, [given, approval_deleted(), call]) == ()
+    assert sent(*turns.apply(hosted_ends())) == ["evt_1"]
 
 
 def test_hosted_calls_of_a_response_that_did_not_complete_are_not_waited_for() -> None:

@@ -131,6 +131,28 @@ def test_a_call_that_was_approved_goes_by_the_id_of_the_request() -> None:
     assert owner.pending == {"other"}
 
 
+def test_a_request_for_approval_is_taken_back_only_while_nobody_has_decided() -> None:
+    rounds, owner = with_calls("ask", "given", "denied")
+    for name in ("ask", "given", "denied"):
+        rounds.mark_hosted(name)
+        rounds.await_approval(name)
+    rounds.approved("given")
+    rounds.hosted_ended("denied")
+    assert rounds.take_back("given") is None
+    assert rounds.take_back("denied") is None
+    assert rounds.take_back("ask") is owner
+    assert rounds.take_back("ask") is None
+    assert owner.pending == {"given"}
+
+
+def test_a_call_that_was_never_asked_for_waits_for_no_approval() -> None:
+    rounds, owner = with_calls("a")
+    rounds.await_approval("b")
+    assert rounds.take_back("a") is None
+    assert rounds.take_back("b") is None
+    assert owner.pending == {"a"}
+
+
 def test_calls_that_the_service_never_made_are_not_waited_for() -> None:
     rounds, owner = with_calls("a", "b", is_done=False)
     rounds.mark_hosted("a")

@@ -25,6 +25,7 @@ from typing import ClassVar, Final
 from attrs import evolve
 
 from realtime_trio._state.reactions import Reactions
+from realtime_trio._state.recent import Recent
 from realtime_trio._state.turns.actions import (
     Actions,
     Failed,
@@ -46,6 +47,7 @@ from realtime_trio.events import (
     ConversationItemAdded,
     ConversationItemCreate,
     ConversationItemCreated,
+    ConversationItemDeleted,
     ConversationItemDone,
     ErrorDetail,
     ErrorEvent,
@@ -73,6 +75,8 @@ from realtime_trio.events import (
 
 _ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
 _EXPIRED: Final = "session_expired"
+_REMEMBERED: Final = 64
+"""Deleted items whose stragglers are known; they trail by a round trip, not by minutes."""
 _NO_ENDS: Final[Mapping[str, Response]] = MappingProxyType({})
 _NO_CREATES: Final[Mapping[str, ResponseCreate]] = MappingProxyType({})
 
@@ -101,6 +105,7 @@ class Turns:
         self._exchange = Exchange()
         self._rounds: Rounds[ResponseRequest] = Rounds()
         self._user = UserTurn()
+        self._deleted = Recent(_REMEMBERED)
 
     @property
     def state(self) -> State:
@@ -462,7 +467,7 @@ class Turns:
     def _note_hosted(self, response_id: str | None, call: McpCall | McpApprovalRequest) -> Actions:
         name = self._rounds.name_hosted(call)
         actions: Actions = ()
-        if self._rounds.knows(name):
+        if self._rounds.knows(name) or name in self._deleted:
             pass
         elif response_id is not None:
             actions = self._note_call(response_id, name)
@@ -471,7 +476,9 @@ class Turns:
         else:
             self._rounds.add_alone(name)
         self._rounds.mark_hosted(name)
-        if isinstance(call, McpCall) and (call.output is not None or call.error is not None):
+        if isinstance(call, McpApprovalRequest):
+            self._rounds.await_approval(name)
+        elif call.output is not None or call.error is not None:
             actions += self._hosted_ended(call.id)
         return actions
 
@@ -514,13 +521,18 @@ class Turns:
         match event.item:
             case McpCall() as call if not isinstance(event, ConversationItemCreated):
                 return self._note_hosted(None, call)
-            case McpApprovalResponse(approve=False) as denied if isinstance(
-                event, ConversationItemAdded
-            ):
-                return self._hosted_ended(denied.approval_request_id)
+            case McpApprovalResponse() as decided if isinstance(event, ConversationItemAdded):
+                if not decided.approve:
+                    return self._hosted_ended(decided.approval_request_id)
+                self._rounds.approved(decided.approval_request_id)
             case item:
                 self._rounds.acknowledge(item)
         return ()
+
+    def _on_deleted(self, event: ConversationItemDeleted) -> Actions:
+        self._deleted.add(event.item_id)
+        owner = self._rounds.take_back(event.item_id)
+        return () if owner is None else conclude(self._rounds, owner)
 
     def _on_hosted_ended(self, event: ResponseMcpCallCompleted | ResponseMcpCallFailed) -> Actions:
         return self._hosted_ended(event.item_id)
@@ -556,6 +568,7 @@ class Turns:
         {
             ConversationItemAdded: _on_item,
             ConversationItemCreated: _on_item,
+            ConversationItemDeleted: _on_deleted,
             ConversationItemDone: _on_item,
             ErrorEvent: _on_error,
             InputAudioBufferCleared: _on_cleared,

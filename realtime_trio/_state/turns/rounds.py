@@ -12,7 +12,8 @@ user's interruption, which reads the outputs too, makes it superfluous.
 
 Calls on MCP servers are run by the service, after the response that made them is done, and it does
 not go on by itself.  So they are calls like others, which have their output when the service says
-so, or when their approval is denied.  One that was asked for first goes by the id of that request.
+so, when their approval is denied, or when the request for it is deleted before anybody decides.
+One that was asked for first goes by the id of that request.
 Those of a response that did not complete are not waited for.
 
 Rounds may wait for long, and there may be many.  So nothing here goes through all of them because
@@ -88,6 +89,8 @@ class Rounds(Generic[R]):
         """The rounds with something unread that await no output."""
         self._approved: dict[str, str] = {}
         """Item of a call on an MCP server -> the request for its approval."""
+        self._asking: set[str] = set()
+        """The requests for approval that nobody has decided."""
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -162,6 +165,7 @@ class Rounds(Generic[R]):
         del self._rounds[owner]
         for call_id in owner.calls:
             del self._by_call[call_id]
+        self._asking -= owner.calls
 
     def _set_unread(self, owner: Round[R], name: str, *, is_acknowledged: bool) -> None:
         owner.unread[name] = is_acknowledged
@@ -193,6 +197,23 @@ class Rounds(Generic[R]):
         """Note that the service runs this call."""
         if (owner := self._awaiting(name)) is not None:
             owner.hosted.add(name)
+
+    def await_approval(self, name: str) -> None:
+        """Note that the service asks before it runs this call."""
+        if self.awaits(name):
+            self._asking.add(name)
+
+    def approved(self, name: str) -> None:
+        """Note that it may run this call."""
+        self._asking.discard(name)
+
+    def take_back(self, name: str) -> Round[R] | None:
+        """Note that a request for approval is gone from the conversation.
+
+        Returns:
+            Its round, if nobody had decided: now nobody can, and the call is never made.
+        """
+        return self.hosted_ended(name) if name in self._asking else None
 
     def give_up(self, origin: R) -> Round[R] | None:
         """Note that somebody does not wait for a round any more.
@@ -237,6 +258,7 @@ class Rounds(Generic[R]):
                     del self._by_unread[name]
             self._look(owner)
         self._approved.clear()
+        self._asking.clear()
         return [owner for owner in changed if self.conclude(owner)]
 
     # --- outputs ----------------------------------------------------------------------------------
@@ -276,6 +298,7 @@ class Rounds(Generic[R]):
         if owner is None:
             return None
         owner.pending.remove(name)
+        self._asking.discard(name)
         if not owner.is_aside:
             # It is in the conversation already: the service has put it there itself.
             self._set_unread(owner, name, is_acknowledged=True)
